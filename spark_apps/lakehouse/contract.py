@@ -1,0 +1,200 @@
+"""What a table is: declared once, read by everything else.
+
+A declaration is a frozen object that cannot exist while it is wrong: building it raises `ContractError` with every fault named.
+DDL, topics, capture lists, merge keys, DAG tasks, comments and the data dictionary are all expressions over these objects.
+Only the standard library is imported here, so that Airflow's parser, the generator and the web pages can read declarations
+without Spark.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+
+# Types a column may have. TIMESTAMP_NTZ, VARIANT, TIME and STRUCT are left out on purpose: the BI drivers give them no type,
+# and the last two break the Thrift protocol itself.
+_PLAIN_TYPES = frozenset(
+    {"BIGINT", "INT", "SMALLINT", "STRING", "BOOLEAN", "DOUBLE", "FLOAT", "DATE", "TIMESTAMP", "BINARY", "ARRAY<STRING>"}
+)
+_DECIMAL = re.compile(r"DECIMAL\((\d{1,2}),(\d{1,2})\)")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class ContractError(ValueError):
+    """A declaration that contradicts itself; the message lists every fault found."""
+
+
+class History(Enum):
+    """How much of a source table's past the silver layer shows: FULL is SCD type 2, LATEST is SCD type 1."""
+
+    FULL = "full"
+    LATEST = "latest"
+
+
+class Layer(Enum):
+    """The schema a table stands in."""
+
+    BRONZE = "bronze"
+    SILVER = "silver"
+    GOLD = "gold"
+
+
+class Severity(Enum):
+    """What happens to a row that breaks an expectation: it is flagged and kept, or refused into quarantine."""
+
+    FLAG = "flag"
+    REFUSE = "refuse"
+
+
+def is_type(text: str) -> bool:
+    """Whether `text` is a Spark DDL type that EBAP stores."""
+    decimal = _DECIMAL.fullmatch(text)
+    if decimal:
+        precision, scale = int(decimal[1]), int(decimal[2])
+        return 1 <= precision <= 38 and scale <= precision
+    return text in _PLAIN_TYPES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column: its Spark DDL type and what it means, with the unit where it has one.
+
+    `tracked=False` keeps a change of this column from opening a version. `pii=True` marks personal data.
+    """
+
+    name: str
+    type: str
+    doc: str
+    tracked: bool = True
+    pii: bool = False
+
+    def __post_init__(self) -> None:
+        faults = []
+        if not _NAME.fullmatch(self.name.lstrip("_")):
+            faults.append(f"column name {self.name!r} is not lower_snake_case")
+        if not is_type(self.type):
+            faults.append(f"column {self.name!r} has type {self.type!r}, which EBAP does not store")
+        if not self.doc.strip():
+            faults.append(f"column {self.name!r} has no doc")
+        _raise(faults)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expect:
+    """A promise about a row, as a Spark SQL condition over the table's own columns; NULL counts as kept."""
+
+    name: str
+    condition: str
+    doc: str
+    severity: Severity = Severity.FLAG
+
+    def __post_init__(self) -> None:
+        faults = []
+        if not _NAME.fullmatch(self.name):
+            faults.append(f"expectation name {self.name!r} is not lower_snake_case")
+        if not self.condition.strip():
+            faults.append(f"expectation {self.name!r} has no condition")
+        if not self.doc.strip():
+            faults.append(f"expectation {self.name!r} has no doc")
+        _raise(faults)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """One table: what a row is, what identifies it, and what is promised about it.
+
+    A source table (captured from Postgres, kept in silver) has `history`. A gold table has `inputs`, the names of the tables
+    it is made from, and `slice`, the column by whose values it is recomputed; a gold view has inputs and no slice.
+    `allowed_age_s` is how old, in seconds, its content may be before it counts as late.
+    """
+
+    name: str
+    doc: str
+    grain: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    owner: str
+    allowed_age_s: int
+    layer: Layer = Layer.SILVER
+    history: History | None = None
+    expects: tuple[Expect, ...] = ()
+    inputs: tuple[str, ...] = ()
+    slice: str | None = None
+    rules: tuple[str, ...] = field(default=())  # definitions a reader must know: revenue, as-of instants
+
+    def __post_init__(self) -> None:
+        faults = []
+        if not _NAME.fullmatch(self.name):
+            faults.append("its name is not lower_snake_case")
+        for what in ("doc", "grain", "owner"):
+            if not getattr(self, what).strip():
+                faults.append(f"it has no {what}")
+        faults += self._column_faults()
+        faults += self._kind_faults()
+        if self.allowed_age_s <= 0:
+            faults.append("allowed_age_s must be a positive number of seconds")
+        _raise([f"table {self.name!r}: {fault}" for fault in faults])
+
+    def _column_faults(self) -> list[str]:
+        names = [column.name for column in self.columns]
+        faults = [f"column {name!r} is declared twice" for name in sorted({n for n in names if names.count(n) > 1})]
+        if not self.key:
+            faults.append("it has no key")
+        faults += [f"key column {name!r} is not declared" for name in self.key if name not in names]
+        faults += [f"key column {c.name!r} cannot be untracked" for c in self.columns if c.name in self.key and not c.tracked]
+        expects = [expect.name for expect in self.expects]
+        faults += [f"expectation {name!r} is declared twice" for name in sorted({n for n in expects if expects.count(n) > 1})]
+        if self.history:
+            faults += [f"column {n!r} begins with _, which is the platform's" for n in names if n.startswith("_")]
+        return faults
+
+    def _kind_faults(self) -> list[str]:
+        faults = []
+        if self.history and self.layer is not Layer.SILVER:
+            faults.append("only a silver table has a history")
+        if self.layer is Layer.GOLD and not self.inputs:
+            faults.append("a gold table names its inputs")
+        if self.inputs and self.layer is not Layer.GOLD:
+            faults.append("only a gold table has inputs")
+        if self.slice and self.slice not in [column.name for column in self.columns]:
+            faults.append(f"slice {self.slice!r} is not a declared column")
+        if self.slice and not self.inputs:
+            faults.append("only a gold table has a slice")
+        return faults
+
+    @property
+    def full_name(self) -> str:
+        """Schema and name, as SQL writes them."""
+        return f"{self.layer.value}.{self.name}"
+
+    @property
+    def is_view(self) -> bool:
+        """A gold table without a slice is a view: nothing is stored for it."""
+        return self.layer is Layer.GOLD and self.slice is None
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The declared columns in order."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def tracked(self) -> tuple[str, ...]:
+        """Columns whose change opens a version: every tracked one that is not part of the key."""
+        return tuple(c.name for c in self.columns if c.tracked and c.name not in self.key)
+
+    def column(self, name: str) -> Column:
+        """The column of that name; KeyError names the table where there is none."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(f"table {self.name!r} has no column {name!r}")
+
+    def schema_ddl(self) -> str:
+        """The columns as a Spark schema string, without comments."""
+        return ", ".join(f"`{column.name}` {column.type}" for column in self.columns)
+
+
+def _raise(faults: list[str]) -> None:
+    if faults:
+        raise ContractError("; ".join(faults))

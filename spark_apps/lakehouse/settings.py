@@ -1,0 +1,204 @@
+"""Where things are: one frozen object a process, read from the environment and `.env`, handed down from `main()`.
+
+Each setting is an `EBAP_` variable. A variable that is unknown or does not fit is refused with its name and the cure.
+`.env.example` is generated from this file. Passwords are no settings: each is a file of mode 0600 under `secrets_dir`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the message names the variable and the cure."""
+
+
+def _setting(default: str | int, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc})  # type: ignore[call-overload]
+
+
+def _port(default: int, what: str) -> Any:
+    return field(default=default, metadata={"doc": f"Port of {what}, on {_HOST}.", "is_port": True})
+
+
+_HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings; a path is absolute, a size in MiB, a duration in seconds."""
+
+    home: str = _setting(str(PROJECT / ".ebap"), "Folder for everything that runs: environments, data, logs, secrets.")
+    cache: str = _setting(str(Path.home() / ".cache" / "ebap"), "Folder for downloads, shared by all checkouts.")
+    lake: str = _setting("", "Root of the lake as a URI (file: or gs:). Empty means the folder lake under EBAP_HOME.")
+    spark_master: str = _setting("local[2]", "Spark master of every Spark process.")
+
+    source_dsn: str = _setting("", "libpq DSN of the source's schema owner, without password. Empty means the shop's own database here.")
+    source_password_file: str = _setting("", "File with that owner's password. Empty means the generated one.")
+    source_schema: str = _setting("shop", "Schema of the captured tables in the source database.")
+    max_slot_wal_keep_mb: int = _setting(4096, "WAL that Postgres keeps for a capture that is away, in MiB; beyond it the slot is lost.")
+
+    postgres_port: int = _port(15432, "Postgres")
+    kafka_port: int = _port(19092, "the Kafka broker")
+    kafka_controller_port: int = _port(19093, "the Kafka controller")
+    connect_port: int = _port(18083, "Kafka Connect's REST interface")
+    thrift_port: int = _port(10000, "the Spark Thrift Server")
+    spark_connect_port: int = _port(15002, "Spark Connect")
+    airflow_port: int = _port(18080, "Airflow's web page and API")
+
+    rate: int = _setting(5, "Operations a second of the simulated shop.")
+    seed: int = _setting(1, "Seed of the simulated shop: the same seed gives the same sequence.")
+    backfill_days: int = _setting(30, "Simulated past days that `make demo` writes before the present begins.")
+
+    trigger_s: int = _setting(5, "Seconds between two batches of land; each batch is one Delta commit.")
+    max_offsets_per_trigger: int = _setting(200_000, "Records a batch of land may hold; bounds memory and replay after an outage.")
+
+    kafka_heap_mb: int = _setting(512, "Heap of the Kafka broker, in MiB.")
+    connect_heap_mb: int = _setting(512, "Heap of the Connect worker, in MiB.")
+    land_memory_mb: int = _setting(896, "Heap of the land app, in MiB.")
+    spark_memory_mb: int = _setting(2048, "Heap of the warm Spark server (Thrift and Connect), in MiB.")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read `.env` of the project, then the environment, which wins. Raises SettingsError with every fault at once."""
+        values = {**_read_env_file(PROJECT / ".env"), **(os.environ if environ is None else environ)}
+        given = {name: value for name, value in values.items() if name.startswith("EBAP_")}
+        fields = {_variable(f.name): f for f in dataclasses.fields(cls)}
+        faults = [_unknown(name, fields) for name in sorted(given) if name not in fields]
+        parsed: dict[str, Any] = {}
+        for name, entry in fields.items():
+            if given.get(name):
+                try:
+                    parsed[entry.name] = _parse(name, given[name], entry)
+                except SettingsError as error:
+                    faults.append(str(error))
+        if faults:
+            raise SettingsError("; ".join(faults))
+        return cls(**parsed)
+
+    @property
+    def host(self) -> str:
+        """The address every local service binds to."""
+        return _HOST
+
+    @property
+    def home_dir(self) -> Path:
+        """EBAP_HOME as a path."""
+        return Path(self.home).expanduser().absolute()
+
+    @property
+    def cache_dir(self) -> Path:
+        """EBAP_CACHE as a path."""
+        return Path(self.cache).expanduser().absolute()
+
+    @property
+    def secrets_dir(self) -> Path:
+        """Folder of the generated passwords, one a file."""
+        return self.home_dir / "secrets"
+
+    @property
+    def lake_root(self) -> str:
+        """The lake's root as a URI without a slash at its end."""
+        return (self.lake or f"file://{self.home_dir}/lake").rstrip("/")
+
+    @property
+    def land_checkpoint(self) -> str:
+        """Where land keeps its offsets; losing it lands everything again, which silver absorbs."""
+        return f"{self.lake_root}/_checkpoints/land"
+
+    @property
+    def control_dir(self) -> Path:
+        """Folder of requests to running apps (a stop request for land), and of what they tell about themselves."""
+        return self.home_dir / "control"
+
+    @property
+    def shop_dsn(self) -> str:
+        """DSN of the source's schema owner, without its password."""
+        return self.source_dsn or f"host={_HOST} port={self.postgres_port} dbname=shop user=shop_owner"
+
+    @property
+    def kafka_bootstrap(self) -> str:
+        """Kafka's bootstrap address."""
+        return f"{_HOST}:{self.kafka_port}"
+
+    @property
+    def connect_url(self) -> str:
+        """Base URL of Kafka Connect's REST interface."""
+        return f"http://{_HOST}:{self.connect_port}"
+
+    @property
+    def airflow_url(self) -> str:
+        """Base URL of Airflow."""
+        return f"http://{_HOST}:{self.airflow_port}"
+
+    @property
+    def spark_remote(self) -> str:
+        """Address of the warm server's Spark Connect."""
+        return f"sc://{_HOST}:{self.spark_connect_port}"
+
+    def secret_file(self, name: str) -> Path:
+        """The file that holds that password."""
+        if name == "shop_owner" and self.source_password_file:
+            return Path(self.source_password_file).expanduser()
+        return self.secrets_dir / name
+
+    def secret(self, name: str) -> str:
+        """The password of that name; SettingsError names the missing file and the cure."""
+        path = self.secret_file(name)
+        try:
+            return path.read_text().strip()
+        except FileNotFoundError:
+            raise SettingsError(f"there is no password file {path}: run `make up`, which generates it") from None
+
+    def ports(self) -> dict[str, int]:
+        """Every port setting by its variable name."""
+        return {_variable(f.name): getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata.get("is_port")}
+
+
+def example() -> str:
+    """The text of `.env.example`: every setting with its meaning and default, commented out."""
+    lines = ["# Every setting of EBAP with its default. Copy to .env and change what you need. Generated: make generated", ""]
+    for entry in dataclasses.fields(Settings):
+        default = str(entry.default).replace(str(PROJECT), ".").replace(str(Path.home()), "~")
+        lines += [f"# {entry.metadata['doc']}", f"#{_variable(entry.name)}={default}", ""]
+    return "\n".join(lines)
+
+
+def _variable(name: str) -> str:
+    return f"EBAP_{name.upper()}"
+
+
+def _unknown(name: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else ".env.example lists the settings there are"
+    return f"{name} is no setting: {hint}"
+
+
+def _parse(name: str, text: str, entry: dataclasses.Field[Any]) -> str | int:
+    if entry.type != "int":
+        return text
+    try:
+        number = int(text)
+    except ValueError:
+        raise SettingsError(f"{name} is {text!r}: give a whole number, such as {entry.default}") from None
+    if entry.metadata.get("is_port") and not 1 <= number <= 65535:
+        raise SettingsError(f"{name} is {number}: give a port from 1 to 65535")
+    if number < 0:
+        raise SettingsError(f"{name} is {number}: give a number that is not negative")
+    return number
+
+
+def _read_env_file(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    lines = (line.strip() for line in path.read_text().splitlines())
+    pairs = (line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    return {name.strip(): value.strip().strip("'\"") for name, value in pairs}

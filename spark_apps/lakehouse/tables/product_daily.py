@@ -1,0 +1,24 @@
+"""`product_daily`: what each article sold a day."""
+
+from lakehouse.contract import Column, Layer, Table
+
+TABLE = Table(
+    name="product_daily",
+    doc="Units and revenue of each article a day. Late changes correct old days.",
+    grain="one row per day and article with at least one counted line",
+    key=("day", "product_id"),
+    layer=Layer.GOLD,
+    inputs=("order_lines",),
+    slice="day",
+    owner="merchandising",
+    allowed_age_s=600,
+    rules=(
+        "Revenue of a line = quantity × unit_price_usd, on the UTC day of ordered_at, while the status of the order is paid, shipped or delivered; cancelled and returned orders count nothing.",
+    ),
+    columns=(
+        Column(name="day", type="DATE", doc="UTC day of the sale."),
+        Column(name="product_id", type="BIGINT", doc="The article sold."),
+        Column(name="units", type="BIGINT", doc="Units sold."),
+        Column(name="revenue_usd", type="DECIMAL(18,2)", doc="Revenue in US dollars."),
+    ),
+)
