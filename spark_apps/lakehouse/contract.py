@@ -17,6 +17,8 @@ from enum import Enum
 _PLAIN_TYPES = frozenset(
     {"BIGINT", "INT", "SMALLINT", "STRING", "BOOLEAN", "DOUBLE", "FLOAT", "DATE", "TIMESTAMP", "BINARY", "ARRAY<STRING>"}
 )
+# Kafka's headers as received: in bronze alone, which no BI tool reads.
+KAFKA_HEADERS = "ARRAY<STRUCT<key: STRING, value: BINARY>>"
 _DECIMAL = re.compile(r"DECIMAL\((\d{1,2}),(\d{1,2})\)")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -53,7 +55,7 @@ def is_type(text: str) -> bool:
     if decimal:
         precision, scale = int(decimal[1]), int(decimal[2])
         return 1 <= precision <= 38 and scale <= precision
-    return text in _PLAIN_TYPES
+    return text in _PLAIN_TYPES or text == KAFKA_HEADERS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """`daily_sales`: what was sold a day, by category and region."""
 
 from lakehouse.contract import Column, Layer, Table
+from lakehouse.definitions import REVENUE
 
 TABLE = Table(
     name="daily_sales",
@@ -12,9 +13,7 @@ TABLE = Table(
     slice="day",
     owner="finance",
     allowed_age_s=600,
-    rules=(
-        "Revenue of a line = quantity × unit_price_usd, on the UTC day of ordered_at, while the status of the order is paid, shipped or delivered; cancelled and returned orders count nothing.",
-    ),
+    rules=(REVENUE,),
     columns=(
         Column(name="day", type="DATE", doc="UTC day of the sale."),
         Column(name="category", type="STRING", doc="Category of the article as of the order."),

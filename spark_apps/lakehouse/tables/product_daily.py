@@ -1,6 +1,7 @@
 """`product_daily`: what each article sold a day."""
 
 from lakehouse.contract import Column, Layer, Table
+from lakehouse.definitions import REVENUE
 
 TABLE = Table(
     name="product_daily",
@@ -12,9 +13,7 @@ TABLE = Table(
     slice="day",
     owner="merchandising",
     allowed_age_s=600,
-    rules=(
-        "Revenue of a line = quantity × unit_price_usd, on the UTC day of ordered_at, while the status of the order is paid, shipped or delivered; cancelled and returned orders count nothing.",
-    ),
+    rules=(REVENUE,),
     columns=(
         Column(name="day", type="DATE", doc="UTC day of the sale."),
         Column(name="product_id", type="BIGINT", doc="The article sold."),

@@ -1,0 +1,142 @@
+"""The SQL that makes every schema, table and view, with each comment, from the declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lakehouse import ledger, tables
+from lakehouse.contract import Column, History, Layer, Table
+from lakehouse.settings import Settings
+from lakehouse.transforms import views
+from lakehouse.transforms.orders_live import orders_live_sql
+
+# Appended to by jobs and read by version: the feed costs nothing on tables that are only appended to or replaced by partition.
+_CHANGE_FEED = {"delta.enableChangeDataFeed": "true"}
+# An update marks the old row as deleted instead of rewriting its file: 10,000 changes in a million rows rewrite nothing.
+_DELETION_VECTORS = {"delta.enableDeletionVectors": "true"}
+# Bronze gets 17,000 commits a day at the default trigger; a checkpoint every 10th would be most of the writing.
+_BRONZE = {**_CHANGE_FEED, "delta.appendOnly": "true", "delta.checkpointInterval": "50"}
+
+
+def statements(settings: Settings) -> list[str]:
+    """Every statement in the order in which they can run; each is safe to run again."""
+    return [*_schemas(settings), *_tables(settings), *_views()]
+
+
+def drop_stale(existing: Iterable[str]) -> list[str]:
+    """Statements that drop views of `existing` full names which no declaration makes any more."""
+    return [f"DROP VIEW IF EXISTS {name}" for name in sorted(set(existing) - set(view_names()))]
+
+
+def view_names() -> list[str]:
+    """Full names of all views."""
+    silver = [f"silver.{t.name}" for t in tables.SOURCES] + [f"silver.{t.name}_history" for t in _with_history()]
+    return [f"bronze.{t.name}" for t in tables.SOURCES] + silver + [t.full_name for t in tables.GOLD if t.is_view]
+
+
+def create_table(table: Table, location: str, properties: dict[str, str], partitions: Sequence[str]) -> str:
+    """CREATE TABLE IF NOT EXISTS with comments, partitions and location."""
+    columns = ",\n  ".join(f"`{c.name}` {c.type} COMMENT {_quote(c.doc)}" for c in table.columns)
+    options = ", ".join(f"{_quote(key)} = {_quote(value)}" for key, value in sorted(properties.items()))
+    return (
+        f"CREATE TABLE IF NOT EXISTS {table.full_name} (\n  {columns}\n) USING DELTA\n"
+        f"PARTITIONED BY ({', '.join(partitions)})\nLOCATION {_quote(location)}\n"
+        f"COMMENT {_quote(_comment(table))}" + (f"\nTBLPROPERTIES ({options})" if options else "")
+    )
+
+
+def create_view(name: str, columns: Iterable[Column], comment: str, select: str) -> str:
+    """CREATE OR REPLACE VIEW with a comment on it and on each column."""
+    listed = ",\n  ".join(f"`{c.name}` COMMENT {_quote(c.doc)}" for c in columns)
+    return f"CREATE OR REPLACE VIEW {name} (\n  {listed}\n) COMMENT {_quote(comment)} AS\n{select}"
+
+
+def history_view_columns(table: Table) -> list[Column]:
+    """The columns of `silver.<table>_history` with their docs."""
+    docs = {column.name: column for column in ledger.STORED_COLUMNS}
+    docs["_is_current"] = Column(name="_is_current", type="BOOLEAN", doc="Whether the version is open.")
+    return [*table.columns, *(docs[name] for name in ledger.HISTORY_COLUMNS)]
+
+
+def location(settings: Settings, table: Table) -> str:
+    """Where the table's files are, as a URI."""
+    return f"{settings.lake_root}/{table.layer.value}/{table.name}"
+
+
+def _schemas(settings: Settings) -> list[str]:
+    comments = {
+        Layer.BRONZE: "Changes as received, and typed views of them.",
+        Layer.SILVER: "The shop's tables as they are and as they were.",
+        Layer.GOLD: "Tables for reports: everything a dashboard reads.",
+    }
+    return [
+        f"CREATE SCHEMA IF NOT EXISTS {layer.value} COMMENT {_quote(text)} LOCATION {_quote(f'{settings.lake_root}/{layer.value}')}"
+        for layer, text in comments.items()
+    ]
+
+
+def _tables(settings: Settings) -> list[str]:
+    def create(table: Table, properties: dict[str, str], partitions: Sequence[str]) -> str:
+        return create_table(table, location(settings, table), properties, partitions)
+
+    platform = [(ledger.CHANGES, _BRONZE), (ledger.QUARANTINE, {}), (ledger.PROGRESS, {}), (ledger.GOLD_PROGRESS, {})]
+    made = [create(table, properties, ledger.PARTITIONS[table.full_name]) for table, properties in platform]
+    made += [create(ledger.stored(table), _DELETION_VECTORS, ("_last",)) for table in tables.SOURCES]
+    return made + [create(table, _CHANGE_FEED, (table.slice,)) for table in tables.GOLD if table.slice]
+
+
+def _views() -> list[str]:
+    made = [create_view(f"bronze.{t.name}", bronze_view_columns(t), f"Typed changes of {t.name}.", bronze_select(t)) for t in tables.SOURCES]
+    for table in tables.SOURCES:
+        select = f"SELECT {', '.join(views.live_columns(table))}\nFROM silver.{table.name}_changes WHERE {views.IS_LIVE}"
+        made.append(create_view(table.full_name, table.columns, _comment(table), select))
+    for table in _with_history():
+        select = f"SELECT {', '.join(views.history_columns(table))}\nFROM silver.{table.name}_changes WHERE {views.IS_VERSION}"
+        comment = f"Every version of {table.name}: {_comment(table)}"
+        made.append(create_view(f"{table.full_name}_history", history_view_columns(table), comment, select))
+    live = tables.gold("orders_live")
+    return [*made, create_view(live.full_name, live.columns, _comment(live), orders_live_sql())]
+
+
+def bronze_view_columns(table: Table) -> list[Column]:
+    """The columns of the typed view `bronze.<table>`."""
+    raw = ("op", "epoch", "lsn", "txid", "commit_at", "topic", "partition", "offset", "_landed_at")
+    return [*(ledger.CHANGES.column(name) for name in raw), *table.columns]
+
+
+def bronze_select(table: Table) -> str:
+    """SELECT of `bronze.<table>`: one row per readable change, repeats removed, values cast or NULL where they do not fit."""
+    raw = ", ".join(column.name for column in bronze_view_columns(table)[: -len(table.columns)])
+    fields = ", ".join(f"`{c.name}`: {'ARRAY<STRING>' if c.type == 'ARRAY<STRING>' else 'STRING'}" for c in table.columns)
+    typed = ", ".join(f"{_cast(column)} AS `{column.name}`" for column in table.columns)
+    return (
+        f"SELECT {raw}, {typed} FROM (\n"
+        f"  SELECT *, coalesce(image.after, image.before) AS row FROM (\n"
+        f"    SELECT *, from_json(CAST(value AS STRING), 'after STRUCT<{fields}>, before STRUCT<{fields}>') AS image,\n"
+        f"      row_number() OVER (PARTITION BY key, epoch, lsn, op ORDER BY offset) AS repeat\n"
+        f"    FROM bronze.changes WHERE source_table = {_quote(table.name)} AND op IS NOT NULL AND lsn IS NOT NULL\n"
+        f"  ) WHERE repeat = 1)"
+    )
+
+
+def _cast(column: Column) -> str:
+    field = f"row.`{column.name}`"
+    if column.type in ("STRING", "ARRAY<STRING>"):
+        return field
+    if column.type == "BINARY":
+        return f"try_to_binary({field}, 'base64')"
+    if column.type == "DATE":
+        return f"try_cast(rtrim('Z', {field}) AS DATE)"
+    return f"try_cast({field} AS {column.type})"
+
+
+def _with_history() -> list[Table]:
+    return [table for table in tables.SOURCES if table.history is History.FULL]
+
+
+def _comment(table: Table) -> str:
+    return " ".join([table.doc, f"Grain: {table.grain}.", *table.rules])
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,0 +1,8 @@
+"""Business definitions that more than one table relies on: said once, used by declarations and transforms alike."""
+
+COUNTED_STATUSES = ("paid", "shipped", "delivered")
+
+REVENUE = (
+    "Revenue of a line = quantity × unit_price_usd, on the UTC day of ordered_at, while the order's current status is "
+    f"{', '.join(COUNTED_STATUSES[:-1])} or {COUNTED_STATUSES[-1]}; cancelled and returned orders count nothing."
+)

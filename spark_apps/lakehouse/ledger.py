@@ -1,0 +1,166 @@
+"""The platform's own tables: bronze as received, what silver stores per change, quarantine, and how far each job has come.
+
+They are declared with the same nouns as the shop's tables, so that creation, comments and conformance are the same code.
+"""
+
+from __future__ import annotations
+
+from lakehouse.contract import KAFKA_HEADERS, Column, Layer, Table
+
+HEARTBEAT = "heartbeat"
+TOPIC_PREFIX = "ebap.cdc."
+EPOCH_HEADER = "ebap.epoch"
+_OWNER = "platform"
+
+CHANGES = Table(
+    name="changes",
+    doc="The change log as received: every record of every captured topic, readable or not, never changed afterwards.",
+    grain="one row per Kafka record and landing; a lost checkpoint lands records again",
+    key=("topic", "partition", "offset"),
+    layer=Layer.BRONZE,
+    owner=_OWNER,
+    allowed_age_s=60,
+    columns=(
+        Column(name="source_table", type="STRING", doc="Table the topic carries, from the topic's name and never from the payload."),
+        Column(name="_landed_on", type="DATE", doc="UTC day of _landed_at."),
+        Column(name="_landed_at", type="TIMESTAMP", doc="When the batch that landed the record began."),
+        Column(name="topic", type="STRING", doc="Kafka topic."),
+        Column(name="partition", type="INT", doc="Kafka partition."),
+        Column(name="offset", type="BIGINT", doc="Kafka offset within the partition."),
+        Column(name="kafka_at", type="TIMESTAMP", doc="Kafka's timestamp of the record, in milliseconds."),
+        Column(name="key", type="BINARY", doc="Record key as received."),
+        Column(name="value", type="BINARY", doc="Record value as received; NULL for a tombstone."),
+        Column(name="headers", type=KAFKA_HEADERS, doc="Record headers as received."),
+        Column(name="epoch", type="INT", doc="Number of the source's timeline, from the header ebap.epoch."),
+        Column(name="op", type="STRING", doc="Debezium operation: c, u, d, r, t or m; NULL where unreadable."),
+        Column(name="lsn", type="BIGINT", doc="Position of the change in the source's WAL; NULL where unreadable."),
+        Column(name="sequence", type="STRING", doc="Debezium's source.sequence: a JSON array of last commit LSN and LSN."),
+        Column(name="txid", type="BIGINT", doc="Transaction of the change at the source."),
+        Column(name="commit_at", type="TIMESTAMP", doc="Commit time of that transaction, in microseconds."),
+    ),
+)
+
+QUARANTINE = Table(
+    name="quarantine",
+    doc="Records that silver could not take, with their bytes and the reason. Nothing is dropped.",
+    grain="one row per refused record and reason",
+    key=("source_table", "topic", "partition", "offset", "reason"),
+    owner=_OWNER,
+    allowed_age_s=300,
+    columns=(
+        Column(name="source_table", type="STRING", doc="Table whose topic carried the record."),
+        Column(
+            name="reason",
+            type="STRING",
+            doc="empty, not_utf8, not_json, no_op, wrong_table, null_key, no_position, bad_value, refused or conflicting_duplicate.",
+        ),
+        Column(name="detail", type="STRING", doc="What exactly was wrong: the column, its text, its declared type."),
+        Column(name="topic", type="STRING", doc="Kafka topic."),
+        Column(name="partition", type="INT", doc="Kafka partition."),
+        Column(name="offset", type="BIGINT", doc="Kafka offset."),
+        Column(name="key", type="BINARY", doc="Record key as received."),
+        Column(name="value", type="BINARY", doc="Record value as received."),
+        Column(name="sha256", type="STRING", doc="SHA-256 of the value, in hex."),
+        Column(name="first_seen_at", type="TIMESTAMP", doc="When refine first met the record."),
+        Column(name="replayed_at", type="TIMESTAMP", doc="When a replay moved the record into its table; NULL while it waits."),
+    ),
+)
+
+PROGRESS = Table(
+    name="progress",
+    doc="How far each source table is refined.",
+    grain="one row per source table",
+    key=("source_table",),
+    owner=_OWNER,
+    allowed_age_s=300,
+    columns=(
+        Column(name="source_table", type="STRING", doc="Source table."),
+        Column(name="bronze_version", type="BIGINT", doc="Version of bronze.changes consumed, inclusive."),
+        Column(name="complete_to", type="TIMESTAMP", doc="Source commit time up to which the table is complete."),
+        Column(name="refined_at", type="TIMESTAMP", doc="When that run ended."),
+        Column(name="records", type="BIGINT", doc="Records of the table in that run."),
+        Column(name="quarantined", type="BIGINT", doc="Records that run sent to quarantine."),
+        Column(name="error", type="STRING", doc="Why the table is stopped; NULL while it is not."),
+    ),
+)
+
+GOLD_PROGRESS = Table(
+    name="progress",
+    doc="How far each gold table is aggregated.",
+    grain="one row per gold table",
+    key=("table_name",),
+    layer=Layer.GOLD,
+    inputs=("progress",),
+    slice="table_name",
+    owner=_OWNER,
+    allowed_age_s=600,
+    columns=(
+        Column(name="table_name", type="STRING", doc="Gold table."),
+        Column(name="marks", type="STRING", doc="What was consumed of each input, as a JSON object."),
+        Column(name="complete_to", type="TIMESTAMP", doc="Source commit time up to which the table is complete."),
+        Column(name="aggregated_at", type="TIMESTAMP", doc="When that run ended."),
+    ),
+)
+
+# What silver keeps beside a source table's own columns, a row a change.
+STORED_COLUMNS = (
+    Column(name="_kind", type="STRING", doc="read, upsert or delete."),
+    Column(name="_epoch", type="INT", doc="Number of the source's timeline."),
+    Column(name="_lsn", type="BIGINT", doc="Position of the change in the source's WAL."),
+    Column(name="_txid", type="BIGINT", doc="Transaction at the source; NULL for a read."),
+    Column(name="_last_commit_lsn", type="BIGINT", doc="Last commit before the change's own transaction."),
+    Column(name="_offset", type="BIGINT", doc="Smallest Kafka offset seen of the change."),
+    Column(name="_commit_at", type="TIMESTAMP", doc="Commit time as received."),
+    Column(name="_effective_at", type="TIMESTAMP", doc="Commit time, held so that it never runs backwards along a key."),
+    Column(name="_content_hash", type="STRING", doc="Hash of the declared columns as received."),
+    Column(name="_unchanged", type="ARRAY<STRING>", doc="Columns the change left unchanged and did not carry."),
+    Column(name="_previous_key", type="STRING", doc="Key before a primary-key change made this row, as JSON; else NULL."),
+    Column(name="_unresolved", type="ARRAY<STRING>", doc="Columns whose value is not known yet."),
+    Column(name="_flags", type="ARRAY<STRING>", doc="Expectations of severity flag that the row breaks."),
+    Column(name="_is_blocked", type="BOOLEAN", doc="Whether a newer change of the key waits in quarantine."),
+    Column(name="_is_visible", type="BOOLEAN", doc="Whether the row carries a version of the history."),
+    Column(name="_valid_from", type="TIMESTAMP", doc="Start of the version, inclusive, in source commit time."),
+    Column(name="_valid_to", type="TIMESTAMP", doc="End of the version, exclusive; NULL while open."),
+    Column(name="_from_lsn", type="BIGINT", doc="Position that opened the version."),
+    Column(name="_to_lsn", type="BIGINT", doc="Position that closed the version; NULL while open."),
+    Column(name="_run", type="BIGINT", doc="Bronze version of the run that last changed the row's content or effective time."),
+    Column(name="_last", type="BOOLEAN", doc="Whether this is the newest change of its key."),
+)
+
+HISTORY_COLUMNS = (
+    "_valid_from",
+    "_valid_to",
+    "_is_current",
+    "_from_lsn",
+    "_to_lsn",
+    "_epoch",
+    "_previous_key",
+    "_unresolved",
+    "_is_blocked",
+    "_flags",
+)
+
+PARTITIONS = {
+    "bronze.changes": ("source_table", "_landed_on"),
+    "silver.quarantine": ("source_table",),
+    "silver.progress": ("source_table",),
+    "gold.progress": ("table_name",),
+}
+
+
+def stored(table: Table) -> Table:
+    """The table silver keeps for a source table: its columns and the platform's, a row a change."""
+    return Table(
+        name=f"{table.name}_changes",
+        doc=f"Stored form of {table.name}: every change with its resolved values. Read silver.{table.name} instead.",
+        grain="one row per change, hidden ones included",
+        key=(*table.key, "_epoch", "_lsn", "_kind"),
+        owner=table.owner,
+        allowed_age_s=table.allowed_age_s,
+        columns=(*table.columns, *STORED_COLUMNS),
+    )
+
+
+def topic(name: str) -> str:
+    """The Kafka topic that carries the changes of the source table `name`."""
+    return f"{TOPIC_PREFIX}{name}"

@@ -1,0 +1,252 @@
+"""The one door to the lake: every table is read and written here, and conforms to its declaration when it passes.
+
+Everything works on classic and on Connect sessions alike: SQL and DataFrames, no JVM gateway, no `DeltaTable`.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+from lakehouse import ddl, ledger
+from lakehouse.contract import Table
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.streaming import StreamingQuery
+
+BRONZE = ledger.CHANGES.full_name
+
+
+class StorageError(RuntimeError):
+    """A table that cannot be read or written as asked; the message names it and the cure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far one source table is refined; times are UTC."""
+
+    source_table: str
+    bronze_version: int
+    complete_to: datetime | None
+    refined_at: datetime
+    records: int
+    quarantined: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldProgress:
+    """How far one gold table is aggregated; `marks` maps each input to what was consumed of it."""
+
+    table_name: str
+    marks: dict[str, Any]
+    complete_to: datetime | None
+    aggregated_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The Postgres the lake knows: its current epoch, identity, and every placeholder ever used for unchanged values."""
+
+    epoch: int
+    identity: str
+    placeholders: tuple[str, ...]
+
+
+def create_all(spark: SparkSession, settings: Settings) -> None:
+    """Create what is missing and bring views and comments up to the declarations; safe to run again."""
+    for statement in ddl.statements(settings):
+        spark.sql(statement)
+
+
+def kafka_records(spark: SparkSession, settings: Settings, topics: Sequence[str]) -> DataFrame:
+    """The stream of records of these topics, each topic named: one that is missing is an error, not an empty table."""
+    reader = (
+        spark.readStream.format("kafka")
+        .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
+        .option("subscribe", ",".join(topics))
+        .option("startingOffsets", "earliest")
+        .option("includeHeaders", "true")
+        .option("maxOffsetsPerTrigger", settings.max_offsets_per_trigger)
+    )
+    # A record that Kafka dropped before it landed is lost: stop and say so, never skip.
+    reader = reader.option("failOnDataLoss", "true")
+    # The default wait of 500 ms would be most of the latency of a quiet topic.
+    return reader.option("kafka.fetch.max.wait.ms", "50").load()
+
+
+def bronze_sink(frame: DataFrame, settings: Settings) -> StreamingQuery:
+    """Start the query that appends `frame` to bronze: exactly once per checkpoint, one commit a batch."""
+    writer = (
+        frame.writeStream.format("delta")
+        .outputMode("append")
+        .option("checkpointLocation", settings.land_checkpoint)
+        .partitionBy(*ledger.PARTITIONS[BRONZE])
+        .queryName("land")
+        .trigger(processingTime=f"{settings.trigger_s} seconds")
+    )
+    return writer.start(ddl.location(settings, ledger.CHANGES))
+
+
+def version(spark: SparkSession, full_name: str) -> int:
+    """Newest Delta version of a table."""
+    row = spark.sql(f"DESCRIBE HISTORY {full_name} LIMIT 1").select("version").first()
+    if row is None:
+        raise StorageError(f"{full_name} has no history: run publish.py, which creates it")
+    return int(row["version"])
+
+
+def bronze_version(spark: SparkSession) -> int:
+    """Newest version of bronze.changes."""
+    return version(spark, BRONZE)
+
+
+def read_version(spark: SparkSession, full_name: str, at: int) -> DataFrame:
+    """A table as of one of its versions."""
+    return spark.read.option("versionAsOf", at).table(full_name)
+
+
+def change_feed(spark: SparkSession, full_name: str, start: int, end: int) -> DataFrame:
+    """Rows that versions `start` to `end` (both inclusive) of a table added or removed, with Delta's `_change_type`."""
+    reader = spark.read.option("readChangeFeed", "true").option("startingVersion", start).option("endingVersion", end)
+    return reader.table(full_name)
+
+
+def read_changes_feed(spark: SparkSession, start: int, end: int) -> DataFrame:
+    """What bronze versions `start` to `end` (both inclusive) landed. Compaction of bronze is no news to it."""
+    return change_feed(spark, BRONZE, start, end).select(*ledger.CHANGES.column_names)
+
+
+def read_bronze(spark: SparkSession, at: int) -> DataFrame:
+    """All of bronze as of a version."""
+    return read_version(spark, BRONZE, at)
+
+
+def read_silver_changes(spark: SparkSession, table: Table) -> DataFrame:
+    """The stored changes of a source table."""
+    return spark.read.table(ledger.stored(table).full_name)
+
+
+def merge_silver(spark: SparkSession, table: Table, diff: DataFrame, only_last: bool, bounds: tuple[int, int] | None = None) -> None:
+    """Apply a finished difference to a table's stored changes in one commit.
+
+    `only_last` promises that every updated row is the newest of its key; `bounds` are the least and greatest value of the
+    first key column. Both become literals, by which Delta leaves files unread.
+    """
+    stored = ledger.stored(table)
+    _conform(diff, stored)
+    diff.createOrReplaceTempView("ebap_diff")
+    conditions = ["t._last = true"] if only_last else []
+    if bounds:
+        conditions.append(f"t.`{table.key[0]}` BETWEEN {bounds[0]} AND {bounds[1]}")
+    conditions += [f"t.`{name}` = s.`{name}`" for name in stored.key]
+    spark.sql(
+        f"MERGE INTO {stored.full_name} t USING ebap_diff s ON {' AND '.join(conditions)} "
+        "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+    )
+
+
+def overwrite_silver(spark: SparkSession, table: Table, rows: DataFrame) -> None:
+    """Replace all stored changes of a table in one commit: readers see the old table until the new one is whole."""
+    stored = ledger.stored(table)
+    _replace(spark, stored, rows, "true")
+
+
+def append_quarantine(spark: SparkSession, rows: DataFrame) -> None:
+    """Add the records that quarantine does not hold yet; running it again adds nothing."""
+    quarantine = ledger.QUARANTINE
+    _conform(rows, quarantine)
+    rows.select(*quarantine.column_names).createOrReplaceTempView("ebap_bad")
+    same = " AND ".join(f"q.`{name}` = b.`{name}`" for name in quarantine.key)
+    spark.sql(
+        f"INSERT INTO {quarantine.full_name} SELECT * FROM ebap_bad b "
+        f"WHERE NOT EXISTS (SELECT 1 FROM {quarantine.full_name} q WHERE {same})"
+    )
+
+
+def replace_slices(spark: SparkSession, table: Table, rows: DataFrame, slices: Sequence[date] | None) -> None:
+    """Replace these slices of a gold table (all of it for None) with `rows`, in one commit."""
+    if table.slice is None:
+        raise StorageError(f"{table.full_name} is a view: nothing is stored for it")
+    condition = "true" if slices is None else f"`{table.slice}` IN ({', '.join(f'DATE{day.isoformat()!r}' for day in sorted(slices))})"
+    _replace(spark, table, rows, condition)
+
+
+def progress(spark: SparkSession, source_table: str) -> Progress | None:
+    """How far a source table is refined; None before its first run."""
+    row = spark.read.table(ledger.PROGRESS.full_name).where(f"source_table = '{source_table}'").first()
+    return None if row is None else Progress(**_utc(row.asDict()))
+
+
+def write_progress(spark: SparkSession, made: Progress) -> None:
+    """Replace one source table's row of progress."""
+    _write_row(spark, ledger.PROGRESS, vars(made))
+
+
+def gold_progress(spark: SparkSession, table_name: str) -> GoldProgress | None:
+    """How far a gold table is aggregated; None before its first run."""
+    row = spark.read.table(ledger.GOLD_PROGRESS.full_name).where(f"table_name = '{table_name}'").first()
+    if row is None:
+        return None
+    values = _utc(row.asDict())
+    return GoldProgress(**{**values, "marks": json.loads(values["marks"])})
+
+
+def write_gold_progress(spark: SparkSession, made: GoldProgress) -> None:
+    """Replace one gold table's row of progress."""
+    _write_row(spark, ledger.GOLD_PROGRESS, {**vars(made), "marks": json.dumps(made.marks, sort_keys=True)})
+
+
+def source_identity(spark: SparkSession) -> Source | None:
+    """The Postgres this lake was filled from; None for a new lake."""
+    rows = spark.sql(f"SHOW TBLPROPERTIES {BRONZE}").collect()
+    properties = {row["key"]: row["value"] for row in rows if row["key"].startswith("ebap.")}
+    if "ebap.epoch" not in properties:
+        return None
+    epoch = int(properties["ebap.epoch"])
+    placeholders = tuple(properties[f"ebap.placeholder.{number}"] for number in range(1, epoch + 1))
+    return Source(epoch=epoch, identity=properties[f"ebap.source.{epoch}"], placeholders=placeholders)
+
+
+def remember_source(spark: SparkSession, identity: str) -> Source:
+    """Enter a Postgres as the lake's next epoch, with a placeholder no user's text can equal."""
+    known = source_identity(spark)
+    epoch = known.epoch + 1 if known else 1
+    placeholder = f"__ebap_unchanged_{secrets.token_hex(16)}"
+    properties = {"ebap.epoch": str(epoch), f"ebap.source.{epoch}": identity, f"ebap.placeholder.{epoch}": placeholder}
+    listed = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
+    spark.sql(f"ALTER TABLE {BRONZE} SET TBLPROPERTIES ({listed})")
+    return Source(epoch=epoch, identity=identity, placeholders=(*(known.placeholders if known else ()), placeholder))
+
+
+def _replace(spark: SparkSession, table: Table, rows: DataFrame, condition: str) -> None:
+    _conform(rows, table)
+    rows.select(*table.column_names).createOrReplaceTempView("ebap_rows")
+    spark.sql(f"INSERT INTO {table.full_name} REPLACE WHERE {condition} SELECT * FROM ebap_rows")
+
+
+def _write_row(spark: SparkSession, table: Table, values: dict[str, Any]) -> None:
+    rows = spark.createDataFrame([tuple(values[name] for name in table.column_names)], table.schema_ddl())
+    _replace(spark, table, rows, f"`{table.key[0]}` = '{values[table.key[0]]}'")
+
+
+def _utc(values: dict[str, Any]) -> dict[str, Any]:
+    """Collected timestamps are naive in the session's time zone, which is UTC: say so."""
+    return {name: value.replace(tzinfo=UTC) if isinstance(value, datetime) else value for name, value in values.items()}
+
+
+def _conform(rows: DataFrame, table: Table) -> None:
+    """Raise StorageError with all differences between the rows' columns and the declaration at once."""
+    given = {field.name: field.dataType.simpleString().upper().replace(" ", "") for field in rows.schema.fields}
+    wanted = {column.name: column.type.upper().replace(" ", "") for column in table.columns}
+    faults = [f"{name} is missing" for name in wanted if name not in given]
+    faults += [f"{name} is not declared" for name in given if name not in wanted]
+    faults += [f"{name} is {given[name]}, declared {wanted[name]}" for name in wanted if name in given and given[name] != wanted[name]]
+    if faults:
+        raise StorageError(f"rows for {table.full_name} do not conform: {'; '.join(faults)}")

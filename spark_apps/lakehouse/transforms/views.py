@@ -1,0 +1,35 @@
+"""What silver shows of what it stores: the same select lists for the SQL views and for frames pinned to a version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lakehouse.contract import Table
+from lakehouse.ledger import HISTORY_COLUMNS
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+IS_LIVE = "_last AND _kind <> 'delete'"
+IS_VERSION = "_is_visible"
+_COMPUTED = {"_is_current": "_valid_to IS NULL"}
+
+
+def live_columns(table: Table) -> list[str]:
+    """Select list of `silver.<table>`: the table's own columns."""
+    return [f"`{name}`" for name in table.column_names]
+
+
+def history_columns(table: Table) -> list[str]:
+    """Select list of `silver.<table>_history`: the table's own columns and the version's."""
+    return live_columns(table) + [f"{_COMPUTED.get(name, name)} AS {name}" for name in HISTORY_COLUMNS]
+
+
+def live(changes: DataFrame, table: Table) -> DataFrame:
+    """The live rows, one per key, of stored changes."""
+    return changes.where(IS_LIVE).selectExpr(*live_columns(table))
+
+
+def history(changes: DataFrame, table: Table) -> DataFrame:
+    """Every visible version of stored changes."""
+    return changes.where(IS_VERSION).selectExpr(*history_columns(table))
