@@ -61,6 +61,9 @@ class Settings:
     trigger_s: int = _setting(5, "Seconds between two batches of land; each batch is one Delta commit.")
     max_offsets_per_trigger: int = _setting(200_000, "Records a batch of land may hold; bounds memory and replay after an outage.")
 
+    silver_slots: int = _setting(2, "Silver tables refined at the same time; each is one MERGE on the warm server.")
+    airflow_parallelism: int = _setting(4, "Airflow tasks at the same time; each is a thin client of about 60 MiB of its own.")
+
     kafka_heap_mb: int = _setting(512, "Heap of the Kafka broker, in MiB.")
     connect_heap_mb: int = _setting(512, "Heap of the Connect worker, in MiB.")
     land_memory_mb: int = _setting(896, "Heap of the land app, in MiB.")

@@ -1,0 +1,53 @@
+"""Gold: what silver's change touched is computed again.
+
+**Does**: one task a gold table, after the gold tables it reads. `gold` recomputes the slices that changed since the table's mark;
+`gold_daily` recomputes the one day of its interval, whatever changed.
+
+**Runs**: `gold` when any silver table changed; `gold_daily` once a UTC day, and for past days by
+`python -m infra.airflow backfill create --dag-id gold_daily --from-date 2026-01-01 --to-date 2026-01-31`
+(both days included; `--reprocess-behavior completed` where they ran before).
+
+**Safe to rerun?** Yes, and side by side: a slice is replaced whole, and one slot a table lets one writer in.
+
+**When it fails**: the task's last log lines name the reason and the cure. Tables that read the failed one wait for the next run; the
+others go on.
+
+**Owner**: each task has its table's owner.
+"""
+
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from airflow.sdk import DAG, AssetAny, CronDataIntervalTimetable
+
+from ebap_tasks import asset, day, table_task
+from infra.airflow import pools
+from lakehouse import tables
+
+if TYPE_CHECKING:
+    from aggregate import AggregateResult
+    from pyspark.sql import SparkSession
+
+    from lakehouse.settings import Settings
+
+
+def aggregated(spark: "SparkSession", settings: "Settings", name: str, is_daily: bool) -> "AggregateResult":
+    """Recompute the day of this run, or the slices that changed since the table's mark."""
+    import aggregate  # loads Spark: never while a DAG file is parsed
+
+    return aggregate.run(spark, settings, name, slices=[day()] if is_daily else None)
+
+
+STORED = [table for table in tables.GOLD if not table.is_view]
+BY_DAY = [table for table in STORED if table.slice and table.column(table.slice).type == "DATE"]
+ON_CHANGE = AssetAny(*(asset(table) for table in tables.SOURCES))
+DAILY = CronDataIntervalTimetable("0 0 * * *", timezone="UTC")
+
+for dag_id, schedule, members in (("gold", ON_CHANGE, STORED), ("gold_daily", DAILY, BY_DAY)):
+    with DAG(
+        dag_id, schedule=schedule, catchup=False, max_active_runs=1, dagrun_timeout=timedelta(hours=2), doc_md=__doc__, tags=["batch"]
+    ):
+        made = {t.name: table_task(t, pools.gold(t), partial(aggregated, name=t.name, is_daily=schedule is DAILY)) for t in members}
+        for table in members:
+            made[table.name] << [made[name] for name in table.inputs if name in made]

@@ -1,0 +1,51 @@
+"""Silver: what was captured becomes tables, every two minutes.
+
+**Does**: one task a captured table. It takes what was appended to bronze since the table's mark and merges it into silver; a table
+without news is skipped and tells nobody.
+
+**Runs**: every two minutes, one run at a time. A night without runs loses nothing: a run takes all there is since the mark,
+not a window of time.
+
+**Safe to rerun?** Yes. The mark moves in the commit that writes the rows; a second try interrupts the first and finds it done or undone.
+
+**When it fails**: the task's last log lines name the reason and the cure. The other tables go on. A truncated source table stops
+until `python -m lakehouse rebuild TABLE`; a Spark server that is away comes back by itself, `make status` shows it.
+
+**Owner**: each task has its table's owner.
+"""
+
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from airflow.sdk import DAG, CronTriggerTimetable
+
+from ebap_tasks import table_task
+from infra.airflow import pools
+from lakehouse import tables
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+    from refine import RefineResult
+
+    from lakehouse.settings import Settings
+
+
+def refined(spark: "SparkSession", settings: "Settings", name: str) -> "RefineResult":
+    """Bring that silver table up to what bronze holds."""
+    import refine  # loads Spark: never while a DAG file is parsed
+
+    return refine.run(spark, settings, name)
+
+
+with DAG(
+    dag_id="silver",
+    schedule=CronTriggerTimetable("*/2 * * * *", timezone="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=1),
+    doc_md=__doc__,
+    tags=["batch"],
+):
+    for table in tables.SOURCES:
+        table_task(table, pools.SILVER, partial(refined, name=table.name))

@@ -1,0 +1,68 @@
+"""Run a command of Airflow in EBAP's environment; `init` prepares database, login and pools and is safe to repeat."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from infra import airflow
+from infra.airflow import pools
+from lakehouse.settings import Settings, SettingsError
+
+_USAGE = "usage: python -m infra.airflow init | COMMAND OF AIRFLOW …   (such as scheduler, api-server, backfill create --help)"
+
+
+def main(arguments: list[str]) -> None:
+    """Replace this process by Airflow's; exits with 2 and one line where a setting or a password is missing."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.exit(_USAGE)
+    settings = Settings.from_environment()
+    environment = {**os.environ, **airflow.environment(settings)}
+    python = settings.home_dir / "venv" / "airflow" / "bin" / "python"
+    if not python.exists():
+        raise SettingsError(f"there is no Airflow at {python}: run `make up`, which installs it")
+    if arguments[0] == "init":
+        init(settings, environment)
+        return
+    module = "infra.airflow.scheduler" if arguments[0] == "scheduler" else "airflow"
+    os.execve(python, [str(python), "-m", module, *arguments], environment)
+
+
+def init(settings: Settings, environment: dict[str, str]) -> None:
+    """Bring the metadata database to this version, write the login file, create or correct every pool."""
+    airflow.home(settings).mkdir(parents=True, exist_ok=True)
+    _write_login(settings)
+    _airflow(settings, environment, "db", "migrate")
+    with tempfile.TemporaryDirectory(dir=airflow.home(settings)) as folder:
+        file = Path(folder) / "pools.json"
+        declared = pools.slots(settings).items()
+        file.write_text(json.dumps({name: _pool(size, purpose) for name, (size, purpose) in declared}))
+        _airflow(settings, environment, "pools", "import", str(file))
+
+
+def _pool(size: int, purpose: str) -> dict[str, object]:
+    return {"slots": size, "description": purpose, "include_deferred": False}
+
+
+def _write_login(settings: Settings) -> None:
+    file = airflow.passwords_file(settings)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        json.dump({airflow.ADMIN: settings.secret("airflow_admin")}, stream)
+
+
+def _airflow(settings: Settings, environment: dict[str, str], *arguments: str) -> None:
+    binary = settings.home_dir / "venv" / "airflow" / "bin" / "airflow"
+    subprocess.run([binary, *arguments], env=environment, check=True)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except (SettingsError, subprocess.CalledProcessError) as error:
+        print(f"infra.airflow: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,23 @@
+"""The pools that keep tasks of different runs and DAGs apart: their names are known here only."""
+
+from __future__ import annotations
+
+from lakehouse import tables
+from lakehouse.contract import Table
+from lakehouse.settings import Settings
+
+SILVER = "silver"
+
+
+def gold(table: Table) -> str:
+    """The pool of that gold table; its one slot lets one writer in, whichever DAG, run or backfill it belongs to."""
+    return f"gold_{table.name}"
+
+
+def slots(settings: Settings) -> dict[str, tuple[int, str]]:
+    """Every pool by name, with its slots and what it is for."""
+    pools = {SILVER: (settings.silver_slots, "Silver tables refined at the same time.")}
+    for table in tables.GOLD:
+        if not table.is_view:
+            pools[gold(table)] = (1, f"One writer of {table.full_name} at a time.")
+    return pools

@@ -1,0 +1,139 @@
+"""Policy over every DAG and task. Runs where Airflow is: `.ebap/venv/airflow/bin/python -m pytest tests/policy_airflow`."""
+
+import io
+import re
+import time
+import tokenize
+from datetime import timedelta
+
+import pytest
+
+pytest.importorskip("airflow", reason="Airflow has an environment of its own; `make check` runs these tests there")
+
+from infra.airflow import pools
+from lakehouse import tables
+from lakehouse.settings import PROJECT, Settings
+
+DAG_FILES = sorted((PROJECT / "dags").glob("*.py"))
+STORED = [table for table in tables.GOLD if not table.is_view]
+BY_DAY = [table for table in STORED if table.slice and table.column(table.slice).type == "DATE"]
+EXPECTED = {"silver": tables.SOURCES, "gold": STORED, "gold_daily": BY_DAY}
+LAYER_DAGS = [(dag_id, table) for dag_id, members in EXPECTED.items() for table in members]
+
+
+@pytest.fixture(scope="module")
+def bag():
+    from airflow.dag_processing.dagbag import DagBag
+
+    return DagBag(dag_folder=PROJECT / "dags", collect_dags=True, bundle_path=PROJECT / "dags")
+
+
+def every_task(bag):
+    return [task for dag in bag.dags.values() for task in dag.tasks]
+
+
+def test_every_file_imports(bag):
+    assert bag.import_errors == {}
+    assert set(bag.dags) >= set(EXPECTED)
+
+
+def test_the_tasks_are_the_declared_tables(bag):
+    for dag_id, members in EXPECTED.items():
+        assert sorted(bag.dags[dag_id].task_ids) == sorted(table.name for table in members), dag_id
+
+
+def test_every_task_says_who_owns_it_how_often_it_tries_and_when_it_gives_up(bag):
+    for task in every_task(bag):
+        assert task.owner not in ("", "airflow"), task
+        assert task.retries >= 1, task
+        assert timedelta(0) < task.retry_delay <= timedelta(seconds=30), task
+        assert task.execution_timeout and task.execution_timeout <= timedelta(minutes=30), task
+        assert task.outlets, task
+        assert task.doc_md, task
+
+
+def test_the_owner_and_the_asset_are_those_of_the_declaration(bag):
+    for dag_id, table in LAYER_DAGS:
+        task = bag.dags[dag_id].get_task(table.name)
+        assert task.owner == table.owner
+        assert [asset.name for asset in task.outlets] == [table.full_name]
+
+
+def test_every_dag_has_a_runbook_and_one_run_at_a_time(bag):
+    for dag in bag.dags.values():
+        for heading in ("Does", "Runs", "Safe to rerun?", "When it fails", "Owner"):
+            assert f"**{heading}**" in (dag.doc_md or ""), (dag.dag_id, heading)
+        assert dag.max_active_runs == 1, dag.dag_id
+        assert dag.catchup is False, dag.dag_id
+        assert dag.dagrun_timeout, dag.dag_id
+
+
+def test_every_pool_is_one_that_init_creates(bag):
+    known = pools.slots(Settings())
+    assert {task.pool for task in every_task(bag)} <= set(known)
+
+
+def test_one_writer_of_a_gold_table_across_dags(bag):
+    known = pools.slots(Settings())
+    for table in STORED:
+        writers = {dag.get_task(table.name).pool for dag in (bag.dags["gold"], bag.dags["gold_daily"]) if dag.has_task(table.name)}
+        assert len(writers) == 1, table.name
+        pool = writers.pop()
+        assert known[pool][0] == 1, pool
+        assert [task.task_id for task in bag.dags["gold"].tasks if task.pool == pool] == [table.name]
+
+
+def test_silver_runs_every_two_minutes_and_gold_on_any_of_its_assets(bag):
+    from airflow.sdk import AssetAny, CronDataIntervalTimetable
+
+    assert bag.dags["silver"].timetable.expression == "*/2 * * * *"
+    condition = bag.dags["gold"].timetable.asset_condition
+    assert isinstance(condition, AssetAny), condition
+    assert {asset.name for asset in condition.objects} == {table.full_name for table in tables.SOURCES}
+    daily = bag.dags["gold_daily"].timetable
+    assert isinstance(daily, CronDataIntervalTimetable)
+    assert daily.expression == "0 0 * * *"
+
+
+def test_a_gold_table_waits_for_the_gold_tables_it_reads_and_an_unchanged_one_does_not_stop_it(bag):
+    for dag_id in ("gold", "gold_daily"):
+        dag = bag.dags[dag_id]
+        for task in dag.tasks:
+            inputs = set(tables.gold(task.task_id).inputs) & set(dag.task_ids)
+            assert task.upstream_task_ids == inputs, (dag_id, task.task_id)
+            assert task.trigger_rule == "none_failed"
+
+
+def test_no_silver_table_waits_for_another(bag):
+    assert all(not task.upstream_task_ids for task in bag.dags["silver"].tasks)
+
+
+@pytest.mark.parametrize("path", DAG_FILES, ids=lambda path: path.name)
+def test_no_table_name_stands_in_a_dag_file(path):
+    names = {table.name for table in (*tables.SOURCES, *tables.GOLD)}
+    tokens = list(tokenize.generate_tokens(io.StringIO(path.read_text()).readline))
+    written = {word for token in tokens if token.type in (tokenize.STRING, tokenize.NAME) for word in re.findall(r"\w+", token.string)}
+    assert not names & written
+
+
+@pytest.mark.parametrize("path", DAG_FILES, ids=lambda path: path.name)
+def test_a_dag_file_is_short(path):
+    assert len(path.read_text().splitlines()) <= 60
+
+
+def test_parsing_takes_less_than_two_seconds_and_loads_no_spark(bag):
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, time; import airflow.sdk, airflow.providers.standard.decorators.python\n"
+        "start = time.perf_counter(); import silver, gold\n"
+        "print(time.perf_counter() - start, 'pyspark' in sys.modules)"
+    )
+    path = ":".join(str(PROJECT / part) for part in ("spark_apps", ".", "plugins", "dags"))
+    started = time.monotonic()
+    shown = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": path, "HOME": "/nonexistent"}, capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+    seconds, has_spark = shown.stdout.split()[-2:]
+    assert float(seconds) < 2, f"parsing took {seconds} s of {time.monotonic() - started:.1f} s"
+    assert has_spark == "False"
