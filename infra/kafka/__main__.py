@@ -1,0 +1,36 @@
+"""`python -m infra.kafka`: create the topics of the change log and hold their settings; safe to repeat."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from kafka import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from infra.kafka import topics
+from lakehouse import tables
+from lakehouse.settings import Settings, SettingsError
+
+
+def main() -> int:
+    """Exit 0 when every topic is as it must be, 1 with one message where not."""
+    parser = argparse.ArgumentParser(prog="python -m infra.kafka", description=__doc__)
+    parser.add_argument("--correct", action="store_true", help="set cleanup.policy=delete on a topic that has another")
+    arguments = parser.parse_args()
+    try:
+        settings = Settings.from_environment()
+        admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+        for line in topics.create(admin, topics.declared(tables.SOURCES), may_correct=arguments.correct):
+            print(line)
+    except KafkaError as error:
+        print(f"Kafka at {settings.kafka_bootstrap} does not answer ({error}): start it with `make up`", file=sys.stderr)
+        return 1
+    except (SettingsError, topics.TopicError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

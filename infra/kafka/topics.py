@@ -1,0 +1,107 @@
+"""The topics of the change log, made explicitly: what they must be, and how an existing one differs.
+
+A topic Kafka made by itself would have one partition, a default retention and, on some brokers, a policy that keeps only the
+newest record of a key: the change log is history, so `cleanup.policy=delete` is enforced and anything else refused.
+Connect makes its own three topics (compacted, as they must be); they are not listed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from lakehouse.contract import Table
+from lakehouse.ledger import HEARTBEAT, topic
+
+SIGNAL = "signal"
+# Debezium's own sign of life, beside the heartbeat row. Without its topic the connector's producer waits for ever.
+BEAT_TOPIC = "__debezium-heartbeat.ebap.source"
+RETENTION_MS = 7 * 24 * 3600 * 1000
+# A row of EBAP's sources holds up to 1 MB of text, several times that once escaped as JSON; Kafka's default is 1 MiB.
+MAX_RECORD_BYTES = 8 * 1024 * 1024
+
+_CONFIG = {
+    "cleanup.policy": "delete",
+    "retention.ms": str(RETENTION_MS),
+    "max.message.bytes": str(MAX_RECORD_BYTES),
+}
+
+
+class TopicError(RuntimeError):
+    """A topic that would lose history; the message names it and the cure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topic:
+    """One topic of the change log and its number of partitions."""
+
+    name: str
+    partitions: int
+
+
+def declared(sources: Iterable[Table]) -> tuple[Topic, ...]:
+    """Every topic the connector writes: one a source table, then those of EBAP's own tables and Debezium's beat.
+
+    Raises TopicError where a declared table has the name of one of EBAP's own: they would share a topic.
+    """
+    tables = tuple(Topic(name=topic(table.name), partitions=3) for table in sources)
+    own = tuple(Topic(name=name, partitions=1) for name in (topic(HEARTBEAT), topic(SIGNAL), BEAT_TOPIC))
+    shared = {entry.name for entry in tables} & {entry.name for entry in own}
+    if shared:
+        raise TopicError(f"a source table cannot be captured under the name of EBAP's own topic {', '.join(sorted(shared))}: rename it")
+    return (*tables, *own)
+
+
+def create(admin: KafkaAdminClient, topics: Iterable[Topic], *, may_correct: bool = False) -> list[str]:
+    """Create what is missing and return a line for each thing done; safe to repeat.
+
+    Raises TopicError naming every topic with another cleanup policy, unless `may_correct` sets it to delete.
+    """
+    wanted = list(topics)
+    present = set(admin.list_topics())
+    missing = [entry for entry in wanted if entry.name not in present]
+    existing = _configs(admin, [entry.name for entry in wanted if entry.name in present])
+    faults = policy_faults(existing)
+    if faults and not may_correct:
+        raise TopicError("; ".join(faults))
+    if missing:
+        admin.create_topics({t.name: {"num_partitions": t.partitions, "replication_factor": 1, "configs": _CONFIG} for t in missing})
+    done = [f"created {entry.name} with {entry.partitions} partitions" for entry in missing]
+    return done + _correct(admin, existing)
+
+
+def existing_policy_faults(admin: KafkaAdminClient, topics: Iterable[Topic]) -> list[str]:
+    """A line for each of these topics that exists and does not keep every record for its retention."""
+    present = set(admin.list_topics())
+    return policy_faults(_configs(admin, [entry.name for entry in topics if entry.name in present]))
+
+
+def policy_faults(configs: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """A line for each topic whose cleanup policy is not delete, with the cure; `configs` is topic to its settings."""
+    return [
+        f"topic {name} has cleanup.policy={config['cleanup.policy']}, which loses history: `python -m infra.kafka --correct` sets it to"
+        " delete; if it stood so for long, records are gone already and `make wipe` begins again"
+        for name, config in sorted(configs.items())
+        if config["cleanup.policy"] != "delete"
+    ]
+
+
+def _correct(admin: KafkaAdminClient, existing: Mapping[str, Mapping[str, str]]) -> list[str]:
+    done = []
+    for name, config in sorted(existing.items()):
+        differing = {key: value for key, value in _CONFIG.items() if config[key] != value}
+        if differing:
+            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs=differing)])
+            done += [f"set {key}={value} on {name} (was {config[key]})" for key, value in differing.items()]
+    return done
+
+
+def _configs(admin: KafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, configs=dict.fromkeys(_CONFIG)) for name in names]
+    answer = admin.describe_configs(resources, config_filter="all")
+    return {name: {key: str(entry["value"]) for key, entry in config.items()} for name, config in answer["topic"].items()}
