@@ -1,0 +1,207 @@
+"""The simulated shop from a shell: `python -m generator --help`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from datetime import UTC, datetime
+from typing import NoReturn
+
+from generator import backfill, entries, pools
+from generator.control import Control, ControlError
+from generator.live import Service
+from generator.personas import REAL
+from generator.report import say
+from generator.sink import LostConnectionError, PostgresSink, RefusedError, ShopDatabaseError
+from generator.world import World
+from lakehouse.settings import Settings, SettingsError
+
+_PAUSE_LIMIT_S = 15.0
+_MOST_ORDERS_PER_DAY = 1_000_000
+
+
+class _OneLine(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ControlError(f"{message}: see `{self.prog} --help`")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do one command; returns 0, or 2 with one line on standard error that names the cure."""
+    try:
+        asked = _parser().parse_args(arguments)
+        asked.do(asked, Settings.from_environment())
+    except LostConnectionError as error:
+        return _fail(f"the shop's database does not answer ({error}): run `make up`, or set EBAP_SOURCE_DSN")
+    except (SettingsError, ControlError, ShopDatabaseError) as error:
+        return _fail(str(error))
+    except RefusedError as error:
+        return _fail(f"the shop's database refused a row ({error}): another writer works on it; run the command again")
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def schema(_: argparse.Namespace, settings: Settings) -> None:
+    """Create the shop's tables where they are missing."""
+    sink = _connect(settings)
+    sink.create_schema()
+    sink.close()
+    say("schema", schema="shop")
+
+
+def seed(asked: argparse.Namespace, settings: Settings) -> None:
+    """Fill empty tables users and products; the same seed gives the same rows."""
+    sink = _connect(settings)
+    number = _seed(asked, settings)
+    drawn = pools.build(number)
+    added = {}
+    for table, count, make in (("users", asked.users, entries.seeded_users), ("products", asked.products, entries.seeded_products)):
+        rows = [] if sink.has_rows(table) else make(number, drawn, sink.reserve_many(table, count))
+        sink.insert_many(table, rows) if rows else None
+        added[table] = len(rows)
+    sink.close()
+    say("seeded", seed=number, added=added)
+
+
+def run(asked: argparse.Namespace, settings: Settings) -> None:
+    """Run the shop in the present until SIGTERM, or for a while."""
+    control = Control(settings.control_dir)
+    number = _seed(asked, settings)
+    rate = asked.rate or _rate(str(settings.rate))
+    drawn = pools.build(number)
+
+    def build(sink: PostgresSink) -> World:
+        return World(number, drawn, sink.load(), sink.reserve, is_curved=asked.curve)
+
+    with control.alone():
+        if asked.rate:
+            control.ask(rate=None)
+        service = Service(control, rate, lambda: _connect(settings), build)
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: service.stop())
+        service.run(asked.for_s)
+
+
+def past(asked: argparse.Namespace, settings: Settings) -> None:
+    """Write simulated past days up to now, or go on where an earlier backfill ended."""
+    control = Control(settings.control_dir)
+    number = _seed(asked, settings)
+    with control.alone():
+        control.tell(state="backfilling")
+        sink = _connect(settings, is_durable=False)
+        snapshot = sink.load()
+        now, began = datetime.now(UTC), time.monotonic()
+        start = backfill.begin_at(now, asked.days, snapshot.newest_at)
+        world = World(number, pools.build(number), snapshot, sink.reserve, delays=REAL)
+
+        def tell_day(day: datetime, done: int) -> None:
+            say("day", day=day.date().isoformat(), ops=done, elapsed_s=round(time.monotonic() - began, 1))
+
+        say("backfill", start=start.isoformat(), end=now.isoformat(), goes_on=start == snapshot.newest_at)
+        done = backfill.write(backfill.past(world, start, now, asked.orders_per_day), sink.apply, tell_day)
+        sink.set_durable(True)
+        sink.apply(world.act(now))  # waits for the disk, and with it all before it
+        sink.close()
+        say("backfilled", ops=done + 1, elapsed_s=round(time.monotonic() - began, 1))
+
+
+def pause(_: argparse.Namespace, settings: Settings) -> None:
+    """Stop the writes; returns once the service confirms that it is in no transaction."""
+    _request(settings, "paused", is_paused=True)
+
+
+def resume(_: argparse.Namespace, settings: Settings) -> None:
+    """Let a paused service go on."""
+    _request(settings, "running", is_paused=False)
+
+
+def rate(asked: argparse.Namespace, settings: Settings) -> None:
+    """Give the service another rate."""
+    control = Control(settings.control_dir)
+    control.ask(rate=asked.rate)
+    say("rate", target=asked.rate, state=control.status()["state"])
+
+
+def status(_: argparse.Namespace, settings: Settings) -> None:
+    """How the service stands, as one JSON object."""
+    control = Control(settings.control_dir)
+    print(json.dumps({**control.status(), "is_paused": control.request().is_paused}))
+
+
+def _request(settings: Settings, state: str, *, is_paused: bool) -> None:
+    control = Control(settings.control_dir)
+    if control.status()["state"] == "backfilling":
+        raise ControlError("a backfill writes to the shop: wait until it ends, or end it with Ctrl-C")
+    told = control.wait_until_followed(control.ask(is_paused=is_paused), state, _PAUSE_LIMIT_S)
+    say(state if told["state"] == state else "noted", **{k: v for k, v in told.items() if k in ("state", "total_ops", "pid")})
+
+
+def _connect(settings: Settings, *, is_durable: bool = True) -> PostgresSink:
+    return PostgresSink(settings.shop_dsn, settings.secret("shop_owner"), is_durable=is_durable)
+
+
+def _seed(asked: argparse.Namespace, settings: Settings) -> int:
+    return settings.seed if asked.seed is None else asked.seed
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _OneLine(prog="python -m generator", description=__doc__)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_OneLine)
+
+    def command(do: object, name: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=do.__doc__, description=do.__doc__)
+        added.set_defaults(do=do)
+        return added
+
+    seeding, running, filling = command(seed, "seed"), command(run, "run"), command(past, "backfill")
+    for one in (seeding, running, filling):
+        one.add_argument("--seed", type=int, metavar="N", help="the same seed on the same database gives the same sequence")
+    seeding.add_argument("--users", type=_count, default=500, metavar="N")
+    seeding.add_argument("--products", type=_count, default=200, metavar="N")
+    running.add_argument("--rate", type=_rate, metavar="N", help="operations a second (default: EBAP_RATE)")
+    running.add_argument("--for", dest="for_s", type=_duration, metavar="TIME", help="how long, such as 90, 30s, 5m or 2h")
+    running.add_argument("--curve", action="store_true", help="hour and weekday choose what happens; the rate stays as asked")
+    filling.add_argument("--days", type=_count, required=True, metavar="N", help="how many days before now")
+    filling.add_argument("--orders-per-day", type=_count, default=80, metavar="N")
+    command(schema, "schema")
+    command(pause, "pause")
+    command(resume, "resume")
+    command(rate, "rate").add_argument("rate", type=_rate, metavar="N", help="operations a second")
+    command(status, "status")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST_ORDERS_PER_DAY:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {_MOST_ORDERS_PER_DAY}")
+    return int(text)
+
+
+def _rate(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no rate above 0: to stop the shop use `python -m generator pause`")
+    return number
+
+
+def _duration(text: str) -> float:
+    units = {"s": 1, "m": 60, "h": 3600}
+    digits, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
+    if not digits.isdecimal() or not int(digits):
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration: write 90, 30s, 5m or 2h")
+    return float(int(digits) * unit)
+
+
+def _fail(line: str) -> int:
+    print(f"generator: {' '.join(line.split())}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

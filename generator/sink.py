@@ -1,0 +1,142 @@
+"""The shop's database: every operation is one round trip and one transaction."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from psycopg2.extras import execute_values
+
+from generator import statements
+from generator.operation import Article, Operation, Order, Snapshot
+
+SCHEMA_FILE = Path(__file__).with_name("schema.sql")
+_CONNECT_TIMEOUT_S = 5
+_RESERVED = {"users": 20, "products": 5, "orders": 50}  # numbers taken at once; a restart leaves the rest as a gap
+_DELIVERED_KEPT = 20_000  # the newest ones, of which some come back
+_CANCELLED_KEPT = 1_000
+
+# Rows that another writer made unusable here (NaN, infinity) are left alone, not read.
+_ORDERS = """
+WITH wanted AS (
+    SELECT * FROM shop.orders WHERE status IN ('placed', 'paid', 'shipped')
+    UNION ALL (SELECT * FROM shop.orders WHERE status = 'delivered' ORDER BY order_id DESC LIMIT %s)
+    UNION ALL (SELECT * FROM shop.orders WHERE status = 'cancelled' ORDER BY order_id DESC LIMIT %s)
+)
+SELECT o.order_id, o.user_id, o.status::text, o.updated_at,
+       array_remove(array_agg(i.product_id ORDER BY i.line_no), NULL), array_remove(array_agg(i.quantity ORDER BY i.line_no), NULL)
+FROM wanted AS o LEFT JOIN shop.order_items AS i USING (order_id)
+WHERE o.updated_at BETWEEN '2000-01-01' AND '9000-01-01'
+GROUP BY o.order_id, o.user_id, o.status, o.updated_at ORDER BY o.order_id
+"""
+_PRODUCTS = """
+SELECT product_id, price_usd, stock, is_active FROM shop.products WHERE price_usd <> 'NaN' ORDER BY product_id
+"""
+_NEWEST = """
+SELECT max(ordered_at), max(order_id) FROM shop.orders WHERE ordered_at BETWEEN '2000-01-01' AND now() + interval '1 day'
+"""
+
+
+class LostConnectionError(Exception):
+    """The database went away; whether the last operation was committed is not known."""
+
+
+class RefusedError(Exception):
+    """The database refused one operation, because another writer changed what it relied on."""
+
+
+class ShopDatabaseError(Exception):
+    """The database cannot be used as it is; the message names the cure."""
+
+
+class PostgresSink:
+    """A connection to the shop. With `is_durable` false a commit does not wait for the disk, which suits a backfill."""
+
+    def __init__(self, dsn: str, password: str, *, is_durable: bool = True) -> None:
+        self._reserved: dict[str, deque[int]] = defaultdict(deque)
+        try:
+            self._connection = psycopg2.connect(
+                dsn, password=password, connect_timeout=_CONNECT_TIMEOUT_S, application_name="ebap-generator"
+            )
+        except psycopg2.OperationalError as error:
+            raise LostConnectionError(one_line(error)) from error
+        # Several statements sent as one string are one transaction of their own: one round trip, and never one left open.
+        self._connection.autocommit = True
+        self.set_durable(is_durable)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._connection.close()
+
+    def set_durable(self, is_durable: bool) -> None:
+        """Whether commits from now on wait for the disk; one that does makes all before it durable too."""
+        self._run(f"SET synchronous_commit = {'on' if is_durable else 'off'}")
+
+    def create_schema(self) -> None:
+        """Create what is missing of schema `shop`."""
+        self._run(SCHEMA_FILE.read_text())
+
+    def apply(self, operation: Operation) -> None:
+        """Commit one operation. Raises LostConnectionError, or RefusedError where nothing of it was done."""
+        values = tuple(value for statement in operation.statements for value in statement.values)
+        self._run("; ".join(statement.sql for statement in operation.statements), values)
+
+    def reserve(self, table: str) -> int:
+        """The next number of a table's key; taken from its sequence, so that other writers never get it."""
+        if not self._reserved[table]:
+            self._reserved[table].extend(self.reserve_many(table, _RESERVED[table]))
+        return self._reserved[table].popleft()
+
+    def reserve_many(self, table: str, count: int) -> list[int]:
+        """That many numbers of a table's key, rising."""
+        key = {"users": "user_id", "products": "product_id", "orders": "order_id"}[table]
+        rows = self._rows("SELECT nextval(pg_get_serial_sequence(%s, %s)) FROM generate_series(1, %s)", (f"shop.{table}", key, count))
+        return [row[0] for row in rows]
+
+    def insert_many(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert rows of `users` or `products`, all or none."""
+        columns = {"users": statements.USER_COLUMNS, "products": statements.PRODUCT_COLUMNS}[table]
+        with self._connection.cursor() as cursor:
+            execute_values(cursor, f"INSERT INTO shop.{table} ({columns}) VALUES %s", rows, page_size=max(len(rows), 1))
+
+    def has_rows(self, table: str) -> bool:
+        """Whether a table holds anything."""
+        return bool(self._rows(f"SELECT EXISTS (SELECT FROM shop.{table})")[0][0])
+
+    def load(self) -> Snapshot:
+        """What the shop holds now, as the world needs it. Raises ShopDatabaseError where the catalogue is empty."""
+        users = self._rows("SELECT user_id, tier::text FROM shop.users ORDER BY user_id")
+        articles = [Article(*row) for row in self._rows(_PRODUCTS)]
+        if not articles:
+            raise ShopDatabaseError("the shop has no products: run `python -m generator seed` first")
+        orders = [
+            Order(row[0], row[1], row[2], row[3], tuple(zip(row[4], row[5], strict=True)))
+            for row in self._rows(_ORDERS, (_DELIVERED_KEPT, _CANCELLED_KEPT))
+        ]
+        newest_at, last_order_id = self._rows(_NEWEST)[0]
+        return Snapshot(tuple(users), tuple(articles), tuple(orders), newest_at, last_order_id or 0)
+
+    def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        return self._run(sql, values, is_query=True)
+
+    def _run(self, sql: str, values: tuple[Any, ...] | None = None, *, is_query: bool = False) -> list[tuple[Any, ...]]:
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(sql, values)
+                return cursor.fetchall() if is_query else []
+        except (psycopg2.errors.UndefinedTable, psycopg2.errors.InvalidSchemaName) as error:
+            raise ShopDatabaseError(f"{one_line(error)}: run `python -m generator schema`, then `python -m generator seed`") from error
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+            raise LostConnectionError(one_line(error)) from error
+        except (psycopg2.IntegrityError, psycopg2.DataError) as error:
+            raise RefusedError(one_line(error)) from error
+        except psycopg2.Error as error:
+            raise ShopDatabaseError(f"{one_line(error)}: give EBAP_SOURCE_DSN the owner of schema shop") from error
+
+
+def one_line(error: Exception) -> str:
+    """What the database said, without its further lines."""
+    return str(error).strip().split("\n")[0] or type(error).__name__
