@@ -1,0 +1,78 @@
+# EBAP's commands. `make demo` on a fresh machine does everything; `make help` lists the rest.
+# Settings (EBAP_*) come from the environment or from .env; .env.example lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
+EBAP_HOME := $(or $(EBAP_HOME),$(shell sed -n 's/^EBAP_HOME=//p' .env 2>/dev/null | tail -n 1),$(CURDIR)/.ebap)
+export EBAP_HOME
+export PYTHONPATH := $(CURDIR)/spark_apps:$(CURDIR)
+
+MAIN := $(EBAP_HOME)/venv/main/bin
+LOCAL := $(MAIN)/python -m infra.local
+UV = $(EBAP_HOME)/venv/boot/bin/uv
+CODE := spark_apps generator infra dags plugins tests
+
+.PHONY: help
+help:  ## This list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf 'make %-10s %s\n' "$$name" "$$text"; done
+
+.PHONY: install
+install:  ## Install what is missing: Python environments and Java artifacts, by lock
+	@[ -n "$(PYTHON)" ] || { echo 'error   there is no Python: install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); ok or sys.exit("error   %s is Python %d.%d: name a Python 3.11 to 3.13: make PYTHON=/path/to/python3.11" % (sys.executable, *sys.version_info[:2]))'
+	@"$(PYTHON)" -m infra.local.install 1>&2
+
+.PHONY: demo up down status doctor logs restart wipe sql pause resume
+demo: install  ## Start everything, write 30 simulated days, wait until every gold table has rows
+	@$(LOCAL) demo
+
+up: install  ## Start everything
+	@$(LOCAL) up
+
+down:  ## Stop everything; data stays
+	@if [ -x "$(MAIN)/python" ]; then $(LOCAL) down; else echo 'nothing is installed'; fi
+
+status: install  ## Services, memory, tables and their age; JSON=1 for one JSON object
+	@$(LOCAL) status $(if $(JSON),--json)
+
+doctor:  ## Check this machine: Java, Python, ports, memory, disk
+	@"$(PYTHON)" -m infra.local.install doctor
+
+logs: install  ## The log of one service: S=name
+	@$(LOCAL) logs "$(or $(S),$(error name a service: make logs S=kafka))"
+
+restart: install  ## Stop and start one service: S=name
+	@$(LOCAL) restart "$(or $(S),$(error name a service: make restart S=land))"
+
+wipe:  ## Remove data, logs and secrets; CACHE=1 also environments and downloads
+	@if [ -x "$(MAIN)/python" ]; then $(LOCAL) wipe $(if $(CACHE),--cache); else echo 'nothing is installed'; fi
+
+sql: install  ## Ask the lake: Q='SELECT …'
+	@$(MAIN)/python -m lakehouse sql "$${Q:?write a query: make sql Q='SELECT 1'}"
+
+pause: install  ## Pause the simulated shop
+	@$(MAIN)/python -m generator pause
+
+resume: install  ## Let it go on
+	@$(MAIN)/python -m generator resume
+
+.PHONY: check test generated lock
+check: install  ## The two-minute loop: format, lint, types, tests without processes
+	@$(MAIN)/ruff format --check $(CODE)
+	@$(MAIN)/ruff check $(CODE)
+	@$(MAIN)/mypy $(CODE)
+	@$(MAIN)/python -m pytest tests/unit tests/golden tests/policy
+
+test: check  ## Everything: check, then the tests with real processes
+	@$(MAIN)/python -m pytest tests/e2e --durations=20
+
+generated: install  ## Write again what is generated: data dictionary, .env.example
+	@$(MAIN)/python -m lakehouse docs --write
+
+lock: install  ## Resolve the locks again
+	@cd infra/locks && for name in boot main airflow jdk; do \
+	  $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade "$$name.in" -o "$$name.txt"; done
+	@$(EBAP_HOME)/venv/boot/bin/python -m infra.local.jars lock

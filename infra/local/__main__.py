@@ -1,0 +1,190 @@
+"""`python -m infra.local`: start, look at, stop and remove the platform on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+
+from rich.console import Console
+
+from infra.local import broker, demo, doctor, java, passwords, postgres, stages, status, supervision, wiping
+from infra.local.services import Service, Step, service, steps
+from lakehouse.settings import Settings, SettingsError
+
+_FAULTS = (
+    SettingsError,
+    demo.DemoError,
+    broker.BrokerError,
+    postgres.PostgresError,
+    stages.StageError,
+    supervision.SupervisionError,
+)
+
+
+def up(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
+    """Start everything; what runs already is left alone."""
+    return _start(settings, console, steps(settings))
+
+
+def run_demo(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
+    """Start everything, write the simulated past, wait for gold, print where to look."""
+    began = time.monotonic()
+    declared = steps(settings)
+    supervisor = supervision.find(settings)
+    traffic = [step for step in declared if step.name == "generator"]
+    # Two writers would sell the same units: the backfill comes before the traffic of the present.
+    for step in traffic:
+        if supervisor and isinstance(step, Service):
+            supervision.stop(settings, supervisor, step)
+    failed = _start(settings, console, [step for step in declared if step not in traffic])
+    if failed:
+        return failed
+    if traffic:
+        demo.backfill(settings, console)
+        stages.run(settings, supervision.ensure(settings), [_without_conditions(step) for step in traffic], console)
+    demo.fill_gold(settings, console)
+    demo.end_card(settings, console, time.monotonic() - began)
+    return 0
+
+
+def down(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
+    """Stop everything; data stays."""
+    supervisor = supervision.find(settings)
+    if supervisor is None:
+        console.print("nothing runs")
+        return 0
+    began = time.monotonic()
+    supervision.end(settings, supervisor, list(reversed(_in_order(settings))))
+    console.print(f"[green]✓[/] stopped{time.monotonic() - began:23.1f} s")
+    return 0
+
+
+def show_status(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
+    """Services, endpoints and tables."""
+    answer = status.collect(settings)
+    if asked.json:
+        print(json.dumps(answer, default=str))
+    else:
+        status.show(answer, console)
+    return 0
+
+
+def examine(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
+    """Check this machine: Java, Python, ports, memory, disk."""
+    return _doctor(settings, console, is_brief=False)
+
+
+def logs(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
+    """Show the end of a log and follow it."""
+    known = [step.name for step in steps(settings)]
+    if asked.name not in known:
+        raise SettingsError(f"there is no service {asked.name!r}: it is one of {', '.join(known)}")
+    path = stages.log_file(settings, asked.name)
+    if not path.exists():
+        raise SettingsError(f"{asked.name} has no log yet: {path} does not exist")
+    if not sys.stdout.isatty():
+        print(stages.last_lines(path, 200))
+        return 0
+    return subprocess.run(["tail", "-n", "200", "-F", str(path)]).returncode
+
+
+def restart(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
+    """Stop one service and start it again."""
+    supervisor = supervision.find(settings)
+    if supervisor is None:
+        raise SettingsError("nothing runs: `make up` starts everything")
+    try:
+        found = service(settings, asked.name)
+    except KeyError as error:
+        raise SettingsError(error.args[0]) from None
+    supervision.stop(settings, supervisor, found)
+    stages.run(settings, supervisor, [_without_conditions(found)], console)
+    return 0
+
+
+def wipe(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
+    """Stop everything and remove its data; with --cache its downloads too."""
+    down(asked, settings, console)
+    wiping.wipe(settings, asked.cache, console)
+    return 0
+
+
+def _start(settings: Settings, console: Console, wanted: list[Step]) -> int:
+    began = time.monotonic()
+    if _doctor(settings, console, is_brief=True):
+        return 1
+    console.print(f"starting in {settings.home_dir}: about {doctor.MEMORY_MB:,} MB of memory, up to {doctor.DISK_MB:,} MB of disk")
+    java.link(settings)
+    for folder in ("data", "lake", "logs", "control", "tmp"):
+        (settings.home_dir / folder).mkdir(parents=True, exist_ok=True)
+    passwords.generate(settings)
+    postgres.prepare(settings)
+    broker.prepare(settings)
+    stages.run(settings, supervision.ensure(settings), wanted, console)
+    console.print(f"[green]✓[/] {'all ready':<24}{time.monotonic() - began:6.1f} s")
+    return 0
+
+
+def _doctor(settings: Settings, console: Console, *, is_brief: bool) -> int:
+    findings = doctor.check(settings)
+    colours = {"ok": "green", "warning": "yellow", "error": "red"}
+    for finding in findings:
+        if finding.level != "ok" or not is_brief:
+            console.print(f"[{colours[finding.level]}]{finding.level:<8}[/]{finding.text}", highlight=False, soft_wrap=True)
+    return int(any(finding.is_error for finding in findings))
+
+
+def _without_conditions(step: Step) -> Step:
+    """The step alone: what it comes after is up already."""
+    return dataclasses.replace(step, after=())
+
+
+def _in_order(settings: Settings) -> list[Service]:
+    """Services so that each comes after those it needs."""
+    ordered: list[Service] = []
+    waiting = {step.name: step for step in steps(settings)}
+    done: set[str] = set()
+    while waiting:
+        for step in [step for step in waiting.values() if done.issuperset(step.after)]:
+            done.add(waiting.pop(step.name).name)
+            ordered += [step] if isinstance(step, Service) else []
+    return ordered
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m infra.local", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, do in {"up": up, "demo": run_demo, "down": down, "status": show_status, "doctor": examine}.items():
+        commands.add_parser(name, help=do.__doc__).set_defaults(do=do)
+    commands.choices["status"].add_argument("--json", action="store_true", help="one JSON object")
+    for name, do in {"logs": logs, "restart": restart}.items():
+        added = commands.add_parser(name, help=do.__doc__)
+        added.add_argument("name", metavar="SERVICE")
+        added.set_defaults(do=do)
+    added = commands.add_parser("wipe", help=wipe.__doc__)
+    added.add_argument("--cache", action="store_true", help="environments, jars and downloads too")
+    added.set_defaults(do=wipe)
+    return parser
+
+
+def main() -> int:
+    """Do one command; 0, or 1 with the reason on standard error."""
+    asked = _parser().parse_args()
+    errors = Console(stderr=True)
+    try:
+        code: int = asked.do(asked, Settings.from_environment(), Console())
+        return code
+    except _FAULTS as error:
+        errors.print(f"[red]error[/]   {error}", highlight=False, soft_wrap=True, markup=True)
+        return 1
+    except KeyboardInterrupt:
+        errors.print("interrupted: what was started runs on; `make down` stops it")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""The demo: the platform up, simulated days written through the capture, every gold table filled, and a card that says what to do next."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from typing import Any
+
+import requests
+from rich.console import Console
+from rich.panel import Panel
+from rich.status import Status
+
+from infra.local import status
+from infra.local.launch import environment
+from lakehouse import tables
+from lakehouse.settings import PROJECT, Settings
+
+_BACKFILL_LIMIT_S = 600
+_GOLD_LIMIT_S = 600
+_POLL_S = 3
+_TIMEOUT_S = 30
+
+
+class DemoError(RuntimeError):
+    """The demo did not get where it should; the message says what was seen."""
+
+
+def backfill(settings: Settings, console: Console) -> None:
+    """Write the simulated past through the shop's database; goes on where an earlier one ended."""
+    began = time.monotonic()
+    python = str(settings.home_dir / "venv" / "main" / "bin" / "python")
+    command = [python, "-m", "generator", "backfill", "--days", str(settings.backfill_days)]
+    log = settings.home_dir / "logs" / "backfill.log"
+    with console.status(f"writing {settings.backfill_days} simulated days"), log.open("w") as stream:
+        environ = environment(settings, {})
+        done = subprocess.run(command, cwd=PROJECT, env=environ, stdout=stream, stderr=subprocess.STDOUT, timeout=_BACKFILL_LIMIT_S)
+    if done.returncode:
+        raise DemoError(f"the backfill ended with {done.returncode}. The last lines of {log}:\n{log.read_text()[-2000:]}")
+    console.print(f"[green]✓[/] {'backfill':<24}{time.monotonic() - began:6.1f} s")
+
+
+def fill_gold(settings: Settings, console: Console) -> None:
+    """Ask Airflow for a run of silver now, then wait until every gold table has rows. Raises DemoError with what was seen."""
+    began = time.monotonic()
+    run_dag(settings, "silver")
+    wanted = {table.full_name for table in tables.GOLD}
+    limit = began + _GOLD_LIMIT_S
+    with console.status("waiting for gold") as spinner:
+        while True:
+            rows = _rows(settings)
+            empty = sorted(name for name in wanted if not rows.get(name))
+            if not empty:
+                break
+            _tell(spinner, rows, empty, time.monotonic() - began)
+            if time.monotonic() > limit:
+                raise DemoError(
+                    f"after {_GOLD_LIMIT_S} s these gold tables have no rows: {', '.join(empty)}. Rows seen: {rows}. See `make status`"
+                )
+            time.sleep(_POLL_S)
+    console.print(f"[green]✓[/] {'gold':<24}{time.monotonic() - began:6.1f} s")
+
+
+def run_dag(settings: Settings, dag_id: str) -> None:
+    """Ask Airflow for a run of that DAG now."""
+    login = {"username": "admin", "password": settings.secret("airflow_admin")}
+    token = _post(f"{settings.airflow_url}/auth/token", login, {})["access_token"]
+    _post(f"{settings.airflow_url}/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None}, {"Authorization": f"Bearer {token}"})
+
+
+def end_card(settings: Settings, console: Console, elapsed_s: float) -> None:
+    """Where to look, how to log in, what to try next."""
+    ends = status.endpoints(settings)
+    lines = [
+        f"Airflow    {ends['airflow']['url']}   admin, password in {ends['airflow']['password_file']}",
+        f"Thrift     {ends['thrift']['url']}   no login, this machine only",
+        f"Postgres   {ends['postgres']['url']}   {ends['postgres']['user']}, password in {ends['postgres']['password_file']}",
+        f"Kafka      {ends['kafka']['url']}   Connect {ends['connect']['url']}   Spark {ends['spark_connect']['url']}",
+        "",
+        "make sql Q='SELECT day, sum(revenue_usd) FROM gold.daily_sales GROUP BY day ORDER BY day DESC LIMIT 7'",
+        "make status          services, memory, tables and their age",
+        "make pause | resume  the shop's traffic",
+        "make down            stop; data stays      make wipe   remove everything",
+    ]
+    console.print(Panel("\n".join(lines), title=f"EBAP runs ({elapsed_s:.0f} s)", expand=False))
+
+
+def _rows(settings: Settings) -> dict[str, int]:
+    answer = status.collect(settings)
+    return {table["name"]: table["rows"] for table in answer["tables"]}
+
+
+def _tell(spinner: Status, rows: dict[str, int], empty: list[str], elapsed_s: float) -> None:
+    landed, refined = rows.get("bronze.changes", 0), rows.get("silver.orders", 0)
+    spinner.update(f"{elapsed_s:.0f} s: {landed:,} changes in bronze, {refined:,} orders in silver, still empty: {', '.join(empty)}")
+
+
+def _post(url: str, body: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
+    answer = requests.post(url, json=body, headers=headers, timeout=_TIMEOUT_S)
+    # Airflow already has a run of that DAG under way, which serves as well.
+    if answer.status_code == requests.codes.conflict:
+        return {}
+    if not answer.ok:
+        raise DemoError(f"Airflow refuses {url}: {answer.status_code} {answer.text[:300]}")
+    reply: dict[str, Any] = answer.json()
+    return reply

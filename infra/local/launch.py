@@ -1,0 +1,51 @@
+"""`python -m infra.local.launch NAME` becomes the service of that name; the supervisor starts every service through it.
+
+It clears away what an earlier run left behind (workers of a killed Airflow scheduler, the Python half of a killed Spark app),
+records the run, and replaces itself by the service: the process id the supervisor knows is the service's own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+import psutil
+
+from infra.local import runs, services
+from lakehouse.settings import PROJECT, Settings
+
+_GONE_LIMIT_S = 10
+
+
+def environment(settings: Settings, extra: Mapping[str, str]) -> dict[str, str]:
+    """What every process of the platform inherits: all settings, the one Java, the import path."""
+    common = {
+        "JAVA_HOME": str(settings.home_dir / "java"),
+        "PYTHONPATH": f"{PROJECT / 'spark_apps'}{os.pathsep}{PROJECT}",
+        "PYTHONUNBUFFERED": "1",
+        # Each thread of a native library would otherwise hold an arena of its own: hundreds of MB over all JVMs.
+        "MALLOC_ARENA_MAX": "2",
+        "TZ": "UTC",
+    }
+    return {**os.environ, **common, **services.variables(settings), **extra}
+
+
+def main(name: str) -> None:
+    """Become the service; KeyError for a name that is none."""
+    settings = Settings.from_environment()
+    service = services.service(settings, name)
+    abandoned = runs.leftovers(settings, name)
+    for process in abandoned:
+        process.kill()
+    psutil.wait_procs(abandoned, timeout=_GONE_LIMIT_S)
+    if abandoned:
+        print(f"launch: ended {len(abandoned)} processes that an earlier run of {name} left behind", flush=True)
+    runs.begin(settings, name)
+    command = service.command(settings)
+    os.chdir(PROJECT)
+    os.execvpe(command[0], command, environment(settings, service.environment(settings)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

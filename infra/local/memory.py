@@ -1,0 +1,51 @@
+"""How much memory the platform really takes: proportional set size, which counts a shared page once over all processes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+
+from infra.local import runs
+from infra.local.services import Service
+from lakehouse.settings import Settings
+
+BUDGET_MB = 10 * 1024
+
+
+def measure(settings: Settings, services: list[Service]) -> dict[str, float]:
+    """MiB of PSS by service, each with all the processes below it; a service that does not run is left out."""
+    measured = {}
+    for service in services:
+        processes = _family(runs.read(settings, service.name).pid)
+        if processes:
+            measured[service.name] = round(sum(_pss_mb(process.pid) for process in processes), 1)
+    return measured
+
+
+def _family(pid: int | None) -> list[psutil.Process]:
+    try:
+        top = psutil.Process(pid) if pid else None
+        return [top, *top.children(recursive=True)] if top else []
+    except psutil.Error:
+        return []
+
+
+def _pss_mb(pid: int) -> float:
+    """0 for a process that has ended; resident size where the kernel does not let us read more."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        return int(text.split("\nPss:")[1].split()[0]) / 1024
+    except PermissionError:
+        return _resident_mb(pid)
+    except (OSError, IndexError):
+        return 0.0
+
+
+def _resident_mb(pid: int) -> float:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0.0
+    return pages * os.sysconf("SC_PAGESIZE") / 2**20

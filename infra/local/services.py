@@ -1,0 +1,245 @@
+"""The one declaration of what runs on this machine: long-running services, and the one-shot steps between them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from infra.local import broker, postgres, probes
+from lakehouse import landing, submit
+from lakehouse.settings import Settings
+
+Command = Callable[[Settings], list[str]]
+
+
+def _nothing(settings: Settings) -> dict[str, str]:
+    return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What service and one-shot share; `after` names the steps that must be ready or completed first.
+
+    `limit_s` is how long it may take to become ready, or to complete, on two busy cores.
+    """
+
+    name: str
+    doc: str
+    command: Command
+    environment: Callable[[Settings], dict[str, str]] = _nothing
+    after: tuple[str, ...] = ()
+    limit_s: int = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service(Step):
+    """A process that is kept running.
+
+    `probe` raises NotReadyError. `memory_mb` is its share of the platform's budget: heap, direct memory and the runtime's own.
+    `stop_request` is a file that asks it to end by itself, with 0; `stop_signal` tells it; after `stop_s` its group is killed.
+    """
+
+    probe: Callable[[Settings], None]
+    memory_mb: Callable[[Settings], int]
+    url: Callable[[Settings], str]
+    restart: Literal["always", "on-failure"] = "always"
+    stop_request: Callable[[Settings], Path] | None = None
+    stop_signal: str = "TERM"
+    stop_s: int = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneShot(Step):
+    """A command that is run at each `up`, does only what is missing, and ends."""
+
+
+def _python(*words: str) -> Command:
+    return lambda settings: [str(settings.home_dir / "venv" / "main" / "bin" / "python"), *words]
+
+
+def _airflow(command: str) -> Command:
+    return _python("-m", "infra.airflow", command)
+
+
+_POSTGRES = Service(
+    name="postgres",
+    doc="The shop's database, the catalog's metastore and Airflow's own.",
+    command=postgres.command,
+    probe=probes.postgres_answers,
+    memory_mb=lambda settings: 400,
+    url=lambda settings: f"postgresql://{settings.host}:{settings.postgres_port}/shop",
+    limit_s=60,
+    # INT is Postgres' fast shutdown: sessions end, the log is flushed.
+    stop_signal="INT",
+)
+
+_PLATFORM: tuple[Step, ...] = (
+    _POSTGRES,
+    Service(
+        name="kafka",
+        doc="The broker: one KRaft node.",
+        command=broker.broker_command,
+        probe=probes.broker_answers,
+        memory_mb=lambda settings: settings.kafka_heap_mb + broker.DIRECT_MB + 200,
+        url=lambda settings: f"kafka://{settings.kafka_bootstrap}",
+        limit_s=90,
+    ),
+    OneShot(
+        name="databases",
+        doc="Databases, roles and their passwords.",
+        command=_python("-m", "infra.local.postgres"),
+        after=("postgres",),
+    ),
+    OneShot(name="topics", doc="The topics of the change log.", command=_python("-m", "infra.kafka"), after=("kafka",)),
+    Service(
+        name="connect",
+        doc="The worker that runs the capture.",
+        command=broker.connect_command,
+        probe=probes.connect_answers,
+        memory_mb=lambda settings: settings.connect_heap_mb + broker.DIRECT_MB + 200,
+        url=lambda settings: settings.connect_url,
+        after=("topics",),
+        limit_s=120,
+    ),
+    Service(
+        name="spark",
+        doc="The warm server: Thrift Server and Spark Connect in one JVM.",
+        command=lambda settings: submit.command(settings, "spark"),
+        environment=submit.environment,
+        probe=probes.spark_answers,
+        memory_mb=lambda settings: settings.spark_memory_mb + 512 + 500,
+        url=lambda settings: f"hive2://{settings.host}:{settings.thrift_port}/gold",
+        after=("databases",),
+        limit_s=180,
+    ),
+    OneShot(
+        name="catalog",
+        doc="Schemas, tables and views of the lake, with every comment.",
+        command=_python("spark_apps/publish.py"),
+        environment=submit.environment,
+        after=("spark",),
+        limit_s=300,
+    ),
+    OneShot(
+        name="capture",
+        doc="Publication, checks of the source, and the connector.",
+        command=_python("-m", "infra.capture", "apply"),
+        after=("connect", "catalog", "shop-seed"),
+        limit_s=180,
+    ),
+    Service(
+        name="land",
+        doc="The streaming app that lands the change log in bronze.",
+        command=lambda settings: submit.command(settings, "land"),
+        environment=submit.environment,
+        probe=probes.land_has_landed,
+        memory_mb=lambda settings: settings.land_memory_mb + 256 + 400,
+        url=lambda settings: f"{settings.lake_root}/bronze/changes",
+        after=("capture", "catalog", "topics"),
+        limit_s=180,
+        # Asked by file it finishes its batch; by signal alone it may have to land one again.
+        restart="on-failure",
+        stop_request=landing.stop_file,
+        stop_s=20,
+    ),
+    OneShot(
+        name="airflow-init",
+        doc="Airflow's database, login and pools.",
+        command=_airflow("init"),
+        after=("databases",),
+        limit_s=300,
+    ),
+    Service(
+        name="airflow-api",
+        doc="Airflow's page and API.",
+        command=_airflow("api-server"),
+        probe=probes.airflow_page_answers,
+        memory_mb=lambda settings: 700,
+        url=lambda settings: settings.airflow_url,
+        after=("airflow-init",),
+        limit_s=180,
+    ),
+    Service(
+        name="airflow-dag-processor",
+        doc="Airflow's parser of the DAG files.",
+        command=_airflow("dag-processor"),
+        probe=probes.airflow_dag_processor_beats,
+        memory_mb=lambda settings: 450,
+        url=lambda settings: settings.airflow_url,
+        after=("airflow-init", "catalog"),
+        limit_s=180,
+    ),
+    Service(
+        name="airflow-scheduler",
+        doc="Airflow's scheduler and its local workers.",
+        command=_airflow("scheduler"),
+        probe=probes.airflow_scheduler_beats,
+        memory_mb=lambda settings: 1500,
+        url=lambda settings: settings.airflow_url,
+        after=("airflow-init", "catalog"),
+        limit_s=180,
+        # Tasks are waited for: a killed one runs again, but only after half a minute.
+        stop_s=45,
+    ),
+)
+
+_SHOP: tuple[Step, ...] = (
+    OneShot(
+        name="shop-schema",
+        doc="The shop's tables: another team's database, played here.",
+        command=_python("-m", "generator", "schema"),
+        after=("databases",),
+    ),
+    OneShot(
+        name="shop-seed",
+        doc="The shop's first users and products.",
+        command=_python("-m", "generator", "seed"),
+        after=("shop-schema",),
+        limit_s=180,
+    ),
+    OneShot(
+        name="snapshot",
+        doc="The first snapshot of the source is complete.",
+        command=_python("-m", "infra.capture", "wait-snapshot"),
+        after=("capture",),
+        limit_s=600,
+    ),
+    Service(
+        name="generator",
+        doc="The simulated shop's traffic.",
+        command=_python("-m", "generator", "run"),
+        probe=probes.generator_reports,
+        memory_mb=lambda settings: 300,
+        url=lambda settings: f"postgresql://{settings.host}:{settings.postgres_port}/shop",
+        after=("snapshot", "land"),
+        limit_s=60,
+    ),
+)
+
+
+def steps(settings: Settings) -> list[Step]:
+    """All that this configuration runs; a source of one's own has no simulated shop."""
+    chosen = _PLATFORM if settings.source_dsn else (*_PLATFORM, *_SHOP)
+    names = {step.name for step in chosen}
+    return [dataclasses.replace(step, after=tuple(name for name in step.after if name in names)) for step in chosen]
+
+
+def services(settings: Settings) -> list[Service]:
+    """The long-running ones, in the order of their declaration."""
+    return [step for step in steps(settings) if isinstance(step, Service)]
+
+
+def service(settings: Settings, name: str) -> Service:
+    """The service of that name; KeyError names those there are."""
+    found = {service.name: service for service in services(settings)}
+    if name not in found:
+        raise KeyError(f"there is no service {name!r}: it is one of {', '.join(found)}")
+    return found[name]
+
+
+def variables(settings: Settings) -> dict[str, str]:
+    """All settings as variables, so that every process started here reads the same ones."""
+    return {f"EBAP_{field.name.upper()}": str(getattr(settings, field.name)) for field in dataclasses.fields(settings)}

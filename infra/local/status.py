@@ -1,0 +1,138 @@
+"""How the platform is: services with their measured memory, endpoints, and tables with their age; for people or as one JSON object."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from typing import Any
+
+from psycopg2.extensions import parse_dsn
+from rich.console import Console
+from rich.table import Table
+
+from infra.local import memory, outcomes, runs
+from infra.local.probes import NotReadyError
+from infra.local.services import Service, Step, steps
+from infra.local.supervision import Supervisor, find
+from lakehouse import status as lake
+from lakehouse.settings import Settings
+
+_COLOURS = {"ready": "green", "completed": "green", "starting": "yellow", "failed": "red", "stopped": "dim"}
+
+
+def collect(settings: Settings) -> dict[str, Any]:
+    """The object of `make status JSON=1`; `error` says why the tables could not be read, and `tables` is then empty."""
+    supervisor = find(settings)
+    declared = steps(settings)
+    measured = memory.measure(settings, [step for step in declared if isinstance(step, Service)])
+    with concurrent.futures.ThreadPoolExecutor(max_workers=8) as pool:
+        services = list(pool.map(lambda step: _service(settings, supervisor, step, measured), declared))
+    tables, error = _tables(settings, services)
+    answer = {"services": services, "endpoints": endpoints(settings), "tables": tables}
+    answer["memory"] = {"pss_mb": round(sum(measured.values()), 1), "budget_mb": memory.BUDGET_MB}
+    return answer | ({"error": error} if error else {})
+
+
+def endpoints(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Where each service is reached, and the file with the password where one is needed."""
+    source = parse_dsn(settings.shop_dsn)
+    host, port = source.get("host", settings.host), int(source.get("port", 5432))
+    return {
+        "postgres": {
+            "host": host,
+            "port": port,
+            "url": f"postgresql://{host}:{port}/{source['dbname']}",
+            "database": source["dbname"],
+            "user": source["user"],
+            "password_file": str(settings.secret_file("shop_owner")),
+        },
+        "kafka": _endpoint(settings, settings.kafka_port, settings.kafka_bootstrap),
+        "connect": _endpoint(settings, settings.connect_port, settings.connect_url),
+        "thrift": _endpoint(settings, settings.thrift_port, f"jdbc:hive2://{settings.host}:{settings.thrift_port}/gold", database="gold"),
+        "spark_connect": _endpoint(settings, settings.spark_connect_port, settings.spark_remote),
+        "airflow": _endpoint(
+            settings,
+            settings.airflow_port,
+            settings.airflow_url,
+            user="admin",
+            password_file=str(settings.secret_file("airflow_admin")),
+        ),
+    }
+
+
+def show(answer: dict[str, Any], console: Console) -> None:
+    """Print what `collect` found, for people."""
+    console.print(_services_table(answer["services"]))
+    total, budget = answer["memory"]["pss_mb"], answer["memory"]["budget_mb"]
+    console.print(f"Memory of all services: {total:,.0f} MB of {budget:,.0f} MB (measured, shared pages counted once)")
+    if answer["tables"]:
+        console.print(_lake_table(answer["tables"]))
+    if answer.get("error"):
+        console.print(f"[yellow]Tables: {answer['error']}[/]")
+
+
+def _service(settings: Settings, supervisor: Supervisor | None, step: Step, measured: dict[str, float]) -> dict[str, Any]:
+    if not isinstance(step, Service):
+        return {"name": step.name, "state": outcomes.read(settings, step.name), "url": None, "pid": None, "restarts": 0}
+    info = supervisor.states().get(step.name, {}) if supervisor else {}
+    run = runs.read(settings, step.name)
+    return {
+        "name": step.name,
+        "state": _state(settings, step, info),
+        "url": step.url(settings),
+        "pid": info.get("pid") or None,
+        "restarts": run.restarts,
+        "pss_mb": measured.get(step.name),
+        "memory_mb": step.memory_mb(settings),
+    }
+
+
+def _state(settings: Settings, service: Service, info: dict[str, Any]) -> str:
+    name = info.get("statename", "STOPPED")
+    if name == "FATAL" or (name == "EXITED" and info["exitstatus"] != 0):
+        return "failed"
+    if name not in ("RUNNING", "STARTING", "BACKOFF"):
+        return "stopped"
+    try:
+        service.probe(settings)
+    except NotReadyError:
+        return "starting"
+    return "ready" if name != "BACKOFF" else "starting"
+
+
+def _tables(settings: Settings, services: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str | None]:
+    spark = next(service for service in services if service["name"] == "spark")
+    if spark["state"] != "ready":
+        return [], f"the warm server is {spark['state']}: `make up` starts it, `make logs S=spark` shows its log"
+    try:
+        return lake.table_statuses(settings), None
+    except Exception as error:  # status must answer whatever the lake is like
+        return [], f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
+
+
+def _endpoint(settings: Settings, port: int, url: str, **more: str) -> dict[str, Any]:
+    fields = {"database": None, "user": None, "password_file": None}
+    return {"host": settings.host, "port": port, "url": url, **fields, **more}
+
+
+def _services_table(services: list[dict[str, Any]]) -> Table:
+    table = Table("service", "state", "pid", "restarts", "MB", "of", "url")
+    for row in services:
+        pss, limit = row.get("pss_mb"), row.get("memory_mb")
+        table.add_row(
+            row["name"],
+            f"[{_COLOURS[row['state']]}]{row['state']}[/]",
+            str(row["pid"] or ""),
+            str(row["restarts"] or ""),
+            f"{pss:,.0f}" if pss else "",
+            f"{limit:,}" if limit else "",
+            row["url"] or "",
+        )
+    return table
+
+
+def _lake_table(tables: list[dict[str, Any]]) -> Table:
+    table = Table("table", "rows", "age s", "allowed s", "blocked", "unresolved")
+    for row in tables:
+        cells = [row.get(name) for name in ("name", "rows", "age_s", "allowed_age_s", "blocked", "unresolved")]
+        table.add_row(*("" if cell is None else f"{cell:,.0f}" if isinstance(cell, float) else str(cell) for cell in cells))
+    return table

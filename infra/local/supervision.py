@@ -1,0 +1,237 @@
+"""supervisord, which keeps the services running: its settings file, its start and end, and what it knows of each service.
+
+It listens on a socket only this account can open; services are its children, each a process group of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from xmlrpc.client import Fault, ServerProxy
+
+import psutil
+from supervisor.xmlrpc import SupervisorTransport
+
+from infra.local import runs
+from infra.local.launch import environment
+from infra.local.services import Service, services
+from lakehouse.settings import PROJECT, Settings
+
+# The kernel's limit for the path of a socket is 108 bytes; the server itself binds a longer one first.
+_SOCKET_PATH_BYTES = 85
+_START_LIMIT_S = 20
+# A batch of land after an outage may run for a minute.
+_STOP_REQUEST_LIMIT_S = 75
+
+_HEAD = """; Written by infra/local at each start.
+[supervisord]
+pidfile={home}/run/supervisord.pid
+logfile={home}/logs/supervisord.log
+logfile_maxbytes=5MB
+logfile_backups=1
+; AUTO logs are not used: every service writes one file under logs.
+childlogdir={home}/logs
+directory={project}
+; Connect opens a few hundred jars and sockets; the usual soft limit is 1024.
+minfds=4096
+
+[unix_http_server]
+file={socket}
+chmod=0700
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+"""
+
+_PROGRAM = """
+; {doc}
+[program:{name}]
+command={python} -m infra.local.launch {name}
+autostart=false
+autorestart={autorestart}
+exitcodes=0
+; A service that dies within ten seconds is tried again after 1, 2, 3 … seconds; after 30 tries (eight minutes) it is given up.
+startsecs=10
+startretries=30
+stopsignal={stop_signal}
+stopwaitsecs={stop_s}
+stopasgroup={stopasgroup}
+killasgroup=true
+redirect_stderr=true
+stdout_logfile={home}/logs/{name}.log
+stdout_logfile_maxbytes=20MB
+stdout_logfile_backups=2
+"""
+
+# A service that ends by itself with 0 was asked to, where the policy says so.
+_AUTORESTART = {"always": "true", "on-failure": "unexpected"}
+
+
+class SupervisionError(RuntimeError):
+    """The supervisor does not do what it is asked; the message names the log."""
+
+
+def render(settings: Settings) -> str:
+    """The text of the settings file."""
+    paths = {"home": settings.home_dir, "project": PROJECT, "socket": socket_path(settings), "python": shlex.quote(sys.executable)}
+    # A percent sign begins a variable in this format.
+    values = {name: str(path).replace("%", "%%") for name, path in paths.items()}
+    return "".join([_HEAD.format(**values), *(_program(service, values) for service in services(settings))])
+
+
+def _program(service: Service, values: dict[str, Any]) -> str:
+    own = {
+        "name": service.name,
+        "doc": service.doc,
+        "autorestart": _AUTORESTART[service.restart],
+        "stop_signal": service.stop_signal,
+        "stop_s": service.stop_s,
+        # Postgres' own children take INT for "cancel the query": only its first process is told, only a kill goes to all.
+        "stopasgroup": str(service.stop_signal == "TERM").lower(),
+    }
+    return _PROGRAM.format(**values, **own)
+
+
+def socket_path(settings: Settings) -> Path:
+    """Where supervisord listens; a home folder with a long path has its socket in the folder for temporary files."""
+    path = settings.home_dir / "run" / "supervisor.sock"
+    if len(os.fsencode(path)) <= _SOCKET_PATH_BYTES:
+        return path
+    mark = hashlib.sha256(os.fsencode(settings.home_dir)).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"ebap-{os.getuid()}-{mark}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise SupervisionError(f"{folder} belongs to another account: remove it, or give EBAP_HOME a shorter path")
+    return folder / "supervisor.sock"
+
+
+class Supervisor:
+    """A running supervisord, or None from `find` where there is none."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    @property
+    def _proxy(self) -> Any:
+        """A proxy of its own for each question: one cannot be shared by threads."""
+        transport = SupervisorTransport(None, None, f"unix://{self._socket}")
+        return ServerProxy("http://127.0.0.1", transport=transport).supervisor
+
+    def states(self) -> dict[str, dict[str, Any]]:
+        """What it knows of each service: statename, pid, exitstatus, spawnerr."""
+        answer: Any = self._proxy.getAllProcessInfo()
+        return {info["name"]: info for info in answer}
+
+    def start(self, settings: Settings, name: str) -> None:
+        """Start a service that does not run, and count its starts anew."""
+        if self.states()[name]["statename"] in ("RUNNING", "STARTING"):
+            return
+        runs.forget(settings, name)
+        self._proxy.startProcess(name, False)
+
+    def stop(self, name: str) -> None:
+        """Stop a service and wait until it is gone; nothing to do for one that does not run."""
+        try:
+            self._proxy.stopProcess(name, True)
+        except Fault as fault:
+            if "NOT_RUNNING" not in fault.faultString:
+                raise SupervisionError(f"{name} cannot be stopped: {fault.faultString}") from fault
+
+    def shut_down(self) -> None:
+        """End supervisord itself."""
+        self._proxy.shutdown()
+
+    def reload(self) -> None:
+        """Take up a changed settings file; a service whose lines changed is stopped and has to be started again."""
+        answer: Any = self._proxy.reloadConfig()
+        added, changed, removed = answer[0]
+        for name in [*changed, *removed]:
+            self._proxy.stopProcessGroup(name, True)
+            self._proxy.removeProcessGroup(name)
+        for name in [*added, *changed]:
+            self._proxy.addProcessGroup(name)
+
+
+def find(settings: Settings) -> Supervisor | None:
+    """The supervisor of this home folder, if it runs."""
+    if not socket_path(settings).exists():
+        return None
+    supervisor = Supervisor(socket_path(settings))
+    try:
+        supervisor.states()
+    except (OSError, Fault):
+        return None
+    return supervisor
+
+
+def ensure(settings: Settings) -> Supervisor:
+    """The supervisor with today's settings file, started if it does not run."""
+    for folder in ("conf", "run", "logs"):
+        (settings.home_dir / folder).mkdir(parents=True, exist_ok=True)
+    conf = settings.home_dir / "conf" / "supervisord.conf"
+    conf.write_text(render(settings))
+    supervisor = find(settings)
+    if supervisor:
+        supervisor.reload()
+        return supervisor
+    _start(settings, conf)
+    return _wait_for(settings)
+
+
+def _start(settings: Settings, conf: Path) -> None:
+    command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(conf)]
+    done = subprocess.run(command, cwd=PROJECT, env=environment(settings, {}), capture_output=True, text=True)
+    if done.returncode:
+        raise SupervisionError(f"supervisord does not start: {(done.stdout + done.stderr).strip()[-500:]}")
+
+
+def _wait_for(settings: Settings) -> Supervisor:
+    limit = time.monotonic() + _START_LIMIT_S
+    while time.monotonic() < limit:
+        supervisor = find(settings)
+        if supervisor:
+            return supervisor
+        time.sleep(0.1)
+    raise SupervisionError(f"supervisord does not answer: look into {settings.home_dir}/logs/supervisord.log")
+
+
+def stop(settings: Settings, supervisor: Supervisor, service: Service) -> None:
+    """Stop one service; one that takes a stop request gets the time to obey it before it is told by a signal."""
+    if service.stop_request and supervisor.states()[service.name]["statename"] in ("RUNNING", "STARTING"):
+        request = service.stop_request(settings)
+        request.parent.mkdir(parents=True, exist_ok=True)
+        request.touch()
+        limit = time.monotonic() + _STOP_REQUEST_LIMIT_S
+        while supervisor.states()[service.name]["statename"] == "RUNNING" and time.monotonic() < limit:
+            time.sleep(0.2)
+        request.unlink(missing_ok=True)
+    supervisor.stop(service.name)
+
+
+def end(settings: Settings, supervisor: Supervisor, ordered: list[Service]) -> None:
+    """Stop the services in that order, then supervisord, then whatever they left behind."""
+    families = _descendants(settings)
+    for service in ordered:
+        stop(settings, supervisor, service)
+    supervisor.shut_down()
+    _, alive = psutil.wait_procs(families, timeout=10)
+    for process in alive:
+        process.kill()
+    psutil.wait_procs(alive, timeout=10)
+
+
+def _descendants(settings: Settings) -> list[psutil.Process]:
+    """supervisord and everything below it now."""
+    pidfile = settings.home_dir / "run" / "supervisord.pid"
+    try:
+        top = psutil.Process(int(pidfile.read_text()))
+        return [top, *top.children(recursive=True)]
+    except (psutil.Error, OSError, ValueError):
+        return []
