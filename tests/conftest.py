@@ -1,0 +1,40 @@
+"""What tests of Spark code share: one session in this process, with the product's own settings and jars."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lakehouse import session
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@pytest.fixture(scope="session")
+def lake_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of a lake of its own, with the jars that are installed."""
+    jars = Settings.from_environment().home_dir / "jars" / "spark"
+    if not jars.is_dir():
+        pytest.fail(f"there are no Spark jars in {jars}: run `make install`")
+    home: Path = tmp_path_factory.mktemp("home")
+    (home / "jars").mkdir()
+    (home / "jars" / "spark").symlink_to(jars.resolve())
+    return Settings(home=str(home))
+
+
+@pytest.fixture(scope="session")
+def spark(lake_settings: Settings) -> Iterator[SparkSession]:
+    """A classic session without metastore; times it collects are UTC, as everywhere."""
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    made = session.classic(lake_settings, metastore=False)
+    made.sparkContext.setLogLevel("ERROR")
+    yield made
+    made.stop()

@@ -1,0 +1,123 @@
+"""Histories through the transform, many at once: each is a key space of its own, and all of them take each step together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.contract import Column, History, Table
+from lakehouse.ledger import stored
+from lakehouse.transforms import history
+from tests.golden.oracle import COLUMNS, UNCHANGED, Change, Version
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_RECEIVED = (
+    "_kind STRING, _epoch INT, _lsn BIGINT, _txid BIGINT, _last_commit_lsn BIGINT, _offset BIGINT, _commit_at TIMESTAMP, "
+    "_content_hash STRING, _unchanged ARRAY<STRING>"
+)
+Row = tuple[Any, ...]
+
+
+def declared(tracked: Sequence[str]) -> Table:
+    """A table of histories with a composite key."""
+    text = {"type": "STRING", "doc": "A value."}
+    return Table(
+        name="cases",
+        doc="Cases.",
+        grain="one row per key of a case",
+        key=("case_id", "first", "second"),
+        history=History.FULL,
+        owner="tests",
+        allowed_age_s=1,
+        columns=(
+            Column(name="case_id", type="BIGINT", doc="Which history."),
+            Column(name="first", **text),
+            Column(name="second", **text),
+            *(Column(name=name, tracked=name in tracked, **text) for name in COLUMNS),
+        ),
+    )
+
+
+@dataclass
+class Silver:
+    """Stored changes of many histories between two steps, as refine would find them; `writes` counts rows written, a history."""
+
+    spark: SparkSession
+    tracked: Sequence[str] = COLUMNS
+    rows: dict[Row, Any] = field(default_factory=dict)
+    writes: dict[int, int] = field(default_factory=dict)
+    corrupt: Callable[[DataFrame], DataFrame] = staticmethod(lambda frame: frame)
+    runs: int = 0
+
+    def __post_init__(self) -> None:
+        self.table = declared(self.tracked)
+        self.form = stored(self.table)
+
+    def take(self, batches: Iterable[tuple[int, Change]]) -> None:
+        """One run of refine's transform over one batch of every history."""
+        self.runs += 1
+        received = [_record(case, change) for case, change in batches]
+        incoming = self.corrupt(self.spark.createDataFrame(received, f"{self.table.schema_ddl()}, {_RECEIVED}"))
+        before = self.spark.createDataFrame(list(self.rows.values()), self.form.schema_ddl())
+        newest, whole = history.needed(self.table, incoming, incoming.select(*self.table.key).distinct(), before)
+        written = history.difference(self.table, incoming, newest, whole, self.runs).collect()
+        self.writes = defaultdict(int)
+        for row in written:
+            self.writes[row["case_id"]] += 1
+            self.rows[tuple(row[name] for name in self.form.key)] = row
+
+    def versions(self) -> dict[int, list[Version]]:
+        """The visible versions of each history, sorted as the oracle sorts them."""
+        found: dict[int, list[Version]] = defaultdict(list)
+        for row in self.rows.values():
+            if row["_is_visible"]:
+                found[row["case_id"]].append(_version(row))
+        return {case: sorted(versions, key=lambda v: (v.key, v.from_us)) for case, versions in found.items()}
+
+    def live(self) -> dict[int, list[Row]]:
+        """Key and values of the newest rows that are no delete, a history: what `silver.<table>` shows."""
+        found: dict[int, list[Row]] = defaultdict(list)
+        for row in self.rows.values():
+            if row["_last"] and row["_kind"] != "delete":
+                found[row["case_id"]].append((row["first"], row["second"], *(row[name] for name in COLUMNS)))
+        return {case: sorted(rows, key=str) for case, rows in found.items()}
+
+
+def in_step(histories: Sequence[Sequence[Sequence[Change]]]) -> Iterable[list[tuple[int, Change]]]:
+    """Batch 1 of every history, then batch 2 of those that have one, and so on; a history's number is its place."""
+    for step in range(max(map(len, histories))):
+        yield [(case, change) for case, batches in enumerate(histories) if step < len(batches) for change in batches[step]]
+
+
+def _record(case: int, change: Change) -> Row:
+    values = change.values or (None,) * len(COLUMNS)
+    known = tuple(None if value == UNCHANGED else value for value in values)
+    unchanged = [name for name, value in zip(COLUMNS, values, strict=True) if value == UNCHANGED]
+    place = (change.kind, change.epoch, change.lsn, change.txid, change.last_commit_lsn, change.offset, _at(change.at_us))
+    return (case, *change.key, *known, *place, change.content_hash, unchanged)
+
+
+def _version(row: Any) -> Version:
+    return Version(
+        key=(row["first"], row["second"]),
+        values=tuple(row[name] for name in COLUMNS),
+        from_us=_us(row["_valid_from"]),
+        from_lsn=row["_from_lsn"],
+        to_us=None if row["_valid_to"] is None else _us(row["_valid_to"]),
+        to_lsn=row["_to_lsn"],
+        unresolved=tuple(row["_unresolved"]),
+    )
+
+
+def _at(us: int) -> datetime:
+    return (_EPOCH + timedelta(microseconds=us)).replace(tzinfo=None)
+
+
+def _us(at: datetime) -> int:
+    return (at.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
