@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from infra.capture import source
@@ -26,27 +25,20 @@ class AddressError(ValueError):
     """A source address that capture cannot use; the message names it and the cure."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Lineage:
-    """What the lake knows of its source: the epoch's number, the Postgres it is, and the mark of an unchanged value.
+def render(
+    sources: Iterable[Table], schema: str, address: Mapping[str, str], secrets_dir: Path, epoch: int, placeholder: str
+) -> dict[str, str]:
+    """The whole configuration of the Debezium connector; the password is a reference that the worker resolves.
 
-    `identity` is `<system identifier>/<timeline>`. `placeholder` stands in a record where an update left a large value alone.
+    `placeholder` stands in a record where an update left a large value alone; `epoch` numbers the source's timeline.
     """
-
-    epoch: int
-    identity: str
-    placeholder: str
-
-
-def render(sources: Iterable[Table], schema: str, address: Mapping[str, str], secrets_dir: Path, lineage: Lineage) -> dict[str, str]:
-    """The whole configuration of the Debezium connector; the password is a reference that the worker resolves."""
     captured = source.captured(sources, schema)
     return {
         **_connection(address, secrets_dir),
-        **_capture(captured, lineage),
+        **_capture(captured, placeholder),
         **_records(),
         **_resilience(),
-        **_names(schema, lineage.epoch),
+        **_names(schema, epoch),
     }
 
 
@@ -67,7 +59,7 @@ def _connection(address: Mapping[str, str], secrets_dir: Path) -> dict[str, str]
     }
 
 
-def _capture(captured: tuple[tuple[str, str], ...], lineage: Lineage) -> dict[str, str]:
+def _capture(captured: tuple[tuple[str, str], ...], placeholder: str) -> dict[str, str]:
     return {
         "plugin.name": "pgoutput",
         "slot.name": source.SLOT,
@@ -83,7 +75,7 @@ def _capture(captured: tuple[tuple[str, str], ...], lineage: Lineage) -> dict[st
         # Keeps the slot moving while only other databases write, and the tables' completeness known while nobody does.
         "heartbeat.interval.ms": "3000",
         "heartbeat.action.query": f"UPDATE {source.SCHEMA}.heartbeat SET beat_at = clock_timestamp() WHERE id = 1",
-        "unavailable.value.placeholder": lineage.placeholder,
+        "unavailable.value.placeholder": placeholder,
     }
 
 

@@ -77,11 +77,11 @@ def _publish(cursor: Any, wanted: tuple[tuple[str, str], ...]) -> None:
     if not has_every_operation:
         cursor.execute(sql.SQL("ALTER PUBLICATION {} SET (publish = {})").format(publication, sql.Literal(_EVERY_OPERATION)))
     # Only where it differs: each change of a publication invalidates the caches of the running replication.
-    if _published(cursor) != set(wanted):
+    if published(cursor) != set(wanted):
         cursor.execute(sql.SQL("ALTER PUBLICATION {} SET TABLE {}").format(publication, names))
 
 
-def _published(cursor: Any) -> set[tuple[str, str]]:
+def published(cursor: Any) -> set[tuple[str, str]]:
     """The tables published whole; one with a row filter or a column list does not count."""
     cursor.execute(
         "SELECT n.nspname, c.relname FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid"

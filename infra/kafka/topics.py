@@ -73,10 +73,14 @@ def create(admin: KafkaAdminClient, topics: Iterable[Topic], *, may_correct: boo
     return done + _correct(admin, existing)
 
 
-def existing_policy_faults(admin: KafkaAdminClient, topics: Iterable[Topic]) -> list[str]:
-    """A line for each of these topics that exists and does not keep every record for its retention."""
-    present = set(admin.list_topics())
-    return policy_faults(_configs(admin, [entry.name for entry in topics if entry.name in present]))
+def faults(admin: KafkaAdminClient, topics: Iterable[Topic]) -> list[str]:
+    """A line for each of these topics that is missing, or does not keep every record for its retention."""
+    wanted = {entry.name for entry in topics}
+    present = wanted & set(admin.list_topics())
+    missing = [
+        f"topic {name} does not exist, and capture would wait for it for ever: run `python -m infra.kafka`" for name in wanted - present
+    ]
+    return sorted(missing) + policy_faults(_configs(admin, sorted(present)))
 
 
 def policy_faults(configs: Mapping[str, Mapping[str, str]]) -> list[str]:

@@ -1,0 +1,82 @@
+"""The steps of capture's commands: look at the source and everything around it, refuse or prepare, then configure the connector."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg2
+from kafka import KafkaAdminClient
+from psycopg2.extensions import make_dsn
+from psycopg2.extras import LogicalReplicationConnection
+
+from infra.capture import catalog, connector, preflight, source, worker
+from infra.kafka import topics
+from lakehouse import tables
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+RUNNING_LIMIT_S = 120
+
+
+def apply(settings: Settings, spark: SparkSession) -> None:
+    """Prepare the source, pass the preflight, put the connector and wait until it runs; safe to repeat.
+
+    Raises PreflightError before the connector is touched; the source is prepared only where every table can be published.
+    """
+    from lakehouse import storage
+
+    known = storage.source_identity(spark)
+    with source.owner(settings) as cursor:
+        found = catalog.read(cursor, tables.SOURCES, settings.source_schema)
+        if not preflight.table_faults(tables.SOURCES, settings.source_schema, found):
+            source.prepare(cursor, tables.SOURCES, settings.source_schema)
+    identity = check(settings, known.identity if known else None)
+    # Remembered before the first record can arrive, so that no record's placeholder is ever unknown.
+    known = known or storage.remember_source(spark, identity)
+    worker.put(settings, rendered(settings, known.epoch, known.placeholders[-1]))
+    worker.wait_running(settings, RUNNING_LIMIT_S)
+
+
+def check(settings: Settings, known_identity: str | None) -> str:
+    """Run the whole preflight and return the source's identity; raises PreflightError with every fault."""
+    identity, login_fault = source_identity(settings)
+    admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    situation = preflight.Situation(
+        identity=identity,
+        login_fault=login_fault,
+        known_identity=known_identity,
+        has_offset=worker.stored_offset(settings) is not None,
+        topic_faults=tuple(topics.faults(admin, topics.declared(tables.SOURCES))),
+    )
+    admin.close()
+    with source.owner(settings) as cursor:
+        found = catalog.read(cursor, tables.SOURCES, settings.source_schema)
+    preflight.check(tables.SOURCES, settings.source_schema, found, situation)
+    return identity or ""
+
+
+def source_identity(settings: Settings) -> tuple[str | None, str | None]:
+    """`<system identifier>/<timeline>` of the source, or None and why capture cannot ask.
+
+    Asked over a replication connection of the capture role, which thereby proves its login, its right and the way there.
+    """
+    dsn = make_dsn(**source.capture_address(settings), password=settings.secret("capture"), connect_timeout="10")
+    try:
+        connection = psycopg2.connect(dsn, connection_factory=LogicalReplicationConnection)
+    except psycopg2.OperationalError as error:
+        return None, " ".join(str(error).split())
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("IDENTIFY_SYSTEM")
+            answer = cursor.fetchone()
+        return (f"{answer[0]}/{answer[1]}", None) if answer else (None, "IDENTIFY_SYSTEM gave no answer")
+    finally:
+        connection.close()
+
+
+def rendered(settings: Settings, epoch: int, placeholder: str) -> dict[str, str]:
+    """The connector's configuration for these settings."""
+    address = source.capture_address(settings)
+    return connector.render(tables.SOURCES, settings.source_schema, address, settings.secrets_dir, epoch, placeholder)

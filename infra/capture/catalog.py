@@ -1,0 +1,103 @@
+"""What the source's own catalog says about the tables to be captured, read in one go; nothing is judged here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from infra.capture import source
+from lakehouse.contract import Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnType:
+    """A column's type as the catalog names it: `_text` is an array of text; `is_enum` and precision where they apply."""
+
+    name: str
+    is_enum: bool = False
+    precision: int | None = None
+    scale: int | None = None
+    is_generated: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceTable:
+    """One table of the source. `kind` is `r` for an ordinary one, `identity` is `n` where its replica identity is NOTHING."""
+
+    kind: str = "r"
+    identity: str = "d"
+    has_row_security: bool = False
+    is_readable: bool = True
+    key: tuple[str, ...] = ()
+    columns: dict[str, ColumnType] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalog:
+    """The source as capture meets it; `published` is None without a publication, `slot_status` None without a slot."""
+
+    wal_level: str
+    tables: dict[str, SourceTable]
+    published: frozenset[tuple[str, str]] | None
+    is_for_all_tables: bool = False
+    slot_status: str | None = None
+
+
+_TABLES = """
+SELECT c.relname, c.relkind::text, c.relreplident::text, c.relrowsecurity,
+       COALESCE(has_schema_privilege(r.oid, n.oid, 'USAGE') AND has_table_privilege(r.oid, c.oid, 'SELECT'), false),
+       ARRAY(SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
+             WHERE i.indrelid = c.oid AND i.indisprimary ORDER BY array_position(i.indkey::int2[], a.attnum))
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_roles r ON r.rolname = %(role)s
+WHERE n.nspname = %(schema)s AND c.relname = ANY (%(names)s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+"""
+
+# A domain is captured as its base type; numeric's precision and scale stand in the type modifier, less 4.
+_COLUMNS = """
+SELECT c.relname, a.attname, b.typname, b.typtype = 'e',
+       CASE WHEN b.typname = 'numeric' AND m.typmod >= 4 THEN (m.typmod - 4) >> 16 END,
+       CASE WHEN b.typname = 'numeric' AND m.typmod >= 4 THEN (m.typmod - 4) & 65535 END,
+       a.attgenerated <> ''
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+JOIN pg_type t ON t.oid = a.atttypid JOIN pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
+CROSS JOIN LATERAL (SELECT CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END AS typmod) m
+WHERE n.nspname = %(schema)s AND c.relname = ANY (%(names)s)
+"""
+
+
+def read(cursor: Any, sources: Iterable[Table], schema: str) -> Catalog:
+    """Read the catalog as any role that can connect."""
+    names = [table.name for table in sources]
+    cursor.execute("SHOW wal_level")
+    (wal_level,) = cursor.fetchone()
+    cursor.execute("SELECT puballtables FROM pg_publication WHERE pubname = %s", [source.PUBLICATION])
+    publication = cursor.fetchone()
+    published = frozenset(source.published(cursor)) if publication else None
+    cursor.execute("SELECT wal_status FROM pg_replication_slots WHERE slot_name = %s", [source.SLOT])
+    slot = cursor.fetchone()
+    return Catalog(
+        wal_level=wal_level,
+        tables=_tables(cursor, names, schema),
+        published=published,
+        is_for_all_tables=bool(publication and publication[0]),
+        slot_status=(slot[0] or "unknown") if slot else None,
+    )
+
+
+def _tables(cursor: Any, names: list[str], schema: str) -> dict[str, SourceTable]:
+    wanted = {"role": source.ROLE, "schema": schema, "names": names}
+    cursor.execute(_COLUMNS, wanted)
+    columns: dict[str, dict[str, ColumnType]] = {}
+    for table, name, type_name, is_enum, precision, scale, is_generated in cursor.fetchall():
+        columns.setdefault(table, {})[name] = ColumnType(
+            name=type_name, is_enum=is_enum, precision=precision, scale=scale, is_generated=is_generated
+        )
+    cursor.execute(_TABLES, wanted)
+    return {
+        name: SourceTable(
+            kind=kind, identity=identity, has_row_security=secured, is_readable=readable, key=tuple(key), columns=columns.get(name, {})
+        )
+        for name, kind, identity, secured, readable, key in cursor.fetchall()
+    }

@@ -1,0 +1,52 @@
+"""Which Postgres types a declared column can hold without losing anything."""
+
+from __future__ import annotations
+
+import re
+
+from infra.capture.catalog import ColumnType
+
+_HOLDS = {
+    "BIGINT": {"int8", "int4", "int2"},
+    "INT": {"int4", "int2"},
+    "SMALLINT": {"int2"},
+    # As text Debezium writes every one of these as Postgres itself would print it.
+    "STRING": {"text", "varchar", "bpchar", "json", "jsonb", "uuid", "xml", "citext", "inet", "cidr", "macaddr", "interval"},
+    "BOOLEAN": {"bool"},
+    "DOUBLE": {"float8", "float4"},
+    "FLOAT": {"float4"},
+    "DATE": {"date"},
+    "TIMESTAMP": {"timestamptz", "timestamp"},
+    "BINARY": {"bytea"},
+    "ARRAY<STRING>": {"_text", "_varchar", "_bpchar", "_uuid"},
+}
+_DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
+_DIGITS = {"int2": 5, "int4": 10, "int8": 19}
+
+
+def is_compatible(declared: str, found: ColumnType) -> bool:
+    """Whether every value of the source's type fits the declared Spark type.
+
+    A numeric without a precision counts as fitting any decimal: what does not fit goes to quarantine value by value.
+    """
+    decimal = _DECIMAL.fullmatch(declared)
+    if decimal:
+        return _fits_decimal(int(decimal[1]), int(decimal[2]), found)
+    return found.name in _HOLDS.get(declared, set()) or (declared == "STRING" and found.is_enum)
+
+
+def described(found: ColumnType) -> str:
+    """The type as a person would write it."""
+    if found.name == "numeric" and found.precision is not None:
+        return f"numeric({found.precision},{found.scale})"
+    return f"{found.name[1:]}[]" if found.name.startswith("_") else found.name
+
+
+def _fits_decimal(precision: int, scale: int, found: ColumnType) -> bool:
+    if found.name in _DIGITS:
+        return precision - scale >= _DIGITS[found.name]
+    if found.name != "numeric":
+        return False
+    if found.precision is None or found.scale is None:
+        return True
+    return found.scale <= scale and found.precision - found.scale <= precision - scale

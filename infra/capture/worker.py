@@ -1,0 +1,131 @@
+"""The Connect worker's side: the connector's configuration and state over REST, its position from the worker's own topic.
+
+The position is read from the topic and not over REST, which knows it only while the connector exists: a connector that was
+deleted leaves its offsets behind, and they decide where the next one goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from kafka import KafkaConsumer, TopicPartition
+
+from infra.capture.connector import NAME
+from lakehouse.settings import Settings
+
+OFFSETS_TOPIC = "ebap.connect.offsets"
+_REQUEST_S = 30
+_POLL_S = 0.5
+
+
+class WorkerError(RuntimeError):
+    """The worker refuses, does not answer or does not get there in time; the message says what was seen last."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """States of the connector and of its task, as Connect names them; ABSENT where there is none. `trace` is why one failed."""
+
+    connector: str
+    task: str
+    trace: str = ""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether both run."""
+        return self.connector == self.task == "RUNNING"
+
+
+def put(settings: Settings, config: dict[str, str]) -> None:
+    """Create or change the connector; a task that failed is started again, which a PUT of the same text would not do."""
+    _request(settings, "PUT", f"/connectors/{NAME}/config", json=config)
+    _request(settings, "POST", f"/connectors/{NAME}/restart", params={"includeTasks": "true", "onlyFailed": "true"})
+
+
+def delete(settings: Settings) -> bool:
+    """Delete the connector; its slot and offsets stay. False where there was none."""
+    return _request(settings, "DELETE", f"/connectors/{NAME}") is not None
+
+
+def state(settings: Settings) -> State:
+    """How the connector and its task are."""
+    answer = _request(settings, "GET", f"/connectors/{NAME}/status")
+    if not answer:
+        return State(connector="ABSENT", task="ABSENT")
+    connector, tasks = answer["connector"], answer["tasks"]
+    task = tasks[0] if tasks else {"state": "ABSENT"}
+    return State(connector=connector["state"], task=task["state"], trace=task.get("trace") or connector.get("trace") or "")
+
+
+def wait_running(settings: Settings, timeout_s: float) -> None:
+    """Return once connector and task run; raise WorkerError at once where one failed, or after `timeout_s`."""
+    seen = State(connector="ABSENT", task="ABSENT")
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        seen = state(settings)
+        if seen.is_running:
+            return
+        if "FAILED" in (seen.connector, seen.task):
+            raise WorkerError(f"connector {NAME} failed: {_cause(seen.trace)}")
+        time.sleep(_POLL_S)
+    raise WorkerError(f"connector {NAME} does not run after {timeout_s:.0f} s: connector {seen.connector}, task {seen.task}")
+
+
+def wait_snapshot(settings: Settings, timeout_s: float) -> None:
+    """Return once the initial snapshot is complete and streaming has begun; raise WorkerError after `timeout_s`.
+
+    While a snapshot runs, the stored offset says so; the first one of streaming, at the latest a heartbeat's, does not.
+    """
+    offset: dict[str, Any] | None = None
+    seen = State(connector="ABSENT", task="ABSENT")
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        offset = stored_offset(settings)
+        if offset and "snapshot" not in offset:
+            return
+        seen = state(settings)
+        if seen.task in ("FAILED", "ABSENT"):
+            raise WorkerError(f"the snapshot cannot end: task {seen.task} {_cause(seen.trace)}".rstrip())
+        time.sleep(_POLL_S)
+    raise WorkerError(f"the initial snapshot is not complete after {timeout_s:.0f} s: task {seen.task}, offset {json.dumps(offset)}")
+
+
+def stored_offset(settings: Settings) -> dict[str, Any] | None:
+    """The position Connect keeps for the connector; None where it keeps none."""
+    consumer = KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, enable_auto_commit=False, auto_offset_reset="earliest")
+    try:
+        partitions = [TopicPartition(OFFSETS_TOPIC, number) for number in consumer.partitions_for_topic(OFFSETS_TOPIC) or ()]
+        ends = consumer.end_offsets(partitions) if partitions else {}
+        consumer.assign(partitions)
+        newest = None
+        while any(consumer.position(partition) < end for partition, end in ends.items()):
+            for records in consumer.poll(timeout_ms=1000).values():
+                for record in records:
+                    if record.key and json.loads(record.key)[0] == NAME:
+                        newest = json.loads(record.value) if record.value else None
+        return newest
+    finally:
+        consumer.close()
+
+
+def _cause(trace: str) -> str:
+    """The innermost cause of a Java stack trace, one line."""
+    causes = [line.removeprefix("Caused by: ") for line in trace.splitlines() if line.startswith("Caused by: ")]
+    return causes[-1] if causes else trace.partition("\n")[0]
+
+
+def _request(settings: Settings, method: str, path: str, **arguments: Any) -> Any:
+    """One REST call; None where the connector does not exist, `{}` where the answer has no body."""
+    try:
+        answer = requests.request(method, f"{settings.connect_url}{path}", timeout=_REQUEST_S, **arguments)
+    except requests.RequestException as error:
+        raise WorkerError(f"Kafka Connect at {settings.connect_url} does not answer ({type(error).__name__}): see `make status`") from None
+    if answer.status_code == 404 and method != "PUT":
+        return None
+    if not answer.ok:
+        raise WorkerError(f"Kafka Connect refuses {method} {path}: {answer.status_code} {answer.text[:1000]}")
+    return answer.json() if answer.content else {}

@@ -1,0 +1,53 @@
+"""A DAG run on demand, through Airflow's API: trigger one, wait for its end, say which tasks failed."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import requests
+
+from lakehouse.settings import Settings
+
+_POLL_S = 0.5
+_REQUEST_S = 30
+
+
+class DagRunError(RuntimeError):
+    """A run that cannot be had or did not end in time; the message names the DAG and what was seen last."""
+
+
+def is_scheduled(settings: Settings, dag_id: str) -> bool:
+    """Whether Airflow's API answers and the DAG is not paused: then its runs are Airflow's alone to make."""
+    try:
+        requests.get(f"{settings.airflow_url}/api/v2/monitor/health", timeout=_REQUEST_S).raise_for_status()
+    except requests.RequestException:
+        return False
+    return not _request(settings, "GET", f"/dags/{dag_id}")["is_paused"]
+
+
+def finish(settings: Settings, dag_id: str, give_up_at: float) -> list[str]:
+    """Trigger a run and wait until it ended; the ids of its failed tasks. `give_up_at` is a monotonic second."""
+    run = _request(settings, "POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None})
+    path = f"/dags/{dag_id}/dagRuns/{run['dag_run_id']}"
+    while run["state"] not in ("success", "failed"):
+        if time.monotonic() >= give_up_at:
+            health = _request(settings, "GET", "/monitor/health")["scheduler"]["status"]
+            raise DagRunError(f"run {run['dag_run_id']} of DAG {dag_id} is {run['state']}, the scheduler {health}")
+        time.sleep(_POLL_S)
+        run = _request(settings, "GET", path)
+    tasks = _request(settings, "GET", f"{path}/taskInstances")["task_instances"]
+    return sorted(task["task_id"] for task in tasks if task["state"] in ("failed", "upstream_failed"))
+
+
+def _request(settings: Settings, method: str, path: str, **arguments: Any) -> Any:
+    try:
+        login = {"username": "admin", "password": settings.secret("airflow_admin")}
+        token = requests.post(f"{settings.airflow_url}/auth/token", json=login, timeout=_REQUEST_S)
+        token.raise_for_status()
+        headers = {"Authorization": f"Bearer {token.json()['access_token']}"}
+        answer = requests.request(method, f"{settings.airflow_url}/api/v2{path}", headers=headers, timeout=_REQUEST_S, **arguments)
+        answer.raise_for_status()
+    except requests.RequestException as error:
+        raise DagRunError(f"Airflow at {settings.airflow_url} refuses {method} {path}: {error}") from None
+    return answer.json()

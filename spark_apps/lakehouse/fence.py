@@ -1,0 +1,213 @@
+"""The fence: wait until everything committed at the source before now has gone all the way to gold.
+
+Five stages, each waiting for the one before: the source's WAL position is marked, the slot has confirmed it, land has committed
+every record that Kafka held then, silver has refined the bronze version of then, gold has aggregated silver. The batch stages run
+through Airflow where its scheduler is up, else in this process.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import psycopg2
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from lakehouse import dag_runs, ledger, session, storage, tables
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+SLOT = "ebap"
+_POLL_S = 0.3
+
+T = TypeVar("T")
+Offsets = dict[tuple[str, int], int]
+
+
+class LagError(RuntimeError):
+    """A stage that did not get there in time, or cannot; the message names it, with figures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fence:
+    """One passage: where to look, and the monotonic second at which it gives up."""
+
+    settings: Settings
+    give_up_at: float
+
+    def reach(self, stage: str, look: Callable[[], T], lag: Callable[[T], str | None] = lambda _: None) -> T:
+        """What `look` sees once `lag` finds nothing wrong with it; raises LagError with what `lag` said last.
+
+        A part that does not answer, such as one just restarting, counts as lag.
+        """
+        while True:
+            try:
+                seen = look()
+                behind = lag(seen)
+            except (OSError, psycopg2.Error, KafkaError) as error:
+                behind = " ".join(f"{type(error).__name__}: {error}".split())
+            else:
+                if behind is None:
+                    print(f"fence: {stage}", file=sys.stderr)
+                    return seen
+            if time.monotonic() >= self.give_up_at:
+                raise LagError(f"{stage} lags: {behind}")
+            time.sleep(_POLL_S)
+
+
+def main(settings: Settings, timeout_s: float) -> int:
+    """Print the marked position and return 0, or name the stage that lags and return 1."""
+    began = time.monotonic()
+    try:
+        print(run(settings, timeout_s))
+    except LagError as error:
+        print(f"fence: after {time.monotonic() - began:.0f} s, {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(settings: Settings, timeout_s: float) -> str:
+    """Pass the fence and return the marked WAL position; raises LagError."""
+    fence = Fence(settings=settings, give_up_at=time.monotonic() + timeout_s)
+    marked = fence.reach("marked", lambda: _mark(settings))
+    fence.reach("captured", lambda: _slot(settings, marked), partial(_slot_lag, marked))
+    ends = fence.reach("sent", lambda: _end_offsets(settings))
+    fence.reach("landed", lambda: landed_offsets(settings), partial(_landing_lag, ends))
+    spark = session.connect(settings)
+    try:
+        _refined(fence, spark)
+        _aggregated(fence, spark)
+    finally:
+        spark.stop()
+    return marked
+
+
+def landed_offsets(settings: Settings) -> Offsets:
+    """Where land's newest committed batch ends, by topic and partition; empty before its first.
+
+    Raises LagError for a checkpoint that is not on a file system of this machine.
+    """
+    parts = urlsplit(settings.land_checkpoint)
+    if parts.scheme != "file":
+        raise LagError(f"landed cannot be seen: the checkpoint {settings.land_checkpoint} is not on file:, which is all the fence reads")
+    checkpoint = Path(unquote(parts.path))
+    committed = [int(entry.name) for entry in checkpoint.glob("commits/*") if entry.name.isdigit()]
+    if not committed:
+        return {}
+    # A version, the batch's settings, then one line a source: land has one.
+    source = json.loads((checkpoint / "offsets" / str(max(committed))).read_text().splitlines()[2])
+    return {(topic, int(number)): offset for topic, ends in source.items() for number, offset in ends.items()}
+
+
+def _mark(settings: Settings) -> str:
+    """The position behind everything committed so far, with a heartbeat behind it so that a quiet source moves past it too."""
+    with _owner(settings) as cursor:
+        cursor.execute("SELECT pg_current_wal_insert_lsn()::text")
+        (marked,) = cursor.fetchone()
+        cursor.execute("UPDATE ebap.heartbeat SET beat_at = clock_timestamp() WHERE id = 1")
+    return str(marked)
+
+
+def _slot(settings: Settings, marked: str) -> tuple[str, bool, int] | None:
+    """What the slot has confirmed, whether a connector reads it, and how many bytes it is behind the mark."""
+    with _owner(settings) as cursor:
+        cursor.execute(
+            "SELECT confirmed_flush_lsn::text, active, pg_wal_lsn_diff(%s::pg_lsn, confirmed_flush_lsn)::bigint"
+            " FROM pg_replication_slots WHERE slot_name = %s",
+            [marked, SLOT],
+        )
+        found: tuple[str, bool, int] | None = cursor.fetchone()
+    return found
+
+
+def _slot_lag(marked: str, slot: tuple[str, bool, int] | None) -> str | None:
+    if slot is None:
+        return f"there is no replication slot {SLOT}: `python -m infra.capture apply` starts the capture"
+    confirmed, is_active, behind_bytes = slot
+    if behind_bytes <= 0:
+        return None
+    return f"slot {SLOT} ({'active' if is_active else 'inactive'}) has confirmed {confirmed}, {behind_bytes} bytes before {marked}"
+
+
+def _end_offsets(settings: Settings) -> Offsets:
+    consumer = KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap)
+    try:
+        topics = [ledger.topic(name) for name in (*(table.name for table in tables.SOURCES), ledger.HEARTBEAT)]
+        places = [TopicPartition(topic, number) for topic in topics for number in consumer.partitions_for_topic(topic) or ()]
+        return {(place.topic, place.partition): end for place, end in consumer.end_offsets(places).items()}
+    finally:
+        consumer.close()
+
+
+def _landing_lag(ends: Offsets, landed: Offsets) -> str | None:
+    behind = {place: end - landed.get(place, 0) for place, end in ends.items() if end > landed.get(place, 0)}
+    if not behind:
+        return None
+    topics = ", ".join(sorted({topic for topic, _ in behind}))
+    return f"land has not committed {sum(behind.values())} records of {topics}"
+
+
+def _refined(fence: Fence, spark: SparkSession) -> None:
+    import refine  # a verb stands above this package: reached only when it is to be run
+
+    version = storage.bronze_version(spark)
+    names = [table.name for table in tables.SOURCES]
+    _run(fence, spark, "silver", refine.run, names)
+    fence.reach("refined", lambda: {name: storage.progress(spark, name) for name in names}, partial(_refining_lag, version))
+
+
+def _refining_lag(version: int, progress: Mapping[str, storage.Progress | None]) -> str | None:
+    marks = {name: made.bronze_version if made else -1 for name, made in progress.items()}
+    behind = [f"{name} is at {mark}" for name, mark in marks.items() if mark < version]
+    return f"of bronze version {version}, {', '.join(behind)}" if behind else None
+
+
+def _aggregated(fence: Fence, spark: SparkSession) -> None:
+    import aggregate
+
+    _run(fence, spark, "gold", aggregate.run, [table.name for table in tables.GOLD if not table.is_view])
+    print("fence: aggregated", file=sys.stderr)
+
+
+def _run(fence: Fence, spark: SparkSession, dag_id: str, verb: Callable[[SparkSession, Settings, str], Any], names: list[str]) -> None:
+    """Run the verb for each table, through its DAG where Airflow is up; one that fails holds no other back."""
+    failed = []
+    try:
+        if dag_runs.is_scheduled(fence.settings, dag_id):
+            failed = [f"{task} failed, see DAG {dag_id}" for task in dag_runs.finish(fence.settings, dag_id, fence.give_up_at)]
+        else:
+            failed = [fault for name in names if (fault := _fault(verb, spark, fence.settings, name))]
+    except dag_runs.DagRunError as error:
+        raise LagError(f"{dag_id} lags: {error}") from None
+    if failed:
+        raise LagError(f"{dag_id} lags: {'; '.join(failed)}")
+
+
+def _fault(verb: Callable[[SparkSession, Settings, str], Any], spark: SparkSession, settings: Settings, name: str) -> str | None:
+    try:
+        verb(spark, settings, name)
+    except RuntimeError as error:
+        return f"{name}: {error}"
+    return None
+
+
+@contextmanager
+def _owner(settings: Settings) -> Iterator[Any]:
+    """A cursor as the owner of the source's schema; what it does is committed at the end of the block."""
+    connection = psycopg2.connect(settings.shop_dsn, password=settings.secret("shop_owner"), connect_timeout=10)
+    try:
+        with connection, connection.cursor() as cursor:
+            yield cursor
+    finally:
+        connection.close()
