@@ -79,7 +79,7 @@ def run(asked: argparse.Namespace, settings: Settings) -> None:
     with control.alone():
         if asked.rate:
             control.ask(rate=None)
-        service = Service(control, rate, lambda: _connect(settings), build)
+        service = Service(control, rate, lambda: _connect(settings, is_durable=False), build)
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: service.stop())
         service.run(asked.for_s)

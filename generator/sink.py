@@ -53,7 +53,7 @@ class ShopDatabaseError(Exception):
 
 
 class PostgresSink:
-    """A connection to the shop. With `is_durable` false a commit does not wait for the disk, which suits a backfill."""
+    """A connection to the shop. With `is_durable` false a commit does not wait for the disk."""
 
     def __init__(self, dsn: str, password: str, *, is_durable: bool = True) -> None:
         self._reserved: dict[str, deque[int]] = defaultdict(deque)

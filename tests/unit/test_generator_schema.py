@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import sqlglot
+from sqlglot import exp
+
 from lakehouse import tables
 from lakehouse.contract import Table
-from sqlglot import exp
 
 SCHEMA = Path(__file__).resolve().parents[2] / "generator" / "schema.sql"
 
@@ -27,7 +28,7 @@ FITTING = {
 def created_tables(sql: str) -> dict[str, exp.Create]:
     """Each CREATE TABLE of the script by its table's bare name."""
     statements = [s for s in sqlglot.parse(sql, dialect="postgres") if isinstance(s, exp.Create) and s.kind == "TABLE"]
-    return {statement.find(exp.Table).name: statement for statement in statements}
+    return {statement.this.this.name: statement for statement in statements}
 
 
 def source_columns(sql: str, name: str) -> dict[str, str]:

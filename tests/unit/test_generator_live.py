@@ -1,0 +1,255 @@
+"""The live shop keeps its rate, follows requests, and survives its database."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from generator import __main__ as cli
+from generator.control import Control, ControlError
+from generator.live import Service
+from generator.operation import Operation
+from generator.pace import MAX_DEBT_S, Bucket
+from generator.sink import LostConnectionError, RefusedError
+
+LIMIT_S = 10.0
+
+
+class Clock:
+    """A clock that goes when told."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def pay(bucket: Bucket) -> int:
+    due = bucket.due()
+    for _ in range(due):
+        bucket.paid()
+    return due
+
+
+@pytest.mark.parametrize("rate", [0.5, 5, 50, 200, 500])
+def test_the_rate_is_kept_by_uneven_ticks_and_a_stall_is_caught_up(rate: float) -> None:
+    clock = Clock()
+    bucket = Bucket(rate, clock)
+    done = 0
+    for tick in range(6000):
+        clock.now += 2.0 if tick == 3000 else 0.007 + 0.006 * (tick % 2)
+        done += pay(bucket)
+    assert done == pytest.approx(rate * (clock.now - 100), abs=1)
+
+
+def test_a_long_outage_is_not_made_up_for() -> None:
+    clock = Clock()
+    bucket = Bucket(200, clock)
+    clock.now += 600
+    assert pay(bucket) == 200 * MAX_DEBT_S
+
+
+def test_a_new_rate_holds_from_then_on() -> None:
+    clock = Clock()
+    bucket = Bucket(100, clock)
+    bucket.set_rate(10)
+    clock.now += 3
+    assert pay(bucket) == 30
+
+
+def test_it_wakes_often_enough_to_see_a_request() -> None:
+    bucket = Bucket(0.01, Clock())
+    assert bucket.wait_s <= 0.1
+
+
+class Database:
+    """A sink that remembers; `fail` is raised once by the next operation, `is_down` by the next connections."""
+
+    def __init__(self) -> None:
+        self.applied: list[Operation] = []
+        self.tried: list[Operation] = []
+        self.fail: Exception | None = None
+        self.is_down = False
+        self.is_durable: list[bool] = []
+        self.refused_connections = 0
+        self.worlds = 0
+
+    def connect(self) -> Any:
+        if self.is_down:
+            self.refused_connections += 1
+            raise LostConnectionError("connection refused")
+        return self
+
+    def build(self, _: Any) -> Any:
+        self.worlds += 1
+        return self
+
+    def step(self, at: datetime) -> Operation:
+        return Operation(f"step {len(self.tried)}", at, ())
+
+    def apply(self, operation: Operation) -> None:
+        self.tried.append(operation)
+        failure, self.fail = self.fail, None
+        if failure:
+            raise failure
+        self.applied.append(operation)
+
+    def set_durable(self, is_durable: bool) -> None:
+        self.is_durable.append(is_durable)
+
+    def close(self) -> None:
+        pass
+
+
+def wait_for(what: str, is_true: Callable[[], bool]) -> None:
+    ends = time.monotonic() + LIMIT_S
+    while not is_true():
+        assert time.monotonic() < ends, f"not within {LIMIT_S} s: {what}"
+        threading.Event().wait(0.005)
+
+
+@contextmanager
+def running(folder: Path, database: Database, rate: float = 200) -> Iterator[Control]:
+    """A service in a thread of its own, held by the lock as the command does."""
+    control = Control(folder)
+    with Control(folder).alone():
+        service = Service(Control(folder), rate, database.connect, database.build)
+        thread = threading.Thread(target=service.run, args=(None,))
+        thread.start()
+        try:
+            wait_for("the first operation", lambda: bool(database.applied))
+            yield control
+        finally:
+            service.stop()
+            thread.join(LIMIT_S)
+            assert not thread.is_alive()
+
+
+def test_a_confirmed_pause_is_a_quiet_source_until_resume(tmp_path: Path) -> None:
+    database = Database()
+    with running(tmp_path, database) as control:
+        status = control.wait_until_followed(control.ask(is_paused=True), "paused", LIMIT_S)
+        quiet = len(database.tried)
+        assert status["total_ops"] == quiet
+        assert database.is_durable[-2:] == [True, False], "the last operation waited for the disk"
+        control.wait_until_followed(control.ask(rate=300.0), "paused", LIMIT_S)
+        assert len(database.tried) == quiet
+        control.wait_until_followed(control.ask(is_paused=False), "running", LIMIT_S)
+        wait_for("operations after resume", lambda: len(database.applied) > quiet)
+        assert control.status()["target"] == 300
+
+
+def test_a_lost_connection_is_waited_for_and_the_operation_under_way_is_not_repeated(tmp_path: Path) -> None:
+    database = Database()
+    with running(tmp_path, database) as control:
+        database.is_down, database.fail = True, LostConnectionError("server closed the connection")
+        wait_for("reconnecting", lambda: control.status()["state"] == "reconnecting")
+        wait_for("two attempts", lambda: database.refused_connections >= 2)
+        lost = database.tried[-1]
+        database.is_down = False
+        wait_for("operations after the outage", lambda: database.applied[-1].at > lost.at)
+        assert database.worlds == 2, "its state was read again"
+        assert lost not in database.applied
+
+
+def test_a_pause_is_confirmed_during_an_outage_too(tmp_path: Path) -> None:
+    database = Database()
+    with running(tmp_path, database) as control:
+        database.is_down, database.fail = True, LostConnectionError("server closed the connection")
+        wait_for("an attempt", lambda: database.refused_connections >= 1)
+        control.wait_until_followed(control.ask(is_paused=True), "paused", LIMIT_S)
+
+
+def test_a_refused_operation_makes_it_read_the_shop_again(tmp_path: Path) -> None:
+    database = Database()
+    with running(tmp_path, database):
+        database.fail = RefusedError("violates check constraint")
+        wait_for("a second world", lambda: database.worlds == 2)
+        done = len(database.applied)
+        wait_for("operations after it", lambda: len(database.applied) > done)
+
+
+def test_the_shops_clock_steps_evenly_and_stays_with_the_present(tmp_path: Path) -> None:
+    database = Database()
+    with running(tmp_path, database, rate=100):
+        wait_for("50 operations", lambda: len(database.applied) >= 50)
+        now = datetime.now(UTC)
+    at = [operation.at for operation in database.applied[:50]]
+    assert {round((after - before).total_seconds(), 6) for before, after in pairwise(at)} == {0.01}
+    assert abs((now - at[-1]).total_seconds()) < 5
+
+
+def test_two_generators_are_refused(tmp_path: Path) -> None:
+    control = Control(tmp_path)
+    with control.alone(), pytest.raises(ControlError, match="another generator"), Control(tmp_path).alone():
+        pass
+    assert control.status()["state"] == "stopped"
+
+
+def test_a_pause_without_a_service_is_kept_for_the_next_one(tmp_path: Path) -> None:
+    control = Control(tmp_path)
+    request = control.ask(is_paused=True)
+    assert control.wait_until_followed(request, "paused", LIMIT_S)["state"] == "stopped"
+    assert Control(tmp_path).request().is_paused
+
+
+def test_a_service_that_does_not_follow_is_named(tmp_path: Path) -> None:
+    control = Control(tmp_path)
+    with control.alone():
+        control.tell(state="running", request=0)
+        with pytest.raises(ControlError, match="still running after 0 s, not paused"):
+            control.wait_until_followed(control.ask(is_paused=True), "paused", 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--rate", "0"], "use `python -m generator pause`"),
+        (["run", "--rate", "fast"], "no rate above 0"),
+        (["run", "--for", "ever"], "write 90, 30s, 5m or 2h"),
+        (["backfill"], "--days"),
+        (["backfill", "--days", "-3"], "no whole number"),
+        (["sell"], "invalid choice"),
+        (["seed"], "no password file"),
+    ],
+)
+def test_a_wrong_call_is_one_line_with_the_cure(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EBAP_HOME", str(tmp_path))
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert said in error
+
+
+@pytest.mark.parametrize("command", [["schema"], ["seed"], ["run"], ["backfill", "--days", "1"]])
+def test_a_database_that_is_not_there_is_one_line_with_the_cure(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "password").write_text("secret")
+    monkeypatch.setenv("EBAP_HOME", str(tmp_path))
+    monkeypatch.setenv("EBAP_SOURCE_DSN", "host=127.0.0.1 port=1 dbname=shop user=shop_owner")
+    monkeypatch.setenv("EBAP_SOURCE_PASSWORD_FILE", str(tmp_path / "password"))
+    monkeypatch.setattr(cli.pools, "build", lambda _: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    assert cli.main(command) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "does not answer" in error
+    assert "make up" in error
+    assert "secret" not in error
+
+
+def test_status_is_one_json_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("EBAP_HOME", str(tmp_path))
+    assert cli.main(["status"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"state": "stopped", "is_paused": False}
