@@ -7,7 +7,6 @@ and brings views and comments up to the declarations.
 from __future__ import annotations
 
 import sys
-
 from typing import TYPE_CHECKING
 
 from lakehouse import session, storage

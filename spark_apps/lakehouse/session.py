@@ -7,7 +7,7 @@ cores. Each setting below says why it is there.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from lakehouse.settings import Settings
 
@@ -54,7 +54,6 @@ def _small_machine(settings: Settings) -> dict[str, str]:
         "spark.sql.ui.retainedExecutions": "10",
         # Days are UTC days wherever a process runs.
         "spark.sql.session.timeZone": "UTC",
-        "spark.local.dir": f"{settings.home_dir}/tmp",
         "spark.sql.warehouse.dir": f"{settings.lake_root}/warehouse",
     }
 
@@ -110,7 +109,8 @@ def connect(settings: Settings, session_id: str | None = None) -> SparkSession:
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 
     suffix = f"/;session_id={session_id}" if session_id else ""
-    return ConnectSession.builder.remote(settings.spark_remote + suffix).create()
+    # Its own class with the same interface; the type hints name the classic one throughout.
+    return cast("SparkSession", ConnectSession.builder.remote(settings.spark_remote + suffix).create())
 
 
 def classic(settings: Settings, role: str = "batch", metastore: bool = True) -> SparkSession:

@@ -15,8 +15,8 @@ VERBS = ("land", "refine", "aggregate", "publish")
 _FAIR_POOLS = f"""<?xml version="1.0"?>
 <!-- People's queries weigh twice as much as batch work. Generated at start. -->
 <allocations>
-  <pool name="default"><schedulingMode>FAIR</schedulingMode><weight>1</weight></pool>
-  <pool name="{THRIFT_POOL}"><schedulingMode>FAIR</schedulingMode><weight>2</weight></pool>
+  <pool name="default"><schedulingMode>FAIR</schedulingMode><weight>1</weight><minShare>0</minShare></pool>
+  <pool name="{THRIFT_POOL}"><schedulingMode>FAIR</schedulingMode><weight>2</weight><minShare>0</minShare></pool>
 </allocations>
 """
 
@@ -49,6 +49,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "PYSPARK_PYTHON": str(_python(settings)),
         "PYTHONPATH": f"{APPS}:{PROJECT}",
         "SPARK_LOCAL_IP": settings.host,
+        "SPARK_LOCAL_DIRS": str(settings.home_dir / "tmp"),
         # Our own log settings, and no stray spark-defaults.conf of the machine.
         "SPARK_CONF_DIR": str(PROJECT / "infra" / "spark"),
     }

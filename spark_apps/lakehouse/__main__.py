@@ -1,0 +1,115 @@
+"""`python -m lakehouse`: what the platform knows about its tables, from a shell."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from lakehouse import tables
+from lakehouse.contract import ContractError
+from lakehouse.settings import PROJECT, Settings, SettingsError
+
+
+def _tables(_: argparse.Namespace, settings: Settings) -> int:
+    for table in (*tables.SOURCES, *tables.GOLD):
+        kind = f"history {table.history.value}" if table.history else ("view" if table.is_view else f"sliced by {table.slice}")
+        print(f"{table.full_name:22} {kind:18} key {', '.join(table.key):24} {table.grain}")
+    return 0
+
+
+def _ddl(arguments: argparse.Namespace, settings: Settings) -> int:
+    from lakehouse import ddl
+
+    print(";\n\n".join(ddl.statements(settings)) + ";")
+    return 0
+
+
+def _docs(arguments: argparse.Namespace, settings: Settings) -> int:
+    from lakehouse import docs
+
+    if arguments.write:
+        docs.write_all(PROJECT)
+    else:
+        print(docs.dictionary())
+    return 0
+
+
+def _check(_: argparse.Namespace, settings: Settings) -> int:
+    from lakehouse import check
+
+    faults = check.faults(PROJECT)
+    print("\n".join(faults) if faults else "the declarations and everything generated from them agree")
+    return 1 if faults else 0
+
+
+def _submit(arguments: argparse.Namespace, settings: Settings) -> int:
+    from lakehouse import submit
+
+    print(submit.line(settings, arguments.app, *arguments.arguments))
+    return 0
+
+
+def _fence(arguments: argparse.Namespace, settings: Settings) -> int:
+    from lakehouse import fence
+
+    return fence.main(settings, timeout_s=arguments.timeout)
+
+
+def _rebuild(arguments: argparse.Namespace, settings: Settings) -> int:
+    import refine
+
+    from lakehouse import session
+
+    tables.source(arguments.table)
+    print(refine.rebuild(session.open_for_verb(settings), settings, arguments.table))
+    return 0
+
+
+def _sql(arguments: argparse.Namespace, settings: Settings) -> int:
+    from lakehouse import thrift
+
+    return thrift.print_query(settings, arguments.query)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m lakehouse", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace, Settings], int], text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.set_defaults(run=run)
+        return made
+
+    command("tables", _tables, "List every declared table.")
+    command("ddl", _ddl, "Print the SQL that makes every table and view.")
+    docs = command("docs", _docs, "Print the data dictionary.")
+    docs.add_argument("--write", action="store_true", help="write it, and .env.example, into the project")
+    command("check", _check, "Check that the declarations and all that is generated from them agree.")
+    submit = command("submit", _submit, "Print the exact spark-submit line of an app.")
+    submit.add_argument("app", help="spark (the warm server), land, refine, aggregate or publish")
+    submit.add_argument("arguments", nargs="*", help="arguments of the app")
+    fence = command("fence", _fence, "Wait until everything committed at the source by now is in gold.")
+    fence.add_argument("--timeout", type=float, default=300.0, metavar="S", help="give up after this many seconds (default 300)")
+    rebuild = command("rebuild", _rebuild, "Rebuild a silver table from bronze; readers see the old one until the new one is whole.")
+    rebuild.add_argument("table", metavar="TABLE")
+    sql = command("sql", _sql, "Run one SQL query over Thrift and print its rows.")
+    sql.add_argument("query", metavar="QUERY")
+    return parser
+
+
+def main() -> int:
+    """Run one command; a fault the user can cure is one line on standard error."""
+    arguments = _parser().parse_args()
+    try:
+        code: int = arguments.run(arguments, Settings.from_environment())
+        return code
+    except (SettingsError, ContractError, FileNotFoundError, ConnectionError) as error:
+        print(f"lakehouse: {error}", file=sys.stderr)
+    except (KeyError, ValueError, RuntimeError) as error:
+        print(f"lakehouse: {error.args[0] if error.args else error}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

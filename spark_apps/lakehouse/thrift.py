@@ -1,0 +1,59 @@
+"""SQL over the Thrift Server, as people's tools speak it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from lakehouse.settings import Settings
+
+
+@contextlib.contextmanager
+def cursor(settings: Settings) -> Iterator[Any]:
+    """A PyHive cursor; ConnectionError says how to start the server where none answers."""
+    from pyhive import hive
+    from thrift.transport.TTransport import TTransportException
+
+    try:
+        connection = hive.connect(host=settings.host, port=settings.thrift_port, username="ebap")
+    except TTransportException:
+        raise ConnectionError(
+            f"nothing answers on the Thrift port {settings.thrift_port}: run `make up`, or set EBAP_THRIFT_PORT"
+        ) from None
+    try:
+        yield connection.cursor()
+    finally:
+        connection.close()
+
+
+def query(settings: Settings, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Column names and all rows of one query."""
+    with cursor(settings) as open_cursor:
+        open_cursor.execute(sql)
+        names = [column[0] for column in open_cursor.description or []]
+        return names, open_cursor.fetchall() if names else []
+
+
+def print_query(settings: Settings, sql: str) -> int:
+    """Print one query's rows as a table; a query that fails prints the server's first line and returns 1."""
+    import sys
+
+    from pyhive.exc import OperationalError
+    from rich.console import Console
+    from rich.table import Table
+
+    try:
+        names, rows = query(settings, sql)
+    except OperationalError as error:
+        status = getattr(error.args[0], "status", None)
+        message = status.errorMessage if status else str(error)
+        print(f"sql: {message.splitlines()[0]}", file=sys.stderr)
+        return 1
+    shown = Table(*names)
+    for row in rows:
+        shown.add_row(*("NULL" if value is None else str(value) for value in row))
+    console = Console()
+    console.print(shown)
+    console.print(f"{len(rows)} rows")
+    return 0

@@ -1,0 +1,138 @@
+"""The platform for end-to-end tests: real processes in a folder and on ports of their own, started once a session."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from lakehouse import thrift
+from lakehouse.settings import PROJECT, Settings
+
+AUDIT = Path(__file__).parent / "audit.sql"
+
+
+class Platform:
+    """A running platform and what tests do to it."""
+
+    def __init__(self, settings: Settings, environ: dict[str, str]) -> None:
+        self.settings = settings
+        self.environ = environ
+
+    def run(self, *words: str, limit_s: float = 600.0) -> str:
+        """Run a Python module of the project (`-m` is implied); a failure shows all it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", *words], env=self.environ, cwd=PROJECT, capture_output=True, text=True, timeout=limit_s, check=False
+        )
+        assert done.returncode == 0, f"{' '.join(words)} exited {done.returncode}:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+        return done.stdout
+
+    def status(self) -> dict[str, Any]:
+        """What `make -s status JSON=1` prints."""
+        made: dict[str, Any] = json.loads(self.run("infra.local", "status", "--json"))
+        return made
+
+    def service(self, name: str) -> dict[str, Any]:
+        """One service's entry of status."""
+        services = {service["name"]: service for service in self.status()["services"]}
+        found: dict[str, Any] = services[name]
+        return found
+
+    def kill(self, name: str) -> None:
+        """kill -9 the process of a service, and wait until the supervisor has it ready again."""
+        before = self.service(name)
+        assert before["state"] == "ready", f"{name} is {before['state']}: nothing to kill"
+        os.kill(before["pid"], signal.SIGKILL)
+        until(lambda: self._is_back(name, before["pid"]), 180, f"{name} to be ready again after kill -9")
+
+    def _is_back(self, name: str, pid: int) -> bool:
+        now = self.service(name)
+        return now["state"] == "ready" and now["pid"] != pid
+
+    def fence(self, timeout_s: int = 600) -> str:
+        """Wait until all that is committed now is in gold."""
+        return self.run("lakehouse", "fence", "--timeout", str(timeout_s), limit_s=timeout_s + 120)
+
+    def sql(self, query: str) -> list[tuple[Any, ...]]:
+        """Rows of a query over Thrift."""
+        return thrift.query(self.settings, query)[1]
+
+    @contextlib.contextmanager
+    def postgres(self) -> Iterator[Any]:
+        """A cursor of the shop's owner in a transaction of its own."""
+        connection = psycopg2.connect(self.settings.shop_dsn, password=self.settings.secret("shop_owner"), options="-c timezone=UTC")
+        try:
+            with connection, connection.cursor() as cursor:
+                yield cursor
+        finally:
+            connection.close()
+
+
+def until(condition: Callable[[], Any], limit_s: float, what: str) -> Any:
+    """Poll until the condition holds and return its value; a failure says what was awaited, and what it said last."""
+    end = time.monotonic() + limit_s
+    last: object = None
+    while time.monotonic() < end:
+        try:
+            last = condition()
+        except Exception as error:  # a service that is away answers with any error: the limit decides
+            last = error
+        else:
+            if last:
+                return last
+        time.sleep(0.5)  # between two looks
+    raise AssertionError(f"waited {limit_s:.0f} s for {what}; last seen: {last!r}")
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[Platform]:
+    """The whole platform, the shop's generator paused, the audit log written from the very first row."""
+    home = Path(tempfile.mkdtemp(prefix="ebap-e2e-"))
+    base = Settings.from_environment()
+    for name in ("venv", "jars"):
+        (home / name).symlink_to(base.home_dir / name)
+    environ = {**os.environ, **_free_ports(), "EBAP_HOME": str(home), "EBAP_LAKE": "", "PYTHONPATH": f"{PROJECT / 'spark_apps'}:{PROJECT}"}
+    settings = Settings.from_environment(environ)
+    made = Platform(settings, environ)
+    try:
+        made.run("infra.local", "up", "shop-schema", limit_s=300)
+        with made.postgres() as cursor:
+            cursor.execute(AUDIT.read_text())
+        made.run("infra.local", "up", limit_s=900)
+        made.run("generator", "pause")
+        yield made
+    finally:
+        made.run("infra.local", "down", limit_s=300)
+        kept = os.environ.get("EBAP_KEEP_LOGS")
+        if kept:
+            shutil.copytree(home / "logs", kept, dirs_exist_ok=True)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _free_ports() -> dict[str, str]:
+    """A free port for every port setting; all are held at once, so that no two are the same."""
+    held = []
+    ports = {}
+    for entry in fields(Settings):
+        if entry.metadata.get("is_port"):
+            taken = socket.socket()
+            taken.bind(("127.0.0.1", 0))
+            held.append(taken)
+            ports[f"EBAP_{entry.name.upper()}"] = str(taken.getsockname()[1])
+    for taken in held:
+        taken.close()
+    return ports

@@ -1,0 +1,158 @@
+"""The independent oracle of silver: the source's own rows, and its audit log folded in order.
+
+Nothing of EBAP's transforms is used here. State is `SELECT *` from Postgres; history is the log that a trigger wrote, a row a
+change, joined with the commit time Postgres itself keeps (`track_commit_timestamp`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from lakehouse.contract import Column, Table
+
+_TICK = timedelta(microseconds=1)
+# jsonb is one value written in many ways; these columns compare as parsed JSON.
+_JSON = frozenset({"preferences", "attributes", "shipping_address"})
+
+Row = tuple[Any, ...]
+
+
+class Version(NamedTuple):
+    """One version of a key; `valid_from` is None where a baseline row opened it, before the log began."""
+
+    values: Row
+    valid_from: datetime | None
+    valid_to: datetime | None
+
+
+def expected_state(cursor: Any, table: Table) -> dict[Row, Row]:
+    """Rows of the source table by key."""
+    cursor.execute(f"SELECT {', '.join(table.column_names)} FROM shop.{table.name}")
+    return _by_key(table, (_normal_row(table, row) for row in cursor.fetchall()))
+
+
+def actual_state(rows: list[Any], table: Table) -> dict[Row, Row]:
+    """Rows of `silver.<table>` by key."""
+    return _by_key(table, (_normal_row(table, [row[name] for name in table.column_names]) for row in rows))
+
+
+def expected_history(cursor: Any, table: Table) -> dict[Row, list[Version]]:
+    """Versions of each key, folded from the audit log."""
+    cursor.execute(
+        "SELECT op, key, image, txid, pg_xact_commit_timestamp(txid::text::xid) FROM audit.log WHERE table_name = %s ORDER BY seq",
+        (table.name,),
+    )
+    changes: dict[Row, list[Any]] = defaultdict(list)
+    for op, key, image, txid, committed_at in cursor.fetchall():
+        changes[_key_of(table, key)].append((op, image, txid, committed_at))
+    return {key: versions for key, log in changes.items() if (versions := _fold(table, log))}
+
+
+def actual_history(rows: list[Any], table: Table) -> dict[Row, list[Version]]:
+    """Versions of each key in `silver.<table>_history`."""
+    found: dict[Row, list[Version]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: row["_valid_from"]):
+        values = _normal_row(table, [row[name] for name in table.column_names])
+        found[_key(table, values)].append(Version(values, row["_valid_from"], row["_valid_to"]))
+    return dict(found)
+
+
+def differences(expected: dict[Row, Any], actual: dict[Row, Any], limit: int = 5) -> list[str]:
+    """What differs, a line a key: empty where both are the same. A baseline's start compares with anything."""
+    found = []
+    for key in sorted(expected.keys() | actual.keys(), key=str):
+        want, have = expected.get(key), actual.get(key)
+        if want != have and not _same_versions(want, have):
+            found.append(f"{key}: expected {want!r}\n    got      {have!r}")
+    return found[:limit] + ([f"... and {len(found) - limit} more keys"] if len(found) > limit else [])
+
+
+def _same_versions(want: Any, have: Any) -> bool:
+    if not isinstance(want, list) or not isinstance(have, list) or len(want) != len(have):
+        return False
+    return all(
+        w.values == h.values and w.valid_to == h.valid_to and w.valid_from in (None, h.valid_from) for w, h in zip(want, have, strict=True)
+    )
+
+
+def _fold(table: Table, log: list[Any]) -> list[Version]:
+    versions: list[Version] = []
+    effective_at: datetime | None = None
+    for _, group in groupby(log, key=lambda change: change[2]):
+        op, image, _, committed_at = list(group)[-1]
+        live = bool(versions) and versions[-1].valid_to is None
+        if op == "r":
+            versions.append(Version(_image_row(table, image), None, None))
+            continue
+        if op == "d" and not live:
+            continue
+        at = _naive(committed_at)
+        effective_at = at if effective_at is None else max(at, effective_at + _TICK)
+        values = None if op == "d" else _image_row(table, image)
+        if live and versions[-1].values == values:
+            continue
+        if live:
+            versions[-1] = versions[-1]._replace(valid_to=effective_at)
+        if values is not None:
+            versions.append(Version(values, effective_at, None))
+    return versions
+
+
+def _image_row(table: Table, image: dict[str, Any]) -> Row:
+    return tuple(_from_json(column, image.get(column.name)) for column in table.columns)
+
+
+def _key_of(table: Table, key: dict[str, Any]) -> Row:
+    return tuple(_from_json(table.column(name), key[name]) for name in table.key)
+
+
+def _from_json(column: Column, value: Any) -> Any:
+    if value is None:
+        return None
+    if column.name in _JSON:
+        return _normal(column, json.dumps(value))
+    if column.type == "TIMESTAMP":
+        return _naive(datetime.fromisoformat(value))
+    if column.type == "DATE":
+        return date.fromisoformat(value)
+    if column.type == "BINARY":
+        return bytes.fromhex(value.removeprefix("\\x"))
+    return _normal(column, value)
+
+
+def _normal_row(table: Table, row: Any) -> Row:
+    return tuple(_normal(column, value) for column, value in zip(table.columns, row, strict=True))
+
+
+def _normal(column: Column, value: Any) -> Any:
+    if value is None:
+        return None
+    if column.name in _JSON:
+        return json.dumps(json.loads(value) if isinstance(value, str) else value, sort_keys=True)
+    if column.type.startswith("DECIMAL"):
+        scale = int(column.type.rstrip(")").split(",")[1])
+        return Decimal(str(value)).quantize(Decimal(1).scaleb(-scale))
+    if column.type == "TIMESTAMP":
+        return _naive(value)
+    if column.type == "BINARY":
+        return bytes(value)
+    if column.type == "DOUBLE":
+        return float(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+def _by_key(table: Table, rows: Any) -> dict[Row, Row]:
+    return {_key(table, row): row for row in rows}
+
+
+def _key(table: Table, row: Row) -> Row:
+    return tuple(row[table.column_names.index(name)] for name in table.key)

@@ -1,0 +1,187 @@
+"""From a committed row to gold over Thrift, under load and under kill -9, against two independent oracles.
+
+`EBAP_ORACLE_S` sets the seconds of load (default 180), `EBAP_ORACLE_RATE` its operations a second (default 200).
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from kafka import KafkaProducer
+
+from lakehouse import ledger, session, tables
+from lakehouse.contract import History, Table
+from tests.e2e import gold_oracle, state_oracle
+from tests.e2e.conftest import Platform, until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
+
+LOAD_S = int(os.environ.get("EBAP_ORACLE_S", "180"))
+RATE = int(os.environ.get("EBAP_ORACLE_RATE", "200"))
+KILLED = ("connect", "kafka", "postgres", "land", "spark", "airflow-scheduler")
+JUNK = {
+    "empty": b"",
+    "not_utf8": b"\xff\xfe\x00junk",
+    "not_json": b"{'op': 'c'",
+    "no_op": b'{"after": {"user_id": 1}}',
+    "wrong_table": b'{"op": "c", "after": {"user_id": 1}, "source": {"schema": "shop", "table": "orders", "lsn": 1, "ts_us": 1}}',
+}
+
+
+class LiveProbe:
+    """Asks `gold.orders_live` again and again: how long an answer takes, and how far its newest commit is behind, in seconds."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+        self.took_s: list[float] = []
+        self.behind_s: list[float] = []
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+
+    def __enter__(self) -> LiveProbe:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join(timeout=60)
+
+    def _ask(self) -> None:
+        while not self._end.wait(1.0):
+            began = time.monotonic()
+            try:
+                rows = self.platform.sql("SELECT max(commit_at) AS newest, count(*) AS orders FROM gold.orders_live")
+            except Exception:  # the server is being killed by the test: what counts is what it answers when it is up
+                continue
+            self.took_s.append(time.monotonic() - began)
+            if rows and rows[0][0]:
+                self.behind_s.append((datetime.now(UTC) - rows[0][0].replace(tzinfo=UTC)).total_seconds())
+
+
+def operations(platform: Platform) -> int:
+    """Operations the generator has done since it started."""
+    import json
+
+    return int(json.loads(platform.run("generator", "status"))["ops"])
+
+
+@pytest.fixture(scope="module")
+def loaded(platform: Platform) -> Platform:
+    """The platform after the load, each service killed once in the middle of it, quiet and at the fence."""
+    platform.run("generator", "rate", str(RATE))
+    platform.run("generator", "resume")
+    end = time.monotonic() + LOAD_S
+    with LiveProbe(platform) as probe:
+        for name in KILLED:
+            done = operations(platform)
+            until(lambda done=done: operations(platform) > done + RATE, 120, "work in flight before the next kill")
+            platform.kill(name)
+        until(lambda: time.monotonic() > end, LOAD_S + 60, "the end of the load")
+    platform.run("generator", "pause")
+    print(f"\nload: {operations(platform)} operations in {LOAD_S} s and more, {len(KILLED)} services killed")
+    if len(probe.took_s) > 20:
+        p95_s = statistics.quantiles(probe.took_s, n=20)[-1]
+        behind_s = statistics.quantiles(probe.behind_s, n=20)[-1]
+        print(
+            f"orders_live: {len(probe.took_s)} answers, p95 {p95_s:.2f} s; newest commit behind now: median "
+            f"{statistics.median(probe.behind_s):.1f} s, p95 {behind_s:.1f} s (outages by kill included)"
+        )
+    print(platform.fence().strip())
+    return platform
+
+
+def _silver(platform: Platform, name: str) -> list[Any]:
+    spark = session.connect(platform.settings)
+    try:
+        return spark.read.table(name).collect()
+    finally:
+        spark.stop()
+
+
+@pytest.mark.parametrize("table", tables.SOURCES, ids=lambda table: table.name)
+def test_silver_equals_the_source(loaded: Platform, table: Table) -> None:
+    with loaded.postgres() as cursor:
+        expected = state_oracle.expected_state(cursor, table)
+    actual = state_oracle.actual_state(_silver(loaded, table.full_name), table)
+    assert expected, f"the load wrote nothing into {table.name}"
+    assert not state_oracle.differences(expected, actual)
+    print(f"\n{table.name}: {len(expected)} rows equal")
+
+
+@pytest.mark.parametrize("table", [t for t in tables.SOURCES if t.history is History.FULL], ids=lambda table: table.name)
+def test_history_equals_the_audit_log(loaded: Platform, table: Table) -> None:
+    with loaded.postgres() as cursor:
+        expected = state_oracle.expected_history(cursor, table)
+    actual = state_oracle.actual_history(_silver(loaded, f"{table.full_name}_history"), table)
+    assert not state_oracle.differences(expected, actual)
+    print(f"\n{table.name}: {sum(len(versions) for versions in expected.values())} versions equal")
+
+
+@pytest.mark.parametrize("table", [t for t in tables.GOLD if not t.is_view], ids=lambda table: table.name)
+def test_gold_equals_one_sql_over_the_source(loaded: Platform, table: Table) -> None:
+    with loaded.postgres() as cursor:
+        expected = gold_oracle.expected(cursor, table.name)
+    actual = [tuple(row[name] for name in table.column_names) for row in _silver(loaded, table.full_name)]
+    assert expected, f"the oracle has no rows for {table.name}"
+    assert sorted(map(str, actual)) == sorted(map(str, expected))
+    print(f"\n{table.full_name}: {len(expected)} rows equal")
+
+
+def test_a_planted_error_turns_both_oracles_red(loaded: Platform) -> None:
+    users, lines = tables.source("users"), tables.gold("order_lines")
+    with loaded.postgres() as cursor:
+        state, history = state_oracle.expected_state(cursor, users), state_oracle.expected_history(cursor, users)
+        gold = gold_oracle.expected(cursor, lines.name)
+    loaded.sql("UPDATE silver.users_changes SET full_name = 'planted' WHERE _last AND user_id = (SELECT min(user_id) FROM silver.users)")
+    loaded.sql(
+        "UPDATE gold.order_lines SET list_price_usd = list_price_usd + 0.01 WHERE order_id = (SELECT min(order_id) FROM gold.order_lines)"
+    )
+    try:
+        assert state_oracle.differences(state, state_oracle.actual_state(_silver(loaded, users.full_name), users))
+        assert state_oracle.differences(history, state_oracle.actual_history(_silver(loaded, f"{users.full_name}_history"), users))
+        rows = [tuple(row[name] for name in lines.column_names) for row in _silver(loaded, lines.full_name)]
+        assert sorted(map(str, rows)) != sorted(map(str, gold))
+    finally:
+        for name in ("silver.users_changes", "gold.order_lines"):
+            loaded.sql(f"RESTORE TABLE {name} TO VERSION AS OF {_version_before_last(loaded, name)}")
+
+
+def _version_before_last(platform: Platform, name: str) -> int:
+    return int(platform.sql(f"DESCRIBE HISTORY {name} LIMIT 1")[0][0]) - 1
+
+
+def test_junk_goes_to_quarantine_with_its_bytes_and_its_neighbours_go_through(loaded: Platform) -> None:
+    topic = ledger.topic("users")
+    producer = KafkaProducer(bootstrap_servers=loaded.settings.kafka_bootstrap)
+    for value in JUNK.values():
+        producer.send(topic, key=b'{"user_id": 1}', value=value, headers=[(ledger.EPOCH_HEADER, b"1")])
+    producer.flush()
+    with loaded.postgres() as cursor:
+        cursor.execute("UPDATE shop.users SET full_name = full_name || ' Jr.', updated_at = now() RETURNING user_id")
+        neighbours = len(cursor.fetchall())
+    loaded.fence()
+    found = {row["reason"]: bytes(row["value"]) for row in _silver(loaded, "silver.quarantine") if row["topic"] == topic}
+    assert found == JUNK
+    assert loaded.sql("SELECT count(*) FROM silver.users WHERE full_name LIKE '% Jr.'") == [(neighbours,)]
+
+
+def test_nothing_changes_when_nothing_happened(loaded: Platform) -> None:
+    names = [ledger.stored(table).full_name for table in tables.SOURCES] + [t.full_name for t in tables.GOLD if not t.is_view]
+    before = {name: loaded.sql(f"DESCRIBE HISTORY {name} LIMIT 1")[0][0] for name in names}
+    loaded.fence()
+    assert {name: loaded.sql(f"DESCRIBE HISTORY {name} LIMIT 1")[0][0] for name in names} == before
+
+
+def test_status_tells_every_service_and_table(loaded: Platform) -> None:
+    status = loaded.status()
+    assert {service["name"] for service in status["services"]} >= {*KILLED, "generator", "airflow-api", "airflow-dag-processor"}
+    assert all(service["state"] in ("ready", "completed") for service in status["services"])
+    shown = {entry["name"]: entry for entry in status["tables"]}
+    assert shown.keys() >= {"bronze.changes", "silver.quarantine", *(table.full_name for table in (*tables.SOURCES, *tables.GOLD))}
+    assert all(shown[table.full_name]["age_s"] is not None for table in (*tables.SOURCES, *tables.GOLD))
