@@ -1,0 +1,82 @@
+"""The fence's stages: what counts as lagging, and what is said of it."""
+
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from lakehouse import fence
+from lakehouse.settings import Settings
+from lakehouse.storage import Progress
+
+OFFSETS = 'v1\n{"batchWatermarkMs":0}\n{"ebap.cdc.users":{"0":5,"1":%d}}\n'
+
+
+@pytest.fixture
+def checkpointed(tmp_path):
+    """A checkpoint with batch 9 committed and batch 10 only planned; Hadoop's checksum files lie between."""
+    settings = Settings(home=str(tmp_path))
+    for folder, names in (("offsets", ("9", "10", ".10.crc")), ("commits", ("8", "9", ".9.crc"))):
+        (tmp_path / "lake" / "_checkpoints" / "land" / folder).mkdir(parents=True)
+        for name in names:
+            (tmp_path / "lake" / "_checkpoints" / "land" / folder / name).write_text(OFFSETS % (int(name.strip(".crc")) * 10))
+    return settings
+
+
+def progress(version):
+    return Progress(
+        source_table="users",
+        bronze_version=version,
+        complete_to=None,
+        refined_at=datetime(2026, 1, 1, tzinfo=UTC),
+        records=0,
+        quarantined=0,
+    )
+
+
+def test_only_a_committed_batch_counts_as_landed(checkpointed):
+    assert fence.landed_offsets(checkpointed) == {("ebap.cdc.users", 0): 5, ("ebap.cdc.users", 1): 90}
+
+
+def test_before_lands_first_batch_nothing_has_landed(tmp_path):
+    assert fence.landed_offsets(Settings(home=str(tmp_path))) == {}
+
+
+def test_a_checkpoint_elsewhere_is_said_and_not_guessed():
+    with pytest.raises(fence.LagError, match="gs://bucket"):
+        fence.landed_offsets(Settings(lake="gs://bucket/lake"))
+
+
+def test_landing_lags_by_the_records_that_are_missing():
+    ends = {("ebap.cdc.users", 0): 5, ("ebap.cdc.orders", 2): 3}
+    assert fence._landing_lag(ends, {("ebap.cdc.users", 0): 6, ("ebap.cdc.orders", 2): 3}) is None
+    assert fence._landing_lag(ends, {("ebap.cdc.users", 0): 1}) == "land has not committed 7 records of ebap.cdc.orders, ebap.cdc.users"
+
+
+def test_the_slot_lags_until_it_has_confirmed_the_mark():
+    assert fence._slot_lag("0/20", ("0/20", True, 0)) is None
+    assert fence._slot_lag("0/20", ("0/10", False, 16)) == "slot ebap (inactive) has confirmed 0/10, 16 bytes before 0/20"
+    assert "no replication slot ebap" in (fence._slot_lag("0/20", None) or "")
+
+
+def test_refining_lags_where_one_table_has_not_consumed_the_version():
+    assert fence._refining_lag(7, {"users": progress(7), "orders": progress(9)}) is None
+    assert fence._refining_lag(7, {"users": progress(6), "orders": None}) == "of bronze version 7, users is at 6, orders is at -1"
+
+
+def test_a_stage_that_never_gets_there_is_named_with_what_it_said_last():
+    passage = fence.Fence(settings=Settings(), give_up_at=time.monotonic())
+    with pytest.raises(fence.LagError, match="landed lags: 3 records"):
+        passage.reach("landed", lambda: 3, lambda seen: f"{seen} records")
+
+
+def test_a_part_that_is_away_is_waited_for():
+    answers = iter([ConnectionRefusedError("no"), 1])
+
+    def look():
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert fence.Fence(settings=Settings(), give_up_at=time.monotonic() + 30).reach("sent", look) == 1
