@@ -51,6 +51,7 @@ class Service:
 
     def run(self, for_s: float | None) -> None:
         """Run until stopped, or for that many seconds. A database that is not there at the start raises; later it is waited for."""
+        self._enter("starting")
         self._open()
         ends = None if for_s is None else time.monotonic() + for_s
         say("started", target=self._bucket.rate, pid=os.getpid())

@@ -1,6 +1,5 @@
-"""The live shop keeps its rate, follows requests, and survives its database."""
+"""The live shop follows requests and survives its database."""
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,62 +11,12 @@ from typing import Any
 
 import pytest
 
-from generator import __main__ as cli
 from generator.control import Control, ControlError
 from generator.live import Service
 from generator.operation import Operation
-from generator.pace import MAX_DEBT_S, Bucket
 from generator.sink import LostConnectionError, RefusedError
 
 LIMIT_S = 10.0
-
-
-class Clock:
-    """A clock that goes when told."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def pay(bucket: Bucket) -> int:
-    due = bucket.due()
-    for _ in range(due):
-        bucket.paid()
-    return due
-
-
-@pytest.mark.parametrize("rate", [0.5, 5, 50, 200, 500])
-def test_the_rate_is_kept_by_uneven_ticks_and_a_stall_is_caught_up(rate: float) -> None:
-    clock = Clock()
-    bucket = Bucket(rate, clock)
-    done = 0
-    for tick in range(6000):
-        clock.now += 2.0 if tick == 3000 else 0.007 + 0.006 * (tick % 2)
-        done += pay(bucket)
-    assert done == pytest.approx(rate * (clock.now - 100), abs=1)
-
-
-def test_a_long_outage_is_not_made_up_for() -> None:
-    clock = Clock()
-    bucket = Bucket(200, clock)
-    clock.now += 600
-    assert pay(bucket) == 200 * MAX_DEBT_S
-
-
-def test_a_new_rate_holds_from_then_on() -> None:
-    clock = Clock()
-    bucket = Bucket(100, clock)
-    bucket.set_rate(10)
-    clock.now += 3
-    assert pay(bucket) == 30
-
-
-def test_it_wakes_often_enough_to_see_a_request() -> None:
-    bucket = Bucket(0.01, Clock())
-    assert bucket.wait_s <= 0.1
 
 
 class Database:
@@ -207,49 +156,3 @@ def test_a_service_that_does_not_follow_is_named(tmp_path: Path) -> None:
         control.tell(state="running", request=0)
         with pytest.raises(ControlError, match="still running after 0 s, not paused"):
             control.wait_until_followed(control.ask(is_paused=True), "paused", 0)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["run", "--rate", "0"], "use `python -m generator pause`"),
-        (["run", "--rate", "fast"], "no rate above 0"),
-        (["run", "--for", "ever"], "write 90, 30s, 5m or 2h"),
-        (["backfill"], "--days"),
-        (["backfill", "--days", "-3"], "no whole number"),
-        (["sell"], "invalid choice"),
-        (["seed"], "no password file"),
-    ],
-)
-def test_a_wrong_call_is_one_line_with_the_cure(
-    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("EBAP_HOME", str(tmp_path))
-    assert cli.main(arguments) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert said in error
-
-
-@pytest.mark.parametrize("command", [["schema"], ["seed"], ["run"], ["backfill", "--days", "1"]])
-def test_a_database_that_is_not_there_is_one_line_with_the_cure(
-    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "password").write_text("secret")
-    monkeypatch.setenv("EBAP_HOME", str(tmp_path))
-    monkeypatch.setenv("EBAP_SOURCE_DSN", "host=127.0.0.1 port=1 dbname=shop user=shop_owner")
-    monkeypatch.setenv("EBAP_SOURCE_PASSWORD_FILE", str(tmp_path / "password"))
-    monkeypatch.setattr(cli.pools, "build", lambda _: None)
-    monkeypatch.setattr("signal.signal", lambda *_: None)
-    assert cli.main(command) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert "does not answer" in error
-    assert "make up" in error
-    assert "secret" not in error
-
-
-def test_status_is_one_json_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("EBAP_HOME", str(tmp_path))
-    assert cli.main(["status"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"state": "stopped", "is_paused": False}

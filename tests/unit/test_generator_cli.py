@@ -1,0 +1,54 @@
+"""The generator's command line answers a mistake with one line that names the cure."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from generator import __main__ as cli
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--rate", "0"], "use `python -m generator pause`"),
+        (["run", "--rate", "fast"], "no rate above 0"),
+        (["run", "--for", "ever"], "write 90, 30s, 5m or 2h"),
+        (["backfill"], "--days"),
+        (["backfill", "--days", "-3"], "no whole number"),
+        (["sell"], "invalid choice"),
+        (["seed"], "no password file"),
+    ],
+)
+def test_a_wrong_call_is_one_line_with_the_cure(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EBAP_HOME", str(tmp_path))
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert said in error
+
+
+@pytest.mark.parametrize("command", [["schema"], ["seed"], ["run"], ["backfill", "--days", "1"]])
+def test_a_database_that_is_not_there_is_one_line_with_the_cure(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "password").write_text("secret")
+    monkeypatch.setenv("EBAP_HOME", str(tmp_path))
+    monkeypatch.setenv("EBAP_SOURCE_DSN", "host=127.0.0.1 port=1 dbname=shop user=shop_owner")
+    monkeypatch.setenv("EBAP_SOURCE_PASSWORD_FILE", str(tmp_path / "password"))
+    monkeypatch.setattr(cli.pools, "build", lambda _: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    assert cli.main(command) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "does not answer" in error
+    assert "make up" in error
+    assert "secret" not in error
+
+
+def test_status_is_one_json_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("EBAP_HOME", str(tmp_path))
+    assert cli.main(["status"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"state": "stopped", "is_paused": False}
