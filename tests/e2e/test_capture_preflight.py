@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import psycopg2
 import pytest
+from psycopg2.extensions import make_dsn
 
 from infra.capture import apply, catalog, preflight, source
 from infra.local import passwords, postgres
@@ -112,7 +113,7 @@ def test_the_publication_follows_the_declarations(shop):
 def test_a_table_no_longer_declared_is_no_longer_readable(shop):
     execute(shop, "CREATE TABLE shop.secrets (id int PRIMARY KEY)", "GRANT SELECT ON shop.secrets TO ebap_capture")
     prepare(shop)
-    with closing(psycopg2.connect(**source.capture_address(shop), password=shop.secret("capture"))) as connection:
+    with closing(psycopg2.connect(make_dsn(**source.capture_address(shop), password=shop.secret("capture")))) as connection:
         cursor = connection.cursor()
         cursor.execute("SELECT has_table_privilege('shop.secrets', 'SELECT'), has_table_privilege('shop.users', 'SELECT')")
         assert cursor.fetchone() == (False, True)

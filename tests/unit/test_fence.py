@@ -19,7 +19,9 @@ def checkpointed(tmp_path):
     for folder, names in (("offsets", ("9", "10", ".10.crc")), ("commits", ("8", "9", ".9.crc"))):
         (tmp_path / "lake" / "_checkpoints" / "land" / folder).mkdir(parents=True)
         for name in names:
-            (tmp_path / "lake" / "_checkpoints" / "land" / folder / name).write_text(OFFSETS % (int(name.strip(".crc")) * 10))
+            (tmp_path / "lake" / "_checkpoints" / "land" / folder / name).write_text(
+                OFFSETS % (int(name.replace(".crc", "").lstrip(".")) * 10)
+            )
     return settings
 
 
