@@ -42,5 +42,6 @@ def _write_once(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as stream:
-        stream.write(text + "\n")
+        # No line end: Connect takes the whole file for the password.
+        stream.write(text)
     draft.replace(path)

