@@ -40,10 +40,10 @@ def _process(settings: Settings) -> dict[str, str]:
         "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         # The verbs, the declarations and what tasks and runner share are imported, not copied.
         "PYTHONPATH": f"{PROJECT / 'spark_apps'}{os.pathsep}{PROJECT}",
-        # Byte code in the cache of the checkout only slows a read-only one down; parsing is 40 ms either way.
-        "PYTHONDONTWRITEBYTECODE": "1",
         # gRPC logs each fork of a process that has it loaded; tasks fork before they open a channel, which is safe.
         "GRPC_VERBOSITY": "ERROR",
+        # It would report each session found closed as an error, which is how an earlier try usually ends.
+        "SPARK_CONNECT_LOG_LEVEL": "CRITICAL",
         # No version of this installation is reported to anybody.
         "SCARF_ANALYTICS": "false",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
@@ -96,9 +96,11 @@ def _api(settings: Settings) -> dict[str, str]:
         "AIRFLOW__API__WORKERS": "1",
         # An answer may take longer than the default of 5 s while both cores are busy; a task must not fail over it.
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
-        # A restart of the page takes up to 20 s: with a heartbeat each 10 s a task outlives 6 that fail.
-        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "10",
-        "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "6",
+        # A finished task holds its slot until the next heartbeat is due when its sockets close before it is reaped: the default of
+        # 5 s was longer than the tasks themselves.
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+        # A restart of the page takes up to 20 s: a task outlives a minute of heartbeats that fail.
+        "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "60",
         # Someone who watches the grid needs no fresh one each 3 s: that alone is a tenth of a core.
         "AIRFLOW__API__AUTO_REFRESH_INTERVAL": "5",
     }

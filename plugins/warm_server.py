@@ -1,0 +1,76 @@
+"""A Spark session a try of a task, on the warm server, that no other try can share.
+
+The id of a try's session follows from DAG, run, task and try. A later try first ends the sessions of the earlier ones: what they left
+running is interrupted, and a try that was only frozen finds its session closed when it wakes, so two tries never write side by side.
+A closed session cannot be taken up again, which is why each try has its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from airflow.sdk import get_current_context
+
+from lakehouse import session
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+log = logging.getLogger(__name__)
+
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "tasks.ebap")
+_END_WITHIN_S = 30
+
+
+def session_id(dag_id: str, run_id: str, task_id: str, map_index: int, try_number: int) -> str:
+    """The id of the Spark session of that try: the same wherever it is asked for."""
+    return str(uuid.uuid5(_NAMESPACE, "\n".join((dag_id, run_id, task_id, str(map_index), str(try_number)))))
+
+
+@contextmanager
+def session_of_this_try(settings: Settings) -> Iterator[SparkSession]:
+    """The session of the running task's try, after those of its earlier tries are ended; released at the end."""
+    instance = get_current_context()["ti"]
+    map_index = -1 if instance.map_index is None else instance.map_index
+    for number in range(1, instance.try_number):
+        end_session(settings, session_id(instance.dag_id, instance.run_id, instance.task_id, map_index, number))
+    spark = session.connect(settings, session_id(instance.dag_id, instance.run_id, instance.task_id, map_index, instance.try_number))
+    try:
+        yield spark
+    finally:
+        # A session that is only left behind holds its memory in the server for another ten minutes.
+        spark.stop()
+
+
+def end_session(settings: Settings, identifier: str) -> None:
+    """Interrupt what runs in that session and close it for good, even where it was never opened; raises after 30 s without success."""
+    from pyspark.errors import PySparkException
+    from pyspark.sql.connect.client import SparkConnectClient
+
+    # The bare client: a second SparkSession object would, when it is collected, wait for a thread of the first, for ever.
+    client = SparkConnectClient(f"{settings.spark_remote}/;session_id={identifier}")
+    deadline = time.monotonic() + _END_WITHIN_S
+    try:
+        while True:
+            try:
+                interrupted = client.interrupt_all()
+                if interrupted:
+                    log.warning("interrupted what an earlier try left running: %s", ", ".join(interrupted))
+                client.release_session()
+                return
+            except PySparkException as error:
+                # The usual end of a try: it closed its session itself.
+                if "SESSION_CLOSED" in str(error):
+                    return
+                # A statement interrupted before it began to run cannot be closed at once.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+    finally:
+        client.close()
