@@ -1,0 +1,223 @@
+"""Aggregate one gold table: recompute the slices that its inputs' changes reach, and replace those that came out different.
+
+Does: pins a version of each input, finds the touched slices, recomputes them, writes the differing ones in one commit, moves the mark.
+Runs: from Airflow for each table, over the warm server; by spark-submit too: `aggregate.py TABLE [DAY ...]`.
+Safe to run again: the same inputs give the same rows, and slices that came out equal are not written.
+When it fails: the mark stays, and the next run takes up the same changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from pyspark.errors import PySparkException
+from pyspark.sql import functions as F
+
+from lakehouse import ledger, session, storage, tables
+from lakehouse.contract import ContractError, Table
+from lakehouse.settings import Settings, SettingsError
+from lakehouse.slices import Slice, is_within
+from lakehouse.transforms import gold, views
+from lakehouse.transforms.gold.reach import differing_slices
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+# What Delta says where the change feed behind a mark has been cleaned away: then everything is recomputed.
+_GONE = ("DELTA_VERSION_NOT_FOUND", "DELTA_CHANGE_DATA_FILE_NOT_FOUND", "DELTA_FILE_NOT_FOUND", "DELTA_LOG_FILE_NOT_FOUND")
+# What it says where two writers met.
+_OVERTAKEN = ("DELTA_CONCURRENT", "ConcurrentAppend", "ConcurrentDelete", "ConcurrentTransaction", "ConcurrentWrite")
+_SOURCES = {table.name for table in tables.SOURCES}
+
+
+class AggregateError(RuntimeError):
+    """A gold table that cannot be aggregated; the message names it and the cure. Its mark has not moved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AggregateResult:
+    """What a run did: the slices whose rows came out different and were replaced, and whether there were any."""
+
+    table: str
+    slices: tuple[Slice, ...]
+    changed: bool
+
+
+def run(spark: SparkSession, settings: Settings, table_name: str, slices: Sequence[date] | None = None) -> AggregateResult:
+    """Recompute the slices touched since the table's mark, or exactly the given ones, which leaves the mark where it is.
+
+    Does nothing, quickly, where no input has moved. `settings` is not needed here: every verb is called alike.
+    """
+    table = tables.gold(table_name)
+    if table.is_view:
+        raise AggregateError(f"{table.full_name} is a view: there is nothing to aggregate")
+    mark = storage.gold_progress(spark, table.name)
+    # Read before the versions are pinned: what is pinned is at least as complete.
+    complete_to = _complete_to(spark, table)
+    versions = {name: storage.version(spark, _stored_name(name)) for name in table.inputs}
+    try:
+        if slices is not None:
+            return _result(table, _recompute(spark, table, _pinned(spark, versions), slices))
+        if mark and versions == {name: made["version"] for name, made in mark.marks.items()}:
+            _note(spark, table, mark.marks, complete_to, mark)
+            return _result(table, [])
+        return _advance(spark, table, versions, mark, complete_to)
+    except PySparkException as error:
+        if any(sign in str(error) for sign in _OVERTAKEN):
+            raise AggregateError(f"another run of {table.full_name} committed first; run it again") from error
+        raise
+
+
+def _advance(
+    spark: SparkSession, table: Table, versions: dict[str, int], mark: storage.GoldProgress | None, complete_to: datetime | None
+) -> AggregateResult:
+    """Recompute what moved since the mark, then move the mark."""
+    pinned = _pinned(spark, versions)
+    runs = _runs({name: frame for name, frame in pinned.items() if name in _SOURCES})
+    marks = {name: {"version": version, **({"run": runs[name][1]} if name in runs else {})} for name, version in versions.items()}
+    touched = _touched(spark, table, pinned, versions, runs, mark.marks) if mark else None
+    written = _recompute(spark, table, pinned, touched)
+    _note(spark, table, marks, complete_to, mark)
+    return _result(table, written)
+
+
+def _touched(
+    spark: SparkSession,
+    table: Table,
+    pinned: dict[str, DataFrame],
+    versions: dict[str, int],
+    runs: dict[str, tuple[int, int]],
+    marks: dict[str, Any],
+) -> list[Slice] | None:
+    """Slices that changes since the marks can reach; None for all of them."""
+    moved = [name for name in table.inputs if name not in marks or versions[name] != marks[name]["version"]]
+    if any(name not in marks or versions[name] < marks[name]["version"] for name in moved):
+        return None  # an input is new, or was made anew
+    changes = {name: pinned[name] for name in moved if name in _SOURCES}
+    # Where every row is of a later run the table was rebuilt: keys may have gone without leaving a row that says so.
+    if any(runs[name][0] >= marks[name]["run"] for name in changes):
+        return None
+    found = []
+    if changes:
+        finder = gold.touched_slices(table)
+        if finder is None:
+            return None
+        found.append(finder(_frames(table, pinned), changes, {name: marks[name]["run"] for name in changes}, _stored_now(spark, table)))
+    for name in (name for name in moved if name not in _SOURCES):
+        expression = gold.sliced_by(table).get(name)
+        if expression is None:
+            return None
+        feed = storage.change_feed(spark, _stored_name(name), marks[name]["version"] + 1, versions[name])
+        found.append(feed.selectExpr(f"{expression} AS `{table.slice}`"))
+    try:
+        return _collected(reduce(lambda one, other: one.union(other), found).distinct())
+    except PySparkException as error:
+        if any(sign in str(error) for sign in _GONE):
+            return None
+        raise
+
+
+def _recompute(spark: SparkSession, table: Table, pinned: dict[str, DataFrame], slices: Sequence[Slice] | None) -> list[Slice]:
+    """Compute the slices (all for None) and replace those that differ from what is stored, in one commit; returns them."""
+    if slices is not None and not slices:
+        return []
+    assert table.slice is not None  # views were refused
+    condition = "true" if slices is None else is_within(f"`{table.slice}`", slices)
+    frames = _frames(table, pinned, slices)
+    rows = gold.transform(table)(**frames).where(condition).select(*table.column_names).persist()
+    try:
+        stored = _stored_now(spark, table).where(condition)
+        differing = _collected(differing_slices(rows, stored, table.slice))
+        if differing:
+            storage.replace_slices(spark, table, rows.where(is_within(f"`{table.slice}`", differing)), differing)
+        return differing
+    finally:
+        rows.unpersist()
+
+
+def _frames(table: Table, pinned: dict[str, DataFrame], slices: Sequence[Slice] | None = None) -> dict[str, DataFrame]:
+    """The frames the transform takes, by parameter name; those that carry the slice hold only the wanted slices."""
+    frames = {name: _frame(name, pinned) for name in gold.parameters(table)}
+    if slices is None:
+        return frames
+    return frames | {name: frames[name].where(is_within(day, slices)) for name, day in gold.sliced_by(table).items()}
+
+
+def _frame(name: str, pinned: dict[str, DataFrame]) -> DataFrame:
+    source = name.removesuffix(gold.HISTORY_SUFFIX)
+    if source not in _SOURCES:
+        return pinned[name]
+    view = views.live if source == name else views.history
+    return view(pinned[source], tables.source(source))
+
+
+def _pinned(spark: SparkSession, versions: dict[str, int]) -> dict[str, DataFrame]:
+    """Each input's stored table at its version: a run sees one state however long it takes."""
+    return {name: storage.read_version(spark, _stored_name(name), version) for name, version in versions.items()}
+
+
+def _stored_now(spark: SparkSession, table: Table) -> DataFrame:
+    """The gold table as it is now."""
+    return storage.read_version(spark, table.full_name, storage.version(spark, table.full_name))
+
+
+def _runs(changes: dict[str, DataFrame]) -> dict[str, tuple[int, int]]:
+    """Least and greatest run of each source table's rows; -1 where there are none."""
+    if not changes:
+        return {}
+    least, greatest = F.coalesce(F.min("_run"), F.lit(-1)), F.coalesce(F.max("_run"), F.lit(-1))
+    each = [frame.agg(F.lit(name).alias("name"), least.alias("least"), greatest.alias("greatest")) for name, frame in changes.items()]
+    return {row["name"]: (row["least"], row["greatest"]) for row in reduce(lambda one, other: one.union(other), each).collect()}
+
+
+def _complete_to(spark: SparkSession, table: Table) -> datetime | None:
+    """Commit time up to which all inputs are complete; None while one of them has not been made."""
+    made = [storage.progress(spark, name) if name in _SOURCES else storage.gold_progress(spark, name) for name in table.inputs]
+    told = [progress.complete_to if progress else None for progress in made]
+    return None if None in told else min(at for at in told if at)
+
+
+def _note(
+    spark: SparkSession, table: Table, marks: dict[str, Any], complete_to: datetime | None, before: storage.GoldProgress | None
+) -> None:
+    """Write the table's progress, unless it already says so."""
+    if before and (before.marks, before.complete_to) == (marks, complete_to):
+        return
+    made = storage.GoldProgress(table_name=table.name, marks=marks, complete_to=complete_to, aggregated_at=datetime.now(UTC))
+    storage.write_gold_progress(spark, made)
+
+
+def _stored_name(name: str) -> str:
+    return ledger.stored(tables.source(name)).full_name if name in _SOURCES else tables.gold(name).full_name
+
+
+def _collected(slices: DataFrame) -> list[Slice]:
+    return sorted((row[0] for row in slices.collect()), key=str)
+
+
+def _result(table: Table, written: Iterable[Slice]) -> AggregateResult:
+    slices = tuple(written)
+    return AggregateResult(table=table.name, slices=slices, changed=bool(slices))
+
+
+def main(arguments: list[str]) -> None:
+    """Aggregate the named table once: what its inputs changed, or the days given."""
+    parser = argparse.ArgumentParser(prog="aggregate", description="Recompute what changed of a gold table, or the days given.")
+    parser.add_argument("table", choices=[table.name for table in tables.GOLD if not table.is_view])
+    parser.add_argument("days", nargs="*", type=date.fromisoformat, help="UTC days as YYYY-MM-DD")
+    given = parser.parse_args(arguments)
+    settings = Settings.from_environment()
+    print(run(session.open_for_verb(settings), settings, given.table, given.days or None))
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except (AggregateError, ContractError, SettingsError, KeyError) as error:
+        sys.exit(f"aggregate: {error.args[0]}")
