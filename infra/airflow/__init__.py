@@ -44,9 +44,6 @@ def _process(settings: Settings) -> dict[str, str]:
         "GRPC_VERBOSITY": "ERROR",
         # It would report each session found closed as an error, which is how an earlier try usually ends.
         "SPARK_CONNECT_LOG_LEVEL": "CRITICAL",
-        # No version of this installation is reported to anybody.
-        "SCARF_ANALYTICS": "false",
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
 
 
