@@ -62,6 +62,7 @@ def seed(asked: argparse.Namespace, settings: Settings) -> None:
         rows = [] if sink.has_rows(table) else make(number, drawn, sink.reserve_many(table, count))
         sink.insert_many(table, rows) if rows else None
         added[table] = len(rows)
+    sink.settle()
     sink.close()
     say("seeded", seed=number, added=added)
 
@@ -79,7 +80,7 @@ def run(asked: argparse.Namespace, settings: Settings) -> None:
     with control.alone():
         if asked.rate:
             control.ask(rate=None)
-        service = Service(control, rate, lambda: _connect(settings, is_durable=False), build)
+        service = Service(control, rate, lambda: _connect(settings), build)
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: service.stop())
         service.run(asked.for_s)
@@ -91,7 +92,7 @@ def past(asked: argparse.Namespace, settings: Settings) -> None:
     number = _seed(asked, settings)
     with control.alone():
         control.tell(state="backfilling")
-        sink = _connect(settings, is_durable=False)
+        sink = _connect(settings)
         snapshot = sink.load()
         now, began = datetime.now(UTC), time.monotonic()
         start = backfill.begin_at(now, asked.days, snapshot.newest_at)
@@ -102,10 +103,9 @@ def past(asked: argparse.Namespace, settings: Settings) -> None:
 
         say("backfill", start=start.isoformat(), end=now.isoformat(), goes_on=start == snapshot.newest_at)
         done = backfill.write(backfill.past(world, start, now, asked.orders_per_day), sink.apply, tell_day)
-        sink.set_durable(True)
-        sink.apply(world.act(now))  # waits for the disk, and with it all before it
+        sink.settle()
         sink.close()
-        say("backfilled", ops=done + 1, elapsed_s=round(time.monotonic() - began, 1))
+        say("backfilled", ops=done, elapsed_s=round(time.monotonic() - began, 1))
 
 
 def pause(_: argparse.Namespace, settings: Settings) -> None:
@@ -139,8 +139,8 @@ def _request(settings: Settings, state: str, *, is_paused: bool) -> None:
     say(state if told["state"] == state else "noted", **{k: v for k, v in told.items() if k in ("state", "total_ops", "pid")})
 
 
-def _connect(settings: Settings, *, is_durable: bool = True) -> PostgresSink:
-    return PostgresSink(settings.shop_dsn, settings.secret("shop_owner"), is_durable=is_durable)
+def _connect(settings: Settings) -> PostgresSink:
+    return PostgresSink(settings.shop_dsn, settings.secret("shop_owner"))
 
 
 def _seed(asked: argparse.Namespace, settings: Settings) -> int:

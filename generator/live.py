@@ -5,7 +5,7 @@ pause that it has confirmed stands for a quiet source.
 
 Commits do not wait for the disk: with a disk that takes 2 ms a flush, one connection could not do 500 operations a second. A
 killed Postgres may so lose its last commits, up to three times wal_writer_delay (0.6 s), but for every reader alike: decoding only
-sends what was flushed. The last operation before a pause or the end does wait, and makes all before it durable.
+sends what was flushed. Before a pause is confirmed, and at the end, everything is made durable.
 """
 
 from __future__ import annotations
@@ -101,15 +101,11 @@ class Service:
                 return
             self._do(self._sink, self._world)
 
-    def _do(self, sink: PostgresSink, world: World, *, is_durable: bool = False) -> None:
+    def _do(self, sink: PostgresSink, world: World) -> None:
         try:
-            if is_durable:
-                sink.set_durable(True)
             sink.apply(self._next(world))
             self._bucket.paid()
             self._meter.total += 1
-            if is_durable:
-                sink.set_durable(False)
         except RefusedError as error:
             say("refused", error=str(error), cure="another writer changed the shop: its state is read again")
             self._reload()
@@ -117,11 +113,14 @@ class Service:
             self._lose(error)
 
     def _settle(self) -> None:
-        if self._state == "running" and self._sink and self._world:
+        if self._state == "running":
             self._work()  # what fell due while sleeping
-        if self._state == "running" and self._sink and self._world:
-            self._do(self._sink, self._world, is_durable=True)
         self._meter.halt()
+        try:
+            if self._sink:
+                self._sink.settle()
+        except LostConnectionError as error:
+            self._lose(error)
 
     def _next(self, world: World) -> Operation:
         # The shop's clock steps evenly, so that the sequence does not follow the scheduler's jitter; it never trails by more than the debt.
@@ -139,7 +138,6 @@ class Service:
     def _reload(self) -> None:
         try:
             if self._sink:
-                self._sink.set_durable(False)
                 self._world = self._build(self._sink)
         except LostConnectionError as error:
             self._lose(error)
