@@ -20,6 +20,8 @@ from lakehouse.settings import Settings
 OFFSETS_TOPIC = "ebap.connect.offsets"
 _REQUEST_S = 30
 _POLL_S = 0.5
+# A restart is asked for and done later: until then the state of before is shown.
+_STALE_S = 10.0
 
 
 class WorkerError(RuntimeError):
@@ -41,8 +43,9 @@ class State:
 
 
 def put(settings: Settings, config: dict[str, str]) -> None:
-    """Create or change the connector; a task that failed is started again, which a PUT of the same text would not do."""
+    """Create or change the connector and let it run: one that was stopped or failed stays so through a PUT alone."""
     _request(settings, "PUT", f"/connectors/{NAME}/config", json=config)
+    _request(settings, "PUT", f"/connectors/{NAME}/resume")
     _request(settings, "POST", f"/connectors/{NAME}/restart", params={"includeTasks": "true", "onlyFailed": "true"})
 
 
@@ -62,14 +65,17 @@ def state(settings: Settings) -> State:
 
 
 def wait_running(settings: Settings, timeout_s: float) -> None:
-    """Return once connector and task run; raise WorkerError at once where one failed, or after `timeout_s`."""
+    """Return once connector and task run; raise WorkerError where one has failed for good, or after `timeout_s`."""
     seen = State(connector="ABSENT", task="ABSENT")
-    deadline = time.monotonic() + timeout_s
+    well_at = time.monotonic()
+    deadline = well_at + timeout_s
     while time.monotonic() < deadline:
         seen = state(settings)
         if seen.is_running:
             return
-        if "FAILED" in (seen.connector, seen.task):
+        if "FAILED" not in (seen.connector, seen.task):
+            well_at = time.monotonic()
+        elif time.monotonic() - well_at > _STALE_S:
             raise WorkerError(f"connector {NAME} failed: {_cause(seen.trace)}")
         time.sleep(_POLL_S)
     raise WorkerError(f"connector {NAME} does not run after {timeout_s:.0f} s: connector {seen.connector}, task {seen.task}")
@@ -84,12 +90,12 @@ def wait_snapshot(settings: Settings, timeout_s: float) -> None:
     seen = State(connector="ABSENT", task="ABSENT")
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        offset = stored_offset(settings)
-        if offset and "snapshot" not in offset:
-            return
         seen = state(settings)
         if seen.task in ("FAILED", "ABSENT"):
             raise WorkerError(f"the snapshot cannot end: task {seen.task} {_cause(seen.trace)}".rstrip())
+        offset = stored_offset(settings)
+        if seen.is_running and offset and "snapshot" not in offset:
+            return
         time.sleep(_POLL_S)
     raise WorkerError(f"the initial snapshot is not complete after {timeout_s:.0f} s: task {seen.task}, offset {json.dumps(offset)}")
 
