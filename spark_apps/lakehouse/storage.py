@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lakehouse import ddl, ledger
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
+from lakehouse.slices import Slice, is_within
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -133,11 +135,22 @@ def read_silver_changes(spark: SparkSession, table: Table) -> DataFrame:
     return spark.read.table(ledger.stored(table).full_name)
 
 
-def merge_silver(spark: SparkSession, table: Table, diff: DataFrame, only_last: bool, bounds: tuple[int, int] | None = None) -> None:
+def silver_version(spark: SparkSession, table: Table) -> int:
+    """Newest version of a source table's stored changes."""
+    return version(spark, ledger.stored(table).full_name)
+
+
+def read_quarantine(spark: SparkSession, table: Table) -> DataFrame:
+    """What quarantine holds of a source table."""
+    return spark.read.table(ledger.QUARANTINE.full_name).where(f"source_table = '{table.name}'")
+
+
+def merge_silver(spark: SparkSession, table: Table, diff: DataFrame, only_last: bool, bounds: tuple[int, int] | None, read_at: int) -> None:
     """Apply a finished difference to a table's stored changes in one commit.
 
     `only_last` promises that every updated row is the newest of its key; `bounds` are the least and greatest value of the
-    first key column. Both become literals, by which Delta leaves files unread.
+    first key column. Both become literals, by which Delta leaves files unread. `read_at` is the version of the stored changes
+    that the difference was made from: StorageError where another writer has moved it since.
     """
     stored = ledger.stored(table)
     _conform(diff, stored)
@@ -146,10 +159,18 @@ def merge_silver(spark: SparkSession, table: Table, diff: DataFrame, only_last: 
     if bounds:
         conditions.append(f"t.`{table.key[0]}` BETWEEN {bounds[0]} AND {bounds[1]}")
     conditions += [f"t.`{name}` = s.`{name}`" for name in stored.key]
-    spark.sql(
+    moved = StorageError(f"another refine of {table.name} is running: {stored.full_name} is no longer at version {read_at}; run it again")
+    if version(spark, stored.full_name) != read_at:
+        raise moved
+    merge = (
         f"MERGE INTO {stored.full_name} t USING ebap_diff s ON {' AND '.join(conditions)} "
         "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
     )
+    with _only_once(spark, f"ebap.refine.{table.name}", read_at + 1):
+        counted = spark.sql(merge).first()
+    # Delta skips a write whose number is taken, without an error: two differences made from one version never both apply.
+    if counted is None or counted["num_affected_rows"] == 0:
+        raise moved
 
 
 def overwrite_silver(spark: SparkSession, table: Table, rows: DataFrame) -> None:
@@ -170,11 +191,11 @@ def append_quarantine(spark: SparkSession, rows: DataFrame) -> None:
     )
 
 
-def replace_slices(spark: SparkSession, table: Table, rows: DataFrame, slices: Sequence[date] | None) -> None:
+def replace_slices(spark: SparkSession, table: Table, rows: DataFrame, slices: Sequence[Slice] | None) -> None:
     """Replace these slices of a gold table (all of it for None) with `rows`, in one commit."""
     if table.slice is None:
         raise StorageError(f"{table.full_name} is a view: nothing is stored for it")
-    condition = "true" if slices is None else f"`{table.slice}` IN ({', '.join(f'DATE{day.isoformat()!r}' for day in sorted(slices))})"
+    condition = "true" if slices is None else is_within(f"`{table.slice}`", slices)
     _replace(spark, table, rows, condition)
 
 
@@ -223,6 +244,19 @@ def remember_source(spark: SparkSession, identity: str) -> Source:
     listed = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
     spark.sql(f"ALTER TABLE {BRONZE} SET TBLPROPERTIES ({listed})")
     return Source(epoch=epoch, identity=identity, placeholders=(*(known.placeholders if known else ()), placeholder))
+
+
+@contextmanager
+def _only_once(spark: SparkSession, writer: str, number: int) -> Iterator[None]:
+    """Number the commits within: Delta skips one whose writer has already committed that number or a greater one."""
+    numbering = {"spark.databricks.delta.write.txnAppId": writer, "spark.databricks.delta.write.txnVersion": str(number)}
+    for name, value in numbering.items():
+        spark.conf.set(name, value)
+    try:
+        yield
+    finally:
+        for name in numbering:
+            spark.conf.unset(name)
 
 
 def _replace(spark: SparkSession, table: Table, rows: DataFrame, condition: str) -> None:

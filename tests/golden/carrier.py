@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from lakehouse.transforms import history
 from tests.golden.oracle import COLUMNS, UNCHANGED, Change, Version
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RECEIVED = (
@@ -26,7 +26,10 @@ Row = tuple[Any, ...]
 
 def declared(tracked: Sequence[str]) -> Table:
     """A table of histories with a composite key."""
-    text = {"type": "STRING", "doc": "A value."}
+
+    def text(name: str, is_tracked: bool = True) -> Column:
+        return Column(name=name, type="STRING", doc="A value.", tracked=is_tracked)
+
     return Table(
         name="cases",
         doc="Cases.",
@@ -37,9 +40,9 @@ def declared(tracked: Sequence[str]) -> Table:
         allowed_age_s=1,
         columns=(
             Column(name="case_id", type="BIGINT", doc="Which history."),
-            Column(name="first", **text),
-            Column(name="second", **text),
-            *(Column(name=name, tracked=name in tracked, **text) for name in COLUMNS),
+            text("first"),
+            text("second"),
+            *(text(name, name in tracked) for name in COLUMNS),
         ),
     )
 
@@ -52,7 +55,6 @@ class Silver:
     tracked: Sequence[str] = COLUMNS
     rows: dict[Row, Any] = field(default_factory=dict)
     writes: dict[int, int] = field(default_factory=dict)
-    corrupt: Callable[[DataFrame], DataFrame] = staticmethod(lambda frame: frame)
     runs: int = 0
 
     def __post_init__(self) -> None:
@@ -63,7 +65,7 @@ class Silver:
         """One run of refine's transform over one batch of every history."""
         self.runs += 1
         received = [_record(case, change) for case, change in batches]
-        incoming = self.corrupt(self.spark.createDataFrame(received, f"{self.table.schema_ddl()}, {_RECEIVED}"))
+        incoming = self.spark.createDataFrame(received, f"{self.table.schema_ddl()}, {_RECEIVED}")
         before = self.spark.createDataFrame(list(self.rows.values()), self.form.schema_ddl())
         newest, whole = history.needed(self.table, incoming, incoming.select(*self.table.key).distinct(), before)
         written = history.difference(self.table, incoming, newest, whole, self.runs).collect()

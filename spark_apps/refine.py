@@ -1,0 +1,242 @@
+"""Refine one source table: what bronze landed since the table's mark becomes its history in silver.
+
+Does: reads bronze by version, sends what cannot be read to quarantine, folds the rest, writes one MERGE, moves the mark.
+Runs: from Airflow for each table, over the warm server; by spark-submit too: `refine.py TABLE`.
+Safe to run again: each write repeats to nothing, so a crash between two of them costs only the repetition.
+When it fails: the mark stays, and the next run takes up the same changes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from lakehouse import session, storage, tables
+from lakehouse.contract import KAFKA_HEADERS, Table
+from lakehouse.ledger import HEARTBEAT
+from lakehouse.settings import Settings, SettingsError
+from lakehouse.transforms import envelope, history
+from lakehouse.transforms.ordering import TRUNCATE
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_WHOLE_NUMBERS = ("BIGINT", "INT", "SMALLINT")
+# What Delta says where a version, or a file behind it, has been cleaned away.
+_GONE = (
+    "DELTA_VERSION_NOT_FOUND",
+    "DELTA_CHANGE_DATA_FILE_NOT_FOUND",
+    "DELTA_FILE_NOT_FOUND",
+    "FAILED_READ_FILE",
+    "DELTA_LOG_FILE_NOT_FOUND",
+)
+# What it says where two writers met.
+_OVERTAKEN = ("DELTA_CONCURRENT", "ConcurrentAppend", "ConcurrentDelete", "ConcurrentTransaction", "ConcurrentWrite")
+_NO_MARK = -1
+
+
+class RefineError(RuntimeError):
+    """A table that cannot be refined; the message names it and the cure. Its mark has not moved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefineResult:
+    """What a run did: records of the table it took, whether silver changed, records sent to quarantine, bronze version consumed."""
+
+    table: str
+    records: int
+    changed: bool
+    quarantined: int
+    bronze_version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Batch:
+    """The records of one run: decoded and kept in memory, and what is to be known of them before they are folded."""
+
+    decoded: DataFrame
+    version: int
+    records: int
+    quarantined: int
+    truncated_at: int | None
+    bounds: tuple[int, int] | None
+    complete_to: datetime | None
+
+
+def run(spark: SparkSession, settings: Settings, table_name: str) -> RefineResult:
+    """Take what bronze landed since the table's mark; does nothing, quickly, where it landed nothing."""
+    table = tables.source(table_name)
+    mark, now = storage.progress(spark, table.name), storage.bronze_version(spark)
+    consumed = mark.bronze_version if mark else _NO_MARK
+    if consumed == now:
+        return RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=now)
+    with _clear_errors(table), _batch(spark, settings, table, consumed, now) as batch:
+        changed = batch.records > 0 and _apply(spark, settings, table, batch)
+        return _finish(spark, table, batch, changed, mark)
+
+
+def rebuild(spark: SparkSession, settings: Settings, table_name: str) -> RefineResult:
+    """Make the whole table anew from all of bronze and put it in the old one's place in one commit."""
+    table = tables.source(table_name)
+    with _clear_errors(table), _batch(spark, settings, table, _NO_MARK, storage.bronze_version(spark)) as batch:
+        _refuse_truncate(spark, table, batch)
+        storage.append_quarantine(spark, _quarantine_rows(batch))
+        nothing = storage.read_silver_changes(spark, table).where("false")
+        blocked = envelope.blocked(batch.decoded, table)
+        rows = history.difference(table, envelope.good(batch.decoded), nothing, None, batch.version, blocked)
+        storage.overwrite_silver(spark, table, rows)
+        return _finish(spark, table, batch, True, storage.progress(spark, table.name))
+
+
+@contextmanager
+def _batch(spark: SparkSession, settings: Settings, table: Table, consumed: int, now: int) -> Iterator[_Batch]:
+    """The records of the table in bronze versions after `consumed`, up to `now`."""
+    if consumed > now:
+        raise RefineError(
+            f"{table.full_name} has consumed version {consumed} of {storage.BRONZE}, which is only at {now}: bronze was replaced. "
+            f"Run `python -m lakehouse rebuild {table.name}`."
+        )
+    landed = storage.read_bronze(spark, now) if consumed == _NO_MARK else storage.read_changes_feed(spark, consumed + 1, now)
+    source = storage.source_identity(spark)
+    placeholders = source.placeholders if source else ()
+    own = landed.where(F.col("source_table") == table.name)
+    decoded = envelope.decode(own, table, placeholders, settings.source_schema).persist()
+    try:
+        yield _surveyed(decoded, landed, table, now)
+    finally:
+        decoded.unpersist()
+
+
+def _surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int) -> _Batch:
+    first = F.col(table.key[0])
+    survey = decoded.agg(
+        F.count(F.lit(1)).alias("records"),
+        F.count("_reason").alias("quarantined"),
+        F.min(F.when((F.col("_kind") == TRUNCATE) & F.col("_reason").isNull(), F.col("_lsn"))).alias("truncated_at"),
+        F.min(first).alias("least"),
+        F.max(first).alias("greatest"),
+    ).first()
+    assert survey is not None  # an aggregate without groups is always one row
+    # The heartbeat says how far a quiet table is complete; no table can be complete beyond the moment it landed.
+    told = landed.where(F.col("source_table").isin(table.name, HEARTBEAT) & F.col("lsn").isNotNull())
+    complete = told.agg(F.max(F.least("commit_at", "_landed_at")).alias("to")).first()
+    is_bounded = table.column(table.key[0]).type in _WHOLE_NUMBERS and survey["least"] is not None
+    return _Batch(
+        decoded=decoded,
+        version=version,
+        records=survey["records"],
+        quarantined=survey["quarantined"],
+        truncated_at=survey["truncated_at"],
+        bounds=(survey["least"], survey["greatest"]) if is_bounded else None,
+        complete_to=complete["to"].replace(tzinfo=UTC) if complete and complete["to"] else None,
+    )
+
+
+def _apply(spark: SparkSession, settings: Settings, table: Table, batch: _Batch) -> bool:
+    """Write quarantine and the difference to silver; whether silver changed."""
+    _refuse_truncate(spark, table, batch)
+    if batch.quarantined:
+        storage.append_quarantine(spark, _quarantine_rows(batch))
+    read_at = storage.silver_version(spark, table)
+    stored = storage.read_silver_changes(spark, table)
+    if batch.bounds:
+        stored = stored.where(F.col(table.key[0]).between(*batch.bounds))
+    good, blocked = envelope.good(batch.decoded), envelope.blocked(batch.decoded, table)
+    touched = good.select(*table.key).union(blocked.select(*table.key)).distinct()
+    waiting = blocked.unionByName(_waiting_before(spark, settings, table))
+    newest, whole = history.needed(table, good, touched, stored)
+    # Worked out once, here: MERGE reads its source twice, and refuses one that is merely cached.
+    difference = history.difference(table, good, newest, whole, batch.version, waiting).localCheckpoint()
+    if difference.isEmpty():
+        return False
+    storage.merge_silver(spark, table, difference, whole is None, batch.bounds, read_at)
+    return True
+
+
+def _waiting_before(spark: SparkSession, settings: Settings, table: Table) -> DataFrame:
+    """Keys and positions of the table's records that wait in quarantine from earlier runs."""
+    source = storage.source_identity(spark)
+    waiting = storage.read_quarantine(spark, table).where("replayed_at IS NULL")
+    as_landed = waiting.withColumns({"headers": F.lit(None).cast(KAFKA_HEADERS), "epoch": F.lit(source.epoch if source else 1)})
+    placeholders = source.placeholders if source else ()
+    # The position is read again from the bytes: quarantine keeps what was received, not what was made of it.
+    return envelope.blocked(envelope.decode(as_landed, table, placeholders, settings.source_schema), table)
+
+
+def _quarantine_rows(batch: _Batch) -> DataFrame:
+    times = {"first_seen_at": F.current_timestamp(), "replayed_at": F.lit(None).cast("TIMESTAMP")}
+    return envelope.bad(batch.decoded).withColumns(times)
+
+
+def _refuse_truncate(spark: SparkSession, table: Table, batch: _Batch) -> None:
+    if batch.truncated_at is None:
+        return
+    message = (
+        f"{table.full_name} stops at a TRUNCATE of the source table at lsn {batch.truncated_at}: this release cannot apply one, and "
+        "applies nothing past it. Bronze loses nothing; `python -m lakehouse rebuild` meets the same record and does not help. "
+        "The table goes on with a release that applies truncates."
+    )
+    mark = storage.progress(spark, table.name)
+    if mark is None or mark.error != message:
+        stopped = mark or storage.Progress(
+            source_table=table.name, bronze_version=_NO_MARK, complete_to=None, refined_at=datetime.now(UTC), records=0, quarantined=0
+        )
+        storage.write_progress(spark, replace(stopped, error=message))
+    raise RefineError(message)
+
+
+def _finish(spark: SparkSession, table: Table, batch: _Batch, changed: bool, mark: storage.Progress | None) -> RefineResult:
+    """Move the table's mark to what this run consumed."""
+    told = [at for at in (mark.complete_to if mark else None, batch.complete_to) if at]
+    made = storage.Progress(
+        source_table=table.name,
+        bronze_version=batch.version,
+        complete_to=max(told, default=None),
+        refined_at=datetime.now(UTC),
+        records=batch.records,
+        quarantined=batch.quarantined,
+    )
+    storage.write_progress(spark, made)
+    return RefineResult(
+        table=table.name, records=batch.records, changed=changed, quarantined=batch.quarantined, bronze_version=batch.version
+    )
+
+
+@contextmanager
+def _clear_errors(table: Table) -> Iterator[None]:
+    """Say what the errors mean that an operator can do something about."""
+    rebuild_it = f"Run `python -m lakehouse rebuild {table.name}`."
+    try:
+        yield
+    except storage.StorageError as error:
+        raise RefineError(str(error)) from error
+    except RefineError:
+        raise
+    except Exception as error:  # a classic session raises Delta's own errors as the JVM's, a Connect session as PySpark's
+        text = str(error)
+        if any(sign in text for sign in _GONE):
+            raise RefineError(f"{table.full_name}: the versions of {storage.BRONZE} behind its mark are gone. {rebuild_it}") from error
+        if any(sign in text for sign in _OVERTAKEN):
+            raise RefineError(f"another refine of {table.name} is running and committed first; run it again") from error
+        raise
+
+
+def main(arguments: list[str]) -> None:
+    """Refine the named table once."""
+    if len(arguments) != 1:
+        sys.exit(f"refine: name one table: {', '.join(table.name for table in tables.SOURCES)}")
+    settings = Settings.from_environment()
+    print(run(session.open_for_verb(settings), settings, arguments[0]))
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except (RefineError, SettingsError, KeyError) as error:
+        sys.exit(f"refine: {error.args[0]}")
