@@ -15,6 +15,7 @@ import requests
 from kafka import KafkaConsumer, TopicPartition
 
 from infra.capture.connector import NAME
+from infra.capture.source import SLOT
 from lakehouse.settings import Settings
 
 OFFSETS_TOPIC = "ebap.connect.offsets"
@@ -22,6 +23,8 @@ _REQUEST_S = 30
 _POLL_S = 0.5
 # A restart is asked for and done later: until then the state of before is shown.
 _STALE_S = 10.0
+# How Debezium says, at great length, that the slot stands beyond the stored offset.
+_NOT_THERE = "is no longer available on the server"
 
 
 class WorkerError(RuntimeError):
@@ -119,7 +122,12 @@ def stored_offset(settings: Settings) -> dict[str, Any] | None:
 
 
 def _cause(trace: str) -> str:
-    """The innermost cause of a Java stack trace, one line."""
+    """The innermost cause of a Java stack trace, one line; the one that would lose changes in our own words."""
+    if _NOT_THERE in trace:
+        return (
+            f"replication slot {SLOT} was moved or made anew behind the connector's back, and changes since its offset are lost;"
+            " begin again with `make wipe`, then `make up`"
+        )
     causes = [line.removeprefix("Caused by: ") for line in trace.splitlines() if line.startswith("Caused by: ")]
     return causes[-1] if causes else trace.partition("\n")[0]
 

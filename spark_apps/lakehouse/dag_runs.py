@@ -6,11 +6,15 @@ import time
 from typing import Any
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from lakehouse.settings import Settings
 
 _POLL_S = 0.5
 _REQUEST_S = 30
+# Half a minute in all: an API that is restarting, and a DAG that is not parsed yet (404). A run triggered twice does no harm.
+_PATIENCE = Retry(total=6, backoff_factor=0.5, status_forcelist=(404, 500, 502, 503, 504), allowed_methods=None)
 
 
 class DagRunError(RuntimeError):
@@ -41,13 +45,16 @@ def finish(settings: Settings, dag_id: str, give_up_at: float) -> list[str]:
 
 
 def _request(settings: Settings, method: str, path: str, **arguments: Any) -> Any:
+    url = f"{settings.airflow_url}/api/v2{path}"
     try:
-        login = {"username": "admin", "password": settings.secret("airflow_admin")}
-        token = requests.post(f"{settings.airflow_url}/auth/token", json=login, timeout=_REQUEST_S)
-        token.raise_for_status()
-        headers = {"Authorization": f"Bearer {token.json()['access_token']}"}
-        answer = requests.request(method, f"{settings.airflow_url}/api/v2{path}", headers=headers, timeout=_REQUEST_S, **arguments)
-        answer.raise_for_status()
+        with requests.Session() as http:
+            http.mount("http", HTTPAdapter(max_retries=_PATIENCE))
+            login = {"username": "admin", "password": settings.secret("airflow_admin")}
+            token = http.post(f"{settings.airflow_url}/auth/token", json=login, timeout=_REQUEST_S)
+            token.raise_for_status()
+            headers = {"Authorization": f"Bearer {token.json()['access_token']}"}
+            answer = http.request(method, url, headers=headers, timeout=_REQUEST_S, **arguments)
+            answer.raise_for_status()
     except requests.RequestException as error:
-        raise DagRunError(f"Airflow at {settings.airflow_url} refuses {method} {path}: {error}") from None
+        raise DagRunError(f"Airflow refuses {method} {url}: {error}") from None
     return answer.json()

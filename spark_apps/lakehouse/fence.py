@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 import psycopg2
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
+from pyspark.errors import PySparkException
 
 from lakehouse import dag_runs, ledger, session, storage, tables
 from lakehouse.settings import Settings
@@ -197,7 +198,7 @@ def _run(fence: Fence, spark: SparkSession, dag_id: str, verb: Callable[[SparkSe
 def _fault(verb: Callable[[SparkSession, Settings, str], Any], spark: SparkSession, settings: Settings, name: str) -> str | None:
     try:
         verb(spark, settings, name)
-    except RuntimeError as error:
+    except (RuntimeError, PySparkException) as error:
         return f"{name}: {error}"
     return None
 

@@ -1,0 +1,77 @@
+"""DAG runs on demand, against an HTTP server that plays Airflow's API."""
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from lakehouse import dag_runs
+from lakehouse.settings import Settings
+
+
+class PlayedServer(ThreadingHTTPServer):
+    """`answers`: (method, path) to the answers in turn, the last one for ever."""
+
+    answers: dict[tuple[str, str], list[dict[str, Any]]]
+
+
+class PlayedAirflow(BaseHTTPRequestHandler):
+    server: PlayedServer
+
+    def _answer(self):
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        left = self.server.answers[self.command, self.path]
+        body = json.dumps(left.pop(0) if len(left) > 1 else left[0]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = _answer  # noqa: N815  the names http.server calls
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def airflow(tmp_path):
+    """Settings that lead to a played Airflow, and its answers to fill."""
+    server = PlayedServer(("127.0.0.1", 0), PlayedAirflow)
+    server.answers = {
+        ("POST", "/auth/token"): [{"access_token": "t"}],
+        ("GET", "/api/v2/monitor/health"): [{"scheduler": {"status": "healthy"}}],
+        ("GET", "/api/v2/dags/silver"): [{"is_paused": False}],
+        ("POST", "/api/v2/dags/silver/dagRuns"): [{"dag_run_id": "r1", "state": "queued"}],
+        ("GET", "/api/v2/dags/silver/dagRuns/r1/taskInstances"): [{"task_instances": [{"task_id": "users", "state": "failed"}]}],
+    }
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    settings = Settings(home=str(tmp_path), airflow_port=server.server_port)
+    settings.secrets_dir.mkdir()
+    settings.secret_file("airflow_admin").write_text("p")
+    yield settings, server.answers
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_run_is_waited_for_and_its_failed_tasks_are_named(airflow):
+    settings, answers = airflow
+    answers["GET", "/api/v2/dags/silver/dagRuns/r1"] = [{"dag_run_id": "r1", "state": s} for s in ("running", "failed")]
+    assert dag_runs.finish(settings, "silver", time.monotonic() + 30) == ["users"]
+
+
+def test_a_run_that_does_not_end_is_named_with_its_state(airflow):
+    settings, answers = airflow
+    answers["GET", "/api/v2/dags/silver/dagRuns/r1"] = [{"dag_run_id": "r1", "state": "queued"}]
+    with pytest.raises(dag_runs.DagRunError, match="run r1 of DAG silver is queued, the scheduler healthy"):
+        dag_runs.finish(settings, "silver", time.monotonic())
+
+
+def test_a_dag_is_airflows_only_while_airflow_is_up_and_it_is_not_paused(airflow, tmp_path):
+    settings, answers = airflow
+    assert dag_runs.is_scheduled(settings, "silver")
+    answers["GET", "/api/v2/dags/silver"] = [{"is_paused": True}]
+    assert not dag_runs.is_scheduled(settings, "silver")
+    assert not dag_runs.is_scheduled(Settings(home=str(tmp_path), airflow_port=9), "silver")
