@@ -15,6 +15,9 @@ from lakehouse.settings import Settings
 # 17 is what Connect and Spark ask for; Spark 4.1 does not start on 25.
 SUPPORTED = (17, 21)
 
+# Where distributions put theirs.
+_SYSTEM = Path("/usr/lib/jvm")
+
 # The runtime from PyPI lacks a module that Spark's launcher asks for and does not need.
 _WRAPPER = """#!/bin/sh
 for word do
@@ -90,7 +93,7 @@ def _candidates(settings: Settings) -> Iterator[Path]:
     on_path = shutil.which("java")
     if on_path:
         yield Path(on_path).resolve().parent.parent
-    yield from sorted(Path("/usr/lib/jvm").glob("*"))
+    yield from sorted(_SYSTEM.glob("*"))
     yield bundled(settings)
 
 

@@ -1,0 +1,120 @@
+"""What holds for every service of the local platform, whoever adds one."""
+
+from __future__ import annotations
+
+import configparser
+import dataclasses
+
+import pytest
+
+from infra.local import memory, passwords, services, supervision
+from infra.local.launch import environment
+from infra.local.services import OneShot
+from lakehouse.settings import Settings
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(home=str(tmp_path / "home"))
+
+
+def test_every_service_has_a_probe_a_memory_share_a_restart_policy_and_an_address(settings):
+    for service in services.services(settings):
+        assert callable(service.probe), service.name
+        assert service.memory_mb(settings) > 0, service.name
+        assert service.restart in ("always", "on-failure"), service.name
+        assert service.url(settings), service.name
+        assert service.doc.endswith("."), service.name
+
+
+def test_the_shares_of_all_services_stay_within_the_budget(settings):
+    assert sum(service.memory_mb(settings) for service in services.services(settings)) <= memory.BUDGET_MB
+
+
+def test_names_are_unique_and_every_condition_names_a_step(settings):
+    names = [step.name for step in services.steps(settings)]
+    assert len(names) == len(set(names))
+    assert {name for step in services.steps(settings) for name in step.after} <= set(names)
+
+
+def test_the_steps_can_be_put_in_order(settings):
+    waiting = {step.name: step for step in services.steps(settings)}
+    done: set[str] = set()
+    while waiting:
+        free = [name for name, step in waiting.items() if done.issuperset(step.after)]
+        assert free, f"these wait for each other: {sorted(waiting)}"
+        done.update(free)
+        waiting = {name: step for name, step in waiting.items() if name not in free}
+
+
+def test_the_names_others_rely_on_are_there(settings):
+    relied_on = {"postgres", "kafka", "connect", "land", "spark", "airflow-scheduler", "airflow-dag-processor", "airflow-api", "generator"}
+    assert relied_on == {service.name for service in services.services(settings)}
+
+
+def test_traffic_begins_after_the_snapshot_and_the_snapshot_after_the_seed(settings):
+    steps = {step.name: step for step in services.steps(settings)}
+    assert "snapshot" in steps["generator"].after
+    assert "shop-seed" in steps["capture"].after
+
+
+def test_a_source_of_ones_own_gets_no_simulated_shop(settings):
+    own = dataclasses.replace(settings, source_dsn="host=db.example dbname=real user=owner")
+    names = {step.name for step in services.steps(own)}
+    assert not names & {"generator", "shop-schema", "shop-seed", "snapshot"}
+    assert all(set(step.after) <= names for step in services.steps(own))
+
+
+def test_every_jvm_has_a_limit_for_heap_and_direct_memory(settings):
+    for name in ("kafka", "connect"):
+        words = services.service(settings, name).command(settings)
+        assert any(word.startswith("-Xmx") for word in words), name
+        assert any(word.startswith("-XX:MaxDirectMemorySize=") for word in words), name
+
+
+def test_an_unknown_service_is_answered_with_those_there_are(settings):
+    with pytest.raises(KeyError, match=r"no service 'kafak'.*kafka"):
+        services.service(settings, "kafak")
+
+
+def test_the_supervisor_keeps_each_service_running_and_rotates_its_log(settings):
+    conf = configparser.ConfigParser(interpolation=None)
+    conf.read_string(supervision.render(settings))
+    for service in services.services(settings):
+        program = conf[f"program:{service.name}"]
+        assert program["command"].endswith(f"-m infra.local.launch {service.name}")
+        assert program["autorestart"] == ("true" if service.restart == "always" else "unexpected")
+        assert program["killasgroup"] == "true"
+        assert program["stdout_logfile_maxbytes"] == "20MB"
+    assert not [step for step in services.steps(settings) if isinstance(step, OneShot) and f"program:{step.name}" in conf]
+
+
+def test_land_is_asked_to_stop_and_stays_stopped_once_it_did(settings):
+    land = services.service(settings, "land")
+    assert land.stop_request is not None
+    assert land.stop_request(settings).parent == settings.control_dir
+    assert land.restart == "on-failure"
+
+
+def test_a_percent_sign_in_the_home_folder_is_no_variable_of_the_supervisor(tmp_path):
+    text = supervision.render(Settings(home=str(tmp_path / "100%s")))
+    assert "100%%s/logs/kafka.log" in text
+
+
+def test_the_socket_of_a_deep_home_folder_is_short_enough_for_the_kernel(tmp_path):
+    deep = Settings(home=str(tmp_path / ("d" * 120)))
+    path = supervision.socket_path(deep)
+    assert len(str(path)) < 100
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    path.parent.rmdir()
+
+
+def test_every_process_reads_the_same_settings(settings):
+    given = {name: value for name, value in environment(settings, {}).items() if name.startswith("EBAP_")}
+    assert Settings.from_environment(given) == settings
+
+
+def test_no_password_stands_in_the_supervisors_settings(settings):
+    passwords.generate(settings)
+    text = supervision.render(settings)
+    assert not [name for name in passwords.NAMES if settings.secret(name) in text]
