@@ -58,7 +58,7 @@ def down(asked: argparse.Namespace, settings: Settings, console: Console) -> int
         console.print("nothing runs")
         return 0
     began = time.monotonic()
-    supervision.end(settings, supervisor, list(reversed(_in_order(settings))))
+    supervision.end(settings, supervisor, list(reversed(_waves(settings))))
     console.print(f"[green]✓[/] stopped{time.monotonic() - began:23.1f} s")
     return 0
 
@@ -143,16 +143,16 @@ def _without_conditions(step: Step) -> Step:
     return dataclasses.replace(step, after=())
 
 
-def _in_order(settings: Settings) -> list[Service]:
-    """Services so that each comes after those it needs."""
-    ordered: list[Service] = []
+def _waves(settings: Settings) -> list[list[Service]]:
+    """Services so that each wave needs only those before it."""
+    waves: list[list[Service]] = []
     waiting = {step.name: step for step in steps(settings)}
     done: set[str] = set()
     while waiting:
-        for step in [step for step in waiting.values() if done.issuperset(step.after)]:
-            done.add(waiting.pop(step.name).name)
-            ordered += [step] if isinstance(step, Service) else []
-    return ordered
+        free = [waiting.pop(name) for name, step in list(waiting.items()) if done.issuperset(step.after)]
+        done.update(step.name for step in free)
+        waves.append([step for step in free if isinstance(step, Service)])
+    return waves
 
 
 def _parser() -> argparse.ArgumentParser:

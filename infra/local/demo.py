@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import time
+from contextlib import closing
 from typing import Any
 
 import requests
+from pyhive import hive
 from rich.console import Console
 from rich.panel import Panel
 from rich.status import Status
@@ -86,8 +88,13 @@ def end_card(settings: Settings, console: Console, elapsed_s: float) -> None:
 
 
 def _rows(settings: Settings) -> dict[str, int]:
-    answer = status.collect(settings)
-    return {table["name"]: table["rows"] for table in answer["tables"]}
+    """Rows of what is watched, by one query; the full status asks thirteen."""
+    names = ["bronze.changes", "silver.orders", *(table.full_name for table in tables.GOLD)]
+    query = " UNION ALL ".join(f"SELECT '{name}' AS name, count(*) AS rows FROM {name}" for name in names)
+    with closing(hive.connect(settings.host, port=settings.thrift_port)) as connection:
+        cursor = connection.cursor()
+        cursor.execute(query)
+        return dict(cursor.fetchall())
 
 
 def _tell(spinner: Status, rows: dict[str, int], empty: list[str], elapsed_s: float) -> None:

@@ -10,12 +10,8 @@ import os
 import sys
 from collections.abc import Mapping
 
-import psutil
-
 from infra.local import runs, services
 from lakehouse.settings import PROJECT, Settings
-
-_GONE_LIMIT_S = 10
 
 
 def environment(settings: Settings, extra: Mapping[str, str]) -> dict[str, str]:
@@ -36,9 +32,7 @@ def main(name: str) -> None:
     settings = Settings.from_environment()
     service = services.service(settings, name)
     abandoned = runs.leftovers(settings, name)
-    for process in abandoned:
-        process.kill()
-    psutil.wait_procs(abandoned, timeout=_GONE_LIMIT_S)
+    runs.end_all(abandoned, patience_s=0)
     if abandoned:
         print(f"launch: ended {len(abandoned)} processes that an earlier run of {name} left behind", flush=True)
     runs.begin(settings, name)

@@ -5,8 +5,10 @@ One small file a service under `<home>/run`, written by the launcher, so that it
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +16,8 @@ from pathlib import Path
 import psutil
 
 from lakehouse.settings import PROJECT, Settings
+
+_GONE_LIMIT_S = 10
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,29 @@ def leftovers(settings: Settings, name: str) -> list[psutil.Process]:
     if group is None or group == os.getpid():
         return []
     return [process for process in psutil.process_iter() if _is_member(process, group)]
+
+
+def end_all(processes: list[psutil.Process], patience_s: float) -> None:
+    """Give the processes some seconds to end by themselves, then kill those that are left and see them gone."""
+    alive = _alive_after(processes, patience_s)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    _alive_after(alive, _GONE_LIMIT_S)
+
+
+def _alive_after(processes: list[psutil.Process], limit_s: float) -> list[psutil.Process]:
+    limit = time.monotonic() + limit_s
+    while (alive := [process for process in processes if _is_alive(process)]) and time.monotonic() < limit:
+        time.sleep(0.1)
+    return alive
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def _is_member(process: psutil.Process, group: int) -> bool:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from xmlrpc.client import Fault, ServerProxy
@@ -215,16 +216,14 @@ def stop(settings: Settings, supervisor: Supervisor, service: Service) -> None:
     supervisor.stop(service.name)
 
 
-def end(settings: Settings, supervisor: Supervisor, ordered: list[Service]) -> None:
-    """Stop the services in that order, then supervisord, then whatever they left behind."""
+def end(settings: Settings, supervisor: Supervisor, waves: list[list[Service]]) -> None:
+    """Stop the services wave by wave, then supervisord, then whatever they left behind."""
     families = _descendants(settings)
-    for service in ordered:
-        stop(settings, supervisor, service)
+    with ThreadPoolExecutor() as pool:
+        for wave in waves:
+            list(pool.map(lambda service: stop(settings, supervisor, service), wave))
     supervisor.shut_down()
-    _, alive = psutil.wait_procs(families, timeout=10)
-    for process in alive:
-        process.kill()
-    psutil.wait_procs(alive, timeout=10)
+    runs.end_all(families, patience_s=10)
 
 
 def _descendants(settings: Settings) -> list[psutil.Process]:

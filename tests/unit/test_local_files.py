@@ -107,8 +107,9 @@ def test_what_a_dead_service_left_behind_is_found_and_nothing_else(settings, tmp
         (settings.home_dir / "run/kafka.json").write_text(f'{{"pid": {other_group}}}')
         assert [process.pid for process in runs.leftovers(settings, "airflow-scheduler")] == [mine]
         assert runs.leftovers(settings, "kafka") == [], "a process that works elsewhere is not ours, whatever its group's number"
+        runs.end_all(runs.leftovers(settings, "airflow-scheduler"), patience_s=0)
+        assert runs.leftovers(settings, "airflow-scheduler") == []
     finally:
-        os.kill(mine, 9)
         os.kill(elsewhere, 9)
 
 
