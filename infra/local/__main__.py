@@ -12,7 +12,7 @@ import time
 from rich.console import Console
 
 from infra.local import broker, demo, doctor, java, passwords, postgres, stages, status, supervision, wiping
-from infra.local.services import Service, Step, service, steps
+from infra.local.services import Service, Step, needed, service, steps
 from lakehouse.settings import Settings, SettingsError
 
 _FAULTS = (
@@ -26,8 +26,8 @@ _FAULTS = (
 
 
 def up(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
-    """Start everything; what runs already is left alone."""
-    return _start(settings, console, steps(settings))
+    """Start everything, or the named steps and what they need; what runs already is left alone."""
+    return _start(settings, console, needed(settings, asked.names) if asked.names else steps(settings))
 
 
 def run_demo(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
@@ -160,6 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, do in {"up": up, "demo": run_demo, "down": down, "status": show_status, "doctor": examine}.items():
         commands.add_parser(name, help=do.__doc__).set_defaults(do=do)
+    commands.choices["up"].add_argument("names", nargs="*", metavar="STEP", help="only these services and steps, and what they need")
     commands.choices["status"].add_argument("--json", action="store_true", help="one JSON object")
     for name, do in {"logs": logs, "restart": restart}.items():
         added = commands.add_parser(name, help=do.__doc__)

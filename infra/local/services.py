@@ -10,7 +10,7 @@ from typing import Literal
 
 from infra.local import broker, postgres, probes
 from lakehouse import landing, submit
-from lakehouse.settings import Settings
+from lakehouse.settings import Settings, SettingsError
 
 Command = Callable[[Settings], list[str]]
 
@@ -225,6 +225,21 @@ def steps(settings: Settings) -> list[Step]:
     chosen = _PLATFORM if settings.source_dsn else (*_PLATFORM, *_SHOP)
     names = {step.name for step in chosen}
     return [dataclasses.replace(step, after=tuple(name for name in step.after if name in names)) for step in chosen]
+
+
+def needed(settings: Settings, names: list[str]) -> list[Step]:
+    """The named steps and all that they come after; SettingsError names the steps there are."""
+    declared = {step.name: step for step in steps(settings)}
+    wanted: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in declared:
+            raise SettingsError(f"there is no service or step {name!r}: it is one of {', '.join(declared)}")
+        if name not in wanted:
+            wanted.add(name)
+            waiting += declared[name].after
+    return [step for step in declared.values() if step.name in wanted]
 
 
 def services(settings: Settings) -> list[Service]:

@@ -44,7 +44,7 @@ def actual_state(rows: list[Any], table: Table) -> dict[Row, Row]:
 def expected_history(cursor: Any, table: Table) -> dict[Row, list[Version]]:
     """Versions of each key, folded from the audit log."""
     cursor.execute(
-        "SELECT op, key, image, txid, pg_xact_commit_timestamp(txid::text::xid) FROM audit.log WHERE table_name = %s ORDER BY seq",
+        "SELECT op, key, row, txid, committed_at FROM audit.commits WHERE table_name = %s ORDER BY seq",
         (table.name,),
     )
     changes: dict[Row, list[Any]] = defaultdict(list)
