@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from lakehouse import session, storage
+from lakehouse import catalog, session
 from lakehouse.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def run(spark: SparkSession, settings: Settings) -> None:
     """Bring the catalog up to the declarations."""
-    storage.create_all(spark, settings)
+    catalog.bring_up(spark, settings)
 
 
 def main() -> None:
@@ -30,5 +30,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except SettingsError as error:
+    except (SettingsError, catalog.CatalogError) as error:
         sys.exit(f"publish: {error}")

@@ -58,7 +58,6 @@ def _fence(arguments: argparse.Namespace, settings: Settings) -> int:
 
 def _rebuild(arguments: argparse.Namespace, settings: Settings) -> int:
     import refine
-
     from lakehouse import session
 
     tables.source(arguments.table)

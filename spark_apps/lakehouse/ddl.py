@@ -23,11 +23,6 @@ def statements(settings: Settings) -> list[str]:
     return [*_schemas(settings), *_tables(settings), *_views()]
 
 
-def drop_stale(existing: Iterable[str]) -> list[str]:
-    """Statements that drop views of `existing` full names which no declaration makes any more."""
-    return [f"DROP VIEW IF EXISTS {name}" for name in sorted(set(existing) - set(view_names()))]
-
-
 def view_names() -> list[str]:
     """Full names of all views."""
     silver = [f"silver.{t.name}" for t in tables.SOURCES] + [f"silver.{t.name}_history" for t in _with_history()]
@@ -36,19 +31,19 @@ def view_names() -> list[str]:
 
 def create_table(table: Table, location: str, properties: dict[str, str], partitions: Sequence[str]) -> str:
     """CREATE TABLE IF NOT EXISTS with comments, partitions and location."""
-    columns = ",\n  ".join(f"`{c.name}` {c.type} COMMENT {_quote(c.doc)}" for c in table.columns)
-    options = ", ".join(f"{_quote(key)} = {_quote(value)}" for key, value in sorted(properties.items()))
+    columns = ",\n  ".join(f"`{c.name}` {c.type} COMMENT {quote(c.doc)}" for c in table.columns)
+    options = ", ".join(f"{quote(key)} = {quote(value)}" for key, value in sorted(properties.items()))
     return (
         f"CREATE TABLE IF NOT EXISTS {table.full_name} (\n  {columns}\n) USING DELTA\n"
-        f"PARTITIONED BY ({', '.join(partitions)})\nLOCATION {_quote(location)}\n"
-        f"COMMENT {_quote(_comment(table))}" + (f"\nTBLPROPERTIES ({options})" if options else "")
+        f"PARTITIONED BY ({', '.join(partitions)})\nLOCATION {quote(location)}\n"
+        f"COMMENT {quote(comment(table))}" + (f"\nTBLPROPERTIES ({options})" if options else "")
     )
 
 
-def create_view(name: str, columns: Iterable[Column], comment: str, select: str) -> str:
+def create_view(name: str, columns: Iterable[Column], about: str, select: str) -> str:
     """CREATE OR REPLACE VIEW with a comment on it and on each column."""
-    listed = ",\n  ".join(f"`{c.name}` COMMENT {_quote(c.doc)}" for c in columns)
-    return f"CREATE OR REPLACE VIEW {name} (\n  {listed}\n) COMMENT {_quote(comment)} AS\n{select}"
+    listed = ",\n  ".join(f"`{c.name}` COMMENT {quote(c.doc)}" for c in columns)
+    return f"CREATE OR REPLACE VIEW {name} (\n  {listed}\n) COMMENT {quote(about)} AS\n{select}"
 
 
 def history_view_columns(table: Table) -> list[Column]:
@@ -70,7 +65,7 @@ def _schemas(settings: Settings) -> list[str]:
         Layer.GOLD: "Tables for reports: everything a dashboard reads.",
     }
     return [
-        f"CREATE SCHEMA IF NOT EXISTS {layer.value} COMMENT {_quote(text)} LOCATION {_quote(f'{settings.lake_root}/{layer.value}')}"
+        f"CREATE SCHEMA IF NOT EXISTS {layer.value} COMMENT {quote(text)} LOCATION {quote(f'{settings.lake_root}/{layer.value}')}"
         for layer, text in comments.items()
     ]
 
@@ -86,16 +81,18 @@ def _tables(settings: Settings) -> list[str]:
 
 
 def _views() -> list[str]:
-    made = [create_view(f"bronze.{t.name}", bronze_view_columns(t), f"Typed changes of {t.name}.", bronze_select(t)) for t in tables.SOURCES]
+    made = [
+        create_view(f"bronze.{t.name}", bronze_view_columns(t), f"Typed changes of {t.name}.", bronze_select(t)) for t in tables.SOURCES
+    ]
     for table in tables.SOURCES:
         select = f"SELECT {', '.join(views.live_columns(table))}\nFROM silver.{table.name}_changes WHERE {views.IS_LIVE}"
-        made.append(create_view(table.full_name, table.columns, _comment(table), select))
+        made.append(create_view(table.full_name, table.columns, comment(table), select))
     for table in _with_history():
         select = f"SELECT {', '.join(views.history_columns(table))}\nFROM silver.{table.name}_changes WHERE {views.IS_VERSION}"
-        comment = f"Every version of {table.name}: {_comment(table)}"
-        made.append(create_view(f"{table.full_name}_history", history_view_columns(table), comment, select))
+        about = f"Every version of {table.name}: {comment(table)}"
+        made.append(create_view(f"{table.full_name}_history", history_view_columns(table), about, select))
     live = tables.gold("orders_live")
-    return [*made, create_view(live.full_name, live.columns, _comment(live), orders_live_sql())]
+    return [*made, create_view(live.full_name, live.columns, comment(live), orders_live_sql())]
 
 
 def bronze_view_columns(table: Table) -> list[Column]:
@@ -114,7 +111,7 @@ def bronze_select(table: Table) -> str:
         f"  SELECT *, coalesce(image.after, image.before) AS row FROM (\n"
         f"    SELECT *, from_json(CAST(value AS STRING), 'after STRUCT<{fields}>, before STRUCT<{fields}>') AS image,\n"
         f"      row_number() OVER (PARTITION BY key, epoch, lsn, op ORDER BY offset) AS repeat\n"
-        f"    FROM bronze.changes WHERE source_table = {_quote(table.name)} AND op IS NOT NULL AND lsn IS NOT NULL\n"
+        f"    FROM bronze.changes WHERE source_table = {quote(table.name)} AND op IS NOT NULL AND lsn IS NOT NULL\n"
         f"  ) WHERE repeat = 1)"
     )
 
@@ -134,9 +131,11 @@ def _with_history() -> list[Table]:
     return [table for table in tables.SOURCES if table.history is History.FULL]
 
 
-def _comment(table: Table) -> str:
+def comment(table: Table) -> str:
+    """The table's comment in the catalog: what it is, its grain, its rules."""
     return " ".join([table.doc, f"Grain: {table.grain}.", *table.rules])
 
 
-def _quote(text: str) -> str:
+def quote(text: str) -> str:
+    """A SQL string literal."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

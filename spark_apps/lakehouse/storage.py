@@ -61,12 +61,6 @@ class Source:
     placeholders: tuple[str, ...]
 
 
-def create_all(spark: SparkSession, settings: Settings) -> None:
-    """Create what is missing and bring views and comments up to the declarations; safe to run again."""
-    for statement in ddl.statements(settings):
-        spark.sql(statement)
-
-
 def kafka_records(spark: SparkSession, settings: Settings, topics: Sequence[str]) -> DataFrame:
     """The stream of records of these topics, each topic named: one that is missing is an error, not an empty table."""
     reader = (

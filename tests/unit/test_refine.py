@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import refine
-from lakehouse import ledger, storage, tables
+from lakehouse import catalog, ledger, storage, tables
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Lake:
 
     def __init__(self, spark: SparkSession, settings: Settings) -> None:
         self.spark, self.settings, self.offset = spark, settings, 0
-        storage.create_all(spark, settings)
+        catalog.bring_up(spark, settings)
 
     def land(self, table: str, *records: tuple[str, int, dict[str, Any] | None]) -> None:
         """One commit to bronze of (op, lsn, row) records; each its own transaction, committed lsn seconds after the beginning."""

@@ -1,0 +1,83 @@
+"""Bring the catalog up to the declarations: what is missing is created, what was described anew is described anew.
+
+A fingerprint of the SQL is kept with the lake, so that a start on an unchanged project asks four questions and writes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from lakehouse import ddl, ledger, tables
+from lakehouse.contract import Layer, Table
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_FINGERPRINT = "ebap.catalog"
+
+
+class CatalogError(RuntimeError):
+    """A stored table that contradicts its declaration; the message names every column and both types."""
+
+
+def bring_up(spark: SparkSession, settings: Settings) -> bool:
+    """Make the catalog say what the declarations say; whether anything had to be done. Raises CatalogError before any write."""
+    statements = ddl.statements(settings)
+    fingerprint = hashlib.sha256("\n".join(statements).encode()).hexdigest()
+    if _missing(spark) == set() and _kept_fingerprint(spark) == fingerprint:
+        return False
+    existing = {layer: _names(spark, layer) for layer in Layer}
+    known = [table for table in _stored_tables() if table.name in existing[table.layer]]
+    amendments = [statement for table in known for statement in _amendments(spark, table)]
+    for statement in statements[: len(Layer)] + amendments + statements[len(Layer) :]:
+        spark.sql(statement)
+    spark.sql(f"ALTER TABLE {ledger.CHANGES.full_name} SET TBLPROPERTIES ('{_FINGERPRINT}' = '{fingerprint}')")
+    return True
+
+
+def _stored_tables() -> list[Table]:
+    platform = [ledger.CHANGES, ledger.QUARANTINE, ledger.PROGRESS, ledger.GOLD_PROGRESS]
+    return platform + [ledger.stored(table) for table in tables.SOURCES] + [table for table in tables.GOLD if table.slice]
+
+
+def _missing(spark: SparkSession) -> set[str]:
+    declared = {table.full_name for table in _stored_tables()} | set(ddl.view_names())
+    return declared - {f"{layer.value}.{name}" for layer in Layer for name in _names(spark, layer)}
+
+
+def _names(spark: SparkSession, layer: Layer) -> set[str]:
+    if not spark.sql(f"SHOW SCHEMAS LIKE '{layer.value}'").collect():
+        return set()
+    return {row["tableName"] for row in spark.sql(f"SHOW TABLES IN {layer.value}").collect()}
+
+
+def _kept_fingerprint(spark: SparkSession) -> str | None:
+    rows = spark.sql(f"SHOW TBLPROPERTIES {ledger.CHANGES.full_name}").collect()
+    kept: str | None = next((row["value"] for row in rows if row["key"] == _FINGERPRINT), None)
+    return kept
+
+
+def _amendments(spark: SparkSession, table: Table) -> list[str]:
+    """What makes a stored table's columns and comments those of its declaration."""
+    given = {field.name: field for field in spark.read.table(table.full_name).schema.fields}
+    faults = [
+        f"{table.full_name}: column {column.name} is {given[column.name].dataType.simpleString().upper()}, declared {column.type}"
+        for column in table.columns
+        if column.name in given and not _same_type(given[column.name].dataType.simpleString(), column.type)
+    ]
+    if faults:
+        cure = "declare the stored type again, or `make wipe` and start anew"
+        raise CatalogError(f"{'; '.join(faults)}: a stored type is not changed in place; {cure}")
+    made = [f"COMMENT ON TABLE {table.full_name} IS {ddl.quote(ddl.comment(table))}"]
+    for column in table.columns:
+        if column.name not in given:
+            made.append(f"ALTER TABLE {table.full_name} ADD COLUMN `{column.name}` {column.type} COMMENT {ddl.quote(column.doc)}")
+        elif given[column.name].metadata.get("comment") != column.doc:
+            made.append(f"ALTER TABLE {table.full_name} ALTER COLUMN `{column.name}` COMMENT {ddl.quote(column.doc)}")
+    return made
+
+
+def _same_type(given: str, declared: str) -> bool:
+    return given.upper().replace(" ", "") == declared.upper().replace(" ", "")
