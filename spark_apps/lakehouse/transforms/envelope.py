@@ -112,7 +112,7 @@ def _parsed(bronze: DataFrame) -> DataFrame:
 
 
 def _opened(parsed: DataFrame, table: Table) -> DataFrame:
-    """Adds the parts of the record, `_has_key` (its row carries the whole key) and, in `_text`, each declared column as received."""
+    """Adds the parts of the record, `_has_key` (its row carries the whole key) and each declared column's text as received."""
     record = F.get(F.col("_records"), F.lit(0))
     after = record["after"]
     is_object = record.isNotNull() & (F.size("_records") == 2)
@@ -125,16 +125,15 @@ def _opened(parsed: DataFrame, table: Table) -> DataFrame:
         if name in table.key:
             has_key = has_key & (~is_row | after[name].isNotNull())
             text = F.coalesce(text, key[name])
-        texts.append(text.alias(name))
+        texts.append(text.alias(faults.text_of(name)))
+    is_without_repeats = _is_without_repeats(F.col("_names")) & _is_without_repeats(F.map_keys(after))
     return parsed.select(
         "*",
         record["op"].alias("_op"),
         record["source"].alias("_source"),
-        F.coalesce(is_object & _is_without_repeats(F.col("_names")) & _is_without_repeats(F.map_keys(after)), F.lit(False)).alias(
-            "_is_json"
-        ),
+        F.coalesce(is_object & is_without_repeats, F.lit(False)).alias("_is_json"),
         has_key.alias("_has_key"),
-        F.struct(*texts).alias("_text"),
+        *texts,
     )
 
 
@@ -144,7 +143,7 @@ def _is_without_repeats(names: Column) -> Column:
 
 def _values(opened: DataFrame, table: Table, placeholders: Sequence[str]) -> DataFrame:
     """Adds the declared columns, typed, and what tells the change's place, content and unchanged columns."""
-    texts = {column.name: F.col("_text")[column.name] for column in table.columns}
+    texts = {name: F.col(faults.text_of(name)) for name in table.column_names}
     is_unchanged = {c.name: _is_unchanged(texts[c.name], c.type, placeholders) for c in table.columns}
     columns = [F.when(~is_unchanged[c.name], typed(texts[c.name], c.type)).alias(c.name) for c in table.columns]
     image = [F.when(is_unchanged[name], f"{name}?").otherwise(F.concat(F.lit(f"{name}="), texts[name])) for name in texts]
@@ -181,13 +180,14 @@ def _judged(values: DataFrame, table: Table, source_schema: str | None) -> DataF
     no_names = F.array().cast("ARRAY<STRING>")
     flags = F.when(is_row, quality.broken(table, Severity.FLAG, F.col("_unchanged"))).otherwise(no_names)
     refused = F.when(is_row, quality.broken(table, Severity.REFUSE, F.col("_unchanged"))).otherwise(no_names)
-    judged = values.select("*", flags.alias("_flags"), faults.first(table, refused, source_schema).alias("_fault"))
-    kept = judged.select(
+    judged = F.struct(
         *table.column_names,
-        *("_kind", "_epoch", "_lsn", "_txid", "_last_commit_lsn", "_offset", "_commit_at", "_content_hash", "_unchanged"),
-        *("_old_key", "_flags", F.col("_fault.reason").alias("_reason"), F.col("_fault.detail").alias("_detail")),
+        *("_kind", "_epoch", "_lsn", "_txid", "_last_commit_lsn", "_offset", "_commit_at", "_content_hash", "_unchanged", "_old_key"),
+        flags.alias("_flags"),
+        faults.first(table, refused, source_schema).alias("_fault"),
         *("_source_table", "_topic", "_partition", "_key_bytes", "_value_bytes"),
     )
     # A filter on the result would otherwise be pushed below the parse and repeat it for each column it reads: 500 µs a record
     # instead of 15. Nothing is pushed through a generator.
-    return kept.select(F.inline(F.array(F.struct("*"))))
+    rows = values.select(F.inline(F.array(judged)))
+    return rows.select("*", F.col("_fault.reason").alias("_reason"), F.col("_fault.detail").alias("_detail")).drop("_fault")

@@ -25,7 +25,7 @@ def first(table: Table, refused: Column, source_schema: str | None) -> Column:
     if source_schema is not None:
         is_elsewhere = is_elsewhere | ~source["schema"].eqNullSafe(source_schema)
     payload_table = F.concat_ws(".", source["schema"], source["table"])
-    misfits = F.concat_ws("; ", *[_misfit(column.name, column.type, column.name in table.key) for column in table.columns])
+    misfits = _misfits(table)
     missing = F.concat_ws(
         ", ",
         F.when(F.col("_epoch").isNull(), "no epoch header"),
@@ -38,9 +38,9 @@ def first(table: Table, refused: Column, source_schema: str | None) -> Column:
         .when(F.length("_value_bytes") == 0, _is("empty", "the value has no bytes; a tombstone has no value"))
         .when(~F.col("_is_utf8"), _is("not_utf8", "the key or the value is not UTF-8"))
         .when(~F.col("_is_json"), _is("not_json", "the value is not one JSON object without repeated keys"))
-        .when(F.col("_kind").isNull(), _is("no_op", F.concat(F.lit("op is "), F.coalesce(op, F.lit("missing")))))
+        .when(F.col("_kind").isNull(), _is("no_op", F.concat(F.lit("op is "), F.coalesce(_shown(op), F.lit("missing")))))
         .when(F.col("_kind") == "message", no_fault)
-        .when(source.isNotNull() & is_elsewhere, _is("wrong_table", F.concat(F.lit("the payload is of table "), payload_table)))
+        .when(source.isNotNull() & is_elsewhere, _is("wrong_table", F.concat(F.lit("the payload is of table "), _shown(payload_table))))
         .when(F.col("_key_bytes").isNull() & ~op.isin(*_KEYLESS_OPS), _is("null_key", F.concat(F.lit("op "), op, F.lit(" without a key"))))
         .when(missing != "", _is("no_position", missing))
         .when(~F.col("_has_key"), _is("bad_value", f"after: lacks a key column ({', '.join(table.key)})"))
@@ -49,14 +49,27 @@ def first(table: Table, refused: Column, source_schema: str | None) -> Column:
     )
 
 
-def _misfit(name: str, type_: str, is_key: bool) -> Column:
-    """What is wrong with one value, NULL where nothing is."""
-    text, is_lost = F.col("_text")[name], F.col(name).isNull() & ~F.array_contains("_unchanged", name)
-    shown = F.concat(F.lit(f"{name}: '"), F.left(text, F.lit(_SHOWN_CHARACTERS)), F.lit(f"' is not a {type_}"))
-    misfit = F.when(is_lost & text.isNotNull(), shown)
-    if is_key:
-        misfit = misfit.when(F.col("_kind").isin(*_KEYED_KINDS) & F.col(name).isNull(), F.lit(f"{name}: a key column has no value"))
-    return misfit
+def text_of(name: str) -> str:
+    """The column that holds a declared column's text as received."""
+    return f"_text_{name}"
+
+
+def _misfits(table: Table) -> Column:
+    """What is wrong with the values, empty where nothing is. Any text is a STRING: those need no look."""
+    is_keyed = F.col("_kind").isin(*_KEYED_KINDS)
+    lost = [_if_lost(column.name, column.type) for column in table.columns if column.type != "STRING"]
+    keyless = [F.when(is_keyed & F.col(name).isNull(), f"{name}: a key column needs a value") for name in table.key]
+    return F.concat_ws("; ", *lost, *keyless)
+
+
+def _if_lost(name: str, type_: str) -> Column:
+    text = F.col(text_of(name))
+    is_lost = text.isNotNull() & F.col(name).isNull() & ~F.array_contains("_unchanged", name)
+    return F.when(is_lost, F.concat(F.lit(f"{name}: '"), _shown(text), F.lit(f"' is not a {type_}")))
+
+
+def _shown(text: Column) -> Column:
+    return F.left(text, F.lit(_SHOWN_CHARACTERS))
 
 
 def _is(reason: str, detail: str | Column) -> Column:

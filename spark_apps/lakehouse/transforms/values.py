@@ -11,9 +11,8 @@ import re
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-# Read JSON as the standard has it: no single quotes, no bare NaN. Jackson's own limit of 20 million characters a string would
-# call a large text unreadable; the broker's message size is the limit that counts.
-JSON_OPTIONS = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false", "maxStringLen": "1000000000"}
+# Read JSON as the standard has it: no single quotes, no bare NaN.
+JSON_OPTIONS = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false"}
 
 # Postgres keeps floats that are no numbers, and they are legal DOUBLEs; a DECIMAL has no room for them.
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")

@@ -1,0 +1,304 @@
+"""Records read as changes: every type exact, every kind of junk told apart by its reason, its bytes kept and its neighbours unharmed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from base64 import b64encode
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lakehouse.transforms import envelope
+from tests.unit import wire
+from tests.unit.wire import PLACEHOLDER, THINGS, Received, received, row
+
+if TYPE_CHECKING:
+    from pyspark.sql import Row, SparkSession
+
+_ALL_UNICODE = "".join(map(chr, [*range(1, 0x300), 0x20AC, 0xFFFD, 0xFFFE, 0x1F600, 0x10FFFF])) + '"\\\n\r\u2028'
+_GOOD = wire.envelope("c", {"id": 1})
+_TEXT = json.dumps(_GOOD)
+
+# column, the value on the wire, the value in silver
+VALUES: list[tuple[str, Any, Any]] = [
+    ("note", _ALL_UNICODE, _ALL_UNICODE),
+    ("note", "x" * 1_000_000, "x" * 1_000_000),
+    ("note", "", ""),
+    ("note", "null", "null"),
+    ("note", None, None),
+    ("note", "__debezium_unavailable_value", "__debezium_unavailable_value"),  # a user's own text: only our placeholder is one
+    ("note", '{"a": [1, {"b": null}]}', '{"a": [1, {"b": null}]}'),
+    ("price", "99999999.99", Decimal("99999999.99")),
+    ("price", "-0.01", Decimal("-0.01")),
+    ("price", "1.230", Decimal("1.23")),  # a scale that grew at the source, and no digit lost
+    ("price", "5", Decimal("5.00")),
+    ("rate", "1234567890123456789012345678.0123456789", Decimal("1234567890123456789012345678.0123456789")),
+    ("rate", "0.0000000001", Decimal("0.0000000001")),
+    ("small", -32768, -32768),
+    ("units", 2147483647, 2147483647),
+    ("id", 9223372036854775807, 9223372036854775807),
+    ("weight", 1.0e-300, 1.0e-300),
+    ("weight", 0.1, 0.1),
+    ("weight", "NaN", math.nan),  # Postgres keeps it in a double, and so does silver
+    ("weight", "-Infinity", -math.inf),
+    ("ratio", 0.25, 0.25),
+    ("is_on", True, True),
+    ("is_on", False, False),
+    ("day", "2026-01-01Z", date(2026, 1, 1)),
+    ("day", "0001-01-01Z", date(1, 1, 1)),
+    ("day", "9999-12-31Z", date(9999, 12, 31)),
+    ("at", "2026-11-22T03:18:01.001105Z", datetime(2026, 11, 22, 3, 18, 1, 1105)),
+    ("at", "2026-11-22T03:18:01Z", datetime(2026, 11, 22, 3, 18, 1)),
+    ("at", "0001-01-02T00:00:00.000000Z", datetime(1, 1, 2)),  # Python itself cannot take in the day before
+    ("at", "9999-12-31T23:59:59.999999Z", datetime(9999, 12, 31, 23, 59, 59, 999999)),
+    ("raw", b64encode(bytes(range(256))).decode(), bytearray(range(256))),
+    ("raw", "", bytearray()),
+    ("tags", ['q"\\\n', "b,c", "", None, "é😀"], ['q"\\\n', "b,c", "", None, "é😀"]),
+    ("tags", [], []),
+]
+
+# column, a value on the wire that its type cannot hold exactly
+MISFITS: list[tuple[str, Any]] = [
+    ("price", "NAN"),
+    ("price", "1.239"),
+    ("price", "100000000.00"),
+    ("price", "POSITIVE_INFINITY"),
+    ("price", ""),
+    ("small", 32768),
+    ("units", 2147483648),
+    ("units", "5.0"),
+    ("units", 5.5),
+    ("units", " 5"),
+    ("id", 9223372036854775808),
+    ("weight", "1d"),
+    ("weight", "abc"),
+    ("weight", "1e400"),
+    ("ratio", "1e39"),
+    ("is_on", "t"),
+    ("is_on", 1),
+    ("day", "+5877611-06-21Z"),
+    ("day", "-0043-03-15Z"),
+    ("day", "+21016-11-04Z"),
+    ("day", "0000-01-01Z"),
+    ("day", "2026-02-30Z"),
+    ("day", 20454),
+    ("at", "infinity"),
+    ("at", "-infinity"),
+    ("at", "-4712-01-01T00:00:00.000000Z"),
+    ("at", "0000-12-31T23:59:59Z"),
+    ("at", "+21016-11-04T00:00:00.000000Z"),
+    ("at", "10000-01-01T00:00:00Z"),
+    ("at", "2026-11-22T03:18:01.0000001Z"),
+    ("at", "2026-11-22"),
+    ("at", "T10:00:00Z"),
+    ("raw", "not base64!"),
+    ("tags", "a"),
+    ("tags", {"a": 1}),
+    ("note_of_id", None),  # the key column itself is NULL
+]
+
+# what it is, the record, its reason
+JUNK: list[tuple[str, Received, str]] = [
+    ("no bytes", Received(b""), "empty"),
+    ("Latin-1", Received(_TEXT.replace('"c"', '"\xe9"').encode("latin-1")), "not_utf8"),
+    ("UTF-16", Received(_TEXT.encode("utf-16")), "not_utf8"),
+    ("a key that is not UTF-8", Received(_TEXT.encode(), key=b"\xff\xfe"), "not_utf8"),
+    ("prose", Received(b"hello"), "not_json"),
+    ("white space", Received(b"  \n"), "not_json"),
+    ("cut off", Received(_TEXT[:-1].encode()), "not_json"),
+    ("an array", Received(f"[{_TEXT}]".encode()), "not_json"),
+    ("a number", Received(b"5"), "not_json"),
+    ("a null", Received(b"null"), "not_json"),
+    ("text after the brace", Received(f"{_TEXT} x".encode()), "not_json"),
+    ("a brace too many", Received(f"{_TEXT}}}".encode()), "not_json"),
+    ("two records", Received(f"{_TEXT}{_TEXT}".encode()), "not_json"),
+    ("two records with a comma", Received(f"{_TEXT},{_TEXT}".encode()), "not_json"),
+    ("a bracket after the brace", Received(f"{_TEXT}] }}".encode()), "not_json"),
+    ("single quotes", Received(_TEXT.replace('"', "'").encode()), "not_json"),
+    ("a bare NaN", Received(_TEXT.replace('"id": 1', '"id": NaN').encode()), "not_json"),
+    ("10,000 arrays deep", Received(b'{"op":"c","after":' + b"[" * 10_000 + b"]" * 10_000 + b"}"), "not_json"),
+    ("10,000 objects deep", Received(b'{"a":' * 10_000 + b"1" + b"}" * 10_000), "not_json"),
+    ("a column twice", Received(_TEXT.replace('"id": 1', '"id": 1, "id": 2').encode()), "not_json"),
+    ("op twice", Received(_TEXT.replace('"op"', '"op": "d", "op"').encode()), "not_json"),
+    ("20 MB of braces", Received(b"{" * 20_000_000), "not_json"),
+    ("no op", received(wire.envelope(None, {"id": 1})), "no_op"),
+    ("an empty object", Received(b"{}"), "no_op"),
+    ("a null op", received({**_GOOD, "op": None}), "no_op"),
+    ("an unknown op", received(wire.envelope("x", {"id": 1})), "no_op"),
+    ("a transaction marker", received({"status": "BEGIN", "id": "756:26911512"}), "no_op"),
+    ("another table", received(wire.envelope("c", {"id": 1}, {"table": "orders"})), "wrong_table"),
+    ("another schema", received(wire.envelope("c", {"id": 1}, {"schema": "public"})), "wrong_table"),
+    ("a create without a key", received(_GOOD, key=None), "null_key"),
+    ("a delete without a key", received(wire.envelope("d"), key=None), "null_key"),
+    ("no epoch", received(_GOOD, epoch=None), "no_position"),
+    ("no lsn", received(wire.envelope("c", {"id": 1}, {"lsn": None})), "no_position"),
+    ("an lsn in words", received(wire.envelope("c", {"id": 1}, {"lsn": "ten"})), "no_position"),
+    ("no source", received({"op": "c", "after": {"id": 1}}), "no_position"),
+    ("a commit far in the future", received(wire.envelope("c", {"id": 1}, {"ts_us": 9 * 10**18})), "no_position"),
+    ("a row that is no object", received(wire.envelope("c", 5)), "bad_value"),
+    ("no row", received(wire.envelope("u", None)), "bad_value"),
+    ("a row without its key", received(wire.envelope("c", {"note": "a"})), "bad_value"),
+    ("the number 1e400", Received(_TEXT.replace('"id": 1', '"id": 1, "weight": 1e400').encode()), "bad_value"),
+    ("a delete whose key is prose", received(wire.envelope("d"), key=b"abc"), "bad_value"),
+    ("a delete of another key", received(wire.envelope("d"), key=b'{"other":1}'), "bad_value"),
+    ("a key that came unchanged", received(wire.envelope("u", {"id": PLACEHOLDER})), "bad_value"),
+    ("a refused row", row(units=13), "refused"),
+]
+
+_BEFORE = {"id": 1, "note": "junk", "at": "1970-01-01T00:00:00.000000Z"}
+_OLD_KEY = (("__debezium.oldkey", '{"id":10}'), ("ebap.epoch", "1"))
+_UNCHANGED = {"note": PLACEHOLDER, "raw": b64encode(PLACEHOLDER.encode()).decode(), "tags": [PLACEHOLDER]}
+
+OTHERS: dict[str, Received] = {
+    "read": received(wire.envelope("r", {"id": 1}, {"snapshot": "first", "sequence": '[null,"50"]'})),
+    "create": received(wire.envelope("c", {"id": 1, "note": "a"}), headers=_OLD_KEY),
+    "same again": received(wire.envelope("u", {"note": "a", "id": 1, "price": None, "gone": 5})),
+    "other content": row(note="b"),
+    "unchanged": row("u", **_UNCHANGED),
+    "unchanged text in its place": row("u", **{**_UNCHANGED, "note": "note?"}),
+    "delete": received(wire.envelope("d", before=_BEFORE), key=b'{"id":77}'),
+    "truncate": received(wire.envelope("t"), key=None),
+    "message": received({**wire.envelope("m"), "message": {"prefix": "x"}}, key=None),
+    "tombstone": Received(None, key=b'{"id":77}'),
+    "flagged": row(price="-1.00", note="a"),
+    "huge": row(note="x" * 8_000_000),
+    "not JSON, with a key": Received(b"{", key=b'{"id":99}'),
+}
+
+
+@pytest.fixture(scope="module")
+def decoded(spark: SparkSession) -> dict[str, dict[Any, Row]]:
+    """Every record of this file decoded in one run, and what `good`, `bad` and `blocked` make of them, by Kafka offset."""
+    frame = envelope.decode(wire.bronze(spark, _RECORDS), THINGS, ["__older", PLACEHOLDER], "shop").persist()
+    parts = {"all": frame, "good": envelope.good(frame), "blocked": envelope.blocked(frame, THINGS)}
+    by_offset = {name: {r["_offset"]: r for r in part.collect()} for name, part in parts.items()}
+    by_offset["bad"] = {r["offset"]: r for r in envelope.bad(frame).collect()}
+    frame.unpersist()
+    return by_offset
+
+
+def _misfit(column: str, value: Any) -> Received:
+    return row(id=None) if column == "note_of_id" else row(**{column: value})
+
+
+_RECORDS = [
+    *[row(**{column: value}) for column, value, _ in VALUES],
+    *[_misfit(column, value) for column, value in MISFITS],
+    *[record for _, record, _ in JUNK],
+    *OTHERS.values(),
+]
+_FIRST_MISFIT = len(VALUES)
+_FIRST_JUNK = _FIRST_MISFIT + len(MISFITS)
+_FIRST_OTHER = _FIRST_JUNK + len(JUNK)
+
+
+def _other(decoded: dict[str, dict[Any, Row]], name: str) -> Row:
+    return decoded["all"][_FIRST_OTHER + list(OTHERS).index(name)]
+
+
+@pytest.mark.parametrize("place", range(len(VALUES)), ids=[f"{c}={str(v)[:20]!r}" for c, v, _ in VALUES])
+def test_a_value_arrives_exactly(decoded: dict[str, dict[Any, Row]], place: int) -> None:
+    column, _, expected = VALUES[place]
+    got = decoded["good"][place]
+    assert (got["_reason"], got["_unchanged"]) == (None, [])
+    if isinstance(expected, float) and math.isnan(expected):
+        assert math.isnan(got[column])
+    else:
+        assert got[column] == expected
+
+
+@pytest.mark.parametrize("place", range(len(MISFITS)), ids=[f"{c}={v!r}" for c, v in MISFITS])
+def test_a_value_that_does_not_fit_is_named(decoded: dict[str, dict[Any, Row]], place: int) -> None:
+    column, _ = MISFITS[place]
+    got = decoded["bad"][_FIRST_MISFIT + place]
+    assert got["reason"] == "bad_value"
+    assert got["detail"].startswith("after: lacks" if column == "note_of_id" else f"{column}: '")
+    assert _FIRST_MISFIT + place not in decoded["good"]
+
+
+@pytest.mark.parametrize("place", range(len(JUNK)), ids=[name for name, _, _ in JUNK])
+def test_junk_has_its_reason_and_keeps_its_bytes(decoded: dict[str, dict[Any, Row]], place: int) -> None:
+    _, record, reason = JUNK[place]
+    got = decoded["bad"][_FIRST_JUNK + place]
+    assert (got["reason"], bool(got["detail"])) == (reason, True)
+    assert record.value is not None
+    assert got["sha256"] == hashlib.sha256(record.value).hexdigest()
+    assert (got["source_table"], got["topic"], got["partition"]) == ("things", "ebap.cdc.things", 0)
+    assert (bytes(got["value"]), got["key"]) == (record.value, None if record.key is None else bytearray(record.key))
+
+
+def test_every_record_is_good_or_bad_or_of_no_consequence(decoded: dict[str, dict[Any, Row]]) -> None:
+    neither = {offset for offset in decoded["all"] if offset not in decoded["good"] and offset not in decoded["bad"]}
+    assert len(decoded["all"]) == len(_RECORDS)
+    assert not set(decoded["good"]) & set(decoded["bad"])
+    assert {decoded["all"][offset]["_kind"] for offset in neither} == {"tombstone", "message"}
+
+
+def test_a_misfit_names_text_and_type(decoded: dict[str, dict[Any, Row]]) -> None:
+    assert decoded["bad"][_FIRST_MISFIT]["detail"] == "price: 'NAN' is not a DECIMAL(10,2)"
+
+
+def test_a_change_knows_its_place(decoded: dict[str, dict[Any, Row]]) -> None:
+    got = _other(decoded, "create")
+    committed = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=wire.COMMITTED_US)).replace(tzinfo=None)
+    assert (got["_kind"], got["_epoch"], got["_lsn"], got["_txid"], got["_last_commit_lsn"]) == ("upsert", 1, 50, 7, 40)
+    assert (got["_commit_at"], got["_old_key"]) == (committed, '{"id":10}')
+
+
+def test_a_read_belongs_to_no_transaction_and_may_know_no_commit(decoded: dict[str, dict[Any, Row]]) -> None:
+    got = _other(decoded, "read")
+    assert (got["_kind"], got["_txid"], got["_last_commit_lsn"], got["_old_key"]) == ("read", None, None, None)
+
+
+def test_a_delete_takes_its_key_from_kafka_and_nothing_from_before(decoded: dict[str, dict[Any, Row]]) -> None:
+    got = _other(decoded, "delete")
+    assert (got["_kind"], got["id"], got["_reason"], got["_flags"]) == ("delete", 77, None, [])
+    assert {got[name] for name in THINGS.column_names if name != "id"} == {None}
+
+
+def test_a_truncate_needs_no_key(decoded: dict[str, dict[Any, Row]]) -> None:
+    got = _other(decoded, "truncate")
+    assert (got["_kind"], got["id"], got["_reason"], got["_lsn"]) == ("truncate", None, None, 50)
+
+
+def test_an_unchanged_value_is_known_by_our_placeholder_in_every_form(decoded: dict[str, dict[Any, Row]]) -> None:
+    got = _other(decoded, "unchanged")
+    assert got["_unchanged"] == ["note", "raw", "tags"]
+    assert (got["note"], got["raw"], got["tags"]) == (None, None, None)
+
+
+def test_the_content_hash_covers_the_declared_columns_and_no_more(decoded: dict[str, dict[Any, Row]]) -> None:
+    first, same, other = (_other(decoded, name)["_content_hash"] for name in ("create", "same again", "other content"))
+    assert first == same
+    assert first != other
+
+
+def test_the_content_hash_tells_an_unchanged_value_from_any_text(decoded: dict[str, dict[Any, Row]]) -> None:
+    unchanged, text = (_other(decoded, name)["_content_hash"] for name in ("unchanged", "unchanged text in its place"))
+    assert unchanged != text
+
+
+def test_a_broken_expectation_is_flagged_and_kept(decoded: dict[str, dict[Any, Row]]) -> None:
+    got = _other(decoded, "flagged")
+    assert (got["_flags"], got["_reason"]) == (["price_is_positive"], None)
+
+
+def test_an_expectation_waits_for_an_unchanged_value(decoded: dict[str, dict[Any, Row]]) -> None:
+    assert _other(decoded, "unchanged")["_flags"] == []
+    assert _other(decoded, "read")["_flags"] == ["note_is_there"]
+
+
+def test_a_large_text_is_no_junk(decoded: dict[str, dict[Any, Row]]) -> None:
+    got = _other(decoded, "huge")
+    assert (got["_reason"], len(got["note"])) == (None, 8_000_000)
+
+
+def test_a_key_waits_wherever_it_can_be_read(decoded: dict[str, dict[Any, Row]]) -> None:
+    unread = decoded["blocked"][_FIRST_OTHER + list(OTHERS).index("not JSON, with a key")]
+    assert (unread["id"], unread["_lsn"]) == (99, None)
+    assert decoded["blocked"][_FIRST_MISFIT]["_lsn"] == 50
+    assert not set(decoded["blocked"]) & set(decoded["good"])
