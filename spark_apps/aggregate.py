@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import reduce
@@ -42,9 +42,10 @@ class AggregateError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class AggregateResult:
-    """What a run did: the slices whose rows came out different and were replaced, and whether there were any."""
+    """What a run did: the slices it computed (None for all), those that came out different and were replaced, whether any did."""
 
     table: str
+    recomputed: tuple[Slice, ...] | None
     slices: tuple[Slice, ...]
     changed: bool
 
@@ -63,10 +64,10 @@ def run(spark: SparkSession, settings: Settings, table_name: str, slices: Sequen
     versions = {name: storage.version(spark, _stored_name(name)) for name in table.inputs}
     try:
         if slices is not None:
-            return _result(table, _recompute(spark, table, _pinned(spark, versions), slices))
+            return _result(table, slices, _recompute(spark, table, _pinned(spark, versions), slices))
         if mark and versions == {name: made["version"] for name, made in mark.marks.items()}:
             _note(spark, table, mark.marks, complete_to, mark)
-            return _result(table, [])
+            return _result(table, [], [])
         return _advance(spark, table, versions, mark, complete_to)
     except PySparkException as error:
         if any(sign in str(error) for sign in _OVERTAKEN):
@@ -84,7 +85,7 @@ def _advance(
     touched = _touched(spark, table, pinned, versions, runs, mark.marks) if mark else None
     written = _recompute(spark, table, pinned, touched)
     _note(spark, table, marks, complete_to, mark)
-    return _result(table, written)
+    return _result(table, touched, written)
 
 
 def _touched(
@@ -100,7 +101,7 @@ def _touched(
     if any(name not in marks or versions[name] < marks[name]["version"] for name in moved):
         return None  # an input is new, or was made anew
     changes = {name: pinned[name] for name in moved if name in _SOURCES}
-    # Where every row is of a later run the table was rebuilt: keys may have gone without leaving a row that says so.
+    # Where no row is of an earlier run the table may have been rebuilt: keys may have gone without a row that says so.
     if any(runs[name][0] >= marks[name]["run"] for name in changes):
         return None
     found = []
@@ -201,9 +202,9 @@ def _collected(slices: DataFrame) -> list[Slice]:
     return sorted((row[0] for row in slices.collect()), key=str)
 
 
-def _result(table: Table, written: Iterable[Slice]) -> AggregateResult:
-    slices = tuple(written)
-    return AggregateResult(table=table.name, slices=slices, changed=bool(slices))
+def _result(table: Table, recomputed: Sequence[Slice] | None, written: Sequence[Slice]) -> AggregateResult:
+    computed = None if recomputed is None else tuple(recomputed)
+    return AggregateResult(table=table.name, recomputed=computed, slices=tuple(written), changed=bool(written))
 
 
 def main(arguments: list[str]) -> None:
