@@ -106,8 +106,11 @@ def _warm_server(settings: Settings) -> dict[str, str]:
 
 def connect(settings: Settings, session_id: str | None = None) -> SparkSession:
     """A session on the warm server over Spark Connect; `session_id` (a UUID) takes up the session of that id."""
+    from google._upb import _message
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 
+    # A plan nests a level for each step. The client refuses to copy one of more than 100 levels, silver's have more; the server takes 1024.
+    _message.SetAllowOversizeProtos(True)
     suffix = f"/;session_id={session_id}" if session_id else ""
     # Its own class with the same interface; the type hints name the classic one throughout.
     return cast("SparkSession", ConnectSession.builder.remote(settings.spark_remote + suffix).create())
