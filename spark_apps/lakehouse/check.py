@@ -1,0 +1,43 @@
+"""What must agree although it stands in several places: declarations, transforms and generated files.
+
+Needs no running service and no session.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lakehouse import docs, tables
+from lakehouse.contract import ContractError
+from lakehouse.transforms import gold
+
+
+def faults(project: Path) -> list[str]:
+    """Everything that disagrees, one line each with its cure; empty where all is well.
+
+    That the declarations can be built at all was proven by importing them.
+    """
+    return [*_stale_files(project), *_gold_faults()]
+
+
+def _stale_files(project: Path) -> list[str]:
+    stale = []
+    for path, text in docs.generated().items():
+        file = project / path
+        if not file.is_file():
+            stale.append(f"{path} is missing: run `make generated`")
+        elif file.read_text() != text:
+            stale.append(f"{path} differs from what the declarations say: run `make generated`")
+    return stale
+
+
+def _gold_faults() -> list[str]:
+    found = []
+    for table in tables.GOLD:
+        if table.is_view:
+            continue
+        try:
+            gold.parameters(table)
+        except ContractError as error:
+            found.append(str(error))
+    return found

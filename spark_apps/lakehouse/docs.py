@@ -1,0 +1,121 @@
+"""The data dictionary and `.env.example`, written from the declarations and the settings.
+
+Both are committed, so that they can be read on the web; a test fails where a file differs from what this module writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lakehouse import ddl, ledger, settings, tables
+from lakehouse.contract import Column, Expect, History, Table
+
+DICTIONARY = Path("spark_apps/lakehouse/tables/README.md")
+ENV_EXAMPLE = Path(".env.example")
+
+_INTRODUCTION = """# Data dictionary
+
+Every table of the lake, generated from the declarations beside this file by `make generated`: change those, not this page.
+
+- `bronze.<table>` shows the changes as they came, typed; `bronze.changes` holds their bytes.
+- `silver.<table>` has the live rows of a source table, `silver.<table>_history` every version of a table with history FULL.
+- `gold` is what reports and dashboards read.
+
+Times are UTC. Money is exact (DECIMAL) and in US dollars. *Allowed age* is how old a table's content may be before it counts as late.
+"""
+
+_HISTORY = """## Every `silver.<table>_history`
+
+The columns of the table, then these. A version holds from `_valid_from` up to, and without, `_valid_to`; consecutive versions of a
+key never overlap, and a gap between them is a time in which the row did not exist.
+"""
+
+
+def generated() -> dict[Path, str]:
+    """The text of every generated file, by its path within the project."""
+    return {DICTIONARY: dictionary(), ENV_EXAMPLE: settings.example()}
+
+
+def write_all(project: Path) -> None:
+    """Write every generated file into the project."""
+    for path, text in generated().items():
+        (project / path).write_text(text)
+
+
+def dictionary() -> str:
+    """The data dictionary as Markdown: contents, then a section a table."""
+    parts = [
+        _INTRODUCTION,
+        _contents(),
+        *(_section(table) for table in (*tables.SOURCES, *tables.GOLD)),
+        _HISTORY,
+        _columns(ddl.history_view_columns(tables.SOURCES[0])[len(tables.SOURCES[0].columns) :]),
+        *(_section(table) for table in (ledger.CHANGES, ledger.QUARANTINE, ledger.PROGRESS, ledger.GOLD_PROGRESS)),
+    ]
+    return "\n".join(parts)
+
+
+def _contents() -> str:
+    rows = [
+        (f"[`{table.full_name}`](#{_anchor(table)})", table.grain, ", ".join(_code(table.key)), _kind(table), table.owner)
+        for table in (*tables.SOURCES, *tables.GOLD)
+    ]
+    return _grid(("Table", "A row is", "Key", "Kind", "Owner"), rows)
+
+
+def _section(table: Table) -> str:
+    facts = [
+        f"- A row is: {table.grain}",
+        f"- Key: {', '.join(_code(table.key))}",
+        f"- Kind: {_kind(table)}",
+        f"- Owner: {table.owner}",
+        f"- Allowed age: {_duration(table.allowed_age_s)}",
+    ]
+    facts += [f"- Rule: {rule}" for rule in table.rules]
+    text = f"## {table.full_name}\n\n{table.doc}\n\n" + "\n".join(facts) + "\n\n" + _columns(table.columns)
+    return text + (f"\n{_expectations(table.expects)}" if table.expects else "")
+
+
+def _kind(table: Table) -> str:
+    if table.history:
+        views = "live rows and every version" if table.history is History.FULL else "live rows only"
+        return f"source table, history {table.history.name}: {views}"
+    if table.slice and table.full_name not in ledger.PARTITIONS:
+        return f"gold table from {', '.join(_code(table.inputs))}, recomputed by `{table.slice}`"
+    if table.is_view:
+        return f"gold view over {', '.join(_code(table.inputs))}"
+    return "the platform's own table"
+
+
+def _columns(columns: Iterable[Column]) -> str:
+    rows = [(f"`{c.name}`", f"`{c.type}`", c.doc + _notes(c)) for c in columns]
+    return _grid(("Column", "Type", "Meaning"), rows)
+
+
+def _notes(column: Column) -> str:
+    notes = ["Personal data."] * column.pii + ["Its change opens no version."] * (not column.tracked)
+    return "".join(f" **{note}**" for note in notes)
+
+
+def _expectations(expects: Iterable[Expect]) -> str:
+    rows = [(f"`{expect.name}`", f"`{expect.condition}`", expect.severity.value, expect.doc) for expect in expects]
+    return _grid(("Expectation", "Condition", "A row that breaks it", "Why"), rows)
+
+
+def _grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def _code(names: Iterable[str]) -> list[str]:
+    return [f"`{name}`" for name in names]
+
+
+def _anchor(table: Table) -> str:
+    # GitHub's anchors drop the dot.
+    return table.full_name.replace(".", "")
+
+
+def _duration(seconds: int) -> str:
+    return f"{seconds // 60} min" if seconds % 60 == 0 else f"{seconds} s"

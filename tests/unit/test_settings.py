@@ -1,0 +1,96 @@
+"""Settings come from `.env` and the environment, and a wrong one is refused by name with its cure."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from lakehouse import settings
+from lakehouse.settings import Settings, SettingsError
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder of its own, so that the developer's `.env` plays no part."""
+    monkeypatch.setattr(settings, "PROJECT", tmp_path)
+    return tmp_path
+
+
+def test_without_anything_given_the_defaults_stand() -> None:
+    assert Settings.from_environment({}) == Settings()
+
+
+def test_the_environment_wins_over_the_file(project: Path) -> None:
+    (project / ".env").write_text("# mine\nEBAP_RATE=7\nEBAP_SEED = '3'\nOTHER=1\n")
+    got = Settings.from_environment({"EBAP_RATE": "9", "HOME": "/nowhere"})
+    assert (got.rate, got.seed) == (9, 3)
+
+
+def test_an_empty_variable_means_the_default() -> None:
+    assert Settings.from_environment({"EBAP_KAFKA_PORT": ""}).kafka_port == Settings().kafka_port
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("EBAP_RAET", "5", "EBAP_RAET is no setting: did you mean EBAP_RATE?"),
+        ("EBAP_NOTHING_LIKE_IT_AT_ALL", "5", ".env.example lists the settings there are"),
+        ("EBAP_RATE", "fast", "EBAP_RATE is 'fast': give a whole number, such as 5"),
+        ("EBAP_RATE", "-1", "EBAP_RATE is -1: give a number that is not negative"),
+        ("EBAP_KAFKA_PORT", "0", "EBAP_KAFKA_PORT is 0: give a port from 1 to 65535"),
+        ("EBAP_KAFKA_PORT", "70000", "EBAP_KAFKA_PORT is 70000: give a port from 1 to 65535"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_the_cure(name: str, text: str, says: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_environment({name: text})
+    assert says in str(raised.value)
+
+
+def test_all_wrong_settings_are_named_at_once() -> None:
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_environment({"EBAP_RATE": "fast", "EBAP_SEED": "none", "EBAP_HOEM": "x"})
+    assert all(name in str(raised.value) for name in ("EBAP_RATE", "EBAP_SEED", "EBAP_HOEM"))
+
+
+def test_no_two_ports_are_the_same() -> None:
+    ports = Settings().ports()
+    assert len(set(ports.values())) == len(ports)
+    assert ports["EBAP_POSTGRES_PORT"] == 15432
+
+
+def test_every_setting_is_in_the_example_with_meaning_and_default() -> None:
+    text = settings.example()
+    for entry in dataclasses.fields(Settings):
+        assert f"# {entry.metadata['doc']}\n#EBAP_{entry.name.upper()}=" in text
+    assert f"#EBAP_RATE={Settings().rate}\n" in text
+
+
+def test_the_example_names_no_folder_of_this_machine() -> None:
+    assert str(Path.home()) not in settings.example()
+
+
+def test_the_example_uncommented_is_the_default(project: Path) -> None:
+    lines = [line[1:] for line in settings.example().splitlines() if line.startswith("#EBAP_")]
+    (project / ".env").write_text("\n".join(line for line in lines if not line.startswith(("EBAP_HOME=", "EBAP_CACHE="))))
+    assert Settings.from_environment({}) == Settings()
+
+
+def test_the_lake_follows_the_home_unless_it_has_a_place_of_its_own(tmp_path: Path) -> None:
+    assert Settings(home=str(tmp_path)).lake_root == f"file://{tmp_path}/lake"
+    assert Settings(lake="gs://bucket/lake/").lake_root == "gs://bucket/lake"
+
+
+def test_a_missing_password_file_names_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"there is no password file .*/secrets/capture: run `make up`"):
+        Settings(home=str(tmp_path)).secret("capture")
+
+
+def test_another_source_s_password_comes_from_its_own_file(tmp_path: Path) -> None:
+    given = tmp_path / "password"
+    given.write_text("secret\n")
+    got = Settings(home=str(tmp_path), source_password_file=str(given))
+    assert got.secret("shop_owner") == "secret"
+    assert got.secret_file("capture") == tmp_path / "secrets" / "capture"
