@@ -1,0 +1,5 @@
+SELECT ordered_on AS day, category, region, count(DISTINCT order_id) AS orders, sum(quantity)::bigint AS units,
+    sum(quantity * unit_price_usd)::numeric(18, 2) AS revenue_usd
+FROM order_lines
+WHERE status IN ('paid', 'shipped', 'delivered')
+GROUP BY ordered_on, category, region
