@@ -1,6 +1,6 @@
 """Bring the catalog up to the declarations: what is missing is created, what was described anew is described anew.
 
-A fingerprint of the SQL is kept with the lake, so that a start on an unchanged project asks four questions and writes nothing.
+A fingerprint of the SQL is kept in the catalog, so that a start on an unchanged project asks four questions and writes nothing.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ def bring_up(spark: SparkSession, settings: Settings) -> bool:
     """Make the catalog say what the declarations say; whether anything had to be done. Raises CatalogError before any write."""
     statements = ddl.statements(settings)
     fingerprint = hashlib.sha256("\n".join(statements).encode()).hexdigest()
-    if _missing(spark) == set() and _kept_fingerprint(spark) == fingerprint:
+    if not _missing(spark) and fingerprint in _schema_properties(spark):
         return False
     existing = {layer: _names(spark, layer) for layer in Layer}
     known = [table for table in _stored_tables() if table.name in existing[table.layer]]
     amendments = [statement for table in known for statement in _amendments(spark, table)]
     for statement in statements[: len(Layer)] + amendments + statements[len(Layer) :]:
         spark.sql(statement)
-    spark.sql(f"ALTER TABLE {ledger.CHANGES.full_name} SET TBLPROPERTIES ('{_FINGERPRINT}' = '{fingerprint}')")
+    # On the schema and not on a table: a table's properties are metadata that a running writer would stumble over.
+    spark.sql(f"ALTER SCHEMA {Layer.BRONZE.value} SET DBPROPERTIES ('{_FINGERPRINT}' = '{fingerprint}')")
     return True
 
 
@@ -53,10 +54,9 @@ def _names(spark: SparkSession, layer: Layer) -> set[str]:
     return {row["tableName"] for row in spark.sql(f"SHOW TABLES IN {layer.value}").collect()}
 
 
-def _kept_fingerprint(spark: SparkSession) -> str | None:
-    rows = spark.sql(f"SHOW TBLPROPERTIES {ledger.CHANGES.full_name}").collect()
-    kept: str | None = next((row["value"] for row in rows if row["key"] == _FINGERPRINT), None)
-    return kept
+def _schema_properties(spark: SparkSession) -> str:
+    rows = spark.sql(f"DESCRIBE SCHEMA EXTENDED {Layer.BRONZE.value}").collect()
+    return " ".join(row["info_value"] for row in rows if row["info_name"] == "Properties")
 
 
 def _amendments(spark: SparkSession, table: Table) -> list[str]:
