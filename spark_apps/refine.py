@@ -147,10 +147,12 @@ def _apply(spark: SparkSession, settings: Settings, table: Table, batch: _Batch)
     stored = storage.read_silver_changes(spark, table)
     if batch.bounds:
         stored = stored.where(F.col(table.key[0]).between(*batch.bounds))
-    good, blocked = envelope.good(batch.decoded), envelope.blocked(batch.decoded, table)
-    touched = good.select(*table.key).union(blocked.select(*table.key)).distinct()
-    waiting = blocked.unionByName(_waiting_before(spark, settings, table))
-    newest, whole = history.needed(table, good, touched, stored)
+    good = envelope.good(batch.decoded)
+    touched = good.select(*table.key)
+    if batch.quarantined:
+        touched = touched.union(envelope.blocked(batch.decoded, table).select(*table.key))
+    newest, whole = history.needed(table, good, touched.distinct(), stored)
+    waiting = _waiting(spark, settings, table, batch)
     # Worked out once, here: MERGE reads its source twice, and refuses one that is merely cached.
     difference = history.difference(table, good, newest, whole, batch.version, waiting).localCheckpoint()
     if difference.isEmpty():
@@ -159,14 +161,17 @@ def _apply(spark: SparkSession, settings: Settings, table: Table, batch: _Batch)
     return True
 
 
-def _waiting_before(spark: SparkSession, settings: Settings, table: Table) -> DataFrame:
-    """Keys and positions of the table's records that wait in quarantine from earlier runs."""
+def _waiting(spark: SparkSession, settings: Settings, table: Table, batch: _Batch) -> DataFrame | None:
+    """Keys and positions of the table's records that wait in quarantine, from this run and earlier ones; None where none does."""
+    earlier = storage.read_quarantine(spark, table).where("replayed_at IS NULL")
+    if earlier.isEmpty():
+        return None
     source = storage.source_identity(spark)
-    waiting = storage.read_quarantine(spark, table).where("replayed_at IS NULL")
-    as_landed = waiting.withColumns({"headers": F.lit(None).cast(KAFKA_HEADERS), "epoch": F.lit(source.epoch if source else 1)})
-    placeholders = source.placeholders if source else ()
-    # The position is read again from the bytes: quarantine keeps what was received, not what was made of it.
-    return envelope.blocked(envelope.decode(as_landed, table, placeholders, settings.source_schema), table)
+    as_landed = earlier.withColumns({"headers": F.lit(None).cast(KAFKA_HEADERS), "epoch": F.lit(source.epoch if source else 1)})
+    # Positions are read again from the bytes: quarantine keeps what was received, not what was made of it.
+    decoded = envelope.decode(as_landed, table, source.placeholders if source else (), settings.source_schema)
+    waiting = envelope.blocked(decoded, table)
+    return waiting.unionByName(envelope.blocked(batch.decoded, table)) if batch.quarantined else waiting
 
 
 def _quarantine_rows(batch: _Batch) -> DataFrame:

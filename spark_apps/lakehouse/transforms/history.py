@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 from lakehouse.contract import Severity, Table
 from lakehouse.ledger import stored as stored_form
 from lakehouse.transforms import ordering, quality
-from lakehouse.transforms.ordering import DELETE, TRUNCATE, is_row
+from lakehouse.transforms.ordering import is_row
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, WindowSpec
@@ -74,8 +74,8 @@ def needed(table: Table, incoming: DataFrame, touched: DataFrame, stored: DataFr
 def _late_keys(table: Table, incoming: DataFrame, newest: DataFrame) -> DataFrame:
     """Keys with a change that the newest stored row of the key is not state enough for."""
     known = newest.select(*table.key, F.struct(*_KNOWN).alias("_known"))
-    placed = incoming.withColumn("_rank", ordering.rank(F.col("_kind"))).join(known, on=list(table.key))
-    return placed.where(ordering.needs_whole_key("_known")).select(*table.key).distinct()
+    met = ordering.placed(incoming).join(known, on=list(table.key))
+    return met.where(ordering.needs_whole_key("_known")).select(*table.key).distinct()
 
 
 def difference(
@@ -116,7 +116,8 @@ def _stacked(table: Table, incoming: DataFrame, newest: DataFrame, whole: DataFr
     if whole is not None:
         stored = whole.select(*names, F.lit(False).alias("_is_state"), F.col("_unchanged").alias("_blank"), _stored_struct(table))
         stacked = stacked.unionByName(stored, allowMissingColumns=True)
-    return stacked.withColumn("_rank", ordering.rank(F.col("_kind")))
+    # One shuffle for all that follows: every window is of one key, and would by itself shuffle by all it partitions by.
+    return ordering.placed(stacked).repartition(*table.key)
 
 
 def _stored_struct(table: Table) -> Column:
@@ -130,28 +131,28 @@ def _with_inherited(fold: _Fold, rows: DataFrame) -> DataFrame:
     """
     table = fold.table
     values = [name for name in table.column_names if name not in table.key]
-    ends_life = F.col("_kind").isin(DELETE, TRUNCATE).cast("int")
-    lives = rows.withColumn("_life", F.sum(ends_life).over(fold.so_far))
     carried = {name: is_row() & ~F.array_contains("_blank", name) for name in values}
-    sources = {
-        f"_from_{name}": F.last(F.when(carried[name], F.struct("_life", name)), ignorenulls=True).over(fold.so_far) for name in values
-    }
-    found = lives.withColumns(sources)
-    is_found = {name: F.coalesce(F.col(f"_from_{name}")["_life"] == F.col("_life"), F.lit(False)) for name in values}
+
+    def carrier(name: str) -> Column:
+        ends = F.when(~is_row(), F.struct(F.lit(False).alias("is_found"), F.lit(None).cast(table.column(name).type).alias("value")))
+        return ends.when(carried[name], F.struct(F.lit(True).alias("is_found"), F.col(name).alias("value")))
+
+    sources = {f"_from_{name}": F.last(carrier(name), ignorenulls=True).over(fold.so_far) for name in values}
+    own = ordering.transaction()
+    found = rows.withColumns({**sources, "_is_superseded": F.coalesce(own == F.lead(own).over(fold.ordered), F.lit(False))})
+    is_found = {name: F.coalesce(F.col(f"_from_{name}.is_found"), F.lit(False)) for name in values}
     missing = F.array_compact(F.array(*(F.when(is_row() & ~is_found[name], F.lit(name)) for name in values)).cast("array<string>"))
-    filled = {name: F.when(is_row() & is_found[name], F.col(f"_from_{name}")[name]) for name in values}
+    filled = {name: F.when(is_row() & is_found[name], F.col(f"_from_{name}.value")) for name in values}
     resolved = found.withColumns({**filled, "_unresolved": missing})
     no_names = F.array().cast("array<string>")
     flags = F.when(is_row(), quality.broken(table, Severity.FLAG, F.col("_unresolved"))).otherwise(no_names)
-    return resolved.drop(*sources, "_life").withColumn("_flags", flags)
+    return resolved.drop(*sources).withColumn("_flags", flags)
 
 
 def _with_runs(fold: _Fold, rows: DataFrame) -> DataFrame:
     """Add what counts: `_counts` for a change that meets a live row or leaves one, `_starts` for the head of a run."""
-    own, following = ordering.transaction(), F.lead(ordering.transaction()).over(fold.ordered)
-    superseded = F.coalesce(own == following, F.lit(False))
     image = F.struct(is_row().alias("is_live"), *(F.col(name) for name in fold.table.tracked))
-    survivors = rows.withColumn("_stands", ~superseded).withColumn("_image", image)
+    survivors = rows.withColumns({"_stands": ~F.col("_is_superseded"), "_image": image})
     previous = F.last(F.when(F.col("_stands"), F.col("_image")), ignorenulls=True).over(fold.before)
     seen = survivors.withColumn("_previous", previous)
     met_a_row = F.coalesce(F.col("_previous.is_live"), F.lit(False))
@@ -159,7 +160,7 @@ def _with_runs(fold: _Fold, rows: DataFrame) -> DataFrame:
     counts = F.when(F.col("_is_state"), F.col("_state_at").isNotNull()).otherwise(F.col("_stands") & (is_row() | met_a_row))
     continues = met_a_row & F.col("_previous").eqNullSafe(F.col("_image"))
     starts = F.col("_stands") & is_row() & ~continues
-    return seen.withColumns({"_counts": counts, "_starts": starts}).drop("_image", "_previous", "_stands")
+    return seen.withColumns({"_counts": counts, "_starts": starts}).drop("_image", "_previous", "_stands", "_is_superseded")
 
 
 def _with_times(fold: _Fold, rows: DataFrame) -> DataFrame:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 READ, UPSERT, DELETE, TRUNCATE = "read", "upsert", "delete", "truncate"
 
-# What sorts a key's changes, in this order; `in_order` adds the ones a change does not bring.
+# What sorts the changes of a key among themselves, reads apart from the others.
+BY_LSN = ("_epoch", "_is_change", "_lsn", "_rank")
+# What sorts all of them; `in_order` adds `_after_reads`.
 ORDER = ("_epoch", "_after_reads", "_is_change", "_lsn", "_rank")
 
 
@@ -33,6 +35,11 @@ def rank(kind: Column) -> Column:
     return F.when(kind == TRUNCATE, 0).when(kind == DELETE, 1).otherwise(2)
 
 
+def placed(rows: DataFrame) -> DataFrame:
+    """Add the parts of the order that a change has by itself."""
+    return rows.withColumns({"_rank": rank(F.col("_kind")), "_is_change": (F.col("_kind") != READ).cast("int")})
+
+
 def transaction() -> Column:
     """What names the change's transaction; NULL for reads, which belong to none."""
     return F.when((F.col("_kind") != READ) & F.col("_txid").isNotNull(), F.struct("_epoch", "_txid"))
@@ -44,37 +51,37 @@ def one_per_identity(rows: DataFrame, key: Sequence[str]) -> DataFrame:
     Which record came first makes no difference, so that any order of delivery ends the same. `_old`, what is stored under the
     identity, is kept whichever wins.
     """
-    identity = Window.partitionBy(*key, "_epoch", "_lsn", "_rank", "_kind")
+    identity = Window.partitionBy(*key, *BY_LSN, "_kind")
     best = identity.orderBy(F.desc("_content_hash"), F.desc("_is_state"), F.asc_nulls_last("_commit_at"), F.asc("_offset"))
+    # The same sort for all three, so that it is made once.
+    whole = best.rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
     placed = rows.select(
         "*",
         F.row_number().over(best).alias("_place"),
-        F.min("_offset").over(identity).alias("_first_offset"),
-        F.first("_old", ignorenulls=True).over(identity).alias("_stored"),
+        F.min("_offset").over(whole).alias("_first_offset"),
+        F.first("_old", ignorenulls=True).over(whole).alias("_stored"),
     )
     return placed.where("_place = 1").withColumns({"_offset": F.col("_first_offset"), "_old": F.col("_stored")})
 
 
 def in_order(rows: DataFrame, key: Sequence[str]) -> DataFrame:
-    """Add `_after_reads` and `_is_change`, by which, with epoch, lsn and rank, a key's changes are totally ordered.
+    """Add `_after_reads`, by which, with the rest of ORDER, a key's changes are totally ordered.
 
-    `_after_reads` is a read's own number among the reads of its key and epoch, and for any other change the number of the last
-    read it stands after. Locks keep changes among themselves in order of lsn, so that number never falls along them.
+    It is a read's own number among the reads of its key and epoch, and for any other change the number of the last read it
+    stands after. Locks keep changes among themselves in order of lsn, so that number never falls along them.
     """
-    epoch = Window.partitionBy(*key, "_epoch")
-    by_lsn = epoch.orderBy("_is_change", "_lsn", "_rank").rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    by_lsn = Window.partitionBy(*key, "_epoch").orderBy(*BY_LSN[1:])
+    whole = by_lsn.rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
     is_read = F.col("_kind") == READ
-    marked = rows.select(
-        "*",
-        (~is_read).cast("int").alias("_is_change"),
-        F.sort_array(F.collect_list(F.when(is_read, F.struct("_lsn", "_offset"))).over(epoch)).alias("_reads"),
-    )
+    reads = F.collect_list(F.when(is_read, F.struct("_lsn", "_offset"))).over(whole)
+    marked = rows.withColumn("_reads", F.sort_array(reads))
     after = F.array_max(F.transform("_reads", lambda read, number: F.when(_stands_after(read), number + 1).otherwise(0)))
     numbered = marked.withColumn(
         "_own_number",
         F.when(is_read, F.array_position("_reads", F.struct("_lsn", "_offset")).cast("int")).otherwise(F.coalesce(after, F.lit(0))),
     )
-    rising = F.max(F.when(~is_read, F.col("_own_number"))).over(by_lsn)
+    so_far = by_lsn.rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    rising = F.max(F.when(~is_read, F.col("_own_number"))).over(so_far)
     return numbered.withColumn("_after_reads", F.when(is_read, F.col("_own_number")).otherwise(rising)).drop("_reads", "_own_number")
 
 
