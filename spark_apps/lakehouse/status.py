@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lakehouse import ledger, session, tables
+from lakehouse import ledger, session, storage, tables
 from lakehouse.contract import History, Table
 from lakehouse.settings import Settings
 from lakehouse.transforms import views
@@ -46,8 +46,25 @@ def collect(spark: SparkSession, now: datetime) -> list[TableStatus]:
     known = [_age_s(complete.get(table.name), now) for table in tables.SOURCES]
     ages = [age for age in known if age is not None]
     statuses.append(_plain(spark, ledger.QUARANTINE, max(ages) if len(ages) == len(known) else None))
-    done = {row["table_name"]: row["complete_to"] for row in spark.read.table(ledger.GOLD_PROGRESS.full_name).collect()}
-    return statuses + [_plain(spark, t, bronze_age_s if t.is_view else _age_s(done.get(t.name), now)) for t in tables.GOLD]
+    complete |= _gold_complete_to(spark, complete)
+    return statuses + [_plain(spark, t, bronze_age_s if t.is_view else _age_s(complete.get(t.name), now)) for t in tables.GOLD]
+
+
+def _gold_complete_to(spark: SparkSession, complete: dict[str, datetime | None]) -> dict[str, datetime | None]:
+    """Commit time up to which each gold table is complete; `complete` tells it of the source tables.
+
+    A quiet shop starts no gold run, so a table whose inputs have not moved since its mark is as complete as they are now.
+    """
+    versions = {table.name: storage.version(spark, ledger.stored(table).full_name) for table in tables.SOURCES}
+    known = dict(complete)
+    for table in (table for table in tables.GOLD if not table.is_view):
+        versions[table.name] = storage.version(spark, table.full_name)
+        made = storage.gold_progress(spark, table.name)
+        is_current = made is not None and all(made.marks.get(name, {}).get("version") == versions[name] for name in table.inputs)
+        told = [known.get(name) for name in table.inputs]
+        least = min((at for at in told if at), default=None) if None not in told else None
+        known[table.name] = least if is_current else (made.complete_to.replace(tzinfo=None) if made and made.complete_to else None)
+    return known
 
 
 def _silver(spark: SparkSession, table: Table, age_s: float | None) -> list[TableStatus]:

@@ -117,7 +117,7 @@ def platform() -> Iterator[Platform]:
         yield made
     finally:
         made.run("infra.local", "down", limit_s=300)
-        kept = os.environ.get("EBAP_KEEP_LOGS")
+        kept = os.environ.get("KEEP_LOGS")
         if kept:
             shutil.copytree(home / "logs", kept, dirs_exist_ok=True)
         shutil.rmtree(home, ignore_errors=True)
