@@ -14,7 +14,9 @@ TABLE = Table(
     allowed_age_s=600,
     rules=(
         "As-of instant = commit time of the first version of the order; the user is the one named by that first version.",
-        "A product or user first known after that instant gives its first version, and is_assumed says so.",
+        "The order's first version ever counts: an order deleted and entered again keeps the instant and the user of its first life.",
+        "A product or user that was not there at that instant gives the version before (a closed account) or else its first one, "
+        "and is_assumed says so; one that was never seen gives NULL and is_assumed.",
     ),
     columns=(
         Column(name="order_id", type="BIGINT", doc="The order's number."),
@@ -28,6 +30,10 @@ TABLE = Table(
         Column(name="category", type="STRING", doc="Category of the article as of the order."),
         Column(name="region", type="STRING", doc="Region of the customer as of the order; NULL for a guest."),
         Column(name="tier", type="STRING", doc="Tier of the customer as of the order; NULL for a guest."),
-        Column(name="is_assumed", type="BOOLEAN", doc="Whether an as-of value comes from a version younger than the order."),
+        Column(
+            name="is_assumed",
+            type="BOOLEAN",
+            doc="Whether an as-of value comes from a version that was not valid at the order's instant, or from none.",
+        ),
     ),
 )
