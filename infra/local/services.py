@@ -23,7 +23,7 @@ def _nothing(settings: Settings) -> dict[str, str]:
 class Step:
     """What service and one-shot share; `after` names the steps that must be ready or completed first.
 
-    `limit_s` is how long it may take to become ready, or to complete, on two busy cores.
+    `limit_s` is how long it may take to become ready, or to complete, on two cores that others keep busy; what dies is noticed earlier.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Step:
     command: Command
     environment: Callable[[Settings], dict[str, str]] = _nothing
     after: tuple[str, ...] = ()
-    limit_s: int = 120
+    limit_s: int = 180
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ _PLATFORM: tuple[Step, ...] = (
         probe=probes.broker_answers,
         memory_mb=lambda settings: settings.kafka_heap_mb + broker.DIRECT_MB + 200,
         url=lambda settings: f"kafka://{settings.kafka_bootstrap}",
-        limit_s=90,
+        limit_s=180,
     ),
     OneShot(
         name="databases",
@@ -102,7 +102,7 @@ _PLATFORM: tuple[Step, ...] = (
         memory_mb=lambda settings: settings.connect_heap_mb + broker.DIRECT_MB + 200,
         url=lambda settings: settings.connect_url,
         after=("topics",),
-        limit_s=120,
+        limit_s=300,
     ),
     Service(
         name="spark",
@@ -113,7 +113,7 @@ _PLATFORM: tuple[Step, ...] = (
         memory_mb=lambda settings: settings.spark_memory_mb + 512 + 500,
         url=lambda settings: f"hive2://{settings.host}:{settings.thrift_port}/gold",
         after=("databases",),
-        limit_s=180,
+        limit_s=400,
     ),
     OneShot(
         name="catalog",
@@ -121,14 +121,14 @@ _PLATFORM: tuple[Step, ...] = (
         command=_python("spark_apps/publish.py"),
         environment=submit.environment,
         after=("spark",),
-        limit_s=300,
+        limit_s=400,
     ),
     OneShot(
         name="capture",
         doc="Publication, checks of the source, and the connector.",
         command=_python("-m", "infra.capture", "apply"),
         after=("connect", "catalog", "shop-seed"),
-        limit_s=180,
+        limit_s=400,
     ),
     Service(
         name="land",
@@ -139,7 +139,7 @@ _PLATFORM: tuple[Step, ...] = (
         memory_mb=lambda settings: settings.land_memory_mb + 256 + 400,
         url=lambda settings: f"{settings.lake_root}/bronze/changes",
         after=("capture", "catalog", "topics"),
-        limit_s=180,
+        limit_s=400,
         # Asked by file it finishes its batch; by signal alone it may have to land one again.
         restart="on-failure",
         stop_request=landing.stop_file,
@@ -160,7 +160,7 @@ _PLATFORM: tuple[Step, ...] = (
         memory_mb=lambda settings: 700,
         url=lambda settings: settings.airflow_url,
         after=("airflow-init",),
-        limit_s=180,
+        limit_s=400,
     ),
     Service(
         name="airflow-dag-processor",
@@ -170,7 +170,7 @@ _PLATFORM: tuple[Step, ...] = (
         memory_mb=lambda settings: 450,
         url=lambda settings: settings.airflow_url,
         after=("airflow-init", "catalog"),
-        limit_s=180,
+        limit_s=400,
     ),
     Service(
         name="airflow-scheduler",
@@ -180,7 +180,7 @@ _PLATFORM: tuple[Step, ...] = (
         memory_mb=lambda settings: 1500,
         url=lambda settings: settings.airflow_url,
         after=("airflow-init", "catalog"),
-        limit_s=180,
+        limit_s=400,
         # Tasks are waited for: a killed one runs again, but only after half a minute.
         stop_s=45,
     ),
@@ -198,7 +198,7 @@ _SHOP: tuple[Step, ...] = (
         doc="The shop's first users and products.",
         command=_python("-m", "generator", "seed"),
         after=("shop-schema",),
-        limit_s=180,
+        limit_s=400,
     ),
     OneShot(
         name="snapshot",
