@@ -72,7 +72,11 @@ def _environment(settings: Settings, name: str) -> None:
     uv = str(_boot_bin(settings) / "uv")
     if not (folder / "bin" / "python").exists():
         _run(settings, name, [uv, "venv", "-q", "--clear", "--python", sys.executable, str(folder)])
-    _run(settings, name, [uv, "pip", "sync", "--python", str(folder), "--require-hashes", str(_LOCKS / f"{name}.txt")], is_shown=True)
+    # Progress is for people: a log would get a line a package.
+    quiet = [] if sys.stderr.isatty() else ["-q"]
+    _run(
+        settings, name, [uv, "pip", "sync", *quiet, "--python", str(folder), "--require-hashes", str(_LOCKS / f"{name}.txt")], is_shown=True
+    )
     _stamp(settings, name).write_text(_hash(name))
 
 

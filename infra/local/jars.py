@@ -22,6 +22,8 @@ from lakehouse.settings import PROJECT, Settings, SettingsError
 
 LOCK = PROJECT / "infra" / "locks" / "jars.txt"
 WISHES = PROJECT / "infra" / "locks" / "jars.in"
+# Python before 3.11.4 has no filter; the archive is the locked one either way.
+_SAFELY: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 _HEADER = "# set coordinate sha256 bytes. Generated: make lock\n"
 
 
@@ -141,7 +143,7 @@ def _link(settings: Settings, folder: str, jars: list[Jar]) -> None:
         source = _cached(settings, jar)
         if source.name.endswith(".tar.gz"):
             with tarfile.open(source) as archive:
-                archive.extractall(fresh, filter="data")
+                archive.extractall(fresh, **_SAFELY)
         else:
             _link_file(source, fresh / source.name)
     (fresh / ".lock").write_text(_stamp(settings, folder).text(jars))
