@@ -64,7 +64,7 @@ def _misfits(table: Table) -> Column:
 
 def _if_lost(name: str, type_: str) -> Column:
     text = F.col(text_of(name))
-    is_lost = text.isNotNull() & F.col(name).isNull() & ~F.array_contains("_unchanged", name)
+    is_lost = F.col(name).isNull() & text.isNotNull() & ~F.array_contains("_unchanged", name)
     return F.when(is_lost, F.concat(F.lit(f"{name}: '"), _shown(text), F.lit(f"' is not a {type_}")))
 
 

@@ -28,4 +28,4 @@ def _name_if_broken(expect: Expect, table: Table, unknown: Column) -> Column:
     # A word of a string literal that happens to be a column name only makes the judgement wait: never wrong, at worst late.
     named = [F.lit(name) for name in table.column_names if re.search(rf"\b{name}\b", expect.condition, re.IGNORECASE)]
     is_known = ~F.arrays_overlap(unknown, F.array(*named)) if named else F.lit(True)
-    return F.when(is_known & ~is_kept, F.lit(expect.name))
+    return F.when(~is_kept & is_known, F.lit(expect.name))
