@@ -15,10 +15,6 @@ from lakehouse.settings import Settings, SettingsError
 Command = Callable[[Settings], list[str]]
 
 
-def _nothing(settings: Settings) -> dict[str, str]:
-    return {}
-
-
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """What service and one-shot share; `after` names the steps that must be ready or completed first.
@@ -29,7 +25,7 @@ class Step:
     name: str
     doc: str
     command: Command
-    environment: Callable[[Settings], dict[str, str]] = _nothing
+    environment: Callable[[Settings], dict[str, str]] = lambda settings: {}
     after: tuple[str, ...] = ()
     limit_s: int = 180
 
@@ -119,7 +115,6 @@ _PLATFORM: tuple[Step, ...] = (
         name="catalog",
         doc="Schemas, tables and views of the lake, with every comment.",
         command=_python("spark_apps/publish.py"),
-        environment=submit.environment,
         after=("spark",),
         limit_s=400,
     ),
@@ -145,13 +140,7 @@ _PLATFORM: tuple[Step, ...] = (
         stop_request=landing.stop_file,
         stop_s=20,
     ),
-    OneShot(
-        name="airflow-init",
-        doc="Airflow's database, login and pools.",
-        command=_airflow("init"),
-        after=("databases",),
-        limit_s=300,
-    ),
+    OneShot(name="airflow-init", doc="Airflow's database, login and pools.", command=_airflow("init"), after=("databases",), limit_s=300),
     Service(
         name="airflow-api",
         doc="Airflow's page and API.",
