@@ -25,7 +25,7 @@ install:  ## Install what is missing: Python environments and Java artifacts, by
 	@"$(PYTHON)" -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); ok or sys.exit("error   %s is Python %d.%d: name a Python 3.11 to 3.13: make PYTHON=/path/to/python3.11" % (sys.executable, *sys.version_info[:2]))'
 	@"$(PYTHON)" -m infra.local.install 1>&2
 
-.PHONY: demo up down status doctor logs restart wipe sql pause resume
+.PHONY: demo up down status doctor logs restart wipe sql pause resume rate
 demo: install  ## Start everything, write 30 simulated days, wait until every gold table has rows
 	@$(LOCAL) demo
 
@@ -59,12 +59,16 @@ pause: install  ## Pause the simulated shop
 resume: install  ## Let it go on
 	@$(MAIN)/python -m generator resume
 
+rate: install  ## Change the shop's pace: R=operations a second
+	@$(MAIN)/python -m generator rate "$(or $(R),$(error name a rate: make rate R=50))"
+
 .PHONY: check test generated lock
 check: install  ## The two-minute loop: format, lint, types, tests without processes
 	@$(MAIN)/ruff format --check $(CODE)
 	@$(MAIN)/ruff check $(CODE)
 	@$(MAIN)/mypy $(CODE)
 	@$(MAIN)/python -m pytest tests/unit tests/golden tests/policy
+	@$(EBAP_HOME)/venv/airflow/bin/python -m pytest tests/policy_airflow
 
 test: check  ## Everything: check, then the tests with real processes
 	@$(MAIN)/python -m pytest tests/e2e --durations=20

@@ -170,7 +170,8 @@ def _waiting(spark: SparkSession, settings: Settings, table: Table, batch: _Batc
     as_landed = earlier.withColumns({"headers": F.lit(None).cast(KAFKA_HEADERS), "epoch": F.lit(source.epoch if source else 1)})
     # Positions are read again from the bytes: quarantine keeps what was received, not what was made of it.
     decoded = envelope.decode(as_landed, table, source.placeholders if source else (), settings.source_schema)
-    waiting = envelope.blocked(decoded, table)
+    # A few rows, worked out here: their parsing inside the fold's plan would double its size, and the time to compile it.
+    waiting = envelope.blocked(decoded, table).localCheckpoint()
     return waiting.unionByName(envelope.blocked(batch.decoded, table)) if batch.quarantined else waiting
 
 

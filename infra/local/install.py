@@ -77,6 +77,9 @@ def _environment(settings: Settings, name: str) -> None:
     _run(
         settings, name, [uv, "pip", "sync", *quiet, "--python", str(folder), "--require-hashes", str(_LOCKS / f"{name}.txt")], is_shown=True
     )
+    # `python -m lakehouse` works in that environment without a PYTHONPATH.
+    for packages in folder.glob("lib/python3.*/site-packages"):
+        (packages / "ebap.pth").write_text(f"{PROJECT / 'spark_apps'}\n{PROJECT}\n")
     _stamp(settings, name).write_text(_hash(name))
 
 

@@ -76,10 +76,17 @@ def _report_batches(query: StreamingQuery, settings: Settings, reported: int) ->
 
 
 def _stop_between_batches(query: StreamingQuery) -> None:
+    """Let the running batch end; under a backlog the next one has begun by then, and has written nothing yet."""
     limit = time.monotonic() + _STOP_LIMIT_S
-    while query.status["isTriggerActive"] and time.monotonic() < limit:
+    batch = _last_batch(query)
+    while query.status["isTriggerActive"] and _last_batch(query) == batch and time.monotonic() < limit:
         time.sleep(0.02)
     query.stop()
+
+
+def _last_batch(query: StreamingQuery) -> int:
+    progress = query.lastProgress
+    return -1 if progress is None else int(_as_dict(progress)["batchId"])
 
 
 def _ended_at(progress: dict[str, Any]) -> datetime:

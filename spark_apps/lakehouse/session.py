@@ -111,6 +111,8 @@ def connect(settings: Settings, session_id: str | None = None) -> SparkSession:
 
     # A plan nests a level for each step. The client refuses to copy one of more than 100 levels, silver's have more; the server takes 1024.
     _message.SetAllowOversizeProtos(True)
+    # Tells pyspark's functions to build plans for the server: without it they look for a JVM in this process.
+    os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
     suffix = f"/;session_id={session_id}" if session_id else ""
     # Its own class with the same interface; the type hints name the classic one throughout.
     return cast("SparkSession", ConnectSession.builder.remote(settings.spark_remote + suffix).create())

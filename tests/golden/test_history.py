@@ -38,9 +38,11 @@ class Outcome:
 
 
 def _arrivals(case: Case) -> list[Batches]:
-    """A case as written, all at once, backwards one by one, and shuffled with repeats."""
+    """A case as written, all at once, backwards in three batches, and shuffled with repeats."""
     changes = [change for batch in case.batches for change in batch]
-    return [case.batches, [changes], [[change] for change in reversed(changes)], *(deliveries(changes, seed) for seed in range(2))]
+    third = -(-len(changes) // 3)
+    backwards = [changes[::-1][start : start + third] for start in range(0, len(changes), third)]
+    return [case.batches, [changes], backwards, *(deliveries(changes, seed) for seed in range(2))]
 
 
 def _lossy(seed: int) -> list[Change]:
