@@ -59,7 +59,7 @@ def _small_machine(settings: Settings) -> dict[str, str]:
 
 
 def _delta(settings: Settings) -> dict[str, str]:
-    return {
+    return _local_files(settings) | {
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         # Delta's own state is read by 50 tasks by default; the logs here are small.
@@ -69,6 +69,14 @@ def _delta(settings: Settings) -> dict[str, str]:
         # The MERGE source is a finished, deterministic difference: writing it to disk first gains nothing and costs seconds.
         "spark.databricks.delta.merge.materializeSource": "none",
     }
+
+
+def _local_files(settings: Settings) -> dict[str, str]:
+    if not settings.lake_root.startswith("file:"):
+        return {}
+    # On a local disk Parquet's vectored reads start a thread a read: the 720 files of an hour of bronze cost 4.5 CPU seconds with
+    # them, 3.0 without. On an object store they save round trips.
+    return {"spark.hadoop.parquet.hadoop.vectored.io.enabled": "false"}
 
 
 def _metastore(settings: Settings) -> dict[str, str]:
