@@ -134,7 +134,7 @@ def _surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int)
         quarantined=survey["quarantined"],
         truncated_at=survey["truncated_at"],
         bounds=(survey["least"], survey["greatest"]) if is_bounded else None,
-        complete_to=complete["to"].replace(tzinfo=UTC) if complete and complete["to"] else None,
+        complete_to=complete["to"].astimezone(UTC) if complete and complete["to"] else None,
     )
 
 

@@ -39,7 +39,8 @@ def table_statuses(settings: Settings) -> list[dict[str, Any]]:
 def collect(spark: SparkSession, now: datetime) -> list[TableStatus]:
     """The same on an open session, with ages as of `now`."""
     counts = {row["name"]: row for row in spark.sql(_counts()).collect()}
-    complete = {row["source_table"]: row["complete_to"] for row in spark.read.table(ledger.PROGRESS.full_name).collect()}
+    made = {table.name: storage.progress(spark, table.name) for table in tables.SOURCES}
+    complete = {name: progress.complete_to for name, progress in made.items() if progress}
     complete |= _gold_complete_to(spark, complete)
     ages = {name: _age_s(at, now) for name, at in complete.items()}
     bronze_age_s = _age_s(counts[ledger.CHANGES.full_name]["newest"], now)
@@ -93,9 +94,9 @@ def _gold_complete_to(spark: SparkSession, complete: dict[str, datetime | None])
         is_current = made is not None and all(made.marks.get(name, {}).get("version") == versions[name] for name in table.inputs)
         told = [known.get(name) for name in table.inputs]
         least = min((at for at in told if at), default=None) if None not in told else None
-        known[table.name] = least if is_current else (made.complete_to.replace(tzinfo=None) if made and made.complete_to else None)
+        known[table.name] = least if is_current else (made.complete_to if made else None)
     return known
 
 
 def _age_s(complete_to: datetime | None, now: datetime) -> float | None:
-    return None if complete_to is None else round((now - complete_to.replace(tzinfo=UTC)).total_seconds(), 3)
+    return None if complete_to is None else round((now - complete_to.astimezone(UTC)).total_seconds(), 3)

@@ -265,8 +265,8 @@ def _write_row(spark: SparkSession, table: Table, values: dict[str, Any]) -> Non
 
 
 def _utc(values: dict[str, Any]) -> dict[str, Any]:
-    """Collected timestamps are naive in the session's time zone, which is UTC: say so."""
-    return {name: value.replace(tzinfo=UTC) if isinstance(value, datetime) else value for name, value in values.items()}
+    """Collected timestamps are naive in this machine's time zone, whatever the session's is: make them UTC, and say so."""
+    return {name: value.astimezone(UTC) if isinstance(value, datetime) else value for name, value in values.items()}
 
 
 def _conform(rows: DataFrame, table: Table) -> None:

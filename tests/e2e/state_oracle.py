@@ -58,7 +58,8 @@ def actual_history(rows: list[Any], table: Table) -> dict[Row, list[Version]]:
     found: dict[Row, list[Version]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: row["_valid_from"]):
         values = _normal_row(table, [row[name] for name in table.column_names])
-        found[_key(table, values)].append(Version(values, row["_valid_from"], row["_valid_to"]))
+        ended_at = row["_valid_to"] and _naive(row["_valid_to"])
+        found[_key(table, values)].append(Version(values, _naive(row["_valid_from"]), ended_at))
     return dict(found)
 
 
@@ -147,7 +148,8 @@ def _normal(column: Column, value: Any) -> Any:
 
 
 def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    """UTC without its name; what Spark collects is in the time zone of this machine."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _by_key(table: Table, rows: Any) -> dict[Row, Row]:
