@@ -71,6 +71,11 @@ def operations(platform: Platform) -> int:
     return int(json.loads(platform.run("generator", "status"))["ops"])
 
 
+def wait_for_work(platform: Platform, operation: int) -> None:
+    """Wait until the generator is past that operation: what is killed next is killed at work."""
+    until(lambda: operations(platform) > operation, 120, "work in flight before the next kill")
+
+
 @pytest.fixture(scope="module")
 def loaded(platform: Platform) -> Platform:
     """The platform after the load, each service killed once in the middle of it, quiet and at the fence."""
@@ -79,8 +84,7 @@ def loaded(platform: Platform) -> Platform:
     end = time.monotonic() + LOAD_S
     with LiveProbe(platform) as probe:
         for name in KILLED:
-            done = operations(platform)
-            until(lambda done=done: operations(platform) > done + RATE, 120, "work in flight before the next kill")
+            wait_for_work(platform, operations(platform) + RATE)
             platform.kill(name)
         until(lambda: time.monotonic() > end, LOAD_S + 60, "the end of the load")
     platform.run("generator", "pause")
