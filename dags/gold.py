@@ -26,9 +26,9 @@ from infra.airflow import pools
 from lakehouse import tables
 
 if TYPE_CHECKING:
-    from aggregate import AggregateResult
     from pyspark.sql import SparkSession
 
+    from aggregate import AggregateResult
     from lakehouse.settings import Settings
 
 

@@ -26,9 +26,9 @@ from lakehouse import tables
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-    from refine import RefineResult
 
     from lakehouse.settings import Settings
+    from refine import RefineResult
 
 
 def refined(spark: "SparkSession", settings: "Settings", name: str) -> "RefineResult":
