@@ -63,14 +63,15 @@ rate: install  ## Change the shop's pace: R=operations a second
 	@$(MAIN)/python -m generator rate "$(or $(R),$(error name a rate: make rate R=50))"
 
 .PHONY: check test generated lock
-check: install  ## The two-minute loop: format, lint, types, tests without processes
+check: install  ## The two-minute loop: format, lint, types, tests that need neither Spark nor processes
 	@$(MAIN)/ruff format --check $(CODE)
 	@$(MAIN)/ruff check $(CODE)
 	@$(MAIN)/mypy $(CODE)
-	@$(MAIN)/python -m pytest tests/unit tests/golden tests/policy
+	@$(MAIN)/python -m pytest -m 'not spark' tests/unit tests/golden tests/policy
 	@$(EBAP_HOME)/venv/airflow/bin/python -m pytest tests/policy_airflow
 
-test: check  ## Everything: check, then the tests with real processes
+test: check  ## Everything: check, then the tests on Spark, then those with real processes
+	@$(MAIN)/python -m pytest -m spark tests/unit tests/golden tests/policy --durations=10
 	@$(MAIN)/python -m pytest tests/e2e --durations=20
 
 generated: install  ## Write again what is generated: data dictionary, .env.example
