@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from infra import airflow
 from infra.airflow import pools
-from lakehouse.settings import Settings, SettingsError
+from lakehouse.settings import PROJECT, Settings, SettingsError
 
 _USAGE = "usage: python -m infra.airflow init | COMMAND OF AIRFLOW …   (such as scheduler, api-server, backfill create --help)"
 
@@ -36,12 +37,18 @@ def init(settings: Settings, environment: dict[str, str]) -> None:
     """Bring the metadata database to this version, write the login file, create or correct every pool."""
     airflow.home(settings).mkdir(parents=True, exist_ok=True)
     _write_login(settings)
+    declared = json.dumps({name: _pool(size, purpose) for name, (size, purpose) in pools.slots(settings).items()})
+    # Two starts of Airflow's command are 20 s on two cores: only when its lock or the pools changed since they were done.
+    done = hashlib.sha256((PROJECT / "infra" / "locks" / "airflow.txt").read_bytes() + declared.encode()).hexdigest()
+    stamp = airflow.home(settings) / "prepared"
+    if stamp.is_file() and stamp.read_text() == done:
+        return
     _airflow(settings, environment, "db", "migrate")
     with tempfile.TemporaryDirectory(dir=airflow.home(settings)) as folder:
         file = Path(folder) / "pools.json"
-        declared = pools.slots(settings).items()
-        file.write_text(json.dumps({name: _pool(size, purpose) for name, (size, purpose) in declared}))
+        file.write_text(declared)
         _airflow(settings, environment, "pools", "import", str(file))
+    stamp.write_text(done)
 
 
 def _pool(size: int, purpose: str) -> dict[str, object]:
