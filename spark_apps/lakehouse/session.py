@@ -99,6 +99,8 @@ def _metastore(settings: Settings) -> dict[str, str]:
 
 def _warm_server(settings: Settings) -> dict[str, str]:
     return {
+        # Compiled plans are kept, and a run of every table needs some hundreds: with the default of 100 each run compiles all of its own.
+        "spark.sql.codegen.cache.maxEntries": "2000",
         # Spark Connect lives inside the Thrift Server's JVM: one heap, one catalog cache, no start-up per task.
         "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
         "spark.connect.grpc.binding.address": settings.host,

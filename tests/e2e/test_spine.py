@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import threading
@@ -66,9 +67,7 @@ class LiveProbe:
 
 def operations(platform: Platform) -> int:
     """Operations the generator has done since it started."""
-    import json
-
-    return int(json.loads(platform.run("generator", "status"))["ops"])
+    return int(json.loads(platform.run("generator", "status"))["total_ops"])
 
 
 def wait_for_work(platform: Platform, operation: int) -> None:
