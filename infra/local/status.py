@@ -21,15 +21,19 @@ _COLOURS = {"ready": "green", "completed": "green", "starting": "yellow", "faile
 
 def collect(settings: Settings) -> dict[str, Any]:
     """The object of `make status JSON=1`; `error` says why the tables could not be read, and `tables` is then empty."""
-    supervisor = find(settings)
-    declared = steps(settings)
-    measured = memory.measure(settings, [step for step in declared if isinstance(step, Service)])
-    with concurrent.futures.ThreadPoolExecutor(max_workers=8) as pool:
-        services = list(pool.map(lambda step: _service(settings, supervisor, step, measured), declared))
+    measured = memory.measure(settings, [step for step in steps(settings) if isinstance(step, Service)])
+    services = service_states(settings, measured)
     tables, error = _tables(settings, services)
     answer = {"services": services, "endpoints": endpoints(settings), "tables": tables}
     answer["memory"] = {"pss_mb": round(sum(measured.values()), 1), "budget_mb": memory.BUDGET_MB}
     return answer | ({"error": error} if error else {})
+
+
+def service_states(settings: Settings, measured: dict[str, float]) -> list[dict[str, Any]]:
+    """Each service and step: name, state, url, pid, restarts; `measured` is each service's memory in MB."""
+    supervisor = find(settings)
+    with concurrent.futures.ThreadPoolExecutor(max_workers=8) as pool:
+        return list(pool.map(lambda step: _service(settings, supervisor, step, measured), steps(settings)))
 
 
 def endpoints(settings: Settings) -> dict[str, dict[str, Any]]:

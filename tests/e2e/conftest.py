@@ -20,6 +20,7 @@ from typing import Any
 import psycopg2
 import pytest
 
+from infra.local.status import service_states
 from lakehouse import thrift
 from lakehouse.settings import PROJECT, Settings
 
@@ -48,9 +49,7 @@ class Platform:
 
     def service(self, name: str) -> dict[str, Any]:
         """One service's entry of status."""
-        services = {service["name"]: service for service in self.status()["services"]}
-        found: dict[str, Any] = services[name]
-        return found
+        return next(service for service in service_states(self.settings, {}) if service["name"] == name)
 
     def kill(self, name: str) -> None:
         """kill -9 the process of a service, and wait until the supervisor has it ready again."""
