@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lakehouse import ledger, session, storage, tables
+from lakehouse import ledger, tables, thrift
 from lakehouse.contract import History, Table
 from lakehouse.settings import Settings
 from lakehouse.transforms import views
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+Moments = dict[str, datetime | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,75 +29,86 @@ class TableStatus:
 
 
 def table_statuses(settings: Settings) -> list[dict[str, Any]]:
-    """Status of `bronze.changes` and every silver and gold table and view, read over the warm server."""
-    spark = session.connect(settings)
-    try:
-        return [asdict(status) for status in collect(spark, datetime.now(UTC))]
-    finally:
-        spark.stop()
+    """Status of `bronze.changes` and every silver and gold table and view.
+
+    Asked over Thrift, whose share of the server no batch run can take away.
+    """
+    with thrift.cursor(settings) as cursor:
+        return [asdict(status) for status in collect(cursor, datetime.now(UTC))]
 
 
-def collect(spark: SparkSession, now: datetime) -> list[TableStatus]:
-    """The same on an open session, with ages as of `now`."""
-    counts = {row["name"]: row for row in spark.sql(_counts()).collect()}
-    made = {table.name: storage.progress(spark, table.name) for table in tables.SOURCES}
-    complete = {name: progress.complete_to for name, progress in made.items() if progress}
-    complete |= _gold_complete_to(spark, complete)
-    ages = {name: _age_s(at, now) for name, at in complete.items()}
-    bronze_age_s = _age_s(counts[ledger.CHANGES.full_name]["newest"], now)
-    known = [age for table in tables.SOURCES if (age := ages.get(table.name)) is not None]
-    quarantine_age_s = max(known) if len(known) == len(tables.SOURCES) else None
+def collect(cursor: Any, now: datetime) -> list[TableStatus]:
+    """The same on an open cursor, with ages as of `now`."""
+    counts = {row["name"]: row for row in _rows(cursor, _counts())}
+    complete = _complete_to(cursor)
+    # Everything committed before the newest heartbeat that landed has landed too.
+    complete[ledger.CHANGES.full_name] = _utc(counts[ledger.CHANGES.full_name]["newest"])
+    known = [complete.get(table.name) for table in tables.SOURCES]
+    complete[ledger.QUARANTINE.full_name] = _least(known)
 
-    def status(table: Table, name: str, age_s: float | None) -> TableStatus:
+    def status(table: Table, name: str, at: datetime | None) -> TableStatus:
         found = counts[name]
-        made = TableStatus(name=name, rows=found["rows"], age_s=age_s, allowed_age_s=table.allowed_age_s)
-        return replace(made, blocked=found["blocked"], unresolved=found["unresolved"])
+        age_s = None if at is None else round((now - at).total_seconds(), 3)
+        of_keys = {"blocked": found["blocked"], "unresolved": found["unresolved"]}
+        return TableStatus(name=name, rows=found["rows"], age_s=age_s, allowed_age_s=table.allowed_age_s, **of_keys)
 
-    statuses = [status(ledger.CHANGES, ledger.CHANGES.full_name, bronze_age_s)]
+    statuses = [status(ledger.CHANGES, ledger.CHANGES.full_name, complete[ledger.CHANGES.full_name])]
     for table in tables.SOURCES:
         names = [table.full_name] + ([f"{table.full_name}_history"] if table.history is History.FULL else [])
-        statuses += [status(table, name, ages.get(table.name)) for name in names]
-    statuses.append(status(ledger.QUARANTINE, ledger.QUARANTINE.full_name, quarantine_age_s))
-    return statuses + [status(table, table.full_name, bronze_age_s if table.is_view else ages.get(table.name)) for table in tables.GOLD]
+        statuses += [status(table, name, complete.get(table.name)) for name in names]
+    statuses.append(status(ledger.QUARANTINE, ledger.QUARANTINE.full_name, complete[ledger.QUARANTINE.full_name]))
+    landed = complete[ledger.CHANGES.full_name]
+    return statuses + [status(table, table.full_name, landed if table.is_view else complete.get(table.name)) for table in tables.GOLD]
 
 
-def _counts() -> str:
-    """One query for all tables: asked one by one they took seconds."""
-    nothing = "CAST(NULL AS TIMESTAMP) AS newest"
-    beat = f"max(CASE WHEN source_table = '{ledger.HEARTBEAT}' THEN commit_at END) AS newest"
-    # Everything committed before the newest heartbeat that landed has landed too.
-    asked = [f"SELECT '{ledger.CHANGES.full_name}' AS name, count(*) AS rows, 0L AS blocked, 0L AS unresolved, {beat} FROM bronze.changes"]
-    for table in tables.SOURCES:
-        waiting = f"count_if({views.IS_VERSION} AND _valid_to IS NULL AND _is_blocked)"
-        unknown = f"count_if({views.IS_VERSION} AND size(_unresolved) > 0)"
-        shown = {table.full_name: views.IS_LIVE}
-        if table.history is History.FULL:
-            shown[f"{table.full_name}_history"] = views.IS_VERSION
-        asked += [
-            f"SELECT '{name}', count_if({condition}), {waiting}, {unknown}, {nothing} FROM {ledger.stored(table).full_name}"
-            for name, condition in shown.items()
-        ]
-    plain = [ledger.QUARANTINE.full_name, *(table.full_name for table in tables.GOLD)]
-    asked += [f"SELECT '{name}', count(*), 0L, 0L, {nothing} FROM {name}" for name in plain]
-    return " UNION ALL ".join(asked)
-
-
-def _gold_complete_to(spark: SparkSession, complete: dict[str, datetime | None]) -> dict[str, datetime | None]:
-    """Commit time up to which each gold table is complete; `complete` tells it of the source tables.
+def _complete_to(cursor: Any) -> Moments:
+    """Commit time up to which each source and gold table is complete.
 
     A quiet shop starts no gold run, so a table whose inputs have not moved since its mark is as complete as they are now.
     """
-    versions = {table.name: storage.version(spark, ledger.stored(table).full_name) for table in tables.SOURCES}
-    known = dict(complete)
-    for table in (table for table in tables.GOLD if not table.is_view):
-        versions[table.name] = storage.version(spark, table.full_name)
-        made = storage.gold_progress(spark, table.name)
-        is_current = made is not None and all(made.marks.get(name, {}).get("version") == versions[name] for name in table.inputs)
-        told = [known.get(name) for name in table.inputs]
-        least = min((at for at in told if at), default=None) if None not in told else None
-        known[table.name] = least if is_current else (made.complete_to if made else None)
+    known: Moments = {row["source_table"]: _utc(row["complete_to"]) for row in _rows(cursor, f"SELECT * FROM {ledger.PROGRESS.full_name}")}
+    made = {row["table_name"]: row for row in _rows(cursor, f"SELECT * FROM {ledger.GOLD_PROGRESS.full_name}")}
+    stored = {table.name: ledger.stored(table).full_name for table in tables.SOURCES}
+    stored |= {table.name: table.full_name for table in tables.GOLD if not table.is_view}
+    versions = {name: _rows(cursor, f"DESCRIBE HISTORY {full} LIMIT 1")[0]["version"] for name, full in stored.items()}
+    for table in (table for table in tables.GOLD if table.name in made):
+        marks = json.loads(made[table.name]["marks"])
+        is_current = all(marks.get(name, {}).get("version") == versions[name] for name in table.inputs)
+        known[table.name] = _least(known.get(name) for name in table.inputs) if is_current else _utc(made[table.name]["complete_to"])
     return known
 
 
-def _age_s(complete_to: datetime | None, now: datetime) -> float | None:
-    return None if complete_to is None else round((now - complete_to.astimezone(UTC)).total_seconds(), 3)
+def _counts() -> str:
+    """One query that reads each table once: asked one by one they took seconds."""
+    beat = f"max(CASE WHEN source_table = '{ledger.HEARTBEAT}' THEN commit_at END)"
+    asked = [
+        f"SELECT '{ledger.CHANGES.full_name}' AS name, count(*) AS rows, 0L AS blocked, 0L AS unresolved, {beat} AS newest FROM bronze.changes"
+    ]
+    nothing = "CAST(NULL AS TIMESTAMP)"
+    for table in tables.SOURCES:
+        shown = [f"'{table.full_name}', count_if({views.IS_LIVE})"]
+        if table.history is History.FULL:
+            shown.append(f"'{table.full_name}_history', count_if({views.IS_VERSION})")
+        waiting = f"count_if({views.IS_VERSION} AND _valid_to IS NULL AND _is_blocked) AS blocked"
+        unknown = f"count_if({views.IS_VERSION} AND size(_unresolved) > 0) AS unresolved"
+        inner = f"SELECT map({', '.join(shown)}) AS shown, {waiting}, {unknown} FROM {ledger.stored(table).full_name}"
+        asked.append(f"SELECT name, rows, blocked, unresolved, {nothing} FROM ({inner}) LATERAL VIEW explode(shown) AS name, rows")
+    plain = [ledger.QUARANTINE.full_name, *(table.full_name for table in tables.GOLD)]
+    return " UNION ALL ".join(asked + [f"SELECT '{name}', count(*), 0L, 0L, {nothing} FROM {name}" for name in plain])
+
+
+def _rows(cursor: Any, sql: str) -> list[dict[str, Any]]:
+    cursor.execute(sql)
+    names = [column[0].split(".")[-1] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    """The Thrift Server answers in the session's time zone, which is UTC, without naming it."""
+    return moment and moment.replace(tzinfo=UTC)
+
+
+def _least(moments: Iterable[datetime | None]) -> datetime | None:
+    """The earliest; None where one is not known."""
+    found = list(moments)
+    return None if not found or None in found else min(at for at in found if at)
