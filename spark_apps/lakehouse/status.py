@@ -81,9 +81,8 @@ def _complete_to(cursor: Any) -> Moments:
 def _counts() -> str:
     """One query that reads each table once: asked one by one they took seconds."""
     beat = f"max(CASE WHEN source_table = '{ledger.HEARTBEAT}' THEN commit_at END)"
-    asked = [
-        f"SELECT '{ledger.CHANGES.full_name}' AS name, count(*) AS rows, 0L AS blocked, 0L AS unresolved, {beat} AS newest FROM bronze.changes"
-    ]
+    first = f"SELECT '{ledger.CHANGES.full_name}' AS name, count(*) AS rows, 0L AS blocked, 0L AS unresolved, {beat} AS newest"
+    asked = [f"{first} FROM {ledger.CHANGES.full_name}"]
     nothing = "CAST(NULL AS TIMESTAMP)"
     for table in tables.SOURCES:
         shown = [f"'{table.full_name}', count_if({views.IS_LIVE})"]
