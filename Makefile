@@ -71,8 +71,8 @@ check: install  ## The two-minute loop: format, lint, types, tests that need nei
 	@$(EBAP_HOME)/venv/airflow/bin/python -m pytest tests/policy_airflow
 
 test: check  ## Everything: check, then the tests on Spark, then those with real processes
-	@$(MAIN)/python -m pytest -m spark tests/unit tests/golden tests/policy --durations=10
-	@$(MAIN)/python -m pytest tests/e2e --durations=20
+	@$(MAIN)/python -m pytest -m spark tests/unit tests/golden tests/policy tests/e2e --durations=10
+	@$(MAIN)/python -m pytest -m 'e2e and not spark' tests/e2e -s --durations=20
 
 generated: install  ## Write again what is generated: data dictionary, .env.example
 	@$(MAIN)/python -m lakehouse docs --write
