@@ -99,7 +99,7 @@ def until(condition: Callable[[], Any], limit_s: float, what: str) -> Any:
 
 @pytest.fixture(scope="session")
 def platform() -> Iterator[Platform]:
-    """The whole platform, the shop's generator paused, the audit log written from the very first row."""
+    """The whole platform, the shop's generator paused, the audit log written from before the first change that is captured."""
     home = Path(tempfile.mkdtemp(prefix="ebap-e2e-"))
     base = Settings.from_environment()
     for name in ("venv", "jars"):
@@ -108,7 +108,8 @@ def platform() -> Iterator[Platform]:
     settings = Settings.from_environment(environ)
     made = Platform(settings, environ)
     try:
-        made.run("infra.local", "up", "shop-schema", limit_s=300)
+        # After the seed: what capture will read in its snapshot is the log's baseline.
+        made.run("infra.local", "up", "shop-seed", limit_s=300)
         with made.postgres() as cursor:
             cursor.execute(AUDIT.read_text())
         made.run("infra.local", "up", limit_s=900)

@@ -141,10 +141,10 @@ def test_a_planted_error_turns_both_oracles_red(loaded: Platform) -> None:
     with loaded.postgres() as cursor:
         state, history = state_oracle.expected_state(cursor, users), state_oracle.expected_history(cursor, users)
         gold = gold_oracle.expected(cursor, lines.name)
-    loaded.sql("UPDATE silver.users_changes SET full_name = 'planted' WHERE _last AND user_id = (SELECT min(user_id) FROM silver.users)")
-    loaded.sql(
-        "UPDATE gold.order_lines SET list_price_usd = list_price_usd + 0.01 WHERE order_id = (SELECT min(order_id) FROM gold.order_lines)"
-    )
+    ((user,),) = loaded.sql("SELECT min(user_id) FROM silver.users")
+    ((order,),) = loaded.sql("SELECT min(order_id) FROM gold.order_lines")
+    loaded.sql(f"UPDATE silver.users_changes SET full_name = 'planted' WHERE _last AND user_id = {user}")
+    loaded.sql(f"UPDATE gold.order_lines SET list_price_usd = list_price_usd + 0.01 WHERE order_id = {order}")
     try:
         assert state_oracle.differences(state, state_oracle.actual_state(_silver(loaded, users.full_name), users))
         assert state_oracle.differences(history, state_oracle.actual_history(_silver(loaded, f"{users.full_name}_history"), users))

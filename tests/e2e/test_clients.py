@@ -1,0 +1,59 @@
+"""What people's tools see: every gold table over PyHive and over the Hive JDBC driver, with columns and comments."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from lakehouse import submit, tables, thrift
+from lakehouse.contract import Table
+from tests.e2e.conftest import Platform
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+GOLD = pytest.mark.parametrize("table", tables.GOLD, ids=lambda table: table.name)
+# JDBC's TABLE_NAME, COLUMN_NAME and REMARKS in what `!columns` prints, which is DatabaseMetaData.getColumns.
+NAME, COLUMN, REMARKS = 2, 3, 11
+
+
+@pytest.fixture(scope="module")
+def jdbc(platform: Platform) -> dict[str, str]:
+    """What Beeline, the Hive JDBC driver's own shell, answers to one script: by statement."""
+    statements = [f"SELECT * FROM gold.{table.name} LIMIT 3;" for table in tables.GOLD] + [
+        f"!columns {table.name}" for table in tables.GOLD
+    ]
+    environ = {**os.environ, **submit.environment(platform.settings)}
+    java = shutil.which("java", path=f"{environ.get('JAVA_HOME', '')}/bin:{os.environ['PATH']}")
+    address = f"jdbc:hive2://127.0.0.1:{platform.settings.thrift_port}/gold"
+    command = [str(java), "-cp", f"{environ['SPARK_HOME']}/jars/*", "org.apache.hive.beeline.BeeLine", "-u", address, "-n", "ebap"]
+    done = subprocess.run(
+        [*command, "--outputformat=csv2", "--silent=true"],
+        input="\n".join([*statements, "!quit", ""]),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    return {"out": done.stdout}
+
+
+@GOLD
+def test_pyhive_reads_it(platform: Platform, table: Table) -> None:
+    names, _ = thrift.query(platform.settings, f"SELECT * FROM {table.full_name} LIMIT 3")
+    assert [name.split(".")[-1] for name in names] == list(table.column_names)
+
+
+@GOLD
+def test_jdbc_reads_it(jdbc: dict[str, str], table: Table) -> None:
+    assert ",".join(table.column_names) in jdbc["out"].replace(f"{table.name}.", "")
+
+
+@GOLD
+def test_jdbc_metadata_has_every_column_with_its_comment(jdbc: dict[str, str], table: Table) -> None:
+    rows = [row for row in csv.reader(io.StringIO(jdbc["out"])) if len(row) > REMARKS and row[1:3] == ["gold", table.name]]
+    assert {row[COLUMN]: row[REMARKS] for row in rows} == {column.name: column.doc for column in table.columns}
