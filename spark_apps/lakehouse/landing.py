@@ -44,7 +44,7 @@ def run_until_stopped(query: StreamingQuery, settings: Settings) -> None:
 
 
 def batch_report(progress: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """One line about one batch: rows, rates (records a second), duration (ms), lag in records and in seconds.
+    """One line about one batch: rows, rates (records a second), duration and its phases (ms), lag in records and in seconds.
 
     The lag in seconds is how long the oldest record of the batch waited between Kafka and the end of the batch.
     """
@@ -58,6 +58,7 @@ def batch_report(progress: dict[str, Any], now: datetime) -> dict[str, Any]:
         "records": progress["numInputRows"],
         "records_per_s": round(progress.get("processedRowsPerSecond") or 0.0, 1),
         "duration_ms": progress.get("batchDuration", 0),
+        "phases_ms": progress.get("durationMs", {}),
         "lag_records": _behind(source),
         "lag_s": round(max(waited_s, 0.0), 3),
     }
