@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lakehouse import session
+from lakehouse import catalog, session
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,6 +22,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "spark" in getattr(item, "fixturenames", ()):
             item.add_marker("spark")
+
+
+def empty_lake(spark: SparkSession, settings: Settings, folder: Path) -> Settings:
+    """Settings of a lake in that folder, with every table made and none filled; what the session's catalog knew before is forgotten."""
+    made = Settings(home=settings.home, lake=f"file://{folder}/lake")
+    for schema in ("gold", "silver", "bronze"):
+        spark.sql(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+    catalog.bring_up(spark, made)
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import aggregate
-from lakehouse import catalog, storage, tables
+from lakehouse import storage, tables
 from lakehouse.settings import Settings
 from lakehouse.transforms import gold
 from lakehouse.transforms.gold import order_lines as module
+from tests.conftest import empty_lake
 from tests.unit.silver_shop import START, Shop
 
 if TYPE_CHECKING:
@@ -26,11 +27,7 @@ FIRST = START.date()
 @pytest.fixture
 def lake(spark: SparkSession, lake_settings: Settings, tmp_path: Any) -> Settings:
     """An empty lake of this test's own."""
-    settings = Settings(home=lake_settings.home, lake=f"file://{tmp_path}/lake")
-    for schema in ("gold", "silver", "bronze"):
-        spark.sql(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
-    catalog.bring_up(spark, settings)
-    return settings
+    return empty_lake(spark, lake_settings, tmp_path)
 
 
 def day(number: int) -> date:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import refine
-from lakehouse import catalog, ledger, storage, tables
+from lakehouse import ledger, storage, tables
 from lakehouse.settings import Settings
+from tests.conftest import empty_lake
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -25,7 +26,6 @@ class Lake:
 
     def __init__(self, spark: SparkSession, settings: Settings) -> None:
         self.spark, self.settings, self.offset = spark, settings, 0
-        catalog.bring_up(spark, settings)
 
     def land(self, table: str, *records: tuple[str, int, dict[str, Any] | None]) -> None:
         """One commit to bronze of (op, lsn, row) records; each its own transaction, committed lsn seconds after the beginning."""
@@ -56,8 +56,8 @@ class Lake:
 
 
 @pytest.fixture(scope="module")
-def lake(spark: SparkSession, lake_settings: Settings) -> Lake:
-    return Lake(spark, lake_settings)
+def lake(spark: SparkSession, lake_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    return Lake(spark, empty_lake(spark, lake_settings, tmp_path_factory.mktemp("refine")))
 
 
 def _seconds(at: datetime | None) -> float | None:
