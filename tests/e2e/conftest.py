@@ -53,8 +53,9 @@ class Platform:
 
     def kill(self, name: str) -> None:
         """kill -9 the process of a service, and wait until the supervisor has it ready again."""
+        # A service may still be coming back from the fault before this one.
+        until(lambda: self.service(name)["state"] == "ready", 180, f"{name} to be ready before it is killed")
         before = self.service(name)
-        assert before["state"] == "ready", f"{name} is {before['state']}: nothing to kill"
         os.kill(before["pid"], signal.SIGKILL)
         until(lambda: self._is_back(name, before["pid"]), 180, f"{name} to be ready again after kill -9")
 
