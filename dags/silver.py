@@ -6,10 +6,10 @@ without news is skipped and tells nobody.
 **Runs**: every two minutes, one run at a time. A night without runs loses nothing: a run takes all there is since the mark,
 not a window of time.
 
-**Safe to rerun?** Yes. The mark moves in the commit that writes the rows; a second try interrupts the first and finds it done or undone.
+**Safe to rerun?** Yes. Each write repeats to nothing; a second try interrupts the first and finds it done or undone.
 
 **When it fails**: the task's last log lines name the reason and the cure. The other tables go on. A truncated source table stops
-until `python -m lakehouse rebuild TABLE`; a Spark server that is away comes back by itself, `make status` shows it.
+for this release, with nothing applied past the truncate; a Spark server that is away comes back by itself, `make status` shows it.
 
 **Owner**: each task has its table's owner.
 """
