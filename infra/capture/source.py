@@ -7,37 +7,25 @@ the source that has no primary key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import parse_dsn
 
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
+from lakehouse.source import SLOT as SLOT
+from lakehouse.source import owner as owner
 
 SCHEMA = "ebap"
 ROLE = "ebap_capture"
 PUBLICATION = "ebap"
-SLOT = "ebap"
 OWN_TABLES = ("heartbeat", "signal")
 
 _OBJECTS = Path(__file__).with_name("source.sql")
 _EVERY_OPERATION = "insert, update, delete, truncate"
-
-
-@contextmanager
-def owner(settings: Settings) -> Iterator[Any]:
-    """A cursor as the owner of the captured schema, in one transaction that commits at the end of the block."""
-    connection = psycopg2.connect(settings.shop_dsn, password=settings.secret("shop_owner"), connect_timeout=10)
-    try:
-        with connection, connection.cursor() as cursor:
-            yield cursor
-    finally:
-        connection.close()
 
 
 def capture_address(settings: Settings) -> dict[str, str]:

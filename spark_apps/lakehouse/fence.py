@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,11 +24,11 @@ from pyspark.errors import PySparkException
 
 from lakehouse import dag_runs, ledger, session, storage, tables
 from lakehouse.settings import Settings
+from lakehouse.source import SLOT, owner
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-SLOT = "ebap"
 _POLL_S = 0.3
 
 T = TypeVar("T")
@@ -113,7 +112,7 @@ def landed_offsets(settings: Settings) -> Offsets:
 
 def _mark(settings: Settings) -> str:
     """The position behind everything committed so far, with a heartbeat behind it so that a quiet source moves past it too."""
-    with _owner(settings) as cursor:
+    with owner(settings) as cursor:
         cursor.execute("SELECT pg_current_wal_insert_lsn()::text")
         (marked,) = cursor.fetchone()
         cursor.execute("UPDATE ebap.heartbeat SET beat_at = clock_timestamp() WHERE id = 1")
@@ -122,7 +121,7 @@ def _mark(settings: Settings) -> str:
 
 def _slot(settings: Settings, marked: str) -> tuple[str, bool, int] | None:
     """What the slot has confirmed, whether a connector reads it, and how many bytes it is behind the mark."""
-    with _owner(settings) as cursor:
+    with owner(settings) as cursor:
         cursor.execute(
             "SELECT confirmed_flush_lsn::text, active, pg_wal_lsn_diff(%s::pg_lsn, confirmed_flush_lsn)::bigint"
             " FROM pg_replication_slots WHERE slot_name = %s",
@@ -201,14 +200,3 @@ def _fault(verb: Callable[[SparkSession, Settings, str], Any], spark: SparkSessi
     except (RuntimeError, PySparkException) as error:
         return f"{name}: {error}"
     return None
-
-
-@contextmanager
-def _owner(settings: Settings) -> Iterator[Any]:
-    """A cursor as the owner of the source's schema; what it does is committed at the end of the block."""
-    connection = psycopg2.connect(settings.shop_dsn, password=settings.secret("shop_owner"), connect_timeout=10)
-    try:
-        with connection, connection.cursor() as cursor:
-            yield cursor
-    finally:
-        connection.close()
