@@ -87,9 +87,7 @@ def rebuild(spark: SparkSession, settings: Settings, table_name: str) -> RefineR
     with _clear_errors(table), _batch(spark, settings, table, _NO_MARK, storage.bronze_version(spark)) as batch:
         _refuse_truncate(spark, table, batch)
         storage.append_quarantine(spark, _quarantine_rows(batch))
-        nothing = storage.read_silver_changes(spark, table).where("false")
-        blocked = envelope.blocked(batch.decoded, table)
-        rows = history.difference(table, envelope.good(batch.decoded), nothing, None, batch.version, blocked)
+        rows = history.anew(table, envelope.good(batch.decoded), batch.version, envelope.blocked(batch.decoded, table))
         storage.overwrite_silver(spark, table, rows)
         return _finish(spark, table, batch, True, storage.progress(spark, table.name))
 
@@ -115,17 +113,18 @@ def _batch(spark: SparkSession, settings: Settings, table: Table, consumed: int,
 
 def _surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int) -> _Batch:
     first = F.col(table.key[0])
-    survey = decoded.agg(
+    counted = decoded.agg(
         F.count(F.lit(1)).alias("records"),
         F.count("_reason").alias("quarantined"),
         F.min(F.when((F.col("_kind") == TRUNCATE) & F.col("_reason").isNull(), F.col("_lsn"))).alias("truncated_at"),
         F.min(first).alias("least"),
         F.max(first).alias("greatest"),
-    ).first()
-    assert survey is not None  # an aggregate without groups is always one row
+    )
     # The heartbeat says how far a quiet table is complete; no table can be complete beyond the moment it landed.
     told = landed.where(F.col("source_table").isin(table.name, HEARTBEAT) & F.col("lsn").isNotNull())
-    complete = told.agg(F.max(F.least("commit_at", "_landed_at")).alias("to")).first()
+    complete = told.agg(F.max(F.least("commit_at", "_landed_at")).alias("complete_to"))
+    survey = counted.crossJoin(complete).first()
+    assert survey is not None  # aggregates without groups are always one row
     is_bounded = table.column(table.key[0]).type in _WHOLE_NUMBERS and survey["least"] is not None
     return _Batch(
         decoded=decoded,
@@ -134,7 +133,7 @@ def _surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int)
         quarantined=survey["quarantined"],
         truncated_at=survey["truncated_at"],
         bounds=(survey["least"], survey["greatest"]) if is_bounded else None,
-        complete_to=complete["to"].astimezone(UTC) if complete and complete["to"] else None,
+        complete_to=survey["complete_to"].astimezone(UTC) if survey["complete_to"] else None,
     )
 
 
@@ -151,13 +150,11 @@ def _apply(spark: SparkSession, settings: Settings, table: Table, batch: _Batch)
     touched = good.select(*table.key)
     if batch.quarantined:
         touched = touched.union(envelope.blocked(batch.decoded, table).select(*table.key))
-    newest, whole = history.needed(table, good, touched.distinct(), stored)
     waiting = _waiting(spark, settings, table, batch)
-    # Worked out once, here: MERGE reads its source twice, and refuses one that is merely cached.
-    difference = history.difference(table, good, newest, whole, batch.version, waiting).localCheckpoint()
+    difference, is_only_last = history.difference(table, good, touched.distinct(), stored, batch.version, waiting)
     if difference.isEmpty():
         return False
-    storage.merge_silver(spark, table, difference, whole is None, batch.bounds, read_at)
+    storage.merge_silver(spark, table, difference, is_only_last, batch.bounds, read_at)
     return True
 
 

@@ -67,8 +67,8 @@ class Silver:
         received = [_record(case, change) for case, change in batches]
         incoming = self.spark.createDataFrame(received, f"{self.table.schema_ddl()}, {_RECEIVED}")
         before = self.spark.createDataFrame(list(self.rows.values()), self.form.schema_ddl())
-        newest, whole = history.needed(self.table, incoming, incoming.select(*self.table.key).distinct(), before)
-        written = history.difference(self.table, incoming, newest, whole, self.runs).collect()
+        touched = incoming.select(*self.table.key).distinct()
+        written = history.difference(self.table, incoming, touched, before, self.runs)[0].collect()
         self.writes = defaultdict(int)
         for row in written:
             self.writes[row["case_id"]] += 1

@@ -1,8 +1,8 @@
 """Changes to history: what a table's stored changes become when more of them arrive.
 
 `difference` is the whole of it: changes in, rows to write out. The stored form is one row a change, hidden ones included: a no-op
-that is forgotten is missed when a late change splits its run. The newest row of a key is all that a later change must know; whole
-histories are read for those keys only whose new changes are not all later.
+that is forgotten is missed when a late change splits its run. The newest row of a key is all that a later change must know; the
+fold itself finds the keys whose new changes are not all later, and is made again with their whole histories.
 
 The fold of one key, in the order of `ordering`: unchanged values are inherited through every change; then only the last state of a
 transaction counts; then a run of rows equal on the tracked columns is one version, which starts at its head's time and carries its
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 # What a change brings, beside the declared columns.
 RECEIVED = ("_kind", "_epoch", "_lsn", "_txid", "_last_commit_lsn", "_offset", "_commit_at", "_content_hash", "_unchanged")
-# What tells of a stored row whether a change is later.
-_KNOWN = ("_epoch", "_lsn", "_kind", "_txid", "_offset", "_commit_at", "_content_hash")
 # Columns that only say where a version stands: when they alone move, the row's own content is as old as it was.
 _PLACEMENT = ("_valid_from", "_valid_to", "_from_lsn", "_to_lsn", "_is_visible", "_is_blocked", "_last", "_run", "_offset")
 
@@ -57,40 +55,40 @@ class _Fold:
         return F.expr(f"lead({column}) IGNORE NULLS OVER (PARTITION BY {keys} ORDER BY {', '.join(ordering.ORDER)})")
 
 
-def needed(table: Table, incoming: DataFrame, touched: DataFrame, stored: DataFrame) -> tuple[DataFrame, DataFrame | None]:
-    """What `difference` must read of what is stored: newest rows, and whole histories, of the touched keys.
-
-    No key is late in an ordinary batch; only asking (one small job) tells, and then whole histories are None.
-    """
-    newest = stored.where("_last").join(touched, on=list(table.key), how="left_semi")
-    late = _late_keys(table, incoming, newest).persist()
-    if late.isEmpty():
-        late.unpersist()
-        return newest, None
-    whole = stored.join(late, on=list(table.key), how="left_semi")
-    return newest.join(late, on=list(table.key), how="left_anti"), whole
-
-
-def _late_keys(table: Table, incoming: DataFrame, newest: DataFrame) -> DataFrame:
-    """Keys with a change that the newest stored row of the key is not state enough for."""
-    known = newest.select(*table.key, F.struct(*_KNOWN).alias("_known"))
-    met = ordering.placed(incoming).join(known, on=list(table.key))
-    return met.where(ordering.needs_whole_key("_known")).select(*table.key).distinct()
-
-
 def difference(
-    table: Table,
-    incoming: DataFrame,
-    newest: DataFrame,
-    whole: DataFrame | None,
-    run: int,
-    blocked: DataFrame | None = None,
+    table: Table, incoming: DataFrame, touched: DataFrame, stored: DataFrame, run: int, blocked: DataFrame | None = None
+) -> tuple[DataFrame, bool]:
+    """Rows of the stored form to insert or to update, by identity, worked out; and whether each that updates is the newest of its key.
+
+    No rows where the changes bring nothing new. `touched`: the distinct keys to look at. `run`: what `_run` becomes of a row whose
+    content or effective time changes. `blocked`: keys with `_epoch`, `_lsn` (either may be NULL) and `_offset` of changes that wait
+    in quarantine.
+    """
+    key = list(table.key)
+    newest = stored.where("_last").join(touched, on=key, how="left_semi")
+    # Worked out once, here: MERGE reads its source twice, and refuses one that is merely cached.
+    rows = _folded(table, incoming, newest, None, run, blocked).localCheckpoint()
+    late = rows.where("_is_late").select(*key).distinct()
+    # No key is late in an ordinary batch: whole histories are read only for those that are.
+    if late.isEmpty():
+        return rows.drop("_is_late"), True
+    whole = stored.join(late, on=key, how="left_semi")
+    rows = _folded(table, incoming, newest.join(late, on=key, how="left_anti"), whole, run, blocked).localCheckpoint()
+    return rows.drop("_is_late"), False
+
+
+def anew(table: Table, incoming: DataFrame, run: int, blocked: DataFrame | None = None) -> DataFrame:
+    """The stored form of a table of which nothing is stored yet."""
+    nothing = incoming.sparkSession.createDataFrame([], stored_form(table).schema_ddl())
+    return _folded(table, incoming, nothing, None, run, blocked).drop("_is_late")
+
+
+def _folded(
+    table: Table, incoming: DataFrame, newest: DataFrame, whole: DataFrame | None, run: int, blocked: DataFrame | None
 ) -> DataFrame:
-    """Rows of the stored form to insert or to update, by identity; none where the changes bring nothing new.
+    """The rows that differ from what is stored, with `_is_late`: the key needs its whole history, and what is said of it is wrong.
 
     `newest`: the `_last` rows of touched keys without whole history. `whole`: all stored rows of the other touched keys.
-    `run`: what `_run` becomes of a row whose content or effective time changes. `blocked`: keys with `_epoch`, `_lsn` (either may be
-    NULL) and `_offset` of changes that wait in quarantine.
     """
     fold = _Fold(table)
     rows = ordering.in_order(ordering.one_per_identity(_stacked(table, incoming, newest, whole), table.key), table.key)
@@ -214,15 +212,15 @@ def _with_blocked(table: Table, rows: DataFrame, blocked: DataFrame | None) -> D
 
 
 def _changed(table: Table, rows: DataFrame, run: int) -> DataFrame:
-    """The rows that differ from what is stored, in the stored form, each column cast to its declared type."""
+    """The rows that differ from what is stored, and those of late keys, in the stored form, each column cast to its declared type."""
     form = stored_form(table)
     ready = rows.withColumns({"_previous_key": F.lit(None), "_run": F.lit(run)})
-    typed = ready.select(*(F.col(column.name).cast(column.type).alias(column.name) for column in form.columns), "_old")
+    typed = ready.select(*(F.col(column.name).cast(column.type).alias(column.name) for column in form.columns), "_old", "_is_late")
     content = [name for name in form.column_names if name not in _PLACEMENT]
     is_same_content = _same(content) & F.col("_old").isNotNull()
     kept = typed.withColumn("_run", F.when(is_same_content, F.col("_old._run")).otherwise(F.col("_run")))
     is_same = _same(list(form.column_names)) & F.col("_old").isNotNull()
-    return kept.where(~is_same).select(*form.column_names)
+    return kept.where(~is_same | F.col("_is_late")).select(*form.column_names, "_is_late")
 
 
 def _same(names: list[str]) -> Column:

@@ -24,6 +24,9 @@ BY_LSN = ("_epoch", "_is_change", "_lsn", "_rank")
 # What sorts all of them; `in_order` adds `_after_reads`.
 ORDER = ("_epoch", "_after_reads", "_is_change", "_lsn", "_rank")
 
+# What tells of a key's newest stored change whether another is later.
+_KNOWN = ("_epoch", "_lsn", "_kind", "_txid", "_offset", "_commit_at", "_content_hash")
+
 
 def is_row() -> Column:
     """Whether the change leaves a row: a read or an upsert."""
@@ -49,19 +52,23 @@ def one_per_identity(rows: DataFrame, key: Sequence[str]) -> DataFrame:
     """One row per (key, epoch, lsn, kind): the greatest content hash, with the smallest offset and time that came with it.
 
     Which record came first makes no difference, so that any order of delivery ends the same. `_old`, what is stored under the
-    identity, is kept whichever wins.
+    identity, is kept whichever wins. `_is_late` is added: a change of the key cannot be placed by the key's newest stored change.
     """
-    identity = Window.partitionBy(*key, *BY_LSN, "_kind")
-    best = identity.orderBy(F.desc("_content_hash"), F.desc("_is_state"), F.asc_nulls_last("_commit_at"), F.asc("_offset"))
-    # The same sort for all three, so that it is made once.
-    whole = best.rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
+    best = (F.desc("_content_hash"), F.desc("_is_state"), F.asc_nulls_last("_commit_at"), F.asc("_offset"))
+    identity = Window.partitionBy(*key, *BY_LSN, "_kind").orderBy(*best)
+    # The same sort for all of them, so that it is made once.
+    of_identity = identity.rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
+    of_key = Window.partitionBy(*key).orderBy(*BY_LSN, "_kind", *best).rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
     placed = rows.select(
         "*",
-        F.row_number().over(best).alias("_place"),
-        F.min("_offset").over(whole).alias("_first_offset"),
-        F.first("_old", ignorenulls=True).over(whole).alias("_stored"),
+        F.row_number().over(identity).alias("_place"),
+        F.min("_offset").over(of_identity).alias("_first_offset"),
+        F.first("_old", ignorenulls=True).over(of_identity).alias("_stored"),
+        F.first(F.when(F.col("_is_state"), F.struct(*_KNOWN)), ignorenulls=True).over(of_key).alias("_known"),
     )
-    return placed.where("_place = 1").withColumns({"_offset": F.col("_first_offset"), "_old": F.col("_stored")})
+    is_late = ~F.col("_is_state") & F.col("_known").isNotNull() & _needs_whole_key(F.col("_known"))
+    judged = placed.withColumn("_is_late", F.coalesce(F.bool_or(is_late).over(of_key), F.lit(False))).drop("_known")
+    return judged.where("_place = 1").withColumns({"_offset": F.col("_first_offset"), "_old": F.col("_stored")})
 
 
 def in_order(rows: DataFrame, key: Sequence[str]) -> DataFrame:
@@ -85,13 +92,12 @@ def in_order(rows: DataFrame, key: Sequence[str]) -> DataFrame:
     return numbered.withColumn("_after_reads", F.when(is_read, F.col("_own_number")).otherwise(rising)).drop("_reads", "_own_number")
 
 
-def needs_whole_key(last: str) -> Column:
-    """Whether a change can only be placed with all that is stored of its key; `last` is that key's newest stored change, a struct.
+def _needs_whole_key(stored: Column) -> Column:
+    """Whether a change can only be placed with all that is stored of its key; `stored` is that key's newest stored change, a struct.
 
     False where the change is later than that one and of another transaction: then the newest change is state enough. A repeat
     of the newest change itself, which brings nothing new, is no reason either.
     """
-    stored = F.col(last)
     return ~_repeats(stored) & ~(_is_later(stored) & _is_of_another_transaction(stored))
 
 
