@@ -49,8 +49,7 @@ def lake_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def spark(lake_settings: Settings) -> Iterator[SparkSession]:
     """A classic session without metastore; times it collects are UTC, as everywhere."""
     os.environ["TZ"] = "UTC"
-    # The first compiler and the serial collector: a JVM that lives for a minute spends most of it compiling otherwise.
-    os.environ["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    os.environ["JDK_JAVA_OPTIONS"] = "-XX:+UseSerialGC"
     time.tzset()
     made = session.classic(lake_settings, metastore=False)
     made.sparkContext.setLogLevel("ERROR")
