@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lakehouse import docs, tables
 from lakehouse.contract import ContractError
-from lakehouse.transforms import gold
+from lakehouse.transforms import gold, gold_views
 
 
 def faults(project: Path) -> list[str]:
@@ -34,10 +34,11 @@ def _stale_files(project: Path) -> list[str]:
 def _gold_faults() -> list[str]:
     found = []
     for table in tables.GOLD:
-        if table.is_view:
-            continue
         try:
-            gold.parameters(table)
+            if table.is_view:
+                gold_views.select(table)
+            else:
+                gold.parameters(table)
         except ContractError as error:
             found.append(str(error))
     return found

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from lakehouse import ledger, tables
 from lakehouse.contract import Column, History, Layer, Table
 from lakehouse.settings import Settings
-from lakehouse.transforms import views
-from lakehouse.transforms.orders_live import orders_live_sql
+from lakehouse.transforms import gold_views, views
 
 # Appended to by jobs and read by version: the feed costs nothing on tables that are only appended to or replaced by partition.
 _CHANGE_FEED = {"delta.enableChangeDataFeed": "true"}
@@ -91,8 +90,8 @@ def _views() -> list[str]:
         select = f"SELECT {', '.join(views.history_columns(table))}\nFROM silver.{table.name}_changes WHERE {views.IS_VERSION}"
         about = f"Every version of {table.name}: {comment(table)}"
         made.append(create_view(f"{table.full_name}_history", history_view_columns(table), about, select))
-    live = tables.gold("orders_live")
-    return [*made, create_view(live.full_name, live.columns, comment(live), orders_live_sql())]
+    gold = [table for table in tables.GOLD if table.is_view]
+    return made + [create_view(table.full_name, table.columns, comment(table), gold_views.select(table)) for table in gold]
 
 
 def bronze_view_columns(table: Table) -> list[Column]:

@@ -11,7 +11,7 @@ from typing import Any
 from lakehouse import ledger, tables, thrift
 from lakehouse.contract import History, Table
 from lakehouse.settings import Settings
-from lakehouse.transforms import views
+from lakehouse.transforms import gold_views, views
 
 Moments = dict[str, datetime | None]
 
@@ -57,8 +57,10 @@ def collect(cursor: Any, now: datetime) -> list[TableStatus]:
         names = [table.full_name] + ([f"{table.full_name}_history"] if table.history is History.FULL else [])
         statuses += [status(table, name, complete.get(table.name)) for name in names]
     statuses.append(status(ledger.QUARANTINE, ledger.QUARANTINE.full_name, complete[ledger.QUARANTINE.full_name]))
-    landed = complete[ledger.CHANGES.full_name]
-    return statuses + [status(table, table.full_name, landed if table.is_view else complete.get(table.name)) for table in tables.GOLD]
+    complete |= {
+        table.name: complete[ledger.CHANGES.full_name] for table in tables.GOLD if table.is_view and gold_views.reads_bronze(table)
+    }
+    return statuses + [status(table, table.full_name, complete.get(table.name)) for table in tables.GOLD]
 
 
 def _complete_to(cursor: Any) -> Moments:
@@ -71,7 +73,11 @@ def _complete_to(cursor: Any) -> Moments:
     stored = {table.name: ledger.stored(table).full_name for table in tables.SOURCES}
     stored |= {table.name: table.full_name for table in tables.GOLD if not table.is_view}
     versions = {name: _rows(cursor, f"DESCRIBE HISTORY {full} LIMIT 1")[0]["version"] for name, full in stored.items()}
-    for table in (table for table in tables.GOLD if table.name in made):
+    for table in tables.GOLD:
+        if table.is_view:
+            known[table.name] = _least(known.get(name) for name in table.inputs)
+        if table.name not in made:
+            continue
         marks = json.loads(made[table.name]["marks"])
         is_current = all(marks.get(name, {}).get("version") == versions[name] for name in table.inputs)
         known[table.name] = _least(known.get(name) for name in table.inputs) if is_current else _utc(made[table.name]["complete_to"])
