@@ -13,7 +13,7 @@ export PYTHONPATH := $(CURDIR)/spark_apps:$(CURDIR)
 MAIN := $(EBAP_HOME)/venv/main/bin
 LOCAL := $(MAIN)/python -m infra.local
 UV = $(EBAP_HOME)/venv/boot/bin/uv
-CODE := spark_apps generator infra dags plugins tests
+CODE := spark_apps generator infra dags plugins dashboards tests
 
 .PHONY: help
 help:  ## This list

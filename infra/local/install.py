@@ -18,7 +18,8 @@ from lakehouse.settings import PROJECT, Settings, SettingsError
 
 _LOCKS = PROJECT / "infra" / "locks"
 # Measured on an empty cache.
-_SIZES_MB = {"boot": (25, 90), "main": (530, 1000), "airflow": (140, 500), "jdk": (45, 104), "jars": (86, 90)}
+_SIZES_MB = {"boot": (85, 290), "main": (590, 1150), "airflow": (140, 500), "jdk": (45, 104), "assets": (15, 70), "jars": (86, 90)}
+_BOARDS = PROJECT / "dashboards" / "boards"
 
 
 class InstallError(RuntimeError):
@@ -29,7 +30,9 @@ def install(settings: Settings) -> None:
     """Bring every part in line with its lock."""
     missing = [name for name in ("boot", "main", "airflow") if not _is_current(settings, name)]
     needs_java = java.find(settings)[0] is None
-    parts = [*missing, *(["jdk"] if needs_java else []), *([] if (settings.home_dir / "jars").exists() else ["jars"])]
+    needs_assets = not _has_assets(settings)
+    others = {"jdk": needs_java, "assets": needs_assets, "jars": not (settings.home_dir / "jars").exists()}
+    parts = [*missing, *(name for name, is_needed in others.items() if is_needed)]
     if parts:
         download, disk = (sum(_SIZES_MB[part][i] for part in parts) for i in (0, 1))
         _say(f"installing {', '.join(parts)}: up to {download:,} MB to download, {disk:,} MB of disk in {settings.home_dir}")
@@ -37,6 +40,8 @@ def install(settings: Settings) -> None:
         _timed(name, lambda name=name: _boot(settings) if name == "boot" else _environment(settings, name))
     if needs_java:
         _timed("java", lambda: _jdk(settings))
+    if needs_assets:
+        _timed("assets", lambda: _assets(settings))
     _run(settings, "jars", [str(_boot_bin(settings) / "python"), "-m", "infra.local.jars", "fetch"], is_shown=True)
 
 
@@ -102,15 +107,37 @@ def _jdk(settings: Settings) -> None:
     _run(settings, "jdk", command)
 
 
+def _assets(settings: Settings) -> None:
+    """What the boards' page loads, by npm's own lock: no browser asks a CDN."""
+    folder = settings.home_dir / "assets"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("package.json", "package-lock.json", ".npmrc"):
+        shutil.copy(_BOARDS / name, folder / name)
+    _run(settings, "assets", [str(_boot_bin(settings) / "npm"), "ci", "--prefix", str(folder), "--cache", str(settings.cache_dir / "npm")])
+    (folder / ".lock").write_text(_assets_hash())
+
+
+def _has_assets(settings: Settings) -> bool:
+    stamp = settings.home_dir / "assets" / ".lock"
+    return stamp.is_file() and stamp.read_text() == _assets_hash()
+
+
+def _assets_hash() -> str:
+    return hashlib.sha256((_BOARDS / "package-lock.json").read_bytes()).hexdigest()
+
+
 def _run(settings: Settings, part: str, command: list[str], *, is_shown: bool = False) -> None:
     environ = {
         **os.environ,
         "UV_CACHE_DIR": str(settings.cache_dir / "uv"),
         "PIP_CACHE_DIR": str(settings.cache_dir / "pip"),
+        # The certificates this machine trusts, as pip and npm do: an office's own proxy is no error.
+        "UV_SYSTEM_CERTS": os.environ.get("UV_SYSTEM_CERTS", "true"),
         "PYTHONPATH": f"{PROJECT / 'spark_apps'}{os.pathsep}{PROJECT}",
     }
     # What the outside set up for its own environment must not decide where ours are.
     environ.pop("VIRTUAL_ENV", None)
+    environ["PATH"] = f"{_boot_bin(settings)}{os.pathsep}{environ.get('PATH', os.defpath)}"
     output = None if is_shown else subprocess.PIPE
     done = subprocess.run(command, cwd=PROJECT, env=environ, stdout=output, stderr=output, text=True)
     if done.returncode:

@@ -73,6 +73,11 @@ def generator_reports(settings: Settings) -> None:
     _reported_since_start(settings, "generator", settings.control_dir / "generator.status.json", "it has not reported since it started")
 
 
+def boards_answer(settings: Settings) -> None:
+    """The boards' page answers."""
+    _get(f"{settings.boards_url}/health")
+
+
 def airflow_page_answers(settings: Settings) -> None:
     """Airflow's API answers and sees its database."""
     _airflow_part(settings, "metadatabase")

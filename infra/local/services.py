@@ -140,6 +140,15 @@ _PLATFORM: tuple[Step, ...] = (
         stop_request=landing.stop_file,
         stop_s=20,
     ),
+    Service(
+        name="boards",
+        doc="The boards' page, over the Thrift Server.",
+        command=_python("-m", "dashboards.boards"),
+        probe=probes.boards_answer,
+        memory_mb=lambda settings: 150,
+        url=lambda settings: settings.boards_url,
+        after=("catalog",),
+    ),
     OneShot(name="airflow-init", doc="Airflow's database, login and pools.", command=_airflow("init"), after=("databases",), limit_s=300),
     Service(
         name="airflow-api",

@@ -53,6 +53,7 @@ def endpoints(settings: Settings) -> dict[str, dict[str, Any]]:
         "connect": _endpoint(settings, settings.connect_port, settings.connect_url),
         "thrift": _endpoint(settings, settings.thrift_port, f"jdbc:hive2://{settings.host}:{settings.thrift_port}/gold", database="gold"),
         "spark_connect": _endpoint(settings, settings.spark_connect_port, settings.spark_remote),
+        "boards": _endpoint(settings, settings.boards_port, settings.boards_url),
         "airflow": _endpoint(
             settings,
             settings.airflow_port,

@@ -53,6 +53,7 @@ class Settings:
     thrift_port: int = _port(10000, "the Spark Thrift Server")
     spark_connect_port: int = _port(15002, "Spark Connect")
     airflow_port: int = _port(18080, "Airflow's web page and API")
+    boards_port: int = _port(18090, "the boards' page")
 
     rate: int = _setting(5, "Operations a second of the simulated shop.")
     seed: int = _setting(1, "Seed of the simulated shop: the same seed gives the same sequence.")
@@ -141,6 +142,11 @@ class Settings:
     def airflow_url(self) -> str:
         """Base URL of Airflow."""
         return f"http://{_HOST}:{self.airflow_port}"
+
+    @property
+    def boards_url(self) -> str:
+        """Base URL of the boards."""
+        return f"http://{_HOST}:{self.boards_port}"
 
     @property
     def spark_remote(self) -> str:

@@ -63,6 +63,14 @@ def collect(cursor: Any, now: datetime) -> list[TableStatus]:
     return statuses + [status(table, table.full_name, complete.get(table.name)) for table in tables.GOLD]
 
 
+def gold_complete_to(cursor: Any) -> Moments:
+    """Commit time up to which each gold table and view is complete, without counting a row."""
+    known = _complete_to(cursor)
+    beat = f"SELECT max(commit_at) AS newest FROM {ledger.CHANGES.full_name} WHERE source_table = '{ledger.HEARTBEAT}'"
+    newest = _utc(_rows(cursor, f"{beat} AND _landed_on >= current_date() - 1")[0]["newest"])
+    return {table.name: newest if table.is_view and gold_views.reads_bronze(table) else known.get(table.name) for table in tables.GOLD}
+
+
 def _complete_to(cursor: Any) -> Moments:
     """Commit time up to which each source and gold table is complete.
 

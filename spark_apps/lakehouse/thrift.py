@@ -9,18 +9,23 @@ from typing import Any
 from lakehouse.settings import Settings
 
 
-@contextlib.contextmanager
-def cursor(settings: Settings) -> Iterator[Any]:
-    """A PyHive cursor; ConnectionError says how to start the server where none answers."""
+def connect(settings: Settings) -> Any:
+    """A PyHive connection; ConnectionError says how to start the server where none answers."""
     from pyhive import hive
     from thrift.transport.TTransport import TTransportException
 
     try:
-        connection = hive.connect(host=settings.host, port=settings.thrift_port, username="ebap")
+        return hive.connect(host=settings.host, port=settings.thrift_port, username="ebap")
     except TTransportException:
         raise ConnectionError(
             f"nothing answers on the Thrift port {settings.thrift_port}: run `make up`, or set EBAP_THRIFT_PORT"
         ) from None
+
+
+@contextlib.contextmanager
+def cursor(settings: Settings) -> Iterator[Any]:
+    """A cursor on a connection of its own."""
+    connection = connect(settings)
     try:
         yield connection.cursor()
     finally:
@@ -35,6 +40,11 @@ def query(settings: Settings, sql: str) -> tuple[list[str], list[tuple[Any, ...]
         return names, open_cursor.fetchall() if names else []
 
 
+def first_line(message: str | None) -> str:
+    """What a failed query says, without the server's stack."""
+    return (message or "the Spark server gave no reason").strip().splitlines()[0]
+
+
 def print_query(settings: Settings, sql: str) -> int:
     """Print one query's rows as a table; a query that fails prints the server's first line and returns 1."""
     import sys
@@ -47,8 +57,7 @@ def print_query(settings: Settings, sql: str) -> int:
         names, rows = query(settings, sql)
     except OperationalError as error:
         status = getattr(error.args[0], "status", None)
-        message = status.errorMessage if status else str(error)
-        print(f"sql: {message.splitlines()[0]}", file=sys.stderr)
+        print(f"sql: {first_line(status.errorMessage if status else str(error))}", file=sys.stderr)
         return 1
     shown = Table(*names)
     for row in rows:

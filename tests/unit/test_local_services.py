@@ -48,7 +48,8 @@ def test_the_steps_can_be_put_in_order(settings):
 
 
 def test_the_names_others_rely_on_are_there(settings):
-    relied_on = {"postgres", "kafka", "connect", "land", "spark", "airflow-scheduler", "airflow-dag-processor", "airflow-api", "generator"}
+    airflow = {"airflow-scheduler", "airflow-dag-processor", "airflow-api"}
+    relied_on = airflow | {"postgres", "kafka", "connect", "land", "spark", "boards", "generator"}
     assert relied_on == {service.name for service in services.services(settings)}
 
 

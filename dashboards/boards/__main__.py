@@ -1,0 +1,24 @@
+"""Serve the boards: `python -m dashboards.boards`."""
+
+from __future__ import annotations
+
+import sys
+
+import uvicorn
+
+from dashboards.boards.app import application
+from dashboards.metabase.files import BoardError
+from lakehouse.settings import Settings, SettingsError
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    settings = Settings.from_environment()
+    uvicorn.run(application(settings), host=settings.host, port=settings.boards_port, access_log=False, log_level="info")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (SettingsError, BoardError) as error:
+        sys.exit(f"boards: {error}")

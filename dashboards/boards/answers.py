@@ -1,0 +1,143 @@
+"""Answers to the boards' questions over Thrift: few connections, a time limit, and a short cache that all viewers share."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from TCLIService import ttypes
+
+from dashboards.metabase.files import Question
+from lakehouse import status, tables, thrift
+from lakehouse.settings import Settings
+
+_CONNECTIONS = 4
+_QUERY_S = 30
+_MOST_ROWS = 2000
+_MOST_ANSWERS = 200
+_POLL_S = 0.02
+_RUNNING = (ttypes.TOperationState.INITIALIZED_STATE, ttypes.TOperationState.PENDING_STATE, ttypes.TOperationState.RUNNING_STATE)
+
+
+class AnswerError(RuntimeError):
+    """A question without an answer; the message says why, in one line."""
+
+
+class Answers:
+    """What the page asks the Thrift Server, each at most once within `keep_s` seconds however many look."""
+
+    def __init__(self, settings: Settings, keep_s: float = 5.0) -> None:
+        self._settings = settings
+        self._keep_s = keep_s
+        self._kept: OrderedDict[str, tuple[float, Future[Any]]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._slots = threading.BoundedSemaphore(_CONNECTIONS)
+        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def answer(self, question: Question, values: dict[str, str]) -> dict[str, Any]:
+        """Columns and rows as JSON values, when it was asked, how long that took, and how old the data is, in seconds.
+
+        Raises AnswerError, and BoardError for a filter that does not fit.
+        """
+        sql = question.render(values)
+        found = self._shared(sql, lambda: self._ask(sql))
+        ages = self._shared("ages", self._complete_to)
+        known = [ages.get(name) for name in question.tables]
+        age_s = None if None in known else max((datetime.now(UTC) - at).total_seconds() for at in known if at)
+        return {**found, "age_s": age_s, "allowed_age_s": min(tables.gold(name).allowed_age_s for name in question.tables)}
+
+    def choices(self, name: str) -> list[str]:
+        """The values that a filter can take."""
+        sql = f"SELECT DISTINCT {name} FROM gold.daily_sales WHERE {name} IS NOT NULL ORDER BY 1"
+        return [row[0] for row in self._shared(sql, lambda: self._ask(sql))["rows"]]
+
+    def _shared(self, key: str, make: Callable[[], Any]) -> Any:
+        """The kept result of `make`, or a new one; who comes while it is made waits for it. An error is kept as short as an answer."""
+        with self._lock:
+            known = self._kept.get(key)
+            is_mine = known is None or known[0] < time.monotonic()
+            if is_mine:
+                future: Future[Any] = Future()
+                self._kept[key] = (float("inf"), future)
+                self._kept.move_to_end(key)
+                while len(self._kept) > _MOST_ANSWERS:
+                    self._kept.popitem(last=False)
+            else:
+                assert known is not None
+                future = known[1]
+        if is_mine:
+            try:
+                future.set_result(make())
+            except Exception as error:
+                future.set_exception(error)
+            with self._lock:
+                self._kept[key] = (time.monotonic() + self._keep_s, future)
+        return future.result()
+
+    def _ask(self, sql: str) -> dict[str, Any]:
+        asked_at, began = datetime.now(UTC), time.monotonic()
+        with self._cursor() as cursor:
+            _execute(cursor, sql)
+            names = [column[0] for column in cursor.description]
+            rows = cursor.fetchmany(_MOST_ROWS)
+        return {
+            "columns": names,
+            "rows": [[_json(value) for value in row] for row in rows],
+            "asked_at": asked_at.isoformat(),
+            "took_ms": round(1000 * (time.monotonic() - began)),
+        }
+
+    def _complete_to(self) -> dict[str, datetime | None]:
+        with self._cursor() as cursor:
+            return status.gold_complete_to(cursor)
+
+    @contextlib.contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        """A cursor on a connection that stays open for the next question; one that failed is closed."""
+        if not self._slots.acquire(timeout=_QUERY_S):
+            raise AnswerError(f"{_CONNECTIONS} other questions have kept the Spark server busy for {_QUERY_S} s: try again")
+        try:
+            try:
+                connection = self._idle.get_nowait()
+            except queue.Empty:
+                connection = thrift.connect(self._settings)
+            try:
+                yield connection.cursor()
+            except BaseException:
+                with contextlib.suppress(Exception):  # it may be what failed
+                    connection.close()
+                raise
+            self._idle.put(connection)
+        except ConnectionError as error:
+            raise AnswerError(str(error)) from error
+        finally:
+            self._slots.release()
+
+
+def _execute(cursor: Any, sql: str) -> None:
+    """Run the query to its end, or give it up: AnswerError says which."""
+    deadline = time.monotonic() + _QUERY_S
+    cursor.execute(sql, async_=True)
+    while (state := cursor.poll(get_progress_update=False).operationState) in _RUNNING:
+        if time.monotonic() > deadline:
+            cursor.cancel()
+            raise AnswerError(f"no answer within {_QUERY_S} s: the Spark server is busy, or the question is too large")
+        time.sleep(_POLL_S)
+    if state != ttypes.TOperationState.FINISHED_STATE:
+        raise AnswerError(thrift.first_line(cursor.poll(get_progress_update=False).errorMessage))
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC).isoformat()
+    return value.isoformat() if isinstance(value, date) else value

@@ -1,0 +1,116 @@
+"""The boards' page and the answers behind it: GET only, the questions of the files and no SQL from outside."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import FileResponse, RedirectResponse, Response
+from pyhive.exc import Error as HiveError
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from thrift.transport.TTransport import TTransportException
+
+from dashboards.boards.answers import AnswerError, Answers
+from dashboards.metabase import files
+from lakehouse.settings import Settings, SettingsError
+
+_STATIC = Path(__file__).parent / "static"
+_FIRST = "orders_live"
+_HEADERS = {
+    # ECharts writes style attributes into its tooltips; scripts come from here alone.
+    "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+def application(settings: Settings) -> FastAPI:
+    """The service; raises SettingsError where what the page loads is not installed, BoardError for a file that is not right."""
+    echarts = settings.home_dir / "assets" / "node_modules" / "echarts" / "dist" / "echarts.min.js"
+    if not echarts.is_file():
+        raise SettingsError(f"there is no {echarts}: run `make install`")
+    boards, answers = files.boards(), Answers(settings)
+    app = FastAPI(title="EBAP boards", docs_url=None, redoc_url=None, openapi_url=None)
+    # A page elsewhere that has its name point here must not read the answers.
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[settings.host, "localhost"])
+
+    @app.middleware("http")
+    async def with_headers(request: Request, call_next: Any) -> Response:
+        answer: Response = await call_next(request)
+        answer.headers.update(_HEADERS)
+        return answer
+
+    @app.get("/")
+    def root() -> RedirectResponse:
+        return RedirectResponse(f"/boards/{_FIRST}")
+
+    @app.get("/health")
+    def health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/boards/{name}")
+    def page(name: str) -> FileResponse:
+        _one(boards, name)
+        return FileResponse(_STATIC / "index.html")
+
+    @app.get("/static/echarts.js")
+    def charts() -> FileResponse:
+        return FileResponse(echarts)
+
+    @app.get("/static/{name}")
+    def static(name: str) -> FileResponse:
+        if not re.fullmatch(r"[a-z]+\.(js|css|svg)", name) or not (_STATIC / name).is_file():
+            raise HTTPException(404, f"there is no file {name!r}")
+        return FileResponse(_STATIC / name)
+
+    @app.get("/api/boards")
+    def listed() -> list[dict[str, str]]:
+        return [{"name": board.name, "title": board.title} for board in sorted(boards.values(), key=lambda board: board.name != _FIRST)]
+
+    @app.get("/api/boards/{name}")
+    def described(name: str) -> dict[str, Any]:
+        board = _one(boards, name)
+        tiles = [
+            {"question": t.question.name, "title": t.question.title, "chart": t.question.chart, "audience": t.question.audience}
+            | {"filters": t.question.filters, "column": t.column, "row": t.row, "width": t.width, "height": t.height}
+            for t in board.tiles
+        ]
+        about = {"title": board.title, "about": board.about, "refresh_s": board.refresh_s, "filters": board.filters}
+        return {**about, "tiles": tiles}
+
+    @app.get("/api/choices/{name}")
+    def choices(name: str) -> list[str]:
+        if name not in ("category", "region"):
+            raise HTTPException(404, f"filter {name!r} has no list of values")
+        return _answered(lambda: answers.choices(name))
+
+    @app.get("/api/boards/{name}/{question}")
+    def answer(name: str, question: str, request: Request) -> dict[str, Any]:
+        board = _one(boards, name)
+        asked = _one({tile.question.name: tile.question for tile in board.tiles}, question)
+        values = dict(request.query_params)
+        strange = sorted(set(values) - set(board.filters))
+        if strange:
+            raise HTTPException(422, f"filter {strange[0]!r} is none of this board's: {', '.join(board.filters) or 'it has none'}")
+        return _answered(lambda: answers.answer(asked, values))
+
+    return app
+
+
+def _one(known: dict[str, Any], name: str) -> Any:
+    if name not in known:
+        raise HTTPException(404, f"there is no {name!r}: there are {', '.join(known)}")
+    return known[name]
+
+
+def _answered(ask: Any) -> Any:
+    try:
+        return ask()
+    except files.BoardError as error:
+        raise HTTPException(422, str(error)) from None
+    except AnswerError as error:
+        raise HTTPException(503, str(error)) from None
+    except (HiveError, TTransportException, OSError):
+        raise HTTPException(503, "the Spark server is away: `make status` shows whether it is back") from None

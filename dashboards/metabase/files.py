@@ -1,0 +1,168 @@
+"""Questions and boards as they stand in files: one SQL file a question, one YAML file a board.
+
+A question begins with three comment lines: title, chart, audience. Its first column is what a chart is drawn over, the others are
+drawn. Chart kinds: `number` (one row; a column `before` is the period before), `bar`, `stacked`, `combo: COLUMN as line`, `table`.
+Filters are Metabase's: `{{from}}` is replaced by a literal, and `[[…]]` is left out while a filter within it is not set.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import yaml
+
+from lakehouse.ddl import quote
+
+FOLDER = Path(__file__).parent
+FILTERS = ("from", "to", "category", "region")
+KINDS = ("number", "bar", "stacked", "combo", "table")
+GRID_WIDTH = 24
+_HEADER = ("title", "chart", "audience")
+_TAG = re.compile(r"\{\{(\w+)\}\}")
+_OPTIONAL = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
+_TABLE = re.compile(r"\bgold\.(\w+)")
+_LONGEST_TEXT = 60
+
+
+class BoardError(ValueError):
+    """A file or a filter that cannot be used; the message names it and the cure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One question: its SQL with filters in it, and how the answer is drawn."""
+
+    name: str
+    title: str
+    chart: str
+    audience: str
+    sql: str
+
+    @property
+    def kind(self) -> str:
+        """The first word of `chart`, one of KINDS."""
+        return self.chart.split(":")[0]
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """The filters it understands, in the order of FILTERS."""
+        found = set(_TAG.findall(self.sql))
+        return tuple(name for name in FILTERS if name in found)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the gold tables it reads."""
+        return tuple(sorted(set(_TABLE.findall(self.sql))))
+
+    def render(self, values: Mapping[str, str]) -> str:
+        """The SQL with these filters set; raises BoardError for a value that does not fit its filter."""
+        literals = {name: _literal(name, value) for name, value in values.items() if value and name in self.filters}
+
+        def fill(text: str) -> str:
+            return _TAG.sub(lambda tag: literals[tag[1]], text)
+
+        def keep(part: re.Match[str]) -> str:
+            return fill(part[1]) if all(name in literals for name in _TAG.findall(part[1])) else ""
+
+        return fill(_OPTIONAL.sub(keep, self.sql))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """Where a question stands on its board, in cells of a grid of 24 columns."""
+
+    question: Question
+    column: int
+    row: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    """One board: its tiles, the filters it offers, and how often it is asked again, in seconds."""
+
+    name: str
+    title: str
+    about: str
+    refresh_s: int
+    filters: tuple[str, ...]
+    tiles: tuple[Tile, ...]
+
+
+def questions(folder: Path = FOLDER) -> dict[str, Question]:
+    """Every question by name; raises BoardError for a file that is not one."""
+    return {path.stem: _question(path) for path in sorted((folder / "questions").glob("*.sql"))}
+
+
+def boards(folder: Path = FOLDER) -> dict[str, Board]:
+    """Every board by name; raises BoardError for a file that is not one."""
+    known = questions(folder)
+    return {path.stem: _board(path, known) for path in sorted((folder / "boards").glob("*.yaml"))}
+
+
+def _question(path: Path) -> Question:
+    lines = path.read_text().splitlines()
+    header = {}
+    for word, line in zip(_HEADER, lines, strict=False):
+        if not line.startswith(f"-- {word}: "):
+            raise BoardError(f"{path.name}: line {_HEADER.index(word) + 1} must be `-- {word}: …`")
+        header[word] = line.removeprefix(f"-- {word}: ").strip()
+    if len(lines) <= len(_HEADER):
+        raise BoardError(f"{path.name}: there is no SQL after its {len(_HEADER)} header lines")
+    made = Question(name=path.stem, sql="\n".join(lines[len(_HEADER) :]).strip(), **header)
+    if made.kind not in KINDS:
+        raise BoardError(f"{path.name}: chart {made.kind!r} is not one of {', '.join(KINDS)}")
+    strange = sorted(set(_TAG.findall(made.sql)) - set(FILTERS))
+    if strange:
+        raise BoardError(f"{path.name}: filter {strange[0]!r} is not one of {', '.join(FILTERS)}")
+    if _TAG.search(_OPTIONAL.sub("", made.sql)):
+        raise BoardError(f"{path.name}: a filter stands outside of [[…]], so the question cannot be asked without it")
+    return made
+
+
+def _board(path: Path, known: Mapping[str, Question]) -> Board:
+    given = yaml.safe_load(path.read_text())
+    wanted = {"title", "about", "refresh_s", "filters", "tiles"}
+    if not isinstance(given, dict) or set(given) != wanted:
+        raise BoardError(f"{path.name}: a board has exactly {', '.join(sorted(wanted))}")
+    tiles = []
+    for name, place in given["tiles"].items():
+        if name not in known:
+            raise BoardError(f"{path.name}: there is no question {name!r}: add questions/{name}.sql")
+        column, row, width, height = place
+        tiles.append(Tile(question=known[name], column=column, row=row, width=width, height=height))
+    _refuse_misplaced(path, tiles)
+    understood = {name for tile in tiles for name in tile.question.filters}
+    for name in given["filters"]:
+        if name not in understood:
+            raise BoardError(f"{path.name}: no question understands filter {name!r}: leave it out")
+    return Board(
+        name=path.stem, tiles=tuple(tiles), **{key: given[key] for key in wanted - {"tiles", "filters"}}, filters=tuple(given["filters"])
+    )
+
+
+def _refuse_misplaced(path: Path, tiles: list[Tile]) -> None:
+    taken: dict[tuple[int, int], str] = {}
+    for tile in tiles:
+        if min(tile.column, tile.row) < 0 or min(tile.width, tile.height) < 1 or tile.column + tile.width > GRID_WIDTH:
+            raise BoardError(f"{path.name}: {tile.question.name} stands outside of the {GRID_WIDTH} columns")
+        for cell in ((x, y) for x in range(tile.column, tile.column + tile.width) for y in range(tile.row, tile.row + tile.height)):
+            if cell in taken:
+                raise BoardError(f"{path.name}: {tile.question.name} covers {taken[cell]}")
+            taken[cell] = tile.question.name
+
+
+def _literal(name: str, value: str) -> str:
+    if name in ("from", "to"):
+        try:
+            return f"'{date.fromisoformat(value).isoformat()}'"
+        except ValueError:
+            raise BoardError(f"filter {name} is {value!r}: give a day as YYYY-MM-DD") from None
+    if len(value) > _LONGEST_TEXT:
+        raise BoardError(f"filter {name} has {len(value)} characters: at most {_LONGEST_TEXT}")
+    return quote(value)

@@ -1,0 +1,10 @@
+-- title: New and returning buyers a day
+-- chart: stacked
+-- audience: marketing: do we win customers, do they come back?
+SELECT ordered_on AS day,
+  count(DISTINCT CASE WHEN ordered_on = first_order_on THEN user_id END) AS new_buyers,
+  count(DISTINCT CASE WHEN ordered_on > first_order_on THEN user_id END) AS returning_buyers
+FROM gold.customer_orders
+WHERE true [[AND ordered_on >= CAST({{from}} AS DATE)]] [[AND ordered_on <= CAST({{to}} AS DATE)]] [[AND region = {{region}}]]
+GROUP BY ordered_on
+ORDER BY ordered_on

@@ -1,0 +1,7 @@
+-- title: Orders of the last hour by status
+-- chart: bar
+-- audience: order desk: where do orders stand?
+SELECT status, count(*) AS orders
+FROM gold.orders_live
+GROUP BY status
+ORDER BY orders DESC

@@ -1,0 +1,8 @@
+-- title: Latest orders
+-- chart: table
+-- audience: order desk: what came in just now?
+SELECT order_id, ordered_at, status, total_usd, CASE WHEN user_id IS NULL THEN 'guest' ELSE 'account' END AS buyer
+FROM gold.orders_live
+WHERE ordered_at <= current_timestamp()
+ORDER BY ordered_at DESC, order_id DESC
+LIMIT 12

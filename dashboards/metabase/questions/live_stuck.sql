@@ -1,0 +1,8 @@
+-- title: Stuck orders: no change for 15 minutes, not shipped
+-- chart: table
+-- audience: order desk: which orders need a hand?
+SELECT order_id, status, total_usd, CAST((unix_timestamp(current_timestamp()) - unix_timestamp(commit_at)) / 60 AS INT) AS minutes_waiting
+FROM gold.orders_live
+WHERE status IN ('placed', 'paid') AND commit_at < current_timestamp() - INTERVAL 15 MINUTES
+ORDER BY commit_at
+LIMIT 12
