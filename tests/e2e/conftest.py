@@ -103,7 +103,7 @@ def platform() -> Iterator[Platform]:
     """The whole platform, the shop's generator paused, the audit log written from before the first change that is captured."""
     home = Path(tempfile.mkdtemp(prefix="ebap-e2e-"))
     base = Settings.from_environment()
-    for name in ("venv", "jars"):
+    for name in ("venv", "jars", "assets"):
         (home / name).symlink_to(base.home_dir / name)
     environ = {**os.environ, **_free_ports(), "EBAP_HOME": str(home), "EBAP_LAKE": "", "PYTHONPATH": f"{PROJECT / 'spark_apps'}:{PROJECT}"}
     settings = Settings.from_environment(environ)

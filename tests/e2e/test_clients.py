@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-
 import pytest
 
-from lakehouse import submit, tables, thrift
+from lakehouse import tables, thrift
 from lakehouse.contract import Table
+from tests.e2e.beeline import beeline
 from tests.e2e.conftest import Platform
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -25,19 +22,7 @@ def jdbc(platform: Platform) -> dict[str, str]:
     statements = [f"SELECT * FROM gold.{table.name} LIMIT 3;" for table in tables.GOLD] + [
         f"!columns {table.name}" for table in tables.GOLD
     ]
-    environ = {**os.environ, **submit.environment(platform.settings)}
-    java = shutil.which("java", path=f"{environ.get('JAVA_HOME', '')}/bin:{os.environ['PATH']}")
-    address = f"jdbc:hive2://127.0.0.1:{platform.settings.thrift_port}/gold"
-    command = [str(java), "-cp", f"{environ['SPARK_HOME']}/jars/*", "org.apache.hive.beeline.BeeLine", "-u", address, "-n", "ebap"]
-    done = subprocess.run(
-        [*command, "--outputformat=tsv2", "--silent=true"],
-        input="\n".join([*statements, "!quit", ""]),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=True,
-    )
-    return {"out": done.stdout}
+    return {"out": beeline(platform.settings, statements)}
 
 
 @GOLD

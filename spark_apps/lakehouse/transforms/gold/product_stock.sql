@@ -1,7 +1,7 @@
 -- Articles with their stock, what sold in the last 28 days, and how much came back.
 SELECT p.product_id, p.sku, p.name, p.category, p.price_usd, p.stock, p.is_active,
   coalesce(s.units, CAST(0 AS BIGINT)) AS units_28d,
-  CAST(CASE WHEN s.units > 0 THEN p.stock * 28 / s.units END AS DECIMAL(12,1)) AS cover_days,
+  CAST(CASE WHEN s.units > 0 THEN CAST(p.stock AS DECIMAL(12,0)) * 28 / s.units END AS DECIMAL(12,1)) AS cover_days,
   coalesce(r.shipped_units, CAST(0 AS BIGINT)) AS shipped_units,
   coalesce(r.returned_units, CAST(0 AS BIGINT)) AS returned_units
 FROM silver.products AS p

@@ -1,0 +1,174 @@
+"""The boards on real parts: every question over the Hive JDBC driver, and the page in a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from dashboards.metabase import files
+from lakehouse import thrift
+from tests.e2e.beeline import beeline
+from tests.e2e.conftest import Platform, until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+
+BOARDS = list(files.boards().values())
+QUESTIONS = list(files.questions().values())
+SET = {"from": "2000-01-01", "to": "2099-12-31", "category": "toys", "region": "EMEA"}
+SHAPES = {"wall": (1920, 1080), "phone": (390, 844)}
+
+
+@pytest.fixture(scope="module")
+def trading(platform: Platform) -> Platform:
+    """The platform after the shop has traded for a while, with all of it in gold."""
+    platform.run("generator", "rate", "100")
+    platform.run("generator", "resume")
+    try:
+        until(lambda: platform.sql("SELECT count(*) FROM gold.orders_live")[0][0] > 300, 300, "300 live orders")
+    finally:
+        platform.run("generator", "pause")
+    platform.fence()
+    return platform
+
+
+def test_every_question_over_jdbc_with_every_filter_set_and_unset(trading: Platform) -> None:
+    asked = [(question, values) for question in QUESTIONS for values in ({}, *({name: SET[name]} for name in question.filters), SET)]
+    # A mark before each answer, so that answers and questions stay together.
+    script = [f"SELECT '@{number}' AS mark;\n{question.render(values)};" for number, (question, values) in enumerate(asked)]
+    began = time.monotonic()
+    out = beeline(trading.settings, script)
+    took = time.monotonic() - began
+    answers = dict(part.split("\n", 1) for part in out.split("\n@")[1:])
+    assert len(answers) == len(asked)
+    for number, (question, values) in enumerate(asked):
+        lines = [line for line in answers[str(number)].splitlines() if line and line != "mark"]
+        assert not any("Error" in line for line in lines), (question.name, values, lines)
+        # Nothing was sold two weeks ago in a shop that is minutes old, and nobody has moved: those have a header alone.
+        assert lines, (question.name, values)
+    print(f"\n{len(asked)} questions over JDBC in {took:.0f} s, {1000 * took / len(asked):.0f} ms each")
+
+
+def test_every_board_answers_with_rows(trading: Platform) -> None:
+    empty = []
+    for board in BOARDS:
+        for tile in board.tiles:
+            answer = _get(trading, f"/api/boards/{board.name}/{tile.question.name}")
+            assert answer.status_code == 200, answer.text
+            found = answer.json()
+            assert found["age_s"] is not None
+            if not found["rows"]:
+                empty.append(tile.question.name)
+    # In minutes of shop no order waits for a quarter of an hour, and few accounts move.
+    assert set(empty) <= {"live_stuck", "customers_tier_moves", "products_price_changes"}
+
+
+def test_ten_viewers_cost_one_query(trading: Platform) -> None:
+    def look(_: int) -> str:
+        answer = _get(trading, "/api/boards/sales_trends/sales_by_category", {"from": "2001-01-01"})
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["asked_at"])
+
+    with ThreadPoolExecutor(10) as pool:
+        assert len(set(pool.map(look, range(10)))) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "values", "status", "says"),
+    [
+        ("/api/boards/nope", {}, 404, "there is no 'nope': there are customers"),
+        ("/api/boards/customers/sales_daily", {}, 404, "there is no 'sales_daily'"),
+        ("/api/boards/customers/customers_buyers", {"sql": "DROP"}, 422, "filter 'sql' is none of this board's"),
+        ("/api/boards/sales_trends/sales_daily", {"from": "x"}, 422, "filter from is 'x': give a day"),
+        ("/static/app.py", {}, 404, "there is no file"),
+        ("/static/..%2fapp.py", {}, 404, ""),
+    ],
+)
+def test_what_is_not_offered_is_refused(trading: Platform, path: str, values: dict[str, str], status: int, says: str) -> None:
+    answer = _get(trading, path, values)
+    assert (answer.status_code, says in answer.text) == (status, True), answer.text
+
+
+def test_another_site_cannot_read_the_answers(trading: Platform) -> None:
+    answer = requests.get(f"{trading.settings.boards_url}/api/boards", headers={"Host": "evil.example"}, timeout=10)
+    assert answer.status_code == 400
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if not path:
+        pytest.skip("there is no chromium on the PATH: install it (Debian: apt-get install chromium) to see the boards in a browser")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
+def test_a_board_in_a_browser(trading: Platform, browser: Browser, board: files.Board, shape: str, scheme: Any, tmp_path: Path) -> None:
+    width, height = SHAPES[shape]
+    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(f"{trading.settings.boards_url}/boards/{board.name}")
+    page.wait_for_selector("body[data-ready]", timeout=120_000)
+    folder = Path(os.environ.get("KEEP_LOGS") or tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"board_{board.name}_{shape}_{scheme}.png", full_page=True)
+    assert not said
+    assert page.locator(".tile").count() == len(board.tiles)
+    assert page.locator(".failed").all_inner_texts() == []
+    assert all("old" in text for text in page.locator(".age").all_inner_texts())
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
+    assert _serious(page, trading) == []
+    page.close()
+
+
+def _serious(page: Page, platform: Platform) -> list[str]:
+    """What axe finds that is serious or worse."""
+    axe = platform.settings.home_dir / "assets" / "node_modules" / "axe-core" / "axe.min.js"
+    page.evaluate(axe.read_text())
+    found = page.evaluate("axe.run()")["violations"]
+    return [f"{v['id']}: {v['nodes'][0]['html']}" for v in found if v["impact"] in ("serious", "critical")]
+
+
+def test_figures_on_the_page_are_those_of_the_query_also_when_filtered(trading: Platform, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto(f"{trading.settings.boards_url}/boards/sales_trends")
+    page.wait_for_selector("body[data-ready='1']", timeout=120_000)
+    for region in ("", "EMEA"):
+        if region:
+            page.select_option("select[name=region]", region)
+            page.wait_for_selector("body[data-ready='2']", timeout=120_000)
+        question = files.questions()["sales_units"]
+        ((units, _),) = thrift.query(trading.settings, question.render({"region": region}))[1]
+        assert page.locator("#sales_units .number").evaluate("e => e.firstChild.textContent") == f"{units:,}"
+    assert "region=EMEA" in page.url
+    page.close()
+
+
+def test_a_query_that_fails_leaves_a_clear_tile_and_its_neighbours_alone(trading: Platform, browser: Browser) -> None:
+    page = browser.new_page()
+    reason = "the Spark server is away: `make status` shows whether it is back"
+    page.route("**/sales_units*", lambda route: route.fulfill(status=503, json={"detail": reason}))
+    page.goto(f"{trading.settings.boards_url}/boards/sales_trends")
+    page.wait_for_selector("body[data-ready]", timeout=120_000)
+    assert page.locator(".failed").all_inner_texts() == [f"No figures: {reason}"]
+    assert page.locator("#sales_revenue .number").count() == 1
+    page.close()
+
+
+def _get(platform: Platform, path: str, values: dict[str, str] | None = None) -> requests.Response:
+    return requests.get(f"{platform.settings.boards_url}{path}", params=values, timeout=90)
