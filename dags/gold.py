@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import DAG, AssetAny, CronDataIntervalTimetable
 
-from ebap_tasks import asset, day, table_task
+from ebap_tasks import asset, day, due, table_task
 from infra.airflow import pools
 from lakehouse import tables
 
@@ -46,7 +46,14 @@ DAILY = CronDataIntervalTimetable("0 0 * * *", timezone="UTC")
 
 for dag_id, schedule, members in (("gold", ON_CHANGE, STORED), ("gold_daily", DAILY, BY_DAY)):
     with DAG(
-        dag_id, schedule=schedule, catchup=False, max_active_runs=1, dagrun_timeout=timedelta(hours=2), doc_md=__doc__, tags=["batch"]
+        dag_id,
+        schedule=schedule,
+        catchup=False,
+        max_active_runs=1,
+        dagrun_timeout=timedelta(hours=2),
+        deadline=None if schedule is DAILY else due(dag_id, members),  # a backfilled day was never due
+        doc_md=__doc__,
+        tags=["batch"],
     ):
         made = {t.name: table_task(t, pools.gold(t), partial(aggregated, name=t.name, is_daily=schedule is DAILY)) for t in members}
         for table in members:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
-from ebap_tasks import table_task
+from ebap_tasks import due, table_task
 from infra.airflow import pools
 from lakehouse import tables
 
@@ -44,6 +44,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=1),
+    deadline=due("silver", tables.SOURCES),
     doc_md=__doc__,
     tags=["batch"],
 ):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, get_current_context, task
+from airflow.sdk import Asset, DeadlineAlert, DeadlineReference, SyncCallback, get_current_context, task
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
+import alerts
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
 from warm_server import session_of_this_try
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Verb = Callable[["SparkSession", Settings], Any]
-_SIGNS_OF_A_SERVER_AWAY = ("UNAVAILABLE", "Connection refused", "SESSION_NOT_FOUND", "SESSION_CHANGED")
 
 
 def asset(table: Table) -> Asset:
@@ -45,6 +46,7 @@ def table_task(table: Table, pool: str, verb: Verb) -> Any:
         # A table whose upstream table had nothing new still has work of its own; one whose upstream failed would read half the truth.
         trigger_rule="none_failed",
         do_xcom_push=False,
+        on_failure_callback=partial(alerts.task_gave_up, table.full_name),
     )
     def run() -> None:
         result = _run(table, verb)
@@ -54,6 +56,13 @@ def table_task(table: Table, pool: str, verb: Verb) -> Any:
         log.info("%s is done: %s", table.full_name, result)
 
     return run()
+
+
+def due(dag_id: str, members: Iterable[Table]) -> DeadlineAlert:
+    """The alert for a run that has not ended when the first of its tables would be later than declared."""
+    after = timedelta(seconds=min(table.allowed_age_s for table in members))
+    told = SyncCallback(alerts.run_is_late, kwargs={"dag_id": dag_id, "after_s": int(after.total_seconds())})
+    return DeadlineAlert(reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=after, callback=told)
 
 
 def day() -> date:
@@ -70,15 +79,5 @@ def _run(table: Table, verb: Verb) -> Any:
         with session_of_this_try(settings) as spark:
             return verb(spark, settings)
     except Exception as error:
-        log.error("%s failed: %s. Next: %s", table.full_name, _first_line(error), _next_step(error))
+        log.error("%s failed: %s", table.full_name, alerts.failure(error))
         raise
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-
-
-def _next_step(error: Exception) -> str:
-    if any(sign in str(error) for sign in _SIGNS_OF_A_SERVER_AWAY):
-        return "the warm Spark server was away: `make status` shows whether it is back; tries and runs to come need nothing from you"
-    return "cure what the line names; the next run takes the table up where it stands, nothing is lost in between"

@@ -15,6 +15,7 @@ from typing import Any
 
 from TCLIService import ttypes
 
+from dashboards.boards import freshness
 from dashboards.metabase.files import Question
 from lakehouse import status, tables, thrift
 from lakehouse.settings import Settings
@@ -53,6 +54,10 @@ class Answers:
         known = [ages.get(name) for name in question.tables]
         age_s = None if None in known else max((datetime.now(UTC) - at).total_seconds() for at in known if at)
         return {**found, "age_s": age_s, "allowed_age_s": min(tables.gold(name).allowed_age_s for name in question.tables)}
+
+    def freshness(self) -> dict[str, Any]:
+        """How fresh every table is; see `freshness.collect`."""
+        return self._shared("freshness", self._collect)
 
     def choices(self, name: str) -> list[str]:
         """The values that a filter can take."""
@@ -98,6 +103,10 @@ class Answers:
     def _complete_to(self) -> dict[str, datetime | None]:
         with self._cursor() as cursor:
             return status.gold_complete_to(cursor)
+
+    def _collect(self) -> dict[str, Any]:
+        with self._cursor() as cursor:
+            return freshness.collect(self._settings, cursor)
 
     @contextlib.contextmanager
     def _cursor(self) -> Iterator[Any]:

@@ -39,7 +39,8 @@ def application(settings: Settings) -> FastAPI:
     @app.middleware("http")
     async def with_headers(request: Request, call_next: Any) -> Response:
         answer: Response = await call_next(request)
-        answer.headers.update(_HEADERS)
+        for name, value in _HEADERS.items():
+            answer.headers.setdefault(name, value)
         return answer
 
     @app.get("/")
@@ -54,6 +55,16 @@ def application(settings: Settings) -> FastAPI:
     def page(name: str) -> FileResponse:
         _one(boards, name)
         return FileResponse(_STATIC / "index.html")
+
+    @app.get("/freshness")
+    def freshness_page() -> FileResponse:
+        # Airflow shows it in a frame of its own menu.
+        frame = _HEADERS["Content-Security-Policy"].replace("frame-ancestors 'none'", f"frame-ancestors {settings.airflow_url}")
+        return FileResponse(_STATIC / "freshness.html", headers={"Content-Security-Policy": frame})
+
+    @app.get("/api/freshness")
+    def fresh() -> dict[str, Any]:
+        return _answered(answers.freshness)
 
     @app.get("/static/echarts.js")
     def charts() -> FileResponse:

@@ -44,6 +44,21 @@ def finish(settings: Settings, dag_id: str, give_up_at: float) -> list[str]:
     return sorted(task["task_id"] for task in tasks if task["state"] in ("failed", "upstream_failed"))
 
 
+def last_tasks(settings: Settings) -> dict[tuple[str, str], dict[str, Any]]:
+    """The latest ended try of each task of DAGs `silver` and `gold` that did something: state, ended_at, duration_s and its page.
+
+    A skipped task found nothing new: it ran, and says nothing about how long its table takes.
+    """
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for dag_id in ("silver", "gold"):
+        query = "order_by=-end_date&limit=100&state=success&state=failed"
+        for task in _request(settings, "GET", f"/dags/{dag_id}/dagRuns/~/taskInstances?{query}")["task_instances"]:
+            page = f"{settings.airflow_url}/dags/{dag_id}/runs/{task['dag_run_id']}/tasks/{task['task_id']}"
+            told = {"state": task["state"], "ended_at": task["end_date"], "duration_s": task["duration"], "url": page}
+            found.setdefault((dag_id, task["task_id"]), told)
+    return found
+
+
 def _request(settings: Settings, method: str, path: str, **arguments: Any) -> Any:
     url = f"{settings.airflow_url}/api/v2{path}"
     try:

@@ -65,6 +65,8 @@ class Settings:
     silver_slots: int = _setting(2, "Silver tables refined at the same time; each is one MERGE on the warm server.")
     airflow_parallelism: int = _setting(4, "Airflow tasks at the same time; each is a thin client of about 60 MiB of its own.")
 
+    alert_url: str = _setting("", "Address that failed tables and late runs are posted to as {\"text\": …}. Empty: they are only logged.")
+
     kafka_heap_mb: int = _setting(512, "Heap of the Kafka broker, in MiB.")
     connect_heap_mb: int = _setting(512, "Heap of the Connect worker, in MiB.")
     land_memory_mb: int = _setting(896, "Heap of the land app, in MiB.")

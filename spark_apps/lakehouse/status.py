@@ -39,7 +39,7 @@ def table_statuses(settings: Settings) -> list[dict[str, Any]]:
 
 def collect(cursor: Any, now: datetime) -> list[TableStatus]:
     """The same on an open cursor, with ages as of `now`."""
-    counts = {row["name"]: row for row in _rows(cursor, _counts())}
+    counts = {row["name"]: row for row in rows(cursor, _counts())}
     complete = _complete_to(cursor)
     # Everything committed before the newest heartbeat that landed has landed too.
     complete[ledger.CHANGES.full_name] = _utc(counts[ledger.CHANGES.full_name]["newest"])
@@ -67,7 +67,7 @@ def gold_complete_to(cursor: Any) -> Moments:
     """Commit time up to which each gold table and view is complete, without counting a row."""
     known = _complete_to(cursor)
     beat = f"SELECT max(commit_at) AS newest FROM {ledger.CHANGES.full_name} WHERE source_table = '{ledger.HEARTBEAT}'"
-    newest = _utc(_rows(cursor, f"{beat} AND _landed_on >= current_date() - 1")[0]["newest"])
+    newest = _utc(rows(cursor, f"{beat} AND _landed_on >= current_date() - 1")[0]["newest"])
     return {table.name: newest if table.is_view and gold_views.reads_bronze(table) else known.get(table.name) for table in tables.GOLD}
 
 
@@ -76,11 +76,11 @@ def _complete_to(cursor: Any) -> Moments:
 
     A quiet shop starts no gold run, so a table whose inputs have not moved since its mark is as complete as they are now.
     """
-    known: Moments = {row["source_table"]: _utc(row["complete_to"]) for row in _rows(cursor, f"SELECT * FROM {ledger.PROGRESS.full_name}")}
-    made = {row["table_name"]: row for row in _rows(cursor, f"SELECT * FROM {ledger.GOLD_PROGRESS.full_name}")}
+    known: Moments = {row["source_table"]: _utc(row["complete_to"]) for row in rows(cursor, f"SELECT * FROM {ledger.PROGRESS.full_name}")}
+    made = {row["table_name"]: row for row in rows(cursor, f"SELECT * FROM {ledger.GOLD_PROGRESS.full_name}")}
     stored = {table.name: ledger.stored(table).full_name for table in tables.SOURCES}
     stored |= {table.name: table.full_name for table in tables.GOLD if not table.is_view}
-    versions = {name: _rows(cursor, f"DESCRIBE HISTORY {full} LIMIT 1")[0]["version"] for name, full in stored.items()}
+    versions = {name: rows(cursor, f"DESCRIBE HISTORY {full} LIMIT 1")[0]["version"] for name, full in stored.items()}
     for table in tables.GOLD:
         if table.is_view:
             known[table.name] = _least(known.get(name) for name in table.inputs)
@@ -110,7 +110,8 @@ def _counts() -> str:
     return " UNION ALL ".join(asked + [f"SELECT '{name}', count(*), 0L, 0L, {nothing} FROM {name}" for name in plain])
 
 
-def _rows(cursor: Any, sql: str) -> list[dict[str, Any]]:
+def rows(cursor: Any, sql: str) -> list[dict[str, Any]]:
+    """The rows of a query as dictionaries, on an open cursor."""
     cursor.execute(sql)
     names = [column[0].split(".")[-1] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -1,0 +1,35 @@
+"""What Airflow shows of the tables: the freshness page in its menu, and a link from each task to its table there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.plugins_manager import AirflowPlugin
+from airflow.sdk import BaseOperatorLink
+
+from lakehouse.contract import Layer
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+
+_PAGE = f"{Settings.from_environment().boards_url}/freshness"
+
+
+class TableLink(BaseOperatorLink):
+    """From a task to its table's row of the freshness page."""
+
+    name = "Freshness"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        """The page, at the row of the task's table."""
+        layer = Layer.SILVER if ti_key.dag_id == "silver" else Layer.GOLD
+        return f"{_PAGE}#{layer.value}.{ti_key.task_id}"
+
+
+class ControlRoom(AirflowPlugin):
+    """The plugin; Airflow finds it by its base class."""
+
+    name = "ebap"
+    external_views = [{"name": "Freshness", "href": _PAGE, "destination": "nav", "url_route": "freshness"}]  # noqa: RUF012 (Airflow's form)
+    global_operator_extra_links = [TableLink()]  # noqa: RUF012
