@@ -8,8 +8,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 from typing import Any
 
-import alerts
 import pytest
+
+import alerts
 
 
 @pytest.fixture
