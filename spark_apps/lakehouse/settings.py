@@ -54,6 +54,7 @@ class Settings:
     spark_connect_port: int = _port(15002, "Spark Connect")
     airflow_port: int = _port(18080, "Airflow's web page and API")
     boards_port: int = _port(18090, "the boards' page")
+    metabase_url: str = _setting("http://127.0.0.1:3000", "Base URL of the Metabase that the provisioner fills; none is started here.")
 
     rate: int = _setting(5, "Operations a second of the simulated shop.")
     seed: int = _setting(1, "Seed of the simulated shop: the same seed gives the same sequence.")
@@ -65,7 +66,7 @@ class Settings:
     silver_slots: int = _setting(2, "Silver tables refined at the same time; each is one MERGE on the warm server.")
     airflow_parallelism: int = _setting(4, "Airflow tasks at the same time; each is a thin client of about 60 MiB of its own.")
 
-    alert_url: str = _setting("", "Address that failed tables and late runs are posted to as {\"text\": …}. Empty: they are only logged.")
+    alert_url: str = _setting("", 'Address that failed tables and late runs are posted to as {"text": …}. Empty: they are only logged.')
 
     kafka_heap_mb: int = _setting(512, "Heap of the Kafka broker, in MiB.")
     connect_heap_mb: int = _setting(512, "Heap of the Connect worker, in MiB.")

@@ -1,0 +1,113 @@
+"""Metabase's REST API as the provisioner needs it: JSON in and out, and every failure one line with its cure."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from typing import Any
+
+import requests
+
+from infra.local.passwords import _write_once
+from lakehouse.settings import Settings
+
+ADMIN = "admin@ebap.local"
+PASSWORD = "metabase_admin"
+_ANSWER_S = 120  # making a connection waits for Spark's first answer
+_POLL_S = 0.5
+
+
+class MetabaseError(RuntimeError):
+    """Metabase is away, refuses, or is not ready in time; the message is one line with the cure."""
+
+
+class Metabase:
+    """One Metabase, asked as its admin once `log_in` is done."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.url = settings.metabase_url.rstrip("/")
+        self._password_file = settings.secret_file(PASSWORD)
+        self._http = requests.Session()
+
+    def get(self, path: str, **params: str) -> Any:
+        """The answer of GET /api/`path`; raises MetabaseError."""
+        return self._ask("GET", path, params=params)
+
+    def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """The answer of POST /api/`path`; raises MetabaseError."""
+        return self._ask("POST", path, body=body)
+
+    def put(self, path: str, body: dict[str, Any]) -> Any:
+        """The answer of PUT /api/`path`; raises MetabaseError."""
+        return self._ask("PUT", path, body=body)
+
+    def wait_until_healthy(self, limit_s: float) -> None:
+        """Return when /api/health says ok; raises MetabaseError with what was seen last when `limit_s` seconds have passed."""
+        ends_at = time.monotonic() + limit_s
+        while True:
+            try:
+                answer = self._http.get(f"{self.url}/api/health", timeout=5)
+                if answer.ok:
+                    return
+                seen = f"it says {answer.text[:80]}"
+            except requests.RequestException as error:
+                seen = type(error).__name__
+            if time.monotonic() > ends_at:
+                raise MetabaseError(f"no Metabase is ready at {self.url} ({seen}): start it, or give its address in EBAP_METABASE_URL")
+            time.sleep(_POLL_S)
+
+    def properties(self) -> dict[str, Any]:
+        """What Metabase says of itself: `has-user-setup`, `setup-token` until then, `anon-tracking-enabled`."""
+        answer: dict[str, Any] = self.get("session/properties")
+        return answer
+
+    def set_up(self, token: str) -> None:
+        """Make the admin, with a generated password that is kept before it is sent: an interrupted run locks nobody out."""
+        self._password_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Metabase asks for a digit; one password in 250 has none.
+        _write_once(self._password_file, secrets.token_urlsafe(24) + "7")
+        user = {"email": ADMIN, "password": self._password(), "first_name": "EBAP", "last_name": "Admin"}
+        self.post("setup", {"token": token, "user": user, "prefs": {"site_name": "EBAP", "allow_tracking": False}})
+
+    def log_in(self) -> None:
+        """Open a session as the admin; raises MetabaseError where the kept password is missing or not Metabase's."""
+        body = {"username": ADMIN, "password": self._password()}
+        try:
+            self._http.headers["X-Metabase-Session"] = self.post("session", body)["id"]
+        except _RefusedError as error:
+            if error.status != 401:
+                raise
+            raise MetabaseError(
+                f"Metabase at {self.url} refuses the password in {self._password_file}: write the one of {ADMIN} there"
+            ) from None
+
+    def _password(self) -> str:
+        if not self._password_file.is_file() or not os.access(self._password_file, os.R_OK):
+            raise MetabaseError(
+                f"{self.url} is set up, but there is no {self._password_file}: write the password of {ADMIN} there, mode 0600"
+            )
+        return self._password_file.read_text().strip()
+
+    def _ask(self, verb: str, path: str, body: dict[str, Any] | None = None, params: dict[str, str] | None = None) -> Any:
+        try:
+            answer = self._http.request(verb, f"{self.url}/api/{path}", json=body, params=params, timeout=_ANSWER_S)
+        except requests.RequestException as error:
+            raise MetabaseError(
+                f"Metabase at {self.url} went away during {verb} /api/{path} ({type(error).__name__}): run it again"
+            ) from None
+        if not answer.ok:
+            said = " ".join(answer.text.split())[:300]
+            raise _RefusedError(f"Metabase refuses {verb} /api/{path} with {answer.status_code}: {said}", answer.status_code)
+        try:
+            return answer.json() if answer.content else None
+        except ValueError:
+            raise MetabaseError(f"what answers at {self.url} is no Metabase: correct EBAP_METABASE_URL") from None
+
+
+class _RefusedError(MetabaseError):
+    """A status of 400 or more."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status

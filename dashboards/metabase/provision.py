@@ -1,0 +1,250 @@
+"""Bring a Metabase to what the files and the contract say: `python -m dashboards.metabase.provision plan|apply`.
+
+`plan` prints what differs and exits with 0 where nothing does, 2 where something does, 1 on an error. `apply` does it, so that a
+plan after it has nothing; it stops at the first error and goes on from there when run again. Both look at the whole state every
+time. What others made in the same Metabase is left alone: a card is ours by its entity id, a dashboard by its caveats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dashboards.metabase import desired, files
+from dashboards.metabase.client import Metabase, MetabaseError
+from dashboards.metabase.desired import Body
+from dashboards.metabase.files import Board, BoardError, Question
+from lakehouse import tables
+from lakehouse.contract import Table
+from lakehouse.settings import Settings, SettingsError
+
+_NEW = -1  # the id of what a plan has not made: no request is ever sent with it
+
+
+@dataclass(kw_only=True)
+class Provisioner:
+    """One look at a Metabase, and what was or would be changed, a line each; a dry one sends no change.
+
+    `ready_limit_s` is how long Metabase may take to start.
+    `sync_limit_s` is how long Metabase may take to read the tables from Spark: 10 s on a warm server, minutes on a cold one.
+    """
+
+    settings: Settings
+    is_dry: bool
+    boards: Mapping[str, Board]
+    ready_limit_s: float
+    gold: Sequence[Table] = tables.GOLD
+    sync_limit_s: float = 300
+    changes: list[str] = field(default_factory=list)
+    metabase: Metabase = field(init=False)
+    has_admin: bool = field(init=False, default=False)
+
+    def run(self) -> dict[str, str]:
+        """Look, and change what differs; gives each board's link by its title. Raises MetabaseError."""
+        self.metabase = Metabase(self.settings)
+        self.metabase.wait_until_healthy(self.ready_limit_s)
+        self.has_admin = self._open()
+        database = self._database()
+        self._describe(database)
+        collection_id = self._collection()
+        card_ids = self._cards(database["id"], collection_id)
+        return self._dashboards(card_ids, collection_id)
+
+    def _open(self) -> bool:
+        """Log in, as an admin made now where there is none; False when a plan finds none and so can look no further."""
+        said = self.metabase.properties()
+        if not said["has-user-setup"]:
+            self._note("create admin")
+            if self.is_dry:
+                return False
+            self.metabase.set_up(said["setup-token"])
+        self.metabase.log_in()
+        if self.metabase.properties().get("anon-tracking-enabled"):
+            # Setting up switches it on, whatever was asked for.
+            self._note("change setting anon-tracking-enabled")
+            if not self.is_dry:
+                self.metabase.put("setting/anon-tracking-enabled", {"value": False})
+        return True
+
+    def _database(self) -> Body:
+        wanted = desired.database(self.settings)
+        found = _first(self._list("database"), name=wanted["name"])
+        seen = desired.database_seen(self.metabase.get(f"database/{found['id']}"), wanted) if found else None
+        return self._settle("connection", wanted["name"], "database", seen, wanted)
+
+    def _describe(self, database: Body) -> None:
+        """Tell Metabase what the contract says of each table and column."""
+        found = {} if database["id"] == _NEW else self._synced(database["id"])
+        for declared in self.gold:
+            live = found.get(declared.name)
+            self._settle("table", declared.name, "table", live or {"id": _NEW}, desired.table(declared))
+            fields = {one["name"]: one for one in live["fields"]} if live else {}
+            for told in declared.columns:
+                name = f"{declared.name}.{told.name}"
+                self._settle("column", name, "field", fields.get(told.name) or {"id": _NEW}, desired.column(declared, told))
+
+    def _synced(self, database_id: int) -> dict[str, Any]:
+        """Live tables by name, every declared one with all its columns, asking for a sync where one lacks."""
+        found = self._live_tables(database_id)
+        lacking = _lacking(self.gold, found)
+        if lacking:
+            self._note(f"change connection {desired.DATABASE}: sync {', '.join(lacking)}")
+            if not self.is_dry:
+                self.metabase.post(f"database/{database_id}/sync_schema")
+        ends_at = time.monotonic() + self.sync_limit_s
+        while lacking and not self.is_dry:
+            if time.monotonic() > ends_at:
+                raise MetabaseError(
+                    f"Metabase has not read {', '.join(lacking)} after {self.sync_limit_s:g} s: see that `make status` shows the tables, "
+                    "then apply again"
+                )
+            time.sleep(min(1.0, self.sync_limit_s / 10))
+            found = self._live_tables(database_id)
+            lacking = _lacking(self.gold, found)
+        return found
+
+    def _live_tables(self, database_id: int) -> dict[str, Any]:
+        # Without include_hidden, sensitive columns are left out, and so would look as if never synced.
+        answer = self.metabase.get(f"database/{database_id}/metadata", include_hidden="true")
+        return {one["name"]: one for one in answer["tables"] if one.get("active", True)}
+
+    def _collection(self) -> int:
+        listed, wanted = self._list("collection"), desired.COLLECTION
+        found = _first(listed, name=wanted["name"], location="/") or _first(listed, description=wanted["description"])
+        return int(self._settle("collection", wanted["name"], "collection", found, wanted)["id"])
+
+    def _cards(self, database_id: int, collection_id: int) -> dict[str, int | None]:
+        """Card ids by question name."""
+        listed = {one["entity_id"]: one for one in [*self._list("card"), *self._list("card", f="archived")]}
+        ids: dict[str, int | None] = {}
+        for question in _questions(self.boards):
+            entity_id = desired.entity_id("card", question.name)
+            live = listed.pop(entity_id, None)
+            seen = desired.card_seen(self.metabase.get(f"card/{live['id']}")) if live else None
+            wanted = desired.card(question, database_id, collection_id)
+            ids[question.name] = self._settle("card", question.name, "card", seen, wanted, {"entity_id": entity_id})["id"]
+        for entity_id, one in listed.items():
+            if (entity_id or "").startswith(desired.CARD_PREFIX):
+                self._archive("card", one)
+        return ids
+
+    def _dashboards(self, card_ids: Mapping[str, int | None], collection_id: int) -> dict[str, str]:
+        listed = [*self._list("dashboard"), *self._list("dashboard", f="archived")]
+        links = {}
+        for board in self.boards.values():
+            wanted = desired.dashboard(board, card_ids, collection_id)
+            ours = [one for one in listed if desired.board_name(one) == board.name]
+            # An apply that was interrupted leaves one without its caveats.
+            begun = [
+                one for one in listed if not one.get("caveats") and (one["name"], one["collection_id"]) == (board.title, collection_id)
+            ]
+            live = next(iter(ours or begun), None)
+            made = self._dashboard(board, self.metabase.get(f"dashboard/{live['id']}") if live else None, wanted)
+            links[board.title] = f"{self.metabase.url}/dashboard/{made}#refresh={board.refresh_s}"
+        for one in listed:
+            if desired.board_name(one) not in (None, *self.boards):
+                self._archive("dashboard", one)
+        return links
+
+    def _dashboard(self, board: Board, live: Body | None, wanted: Body) -> int:
+        """All dashcards go in one request: Metabase deletes those that are left out of it."""
+        seen = desired.dashboard_seen(live) if live else {}
+        fields = _differing(seen, wanted)
+        if not fields:
+            return int(seen["id"])
+        self._note(f"change dashboard {board.name}: {', '.join(fields)}" if live else f"create dashboard {board.name}")
+        if self.is_dry:
+            return seen.get("id", _NEW)
+        if not live:
+            live = self.metabase.post("dashboard", {key: wanted[key] for key in ("name", "description", "collection_id")})
+        elif live["archived"]:
+            # What is archived takes no dashcards.
+            live = self.metabase.put(f"dashboard/{live['id']}", {"archived": False, "collection_id": wanted["collection_id"]})
+        body = {key: wanted[key] for key in fields if key != "archived"}
+        if "dashcards" in body:
+            body |= {"dashcards": _with_ids(body["dashcards"], live), "tabs": []}
+        self.metabase.put(f"dashboard/{live['id']}", body)
+        return int(live["id"])
+
+    def _settle(self, what: str, name: str, path: str, seen: Body | None, wanted: Body, at_birth: Body | None = None) -> Body:
+        """Create it, or change the fields that differ; gives what is there then, of id -1 where a plan would create it."""
+        if seen is None:
+            self._note(f"create {what} {name}")
+            # Nothing is born archived, and Metabase's create takes no such key.
+            body = {key: value for key, value in wanted.items() if key != "archived"} | (at_birth or {})
+            return {"id": _NEW} if self.is_dry else dict(self.metabase.post(path, body))
+        fields = _differing(seen, wanted)
+        if fields:
+            self._note(f"change {what} {name}: {', '.join(fields)}")
+            if not self.is_dry:
+                self.metabase.put(f"{path}/{seen['id']}", {key: wanted[key] for key in fields})
+        return seen
+
+    def _archive(self, what: str, live: Body) -> None:
+        if not live["archived"]:
+            self._note(f"archive {what} {live['name']}")
+            if not self.is_dry:
+                self.metabase.put(f"{what}/{live['id']}", {"archived": True})
+
+    def _list(self, path: str, **params: str) -> list[Body]:
+        answer = self.metabase.get(path, **params) if self.has_admin else []
+        return list(answer["data"] if isinstance(answer, dict) else answer)
+
+    def _note(self, change: str) -> None:
+        """Said when it is done, not at the end: after an error it is known what was changed."""
+        self.changes.append(change)
+        print(change, flush=True)
+
+
+def _questions(boards: Mapping[str, Board]) -> list[Question]:
+    shown = {tile.question.name: tile.question for board in boards.values() for tile in board.tiles}
+    return [shown[name] for name in sorted(shown)]
+
+
+def _first(listed: Sequence[Body], **wanted: str) -> Body | None:
+    return next((one for one in listed if all(one.get(key) == value for key, value in wanted.items())), None)
+
+
+def _differing(seen: Mapping[str, Any], wanted: Body) -> list[str]:
+    return sorted(key for key, value in wanted.items() if key not in seen or seen[key] != value)
+
+
+def _lacking(declared: Sequence[Table], found: Mapping[str, Any]) -> list[str]:
+    """Declared tables that Metabase does not know, or not with every column."""
+    known = {name: {one["name"] for one in live["fields"]} for name, live in found.items()}
+    return [table.name for table in declared if not known.get(table.name, set()) >= set(table.column_names)]
+
+
+def _with_ids(dashcards: Sequence[Body], live: Body) -> list[Body]:
+    """A card that is on the dashboard keeps its dashcard; negative ids are new ones. A tab takes its dashcards with it."""
+    known = {one["card_id"]: one["id"] for one in live.get("dashcards", []) if one.get("dashboard_tab_id") is None}
+    return [{"id": known.get(one["card_id"], -number), **one} for number, one in enumerate(dashcards, start=1)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Plan or apply; gives the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m dashboards.metabase.provision", description="Boards and questions into Metabase")
+    parser.add_argument("verb", choices=("plan", "apply"))
+    is_dry = parser.parse_args(arguments).verb == "plan"
+    try:
+        # A Metabase that was just started takes a minute; who only asks is told soon.
+        limit_s = 5 if is_dry else 120
+        work = Provisioner(settings=Settings.from_environment(), is_dry=is_dry, boards=files.boards(), ready_limit_s=limit_s)
+        links = work.run()
+    except (MetabaseError, BoardError, SettingsError) as error:
+        print(f"error   {error}", file=sys.stderr)
+        return 1
+    if not work.changes:
+        print("no change")
+    if is_dry:
+        return 2 if work.changes else 0
+    print("\n".join(f"{title}: {link}" for title, link in links.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
