@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import threading
 import time
@@ -20,11 +21,14 @@ from dashboards.metabase.files import Question
 from lakehouse import status, tables, thrift
 from lakehouse.settings import Settings
 
+log = logging.getLogger(__name__)
+
 _CONNECTIONS = 4
 _QUERY_S = 30
 _MOST_ROWS = 2000
 _MOST_ANSWERS = 200
 _POLL_S = 0.02
+_LOOK_S = 15
 _RUNNING = (ttypes.TOperationState.INITIALIZED_STATE, ttypes.TOperationState.PENDING_STATE, ttypes.TOperationState.RUNNING_STATE)
 
 
@@ -39,6 +43,8 @@ class Answers:
         self._settings = settings
         self._keep_s = keep_s
         self._kept: OrderedDict[str, tuple[float, Future[Any]]] = OrderedDict()
+        self._complete_to: dict[str, datetime | None] = {}
+        self._look_again_at = 0.0
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(_CONNECTIONS)
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -50,8 +56,8 @@ class Answers:
         """
         sql = question.render(values)
         found = self._shared(sql, lambda: self._ask(sql))
-        ages = self._shared("ages", self._complete_to)
-        known = [ages.get(name) for name in question.tables]
+        complete_to = self._known_complete_to()
+        known = [complete_to.get(name) for name in question.tables]
         age_s = None if None in known else max((datetime.now(UTC) - at).total_seconds() for at in known if at)
         return {**found, "age_s": age_s, "allowed_age_s": min(tables.gold(name).allowed_age_s for name in question.tables)}
 
@@ -100,9 +106,24 @@ class Answers:
             "took_ms": round(1000 * (time.monotonic() - began)),
         }
 
-    def _complete_to(self) -> dict[str, datetime | None]:
-        with self._cursor() as cursor:
-            return status.gold_complete_to(cursor)
+    def _known_complete_to(self) -> dict[str, datetime | None]:
+        """Up to when each table is complete, as last seen: a dozen statements, which no viewer waits for."""
+        with self._lock:
+            is_due = time.monotonic() > self._look_again_at
+            if is_due:
+                self._look_again_at = float("inf")
+        if is_due:
+            threading.Thread(target=self._look, daemon=True).start()
+        return self._complete_to
+
+    def _look(self) -> None:
+        try:
+            with self._cursor() as cursor:
+                self._complete_to = status.gold_complete_to(cursor)
+        except Exception as error:  # ages grow until it is back, which is what they are for
+            log.warning("how complete the tables are could not be asked: %s", error)
+        finally:
+            self._look_again_at = time.monotonic() + _LOOK_S
 
     def _collect(self) -> dict[str, Any]:
         with self._cursor() as cursor:

@@ -42,7 +42,7 @@ async function ask(path) {
 }
 
 function table(found) {
-  const isFigure = found.columns.map((_, i) => found.rows.every((row) => row[i] === null || typeof row[i] === "number"));
+  const isFigure = found.columns.map((name, i) => !name.endsWith("_id") && found.rows.every((row) => row[i] === null || typeof row[i] === "number"));
   const cell = (tag, text, i) => element(tag, { className: isFigure[i] ? "figure" : "", textContent: text });
   const head = element("tr", {}, ...found.columns.map((name, i) => Object.assign(cell("th", words(name), i), { scope: "col" })));
   // A number that names something is no amount: it gets no thousands separator.
@@ -65,7 +65,7 @@ function number(found, chart) {
   return made;
 }
 
-function options(found, tile) {
+function options(found, tile, width) {
   const style = getComputedStyle(document.documentElement);
   const ink = style.getPropertyValue("--ink"), soft = style.getPropertyValue("--soft"), line = style.getPropertyValue("--line");
   const [kind, rest = ""] = tile.chart.split(": ");
@@ -73,8 +73,10 @@ function options(found, tile) {
   const names = found.columns.slice(1);
   // A line of another unit than its bars has an axis of its own.
   const hasTwo = Boolean(asLine) && names.some((name) => name !== asLine && isMoney(name) !== isMoney(asLine));
-  const isLong = found.rows.length <= 14 && found.rows.some((row) => String(row[0]).length > 12);
-  const labels = { type: "category", data: found.rows.map((row) => (found.columns[0] === "minute" ? row[0].slice(11, 16) : moment(String(row[0])))), inverse: isLong, axisLabel: { color: soft, hideOverlap: true }, axisLine: { lineStyle: { color: line } }, axisTick: { show: false } };
+  // Names that would not fit side by side are read down the side.
+  const longest = Math.max(...found.rows.map((row) => String(row[0]).length));
+  const isLong = kind === "bar" && longest * 8 * found.rows.length > width;
+  const labels = { type: "category", data: found.rows.map((row) => (found.columns[0] === "minute" ? row[0].slice(11, 16) : moment(String(row[0])))), inverse: isLong, axisLabel: { color: soft, hideOverlap: true, interval: kind === "bar" ? 0 : undefined }, axisLine: { lineStyle: { color: line } }, axisTick: { show: false } };
   const amounts = () => ({ type: "value", axisLabel: { color: soft, formatter: (v) => v.toLocaleString("en-US", { notation: "compact" }) }, splitLine: { lineStyle: { color: line } }, splitNumber: 4 });
   const axes = hasTwo ? [amounts(), { ...amounts(), splitLine: { show: false } }] : amounts();
   return {
@@ -82,7 +84,7 @@ function options(found, tile) {
     aria: { enabled: true, label: { description: `${tile.title}: ${found.rows.length} values` } },
     color: dark.matches ? ["#8ab4ff", "#f2bd6d", "#6fd698", "#e59cf0"] : ["#1d4ed8", "#c2570c", "#11703a", "#86198f"],
     textStyle: { fontFamily: "system-ui, sans-serif", color: ink },
-    grid: { left: 4, right: 8, top: names.length > 1 ? 30 : 10, bottom: 2, containLabel: true },
+    grid: { left: 4, right: 8, top: names.length > 1 ? 30 : 10, bottom: 8, containLabel: true },
     legend: names.length > 1 ? { top: 0, left: 0, textStyle: { color: ink }, formatter: words } : undefined,
     tooltip: { trigger: "axis", confine: true, valueFormatter: undefined, formatter: (points) => [points[0].axisValueLabel, ...points.map((p) => `${p.marker} ${words(p.seriesName)}: <b>${figure(p.value, p.seriesName)}</b>`)].join("<br>") },
     xAxis: isLong ? axes : labels,
@@ -94,7 +96,7 @@ function options(found, tile) {
 function draw(entry, found) {
   const { tile, body } = entry;
   const kind = tile.chart.split(":")[0];
-  if (!found.rows.length) return clear(entry, element("p", { className: "empty", textContent: "No rows for these filters." }));
+  if (!found.rows.length) return clear(entry, element("p", { className: "empty", textContent: about.filters.length ? "No rows for these filters." : "Nothing here now." }));
   if (kind === "number") return clear(entry, number(found, tile.chart));
   if (kind === "table") return clear(entry, table(found));
   if (!entry.chart) {
@@ -103,7 +105,7 @@ function draw(entry, found) {
     body.append(place);
     entry.chart = window.echarts.init(place, null, { renderer: "svg" });
   }
-  entry.chart.setOption(options(found, tile), true);
+  entry.chart.setOption(options(found, tile, body.clientWidth), true);
 }
 
 function clear(entry, ...children) {
@@ -187,6 +189,7 @@ async function start() {
     if (b.name === board) link.setAttribute("aria-current", "page");
     return link;
   }));
+  $("nav").append(element("a", { href: "/freshness", textContent: "Freshness" }));
   document.title = `${about.title} · EBAP`;
   $("title").textContent = about.title;
   $("about").textContent = about.about;
@@ -203,7 +206,7 @@ async function start() {
   }
   await filters();
   setInterval(tick, 1000);
-  addEventListener("resize", () => tiles.forEach(({ chart }) => chart?.resize()));
+  addEventListener("resize", () => tiles.forEach((entry) => { entry.chart?.resize(); if (entry.chart) draw(entry, entry.found); }));
   dark.addEventListener("change", () => tiles.forEach((entry) => entry.found && draw(entry, entry.found)));
   await loop();
 }

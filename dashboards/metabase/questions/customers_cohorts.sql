@@ -2,10 +2,10 @@
 -- chart: table: percent
 -- audience: marketing: how many first buyers come back, week by week?
 SELECT cohort, count(DISTINCT user_id) AS buyers,
-  CAST(100 * count(DISTINCT CASE WHEN week = 1 THEN user_id END) / count(DISTINCT user_id) AS DECIMAL(5,1)) AS week_1,
-  CAST(100 * count(DISTINCT CASE WHEN week = 2 THEN user_id END) / count(DISTINCT user_id) AS DECIMAL(5,1)) AS week_2,
-  CAST(100 * count(DISTINCT CASE WHEN week = 3 THEN user_id END) / count(DISTINCT user_id) AS DECIMAL(5,1)) AS week_3,
-  CAST(100 * count(DISTINCT CASE WHEN week = 4 THEN user_id END) / count(DISTINCT user_id) AS DECIMAL(5,1)) AS week_4
+  CASE WHEN datediff(current_date(), cohort) >= 14 THEN CAST(100 * count(DISTINCT CASE WHEN week = 1 THEN user_id END) / count(DISTINCT user_id) AS DECIMAL(5,1)) END AS week_1,
+  CASE WHEN datediff(current_date(), cohort) >= 21 THEN CAST(100 * count(DISTINCT CASE WHEN week = 2 THEN user_id END) / count(DISTINCT user_id) AS DECIMAL(5,1)) END AS week_2,
+  CASE WHEN datediff(current_date(), cohort) >= 28 THEN CAST(100 * count(DISTINCT CASE WHEN week = 3 THEN user_id END) / count(DISTINCT user_id) AS DECIMAL(5,1)) END AS week_3,
+  CASE WHEN datediff(current_date(), cohort) >= 35 THEN CAST(100 * count(DISTINCT CASE WHEN week = 4 THEN user_id END) / count(DISTINCT user_id) AS DECIMAL(5,1)) END AS week_4
 FROM (
   SELECT user_id, CAST(date_trunc('WEEK', first_order_on) AS DATE) AS cohort, CAST(floor(datediff(ordered_on, first_order_on) / 7) AS INT) AS week
   FROM gold.customer_orders
