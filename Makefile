@@ -62,6 +62,10 @@ resume: install  ## Let it go on
 rate: install  ## Change the shop's pace: R=operations a second
 	@$(MAIN)/python -m generator rate "$(or $(R),$(error name a rate: make rate R=50))"
 
+.PHONY: metabase
+metabase: install  ## Make or repair the boards in the Metabase at EBAP_METABASE_URL; PLAN=1 only shows what differs
+	@$(MAIN)/python -m dashboards.metabase.provision $(if $(PLAN),plan,apply)
+
 .PHONY: check test generated lock
 check: install  ## The two-minute loop: format, lint, types, tests that need neither Spark nor processes
 	@$(MAIN)/ruff format --check $(CODE)

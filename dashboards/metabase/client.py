@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from infra.local.passwords import _write_once
+from infra.local.passwords import write_once
 from lakehouse.settings import Settings
 
 ADMIN = "admin@ebap.local"
@@ -66,7 +66,7 @@ class Metabase:
         """Make the admin, with a generated password that is kept before it is sent: an interrupted run locks nobody out."""
         self._password_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Metabase asks for a digit; one password in 250 has none.
-        _write_once(self._password_file, secrets.token_urlsafe(24) + "7")
+        write_once(self._password_file, secrets.token_urlsafe(24) + "7")
         user = {"email": ADMIN, "password": self._password(), "first_name": "EBAP", "last_name": "Admin"}
         self.post("setup", {"token": token, "user": user, "prefs": {"site_name": "EBAP", "allow_tracking": False}})
 

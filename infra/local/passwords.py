@@ -27,7 +27,7 @@ def generate(settings: Settings) -> None:
     settings.secrets_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     settings.secrets_dir.chmod(0o700)
     for name in NAMES:
-        _write_once(settings.secrets_dir / name, _fernet_key() if name == "airflow_fernet" else secrets.token_urlsafe(24))
+        write_once(settings.secrets_dir / name, _fernet_key() if name == "airflow_fernet" else secrets.token_urlsafe(24))
 
 
 def _fernet_key() -> str:
@@ -35,7 +35,7 @@ def _fernet_key() -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
-def _write_once(path: Path, text: str) -> None:
+def write_once(path: Path, text: str) -> None:
     """Write beside and link, so that an interrupted start leaves no empty password behind."""
     if path.exists():
         return
