@@ -66,7 +66,7 @@ rate: install  ## Change the shop's pace: R=operations a second
 metabase: install  ## Make or repair the boards in the Metabase at EBAP_METABASE_URL; PLAN=1 only shows what differs
 	@$(MAIN)/python -m dashboards.metabase.provision $(if $(PLAN),plan,apply)
 
-.PHONY: check test generated lock
+.PHONY: check test bench generated lock
 check: install  ## The two-minute loop: format, lint, types, tests that need neither Spark nor processes
 	@$(MAIN)/ruff format --check $(CODE)
 	@$(MAIN)/ruff check $(CODE)
@@ -77,6 +77,9 @@ check: install  ## The two-minute loop: format, lint, types, tests that need nei
 test: check  ## Everything: check, then the tests on Spark, then those with real processes
 	@$(MAIN)/python -m pytest -m spark tests/unit tests/golden tests/policy tests/e2e --durations=10
 	@$(MAIN)/python -m pytest -m 'e2e and not spark' tests/e2e -s --durations=20
+
+bench: install  ## Speed as ratios to peers, on the running platform (make demo, make pause)
+	@$(MAIN)/python -m tests.bench
 
 generated: install  ## Write again what is generated: data dictionary, .env.example
 	@$(MAIN)/python -m lakehouse docs --write

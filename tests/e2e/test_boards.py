@@ -37,6 +37,8 @@ def trading(platform: Platform) -> Platform:
     finally:
         platform.run("generator", "pause")
     platform.fence()
+    # How complete the tables are is looked up beside the first answer, not before it.
+    until(lambda: _get(platform, "/api/boards/sales_trends/sales_units").json()["age_s"] is not None, 120, "the age of the data")
     return platform
 
 
