@@ -1,4 +1,4 @@
-"""What people are told without looking: a table whose task gave up, and a run that makes its tables later than declared.
+"""What people are told without looking: a table whose task gave up, and a run that takes longer than its tables may be old.
 
 A line in the log always; with EBAP_ALERT_URL set, also a JSON object `{"text": …}` posted there, which chat tools take as a message.
 """
@@ -28,7 +28,9 @@ def tell(text: str) -> None:
     try:
         requests.post(settings.alert_url, json={"text": text}, timeout=_POST_S).raise_for_status()
     except requests.RequestException as error:
-        log.warning("EBAP_ALERT_URL did not take the alert: %s", error)
+        # The error's own text has the address, which is a secret where it is a chat tool's.
+        answered = "" if error.response is None else f" {error.response.status_code}"
+        log.warning("EBAP_ALERT_URL did not take the alert: %s%s", type(error).__name__, answered)
 
 
 def task_gave_up(table: str, context: Mapping[str, Any]) -> None:
@@ -41,7 +43,7 @@ def task_gave_up(table: str, context: Mapping[str, Any]) -> None:
 def run_is_late(dag_id: str, after_s: int, **_: Any) -> None:
     """For a run that has not ended when its tables are due."""
     tell(
-        f"a run of DAG {dag_id} has not ended after {after_s} s: its tables are later than they declare. "
+        f"a run of DAG {dag_id} has not ended after {after_s} s: its tables are later than they declare, or soon will be. "
         "Next: look at its grid for the table that hangs, and at `make status` for a service that is away"
     )
 

@@ -59,7 +59,7 @@ def table_task(table: Table, pool: str, verb: Verb) -> Any:
 
 
 def due(dag_id: str, members: Iterable[Table]) -> DeadlineAlert:
-    """The alert for a run that has not ended when the first of its tables would be later than declared."""
+    """The alert for a run that takes longer than the first of its tables may be old; one that is never queued has none."""
     after = timedelta(seconds=min(table.allowed_age_s for table in members))
     told = SyncCallback(alerts.run_is_late, kwargs={"dag_id": dag_id, "after_s": int(after.total_seconds())})
     return DeadlineAlert(reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=after, callback=told)

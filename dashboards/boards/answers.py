@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from TCLIService import ttypes
+from thrift.transport.TTransport import TTransportException
 
 from dashboards.boards import freshness
 from dashboards.metabase.files import Question
@@ -29,6 +30,7 @@ _MOST_ROWS = 2000
 _MOST_ANSWERS = 200
 _POLL_S = 0.02
 _LOOK_S = 15
+_SEEN_LATELY_S = 120
 _RUNNING = (ttypes.TOperationState.INITIALIZED_STATE, ttypes.TOperationState.PENDING_STATE, ttypes.TOperationState.RUNNING_STATE)
 
 
@@ -44,7 +46,7 @@ class Answers:
         self._keep_s = keep_s
         self._kept: OrderedDict[str, tuple[float, Future[Any]]] = OrderedDict()
         self._complete_to: dict[str, datetime | None] = {}
-        self._look_again_at = 0.0
+        self._looked_at = self._look_again_at = 0.0
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(_CONNECTIONS)
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -91,14 +93,21 @@ class Answers:
                 future.set_exception(error)
             with self._lock:
                 self._kept[key] = (time.monotonic() + self._keep_s, future)
-        return future.result()
+        try:
+            return future.result(timeout=2 * _QUERY_S)
+        except TimeoutError:
+            raise AnswerError(
+                f"no answer within {2 * _QUERY_S} s: the Spark server hangs; `make status`, then `make restart S=spark`"
+            ) from None
 
     def _ask(self, sql: str) -> dict[str, Any]:
         asked_at, began = datetime.now(UTC), time.monotonic()
-        with self._cursor() as cursor:
-            _execute(cursor, sql)
-            names = [column[0] for column in cursor.description]
-            rows = cursor.fetchmany(_MOST_ROWS)
+        try:
+            names, rows = self._rows(sql)
+        except TTransportException:
+            # The server was restarted since the connection was made: those that wait are as dead, a new one is not.
+            self._forget_connections()
+            names, rows = self._rows(sql)
         return {
             "columns": names,
             "rows": [[_json(value) for value in row] for row in rows],
@@ -106,28 +115,35 @@ class Answers:
             "took_ms": round(1000 * (time.monotonic() - began)),
         }
 
+    def _rows(self, sql: str) -> tuple[list[str], list[Any]]:
+        with self._cursor() as cursor:
+            cursor.execute(sql)
+            return [column[0] for column in cursor.description], cursor.fetchmany(_MOST_ROWS)
+
     def _known_complete_to(self) -> dict[str, datetime | None]:
-        """Up to when each table is complete, as last seen: a dozen statements, which no viewer waits for."""
+        """Up to when each table is complete, as seen lately: a dozen statements, which no viewer waits for. Empty where it is long ago."""
         with self._lock:
             is_due = time.monotonic() > self._look_again_at
             if is_due:
                 self._look_again_at = float("inf")
         if is_due:
             threading.Thread(target=self._look, daemon=True).start()
-        return self._complete_to
+        return self._complete_to if time.monotonic() - self._looked_at < _SEEN_LATELY_S else {}
 
     def _look(self) -> None:
         try:
             with self._cursor() as cursor:
                 self._complete_to = status.gold_complete_to(cursor)
-        except Exception as error:  # ages grow until it is back, which is what they are for
+                self._looked_at = time.monotonic()
+        except Exception as error:  # ages grow, and are not known in the end, until it is back
             log.warning("how complete the tables are could not be asked: %s", error)
         finally:
             self._look_again_at = time.monotonic() + _LOOK_S
 
     def _collect(self) -> dict[str, Any]:
+        runs = freshness.runs(self._settings)
         with self._cursor() as cursor:
-            return freshness.collect(self._settings, cursor)
+            return freshness.collect(cursor, runs)
 
     @contextlib.contextmanager
     def _cursor(self) -> Iterator[Any]:
@@ -138,22 +154,46 @@ class Answers:
             try:
                 connection = self._idle.get_nowait()
             except queue.Empty:
-                connection = thrift.connect(self._settings)
+                try:
+                    connection = thrift.connect(self._settings)
+                except ConnectionError as error:
+                    raise AnswerError(str(error)) from error
             try:
-                yield connection.cursor()
+                with contextlib.closing(_Cursor(connection.cursor())) as cursor:
+                    yield cursor
             except BaseException:
                 with contextlib.suppress(Exception):  # it may be what failed
                     connection.close()
                 raise
             self._idle.put(connection)
-        except ConnectionError as error:
-            raise AnswerError(str(error)) from error
         finally:
             self._slots.release()
 
+    def _forget_connections(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                connection = self._idle.get_nowait()
+                with contextlib.suppress(Exception):
+                    connection.close()
+
+
+class _Cursor:
+    """A PyHive cursor whose queries have a time limit. Closed after use: the server keeps what a question made until then."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.close, self.fetchall, self.fetchmany = inner.close, inner.fetchall, inner.fetchmany
+
+    @property
+    def description(self) -> Any:
+        return self._inner.description
+
+    def execute(self, sql: str) -> None:
+        """Run the query to its end, or give it up: AnswerError says which."""
+        _execute(self._inner, sql)
+
 
 def _execute(cursor: Any, sql: str) -> None:
-    """Run the query to its end, or give it up: AnswerError says which."""
     deadline = time.monotonic() + _QUERY_S
     cursor.execute(sql, async_=True)
     while (state := cursor.poll(get_progress_update=False).operationState) in _RUNNING:

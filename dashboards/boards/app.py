@@ -48,7 +48,7 @@ def application(settings: Settings) -> FastAPI:
         return RedirectResponse(f"/boards/{_FIRST}")
 
     @app.get("/health")
-    def health() -> dict[str, str]:
+    async def health() -> dict[str, str]:
         return {"status": "ok"}
 
     @app.get("/boards/{name}")
@@ -122,6 +122,8 @@ def _answered(ask: Any) -> Any:
     except files.BoardError as error:
         raise HTTPException(422, str(error)) from None
     except AnswerError as error:
+        raise HTTPException(503, str(error)) from None
+    except SettingsError as error:
         raise HTTPException(503, str(error)) from None
     except (HiveError, TTransportException, OSError):
         raise HTTPException(503, "the Spark server is away: `make status` shows whether it is back") from None

@@ -23,20 +23,27 @@ _STOPPED = f"SELECT source_table, error FROM {ledger.PROGRESS.full_name} WHERE e
 _WRITTEN = f"SELECT table_name, aggregated_at, complete_to FROM {ledger.GOLD_PROGRESS.full_name}"
 
 
-def collect(settings: Settings, cursor: Any) -> dict[str, Any]:
-    """`tables`, a row each, and `delays` from commit to bronze and to gold, in seconds. Airflow being away leaves runs unknown."""
+Runs = dict[tuple[str, str], dict[str, Any]]
+
+
+def runs(settings: Settings) -> Runs | None:
+    """The last run of each table's task, by DAG and task; None while Airflow is away."""
+    try:
+        return dag_runs.last_tasks(settings)
+    except dag_runs.DagRunError:
+        return None
+
+
+def collect(cursor: Any, last_runs: Runs | None) -> dict[str, Any]:
+    """`tables`, a row each, and how long a commit takes to bronze and to gold, in seconds."""
     tables = [vars(entry) for entry in status.collect(cursor, datetime.now(UTC))]
     waiting = {row["source_table"]: row["waiting"] for row in status.rows(cursor, _WAITING)}
     stopped = {row["source_table"]: row["error"] for row in status.rows(cursor, _STOPPED)}
-    try:
-        runs, away = dag_runs.last_tasks(settings), None
-    except dag_runs.DagRunError as error:
-        runs, away = {}, str(error)
     shown = []
     for entry in tables:
         layer, name = entry["name"].split(".")
         source = name.removesuffix("_history")
-        run = runs.get(("silver" if layer == "silver" else "gold", source))
+        run = (last_runs or {}).get(("silver" if layer == "silver" else "gold", source))
         more = {"quarantined": waiting.get(source, 0) if layer == "silver" else 0, "run": run}
         shown.append(entry | more | {"help": _help(entry, more, stopped.get(source) if layer == "silver" else None)})
     delays = status.rows(cursor, _DELAYS)[0]
@@ -45,7 +52,12 @@ def collect(settings: Settings, cursor: Any) -> dict[str, Any]:
         for row in status.rows(cursor, _WRITTEN)
         if row["complete_to"]
     ]
-    return {"tables": shown, "to_bronze": delays, "to_gold": sorted(written, key=lambda row: row["table"]), "airflow_away": away}
+    return {
+        "tables": shown,
+        "to_bronze": delays,
+        "to_gold": sorted(written, key=lambda row: row["table"]),
+        "is_airflow_away": last_runs is None,
+    }
 
 
 def is_late(entry: dict[str, Any]) -> bool:

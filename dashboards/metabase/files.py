@@ -62,13 +62,12 @@ class Question:
         """The SQL with these filters set; raises BoardError for a value that does not fit its filter."""
         literals = {name: _literal(name, value) for name, value in values.items() if value and name in self.filters}
 
-        def fill(text: str) -> str:
-            return _TAG.sub(lambda tag: literals[tag[1]], text)
-
         def keep(part: re.Match[str]) -> str:
-            return fill(part[1]) if all(name in literals for name in _TAG.findall(part[1])) else ""
+            is_set = all(name in literals for name in _TAG.findall(part[1]))
+            return _TAG.sub(lambda tag: literals[tag[1]], part[1]) if is_set else ""
 
-        return fill(_OPTIONAL.sub(keep, self.sql))
+        # Once: a value that looks like a tag stays a value. Tags outside of [[…]] were refused when the file was read.
+        return _OPTIONAL.sub(keep, self.sql)
 
 
 @dataclass(frozen=True, kw_only=True)

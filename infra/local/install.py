@@ -131,8 +131,9 @@ def _run(settings: Settings, part: str, command: list[str], *, is_shown: bool = 
         **os.environ,
         "UV_CACHE_DIR": str(settings.cache_dir / "uv"),
         "PIP_CACHE_DIR": str(settings.cache_dir / "pip"),
-        # The certificates this machine trusts, as pip and npm do: an office's own proxy is no error.
+        # The certificates this machine trusts, as pip does: an office's own proxy is no error.
         "UV_SYSTEM_CERTS": os.environ.get("UV_SYSTEM_CERTS", "true"),
+        "NODE_USE_SYSTEM_CA": os.environ.get("NODE_USE_SYSTEM_CA", "1"),
         "PYTHONPATH": f"{PROJECT / 'spark_apps'}{os.pathsep}{PROJECT}",
     }
     # What the outside set up for its own environment must not decide where ours are.

@@ -17,7 +17,7 @@ def wipe(settings: Settings, with_cache: bool, console: Console) -> None:
     """Remove data, logs and secrets of this home folder; with the cache also environments, jars and all downloads."""
     targets = [settings.home_dir / name for name in DATA]
     if with_cache:
-        targets += [settings.home_dir / name for name in ("venv", "jars", "java")] + [settings.cache_dir]
+        targets += [settings.home_dir / name for name in ("venv", "jars", "java", "assets")] + [settings.cache_dir]
     if settings.lake and not settings.lake.startswith(f"file://{settings.home_dir}"):
         console.print(f"[yellow]The lake at {settings.lake} is not in {settings.home_dir} and stays: remove it yourself[/]")
     for target in targets:

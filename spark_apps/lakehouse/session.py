@@ -53,6 +53,8 @@ def _small_machine(settings: Settings) -> dict[str, str]:
         "spark.ui.retainedJobs": "50",
         "spark.ui.retainedStages": "50",
         "spark.sql.ui.retainedExecutions": "10",
+        # A side of a join that is one row may still take long to be made: the whole of bronze, where a table is rebuilt.
+        "spark.sql.broadcastTimeout": "3600",
         # Days are UTC days wherever a process runs.
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.warehouse.dir": f"{settings.lake_root}/warehouse",

@@ -62,4 +62,5 @@ def test_a_late_run_names_its_dag_and_where_to_look(chat: Any) -> None:
 def test_an_address_that_refuses_is_logged_and_stops_nothing(chat: Any, caplog: pytest.LogCaptureFixture) -> None:
     chat.status = 500
     alerts.run_is_late("gold", 600)
-    assert "EBAP_ALERT_URL did not take the alert: 500" in caplog.text
+    assert "EBAP_ALERT_URL did not take the alert: HTTPError 500" in caplog.text
+    assert "/hook" not in caplog.text

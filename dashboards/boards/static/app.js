@@ -86,7 +86,7 @@ function options(found, tile, width) {
     textStyle: { fontFamily: "system-ui, sans-serif", color: ink },
     grid: { left: 4, right: 8, top: names.length > 1 ? 30 : 10, bottom: 8, containLabel: true },
     legend: names.length > 1 ? { top: 0, left: 0, textStyle: { color: ink }, formatter: words } : undefined,
-    tooltip: { trigger: "axis", confine: true, valueFormatter: undefined, formatter: (points) => [points[0].axisValueLabel, ...points.map((p) => `${p.marker} ${words(p.seriesName)}: <b>${figure(p.value, p.seriesName)}</b>`)].join("<br>") },
+    tooltip: { trigger: "axis", confine: true, valueFormatter: undefined, formatter: (points) => [window.echarts.format.encodeHTML(points[0].axisValueLabel), ...points.map((p) => `${p.marker} ${words(p.seriesName)}: <b>${figure(p.value, p.seriesName)}</b>`)].join("<br>") },
     xAxis: isLong ? axes : labels,
     yAxis: isLong ? labels : axes,
     series: names.map((name, i) => ({ name, type: name === asLine ? "line" : "bar", stack: kind === "stacked" ? "all" : undefined, yAxisIndex: hasTwo && name === asLine ? 1 : 0, showSymbol: false, barMaxWidth: 40, data: found.rows.map((row) => row[i + 1]) })),
@@ -132,10 +132,11 @@ async function refresh(entry, mine) {
 }
 
 function tick() {
-  for (const { note, found, at } of tiles.values()) {
+  for (const { tile, note, found, at } of tiles.values()) {
     if (!found) { note.textContent = ""; continue; }
     const seconds = found.age_s === null ? null : found.age_s + (Date.now() - at) / 1000;
-    note.textContent = `${age(seconds)}${seconds > found.allowed_age_s ? ", late" : ""} · asked in ${found.took_ms} ms`;
+    const ignored = [...new FormData($("filters"))].filter(([name, value]) => value && !tile.filters.includes(name)).map(([name]) => name);
+    note.textContent = `${ignored.length ? `not filtered by ${ignored.join(", ")} · ` : ""}${age(seconds)}${seconds > found.allowed_age_s ? ", late" : ""} · asked in ${found.took_ms} ms`;
     note.classList.toggle("late", seconds > found.allowed_age_s);
   }
 }

@@ -39,7 +39,7 @@ async function refresh() {
   const head = element("thead", {}, element("tr", {}, ...names.map((name, i) => element("th", { scope: "col", textContent: name, className: i >= 2 && i <= 6 ? "figure" : "" }))));
   $("tables").replaceChildren(head, element("tbody", {}, ...found.tables.map(row)));
   const wrong = found.tables.filter((table) => state(table)[0] !== "fresh").length;
-  const airflow = found.airflow_away ? " Runs are unknown: Airflow does not answer." : "";
+  const airflow = found.is_airflow_away ? " Runs are unknown: Airflow does not answer." : "";
   $("about").textContent = `${wrong ? `${wrong} of ${found.tables.length} tables need a look.` : `All ${found.tables.length} tables are as fresh as declared.`}${airflow} ${new Date().toISOString().slice(11, 19)} UTC, again every ${REFRESH_S} s.`;
   $("about").className = wrong ? "late" : "";
   const { median_s: median, p95_s: p95, changes } = found.to_bronze;

@@ -9,7 +9,7 @@ SELECT cohort, count(DISTINCT user_id) AS buyers,
 FROM (
   SELECT user_id, CAST(date_trunc('WEEK', first_order_on) AS DATE) AS cohort, CAST(floor(datediff(ordered_on, first_order_on) / 7) AS INT) AS week
   FROM gold.customer_orders
-  WHERE true [[AND region = {{region}}]]
+  WHERE true [[AND user_id IN (SELECT user_id FROM gold.customers WHERE region = {{region}})]]
 )
 GROUP BY cohort
 ORDER BY cohort DESC

@@ -3,5 +3,6 @@
 -- audience: order desk: where do orders stand?
 SELECT status, count(*) AS orders
 FROM gold.orders_live
+WHERE ordered_at >= current_timestamp() - INTERVAL 60 MINUTES AND ordered_at <= current_timestamp()
 GROUP BY status
 ORDER BY orders DESC

@@ -1,8 +1,12 @@
 -- title: Orders and revenue a minute
 -- chart: combo: revenue_usd as line
 -- audience: order desk: is the shop selling right now?
-SELECT date_trunc('MINUTE', ordered_at) AS minute, count(*) AS orders, CAST(sum(total_usd) AS DECIMAL(18,2)) AS revenue_usd
-FROM gold.orders_live
-WHERE ordered_at >= current_timestamp() - INTERVAL 60 MINUTES AND ordered_at <= current_timestamp()
-GROUP BY 1
-ORDER BY 1
+SELECT m.minute, count(o.order_id) AS orders, CAST(coalesce(sum(o.total_usd), 0) AS DECIMAL(18,2)) AS revenue_usd
+FROM (
+  SELECT explode(sequence(
+    date_trunc('MINUTE', current_timestamp() - INTERVAL 59 MINUTES), date_trunc('MINUTE', current_timestamp()), INTERVAL 1 MINUTE
+  )) AS minute
+) AS m
+LEFT JOIN gold.orders_live AS o ON date_trunc('MINUTE', o.ordered_at) = m.minute
+GROUP BY m.minute
+ORDER BY m.minute

@@ -1,4 +1,4 @@
--- title: Stuck orders: no change for 15 minutes, not shipped
+-- title: Stuck orders: not shipped, and no change for 15 to 60 minutes
 -- chart: table
 -- audience: order desk: which orders need a hand?
 SELECT order_id, status, total_usd, CAST((unix_timestamp(current_timestamp()) - unix_timestamp(commit_at)) / 60 AS INT) AS minutes_waiting

@@ -2,7 +2,7 @@
 -- chart: number: usd, against the period before
 -- audience: finance: how much did we sell, and is it more than before?
 WITH period AS (
-  SELECT coalesce([[CAST({{from}} AS DATE),]] date_sub(current_date(), 6)) AS first_day, coalesce([[CAST({{to}} AS DATE),]] current_date()) AS last_day
+  SELECT coalesce([[CAST({{from}} AS DATE),]] date_sub(coalesce([[CAST({{to}} AS DATE),]] current_date()), 6)) AS first_day, coalesce([[CAST({{to}} AS DATE),]] current_date()) AS last_day
 ), sales AS (
   SELECT s.*, s.day >= p.first_day AS is_now
   FROM gold.daily_sales AS s CROSS JOIN period AS p
