@@ -62,7 +62,11 @@ resume: install  ## Let it go on
 rate: install  ## Change the shop's pace: R=operations a second
 	@$(MAIN)/python -m generator rate "$(or $(R),$(error name a rate: make rate R=50))"
 
-.PHONY: metabase
+.PHONY: notebook metabase
+notebook:  ## Jupyter with a notebook that explores history and gold
+	@"$(PYTHON)" -m infra.local.install notebook 1>&2
+	@$(EBAP_HOME)/venv/notebook/bin/jupyter lab --ip 127.0.0.1 dashboards/notebooks/explore.ipynb
+
 metabase: install  ## Make or repair the boards in the Metabase at EBAP_METABASE_URL; PLAN=1 only shows what differs
 	@$(MAIN)/python -m dashboards.metabase.provision $(if $(PLAN),plan,apply)
 
@@ -85,6 +89,6 @@ generated: install  ## Write again what is generated: data dictionary, .env.exam
 	@$(MAIN)/python -m lakehouse docs --write
 
 lock: install  ## Resolve the locks again
-	@cd infra/locks && for name in boot main airflow jdk; do \
+	@cd infra/locks && for name in boot main airflow jdk notebook; do \
 	  $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade "$$name.in" -o "$$name.txt"; done
 	@$(EBAP_HOME)/venv/boot/bin/python -m infra.local.jars lock

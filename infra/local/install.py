@@ -155,6 +155,12 @@ def _timed(name: str, do: object) -> None:
     _say(f"✓ {name:<24}{time.monotonic() - began:6.1f} s")
 
 
+def notebook(settings: Settings) -> None:
+    """The environment of `make notebook`, by lock: only when it is asked for."""
+    if not _is_current(settings, "notebook"):
+        _timed("notebook", lambda: _environment(settings, "notebook"))
+
+
 def _boot_bin(settings: Settings) -> Path:
     return settings.home_dir / "venv" / "boot" / "bin"
 
@@ -178,7 +184,7 @@ def _say(text: str) -> None:
 
 
 def main() -> int:
-    """Install; `doctor` as the only argument checks the machine instead, without anything installed."""
+    """Install, with the word `notebook` that environment too; `doctor` checks the machine instead, without anything installed."""
     try:
         settings = Settings.from_environment()
         if sys.argv[1:] == ["doctor"]:
@@ -186,6 +192,8 @@ def main() -> int:
             print("\n".join(f"{finding.level:<8}{finding.text}" for finding in findings))
             return int(any(finding.is_error for finding in findings))
         install(settings)
+        if sys.argv[1:] == ["notebook"]:
+            notebook(settings)
     except (SettingsError, InstallError) as error:
         print(f"error   {error}", file=sys.stderr)
         return 1

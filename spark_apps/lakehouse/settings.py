@@ -63,7 +63,7 @@ class Settings:
     trigger_s: int = _setting(5, "Seconds between two batches of land; each batch is one Delta commit.")
     max_offsets_per_trigger: int = _setting(200_000, "Records a batch of land may hold; bounds memory and replay after an outage.")
 
-    silver_slots: int = _setting(2, "Silver tables refined at the same time; each is one MERGE on the warm server.")
+    silver_slots: int = _setting(1, "Silver tables refined at the same time. On two cores a second one only makes dashboards wait.")
     airflow_parallelism: int = _setting(4, "Airflow tasks at the same time; each is a thin client of about 60 MiB of its own.")
 
     alert_url: str = _setting("", 'Address that failed tables and late runs are posted to as {"text": …}. Empty: they are only logged.')

@@ -1,0 +1,30 @@
+"""The notebook runs from its first cell to its last on the running platform."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lakehouse.settings import PROJECT, Settings
+from tests.e2e.conftest import Platform, until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+
+
+def test_the_notebook_runs(platform: Platform, tmp_path: Path) -> None:
+    platform.run("generator", "resume")
+    try:
+        until(lambda: platform.sql("SELECT count(*) FROM silver.orders")[0][0] > 20, 300, "20 orders in silver")
+    finally:
+        platform.run("generator", "pause")
+    platform.fence()
+    subprocess.run([sys.executable, "-m", "infra.local.install", "notebook"], cwd=PROJECT, check=True, timeout=600)
+    copy = tmp_path / "explore.ipynb"
+    shutil.copy(PROJECT / "dashboards" / "notebooks" / "explore.ipynb", copy)
+    jupyter = Settings.from_environment().home_dir / "venv" / "notebook" / "bin" / "jupyter"
+    done = subprocess.run([jupyter, "execute", str(copy)], env=platform.environ, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-4000:]
