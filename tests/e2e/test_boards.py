@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +11,12 @@ from typing import Any
 
 import pytest
 import requests
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from dashboards.metabase import files
 from lakehouse import thrift
 from tests.e2e.beeline import beeline
+from tests.e2e.browser import launched
 from tests.e2e.conftest import Platform, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
@@ -106,13 +106,7 @@ def test_another_site_cannot_read_the_answers(trading: Platform) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if not path:
-        pytest.skip("there is no chromium on the PATH: install it (Debian: apt-get install chromium) to see the boards in a browser")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield launched
-        launched.close()
+    yield from launched()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
