@@ -8,19 +8,8 @@ from typing import Any
 from lakehouse import dag_runs, ledger, status
 from lakehouse.settings import Settings
 
-# Delays of the last minutes: long enough for a quiet shop, short enough to show what is wrong now.
-_DELAYS = f"""
-SELECT percentile_approx(delay_s, 0.5) AS median_s, percentile_approx(delay_s, 0.95) AS p95_s, count(*) AS changes
-FROM (
-  SELECT CAST(unix_micros(_landed_at) - unix_micros(commit_at) AS DOUBLE) / 1e6 AS delay_s
-  FROM {ledger.CHANGES.full_name}
-  WHERE _landed_on >= current_date() - 1 AND _landed_at >= current_timestamp() - INTERVAL 10 MINUTES
-    AND source_table <> '{ledger.HEARTBEAT}' AND commit_at IS NOT NULL AND op <> 'r'
-)
-"""
 _WAITING = f"SELECT source_table, count(*) AS waiting FROM {ledger.QUARANTINE.full_name} WHERE replayed_at IS NULL GROUP BY source_table"
 _STOPPED = f"SELECT source_table, error FROM {ledger.PROGRESS.full_name} WHERE error IS NOT NULL"
-_WRITTEN = f"SELECT table_name, aggregated_at, complete_to FROM {ledger.GOLD_PROGRESS.full_name}"
 
 
 Runs = dict[tuple[str, str], dict[str, Any]]
@@ -46,18 +35,7 @@ def collect(cursor: Any, last_runs: Runs | None) -> dict[str, Any]:
         run = (last_runs or {}).get(("silver" if layer == "silver" else "gold", source))
         more = {"quarantined": waiting.get(source, 0) if layer == "silver" else 0, "run": run}
         shown.append(entry | more | {"help": _help(entry, more, stopped.get(source) if layer == "silver" else None)})
-    delays = status.rows(cursor, _DELAYS)[0]
-    written = [
-        {"table": f"gold.{row['table_name']}", "seconds": (row["aggregated_at"] - row["complete_to"]).total_seconds()}
-        for row in status.rows(cursor, _WRITTEN)
-        if row["complete_to"]
-    ]
-    return {
-        "tables": shown,
-        "to_bronze": delays,
-        "to_gold": sorted(written, key=lambda row: row["table"]),
-        "is_airflow_away": last_runs is None,
-    }
+    return {"tables": shown, **status.delays(cursor), "is_airflow_away": last_runs is None}
 
 
 def is_late(entry: dict[str, Any]) -> bool:

@@ -20,11 +20,11 @@ _COLOURS = {"ready": "green", "completed": "green", "starting": "yellow", "faile
 
 
 def collect(settings: Settings) -> dict[str, Any]:
-    """The object of `make status JSON=1`; `error` says why the tables could not be read, and `tables` is then empty."""
+    """The object of `make status JSON=1`; `error` says why the tables could not be read: `tables` is then empty, `delays` null."""
     measured = memory.measure(settings, [step for step in steps(settings) if isinstance(step, Service)])
     services = service_states(settings, measured)
-    tables, error = _tables(settings, services)
-    answer = {"services": services, "endpoints": endpoints(settings), "tables": tables}
+    found, error = _lake(settings, services)
+    answer = {"services": services, "endpoints": endpoints(settings), **found}
     answer["memory"] = {"pss_mb": round(sum(measured.values()), 1), "budget_mb": memory.BUDGET_MB}
     return answer | ({"error": error} if error else {})
 
@@ -71,8 +71,16 @@ def show(answer: dict[str, Any], console: Console) -> None:
     console.print(f"Memory of all services: {total:,.0f} MB of {budget:,.0f} MB (measured, shared pages counted once)")
     if answer["tables"]:
         console.print(_lake_table(answer["tables"]))
+        console.print(_delays_line(answer["delays"]))
     if answer.get("error"):
         console.print(f"[yellow]Tables: {answer['error']}[/]")
+
+
+def _delays_line(delays: dict[str, Any]) -> str:
+    bronze = delays["to_bronze"]
+    parts = [f"to bronze {bronze['median_s']:.0f} s (95 of 100 within {bronze['p95_s']:.0f} s)"] if bronze["changes"] else []
+    parts += [f"to {each['table']} {each['seconds']:.0f} s" for each in delays["to_gold"]]
+    return f"From commit {', '.join(parts) or 'to bronze and gold: nothing came through yet'}"
 
 
 def _service(settings: Settings, supervisor: Supervisor | None, step: Step, measured: dict[str, float]) -> dict[str, Any]:
@@ -104,14 +112,15 @@ def _state(settings: Settings, service: Service, info: dict[str, Any]) -> str:
     return "ready" if name != "BACKOFF" else "starting"
 
 
-def _tables(settings: Settings, services: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str | None]:
+def _lake(settings: Settings, services: list[dict[str, Any]]) -> tuple[dict[str, Any], str | None]:
+    nothing: dict[str, Any] = {"tables": [], "delays": None}
     spark = next(service for service in services if service["name"] == "spark")
     if spark["state"] != "ready":
-        return [], f"the warm server is {spark['state']}: `make up` starts it, `make logs S=spark` shows its log"
+        return nothing, f"the warm server is {spark['state']}: `make up` starts it, `make logs S=spark` shows its log"
     try:
-        return lake.table_statuses(settings), None
+        return lake.lake_status(settings), None
     except Exception as error:  # status must answer whatever the lake is like
-        return [], f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
+        return nothing, f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
 
 
 def _endpoint(settings: Settings, port: int, url: str, **more: str) -> dict[str, Any]:

@@ -13,6 +13,18 @@ from lakehouse.contract import History, Table
 from lakehouse.settings import Settings
 from lakehouse.transforms import gold_views, views
 
+# Delays of the last minutes: long enough for a quiet shop, short enough to show what is wrong now.
+_DELAYS = f"""
+SELECT percentile_approx(delay_s, 0.5) AS median_s, percentile_approx(delay_s, 0.95) AS p95_s, count(*) AS changes
+FROM (
+  SELECT CAST(unix_micros(_landed_at) - unix_micros(commit_at) AS DOUBLE) / 1e6 AS delay_s
+  FROM {ledger.CHANGES.full_name}
+  WHERE _landed_on >= current_date() - 1 AND _landed_at >= current_timestamp() - INTERVAL 10 MINUTES
+    AND source_table <> '{ledger.HEARTBEAT}' AND commit_at IS NOT NULL AND op <> 'r'
+)
+"""
+_WRITTEN = f"SELECT table_name, aggregated_at, complete_to FROM {ledger.GOLD_PROGRESS.full_name}"
+
 Moments = dict[str, datetime | None]
 
 
@@ -28,13 +40,26 @@ class TableStatus:
     unresolved: int = 0
 
 
-def table_statuses(settings: Settings) -> list[dict[str, Any]]:
-    """Status of `bronze.changes` and every silver and gold table and view.
+def lake_status(settings: Settings) -> dict[str, Any]:
+    """`tables`, the status of `bronze.changes` and every silver and gold table and view, and `delays`.
 
     Asked over Thrift, whose share of the server no batch run can take away.
     """
     with thrift.cursor(settings) as cursor:
-        return [asdict(status) for status in collect(cursor, datetime.now(UTC))]
+        tables = [asdict(status) for status in collect(cursor, datetime.now(UTC))]
+        return {"tables": tables, "delays": delays(cursor)}
+
+
+def delays(cursor: Any) -> dict[str, Any]:
+    """How long commits take, in seconds: `to_bronze` (median, 95th percentile, changes) until the batch began that landed them, within
+    the last ten minutes; `to_gold`, a table each, from the newest commit a table is complete to until it was written.
+    """
+    written = [
+        {"table": f"gold.{row['table_name']}", "seconds": (row["aggregated_at"] - row["complete_to"]).total_seconds()}
+        for row in rows(cursor, _WRITTEN)
+        if row["complete_to"]
+    ]
+    return {"to_bronze": rows(cursor, _DELAYS)[0], "to_gold": sorted(written, key=lambda row: row["table"])}
 
 
 def collect(cursor: Any, now: datetime) -> list[TableStatus]:
