@@ -32,6 +32,7 @@ _POLL_S = 0.02
 _LOOK_S = 15
 _SEEN_LATELY_S = 120
 _RUNNING = (ttypes.TOperationState.INITIALIZED_STATE, ttypes.TOperationState.PENDING_STATE, ttypes.TOperationState.RUNNING_STATE)
+_LOST = (TTransportException, OSError)  # what a connection to a server that went away raises
 
 
 class AnswerError(RuntimeError):
@@ -104,9 +105,7 @@ class Answers:
         asked_at, began = datetime.now(UTC), time.monotonic()
         try:
             names, rows = self._rows(sql)
-        except TTransportException:
-            # The server was restarted since the connection was made: those that wait are as dead, a new one is not.
-            self._forget_connections()
+        except _LOST:
             names, rows = self._rows(sql)
         return {
             "columns": names,
@@ -161,7 +160,10 @@ class Answers:
             try:
                 with contextlib.closing(_Cursor(connection.cursor())) as cursor:
                     yield cursor
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, _LOST):
+                    # The server was restarted since: the connections that wait are as dead, the next one is new.
+                    self._forget_connections()
                 with contextlib.suppress(Exception):  # it may be what failed
                     connection.close()
                 raise
@@ -190,19 +192,15 @@ class _Cursor:
 
     def execute(self, sql: str) -> None:
         """Run the query to its end, or give it up: AnswerError says which."""
-        _execute(self._inner, sql)
-
-
-def _execute(cursor: Any, sql: str) -> None:
-    deadline = time.monotonic() + _QUERY_S
-    cursor.execute(sql, async_=True)
-    while (state := cursor.poll(get_progress_update=False).operationState) in _RUNNING:
-        if time.monotonic() > deadline:
-            cursor.cancel()
-            raise AnswerError(f"no answer within {_QUERY_S} s: the Spark server is busy, or the question is too large")
-        time.sleep(_POLL_S)
-    if state != ttypes.TOperationState.FINISHED_STATE:
-        raise AnswerError(thrift.first_line(cursor.poll(get_progress_update=False).errorMessage))
+        deadline = time.monotonic() + _QUERY_S
+        self._inner.execute(sql, async_=True)
+        while (seen := self._inner.poll(get_progress_update=False)).operationState in _RUNNING:
+            if time.monotonic() > deadline:
+                self._inner.cancel()
+                raise AnswerError(f"no answer within {_QUERY_S} s: the Spark server is busy, or the question is too large")
+            time.sleep(_POLL_S)
+        if seen.operationState != ttypes.TOperationState.FINISHED_STATE:
+            raise AnswerError(thrift.first_line(seen.errorMessage))
 
 
 def _json(value: Any) -> Any:

@@ -121,9 +121,7 @@ def _answered(ask: Any) -> Any:
         return ask()
     except files.BoardError as error:
         raise HTTPException(422, str(error)) from None
-    except AnswerError as error:
-        raise HTTPException(503, str(error)) from None
-    except SettingsError as error:
+    except (AnswerError, SettingsError) as error:
         raise HTTPException(503, str(error)) from None
     except (HiveError, TTransportException, OSError):
         raise HTTPException(503, "the Spark server is away: `make status` shows whether it is back") from None

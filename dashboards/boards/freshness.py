@@ -38,11 +38,6 @@ def collect(cursor: Any, last_runs: Runs | None) -> dict[str, Any]:
     return {"tables": shown, **status.delays(cursor), "is_airflow_away": last_runs is None}
 
 
-def is_late(entry: dict[str, Any]) -> bool:
-    """Whether a table is older than declared, or has no age yet."""
-    return entry["age_s"] is None or entry["age_s"] > entry["allowed_age_s"]
-
-
 def _help(entry: dict[str, Any], more: dict[str, Any], error: str | None) -> str:
     """The next step for whoever looks, empty where nothing is wrong."""
     layer, name = entry["name"].split(".")
@@ -50,7 +45,7 @@ def _help(entry: dict[str, Any], more: dict[str, Any], error: str | None) -> str
         return error
     if more["run"] and more["run"]["state"] == "failed":
         return "read the task's log: its last lines name the reason and the cure"
-    if is_late(entry):
+    if entry["age_s"] is None or entry["age_s"] > entry["allowed_age_s"]:
         return "make logs S=land" if layer == "bronze" else "make status, then make logs S=airflow-scheduler"
     if more["quarantined"]:
         return f"make sql Q=\"SELECT reason, detail FROM silver.quarantine WHERE source_table = '{name.removesuffix('_history')}'\""

@@ -67,6 +67,15 @@ class Platform:
         """Wait until all that is committed now is in gold."""
         return self.run("lakehouse", "fence", "--timeout", str(timeout_s), limit_s=timeout_s + 120)
 
+    def trade(self, query: str, enough: int) -> None:
+        """Let the shop trade until the query's one figure is above `enough`, then wait until all of it is in gold."""
+        self.run("generator", "resume")
+        try:
+            until(lambda: self.sql(query)[0][0] > enough, 300, f"more than {enough} of: {query}")
+        finally:
+            self.run("generator", "pause")
+        self.fence()
+
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of a query over Thrift."""
         return thrift.query(self.settings, query)[1]

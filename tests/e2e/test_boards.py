@@ -31,12 +31,7 @@ SHAPES = {"wall": (1920, 1080), "phone": (390, 844)}
 def trading(platform: Platform) -> Platform:
     """The platform after the shop has traded for a while, with all of it in gold."""
     platform.run("generator", "rate", "100")
-    platform.run("generator", "resume")
-    try:
-        until(lambda: platform.sql("SELECT count(*) FROM gold.orders_live")[0][0] > 300, 300, "300 live orders")
-    finally:
-        platform.run("generator", "pause")
-    platform.fence()
+    platform.trade("SELECT count(*) FROM gold.orders_live", 300)
     # How complete the tables are is looked up beside the first answer, not before it.
     until(lambda: _get(platform, "/api/boards/sales_trends/sales_units").json()["age_s"] is not None, 120, "the age of the data")
     return platform

@@ -10,18 +10,13 @@ from pathlib import Path
 import pytest
 
 from lakehouse.settings import PROJECT, Settings
-from tests.e2e.conftest import Platform, until
+from tests.e2e.conftest import Platform
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 
 def test_the_notebook_runs(platform: Platform, tmp_path: Path) -> None:
-    platform.run("generator", "resume")
-    try:
-        until(lambda: platform.sql("SELECT count(*) FROM silver.orders")[0][0] > 20, 300, "20 orders in silver")
-    finally:
-        platform.run("generator", "pause")
-    platform.fence()
+    platform.trade("SELECT count(*) FROM silver.orders", 20)
     subprocess.run([sys.executable, "-m", "infra.local.install", "notebook"], cwd=PROJECT, check=True, timeout=600)
     copy = tmp_path / "explore.ipynb"
     shutil.copy(PROJECT / "dashboards" / "notebooks" / "explore.ipynb", copy)
