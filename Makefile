@@ -67,7 +67,8 @@ notebook:  ## Jupyter with a notebook that explores history and gold
 	@"$(PYTHON)" -m infra.local.install notebook 1>&2
 	@$(EBAP_HOME)/venv/notebook/bin/jupyter lab --ip 127.0.0.1 dashboards/notebooks/explore.ipynb
 
-metabase: install  ## Make or repair the boards in the Metabase at EBAP_METABASE_URL; PLAN=1 only shows what differs
+metabase: install  ## Start Metabase and make or repair the boards in it; PLAN=1 only shows what differs
+	@[ -n "$(PLAN)" ] || { "$(PYTHON)" -m infra.local.install metabase 1>&2 && $(LOCAL) metabase 1>&2; }
 	@$(MAIN)/python -m dashboards.metabase.provision $(if $(PLAN),plan,apply)
 
 .PHONY: check test bench generated lock

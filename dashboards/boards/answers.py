@@ -31,6 +31,7 @@ _MOST_ANSWERS = 200
 _POLL_S = 0.02
 _LOOK_S = 15
 _SEEN_LATELY_S = 120
+_FIRST_LOOK_S = 10
 _RUNNING = (ttypes.TOperationState.INITIALIZED_STATE, ttypes.TOperationState.PENDING_STATE, ttypes.TOperationState.RUNNING_STATE)
 _LOST = (TTransportException, OSError)  # what a connection to a server that went away raises
 
@@ -47,7 +48,8 @@ class Answers:
         self._keep_s = keep_s
         self._kept: OrderedDict[str, tuple[float, Future[Any]]] = OrderedDict()
         self._complete_to: dict[str, datetime | None] = {}
-        self._looked_at = self._look_again_at = 0.0
+        self._looked_at, self._look_again_at = float("-inf"), 0.0
+        self._has_looked = threading.Event()
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(_CONNECTIONS)
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -120,14 +122,23 @@ class Answers:
             return [column[0] for column in cursor.description], cursor.fetchmany(_MOST_ROWS)
 
     def _known_complete_to(self) -> dict[str, datetime | None]:
-        """Up to when each table is complete, as seen lately: a dozen statements, which no viewer waits for. Empty where it is long ago."""
+        """Up to when each table is complete, as seen lately; empty where it cannot be seen.
+
+        It is a dozen statements, so a viewer waits for them only where nobody has looked for a while.
+        """
         with self._lock:
             is_due = time.monotonic() > self._look_again_at
             if is_due:
                 self._look_again_at = float("inf")
+                self._has_looked.clear()
         if is_due:
             threading.Thread(target=self._look, daemon=True).start()
-        return self._complete_to if time.monotonic() - self._looked_at < _SEEN_LATELY_S else {}
+        if not self._is_seen_lately():
+            self._has_looked.wait(_FIRST_LOOK_S)
+        return self._complete_to if self._is_seen_lately() else {}
+
+    def _is_seen_lately(self) -> bool:
+        return time.monotonic() - self._looked_at < _SEEN_LATELY_S
 
     def _look(self) -> None:
         try:
@@ -138,6 +149,7 @@ class Answers:
             log.warning("how complete the tables are could not be asked: %s", error)
         finally:
             self._look_again_at = time.monotonic() + _LOOK_S
+            self._has_looked.set()
 
     def _collect(self) -> dict[str, Any]:
         runs = freshness.runs(self._settings)

@@ -26,7 +26,7 @@ class Metabase:
     """One Metabase, asked as its admin once `log_in` is done."""
 
     def __init__(self, settings: Settings) -> None:
-        self.url = settings.metabase_url.rstrip("/")
+        self.url = settings.metabase_address
         self._password_file = settings.secret_file(PASSWORD)
         self._http = requests.Session()
 
@@ -54,7 +54,9 @@ class Metabase:
             except requests.RequestException as error:
                 seen = type(error).__name__
             if time.monotonic() > ends_at:
-                raise MetabaseError(f"no Metabase is ready at {self.url} ({seen}): start it, or give its address in EBAP_METABASE_URL")
+                raise MetabaseError(
+                    f"no Metabase is ready at {self.url} ({seen}): `make metabase` starts one, EBAP_METABASE_URL names another"
+                )
             time.sleep(_POLL_S)
 
     def properties(self) -> dict[str, Any]:

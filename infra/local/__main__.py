@@ -51,6 +51,11 @@ def run_demo(asked: argparse.Namespace, settings: Settings, console: Console) ->
     return 0
 
 
+def start_metabase(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
+    """Start the Metabase whose jar was fetched, beside what runs; nothing where the settings name another."""
+    return 0 if settings.metabase_url else _start(settings, console, needed(settings, ["metabase", "spark"]))
+
+
 def down(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
     """Stop everything; data stays."""
     supervisor = supervision.find(settings)
@@ -158,7 +163,14 @@ def _waves(settings: Settings) -> list[list[Service]]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m infra.local", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, do in {"up": up, "demo": run_demo, "down": down, "status": show_status, "doctor": examine}.items():
+    for name, do in {
+        "up": up,
+        "demo": run_demo,
+        "metabase": start_metabase,
+        "down": down,
+        "status": show_status,
+        "doctor": examine,
+    }.items():
         commands.add_parser(name, help=do.__doc__).set_defaults(do=do)
     commands.choices["up"].add_argument("names", nargs="*", metavar="STEP", help="only these services and steps, and what they need")
     commands.choices["status"].add_argument("--json", action="store_true", help="one JSON object")

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from infra.local import doctor, java
+from infra.local import doctor, java, metabase
 from lakehouse.settings import PROJECT, Settings, SettingsError
 
 _LOCKS = PROJECT / "infra" / "locks"
@@ -161,6 +161,15 @@ def notebook(settings: Settings) -> None:
         _timed("notebook", lambda: _environment(settings, "notebook"))
 
 
+def fetch_metabase(settings: Settings) -> None:
+    """Metabase's jar and, where this machine has none of that age, its Java; nothing to do where the settings name another Metabase."""
+    if settings.metabase_url:
+        return
+    if java.find_since(settings, metabase.JAVA) is None:
+        _timed("java for Metabase", lambda: _jdk(settings))
+    metabase.fetch(settings)
+
+
 def _boot_bin(settings: Settings) -> Path:
     return settings.home_dir / "venv" / "boot" / "bin"
 
@@ -184,7 +193,7 @@ def _say(text: str) -> None:
 
 
 def main() -> int:
-    """Install, with the word `notebook` that environment too; `doctor` checks the machine instead, without anything installed."""
+    """Install, with the word `notebook` or `metabase` that too; `doctor` checks the machine instead, without anything installed."""
     try:
         settings = Settings.from_environment()
         if sys.argv[1:] == ["doctor"]:
@@ -194,7 +203,9 @@ def main() -> int:
         install(settings)
         if sys.argv[1:] == ["notebook"]:
             notebook(settings)
-    except (SettingsError, InstallError) as error:
+        if sys.argv[1:] == ["metabase"]:
+            fetch_metabase(settings)
+    except (SettingsError, InstallError, metabase.MetabaseJarError) as error:
         print(f"error   {error}", file=sys.stderr)
         return 1
     return 0

@@ -55,6 +55,11 @@ def find(settings: Settings) -> tuple[Java | None, list[Java]]:
     return None, misfits
 
 
+def find_since(settings: Settings, major: int) -> Path | None:
+    """The home of the first runtime of at least that major version."""
+    return next((home for home in _candidates(settings) if (_major(home) or 0) >= major), None)
+
+
 def link(settings: Settings) -> Java | None:
     """Make `<home>/java` the runtime that was found; None where there is none."""
     java, _ = find(settings)

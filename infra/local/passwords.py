@@ -19,6 +19,7 @@ NAMES = (
     "airflow_fernet",
     "airflow_jwt",
     "airflow_api",
+    "metabase_db",
 )
 
 

@@ -153,9 +153,10 @@ def create_databases(settings: Settings) -> None:
             ("ebap_capture", "capture", "LOGIN REPLICATION"),
             ("metastore", "metastore", "LOGIN"),
             ("airflow", "airflow_db", "LOGIN"),
+            ("metabase", "metabase_db", "LOGIN"),
         ):
             _ensure_role(cursor, role, rights, (settings.secrets_dir / secret).read_text().strip())
-        for database, owner in (("shop", "shop_owner"), ("metastore", "metastore"), ("airflow", "airflow")):
+        for database, owner in (("shop", "shop_owner"), ("metastore", "metastore"), ("airflow", "airflow"), ("metabase", "metabase")):
             _ensure_database(cursor, database, owner)
         # Capture may look at the shop's database; what it may read there, the shop's owner grants table by table.
         cursor.execute("GRANT CONNECT ON DATABASE shop TO ebap_capture")

@@ -78,6 +78,11 @@ def boards_answer(settings: Settings) -> None:
     _get(f"{settings.boards_url}/health")
 
 
+def metabase_answers(settings: Settings) -> None:
+    """Metabase says that its own start is complete."""
+    _get(f"{settings.metabase_address}/api/health")
+
+
 def airflow_page_answers(settings: Settings) -> None:
     """Airflow's API answers and sees its database."""
     _airflow_part(settings, "metadatabase")

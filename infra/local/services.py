@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from infra.local import broker, postgres, probes
+from infra.local import broker, metabase, postgres, probes
 from lakehouse import landing, submit
 from lakehouse.settings import Settings, SettingsError
 
@@ -218,9 +218,25 @@ _SHOP: tuple[Step, ...] = (
 )
 
 
+_METABASE = Service(
+    name="metabase",
+    doc="Metabase, once `make metabase` has fetched it.",
+    command=metabase.command,
+    environment=metabase.environment,
+    probe=probes.metabase_answers,
+    memory_mb=lambda settings: settings.metabase_heap_mb + 500,
+    url=lambda settings: settings.metabase_address,
+    after=("databases",),
+    # Its first start makes some hundred tables.
+    limit_s=400,
+)
+
+
 def steps(settings: Settings) -> list[Step]:
-    """All that this configuration runs; a source of one's own has no simulated shop."""
-    chosen = _PLATFORM if settings.source_dsn else (*_PLATFORM, *_SHOP)
+    """All that this configuration runs: a source of one's own has no simulated shop, and not everyone has a Metabase here."""
+    shop = () if settings.source_dsn else _SHOP
+    boards = (_METABASE,) if metabase.is_here(settings) else ()
+    chosen = (*_PLATFORM, *shop, *boards)
     names = {step.name for step in chosen}
     return [dataclasses.replace(step, after=tuple(name for name in step.after if name in names)) for step in chosen]
 

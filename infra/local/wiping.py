@@ -17,10 +17,10 @@ def wipe(settings: Settings, with_cache: bool, console: Console) -> None:
     """Remove data, logs and secrets of this home folder; with the cache also environments, jars and all downloads."""
     targets = [settings.home_dir / name for name in DATA]
     if with_cache:
-        targets += [settings.home_dir / name for name in ("venv", "jars", "java", "assets")] + [settings.cache_dir]
+        targets += [settings.home_dir / name for name in ("venv", "jars", "java", "assets", "metabase")] + [settings.cache_dir]
     if settings.lake and not settings.lake.startswith(f"file://{settings.home_dir}"):
         console.print(f"[yellow]The lake at {settings.lake} is not in {settings.home_dir} and stays: remove it yourself[/]")
-    if settings.secret_file("metabase_admin").exists():
+    if settings.metabase_url and settings.secret_file("metabase_admin").exists():
         console.print("[yellow]The generated password of Metabase's admin goes too: a Metabase that stays keeps the account[/]")
     for target in targets:
         if target.is_symlink():

@@ -54,7 +54,9 @@ class Settings:
     spark_connect_port: int = _port(15002, "Spark Connect")
     airflow_port: int = _port(18080, "Airflow's web page and API")
     boards_port: int = _port(18090, "the boards' page")
-    metabase_url: str = _setting("http://127.0.0.1:3000", "Base URL of the Metabase that the provisioner fills; none is started here.")
+    metabase_port: int = _port(18030, "the Metabase that `make metabase` starts here")
+    metabase_url: str = _setting("", "Base URL of a Metabase of yours that gets the boards. Empty: `make metabase` starts one here.")
+    metabase_jar: str = _setting("", "Path of a Metabase jar, where the pinned one cannot be downloaded.")
 
     rate: int = _setting(5, "Operations a second of the simulated shop.")
     seed: int = _setting(1, "Seed of the simulated shop: the same seed gives the same sequence.")
@@ -72,6 +74,7 @@ class Settings:
     connect_heap_mb: int = _setting(512, "Heap of the Connect worker, in MiB.")
     land_memory_mb: int = _setting(896, "Heap of the land app, in MiB.")
     spark_memory_mb: int = _setting(2048, "Heap of the warm Spark server (Thrift and Connect), in MiB.")
+    metabase_heap_mb: int = _setting(1024, "Heap of Metabase, where it runs here, in MiB.")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -150,6 +153,11 @@ class Settings:
     def boards_url(self) -> str:
         """Base URL of the boards."""
         return f"http://{_HOST}:{self.boards_port}"
+
+    @property
+    def metabase_address(self) -> str:
+        """Base URL of Metabase, without a slash at its end: the given one, or the one started here."""
+        return self.metabase_url.rstrip("/") or f"http://{_HOST}:{self.metabase_port}"
 
     @property
     def spark_remote(self) -> str:

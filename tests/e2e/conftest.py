@@ -23,6 +23,7 @@ import pytest
 from infra.local.status import service_states
 from lakehouse import thrift
 from lakehouse.settings import PROJECT, Settings
+from tests.chat import Chat, listening
 
 AUDIT = Path(__file__).parent / "audit.sql"
 
@@ -30,9 +31,10 @@ AUDIT = Path(__file__).parent / "audit.sql"
 class Platform:
     """A running platform and what tests do to it."""
 
-    def __init__(self, settings: Settings, environ: dict[str, str]) -> None:
+    def __init__(self, settings: Settings, environ: dict[str, str], chat: Chat | None = None) -> None:
         self.settings = settings
         self.environ = environ
+        self.chat = chat or Chat()
 
     def run(self, *words: str, limit_s: float = 600.0) -> str:
         """Run a Python module of the project (`-m` is implied); a failure shows all it printed."""
@@ -90,6 +92,25 @@ class Platform:
         finally:
             connection.close()
 
+    @contextlib.contextmanager
+    def broken_mark(self, table: str) -> Iterator[None]:
+        """Within the block the table's mark lies beyond bronze, which refine refuses."""
+        mark = self.sql(f"SELECT bronze_version FROM silver.progress WHERE source_table = '{table}'")[0][0]
+        self._set_mark(table, 1_000_000)
+        try:
+            yield
+        finally:
+            self._set_mark(table, mark)
+
+    def _set_mark(self, table: str, version: int) -> None:
+        """Say that the table is refined up to that version of bronze; tried again where a run writes its own mark meanwhile."""
+
+        def is_set() -> bool:
+            self.sql(f"UPDATE silver.progress SET bronze_version = {version} WHERE source_table = '{table}'")
+            return True
+
+        until(is_set, 60, f"the mark of {table} to be set to {version}")
+
 
 def until(condition: Callable[[], Any], limit_s: float, what: str) -> Any:
     """Poll until the condition holds and return its value; a failure says what was awaited, and what it said last."""
@@ -114,9 +135,14 @@ def platform() -> Iterator[Platform]:
     base = Settings.from_environment()
     for name in ("venv", "jars", "assets"):
         (home / name).symlink_to(base.home_dir / name)
-    environ = {**os.environ, **_free_ports(), "EBAP_HOME": str(home), "EBAP_LAKE": "", "PYTHONPATH": f"{PROJECT / 'spark_apps'}:{PROJECT}"}
-    settings = Settings.from_environment(environ)
-    made = Platform(settings, environ)
+    own = {"EBAP_HOME": str(home), "EBAP_LAKE": "", "PYTHONPATH": f"{PROJECT / 'spark_apps'}:{PROJECT}"}
+    with listening() as chat:
+        environ = {**os.environ, **_free_ports(), **own, "EBAP_ALERT_URL": chat.url}
+        yield from _running(Platform(Settings.from_environment(environ), environ, chat))
+
+
+def _running(made: Platform) -> Iterator[Platform]:
+    home = made.settings.home_dir
     try:
         # After the seed: what capture will read in its snapshot is the log's baseline.
         made.run("infra.local", "up", "shop-seed", limit_s=300)

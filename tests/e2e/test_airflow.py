@@ -6,7 +6,6 @@ import os
 import re
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -82,38 +81,20 @@ def test_a_run_skips_what_is_unchanged_and_only_a_changed_table_tells_gold(platf
     assert airflow.tasks("gold", run_id).keys() == {table.name for table in tables.GOLD if not table.is_view}
 
 
-@pytest.fixture
-def broken_mark(platform: Platform) -> Iterator[str]:
-    """A table whose mark lies beyond bronze, which refine refuses; mended afterwards."""
-    mark = platform.sql("SELECT bronze_version FROM silver.progress WHERE source_table = 'products'")[0][0]
-    set_mark(platform, "products", 1_000_000)
-    yield "products"
-    set_mark(platform, "products", mark)
-
-
-def set_mark(platform: Platform, table: str, version: int) -> None:
-    """Say that the table is refined up to that version of bronze; tried again where a run writes its own mark meanwhile."""
-
-    def is_set() -> bool:
-        platform.sql(f"UPDATE silver.progress SET bronze_version = {version} WHERE source_table = '{table}'")
-        return True
-
-    until(is_set, 60, f"the mark of {table} to be set to {version}")
-
-
-def test_a_table_that_fails_says_why_and_holds_no_other_back(platform: Platform, airflow: Airflow, broken_mark: str) -> None:
+def test_a_table_that_fails_says_why_and_holds_no_other_back(platform: Platform, airflow: Airflow) -> None:
     began = datetime.now(UTC)
     change(platform, "users", CHANGE_A_USER)
-    run_id = airflow.trigger("silver")
-    assert airflow.end_of("silver", run_id) == "failed"
+    with platform.broken_mark("products"):
+        run_id = airflow.trigger("silver")
+        assert airflow.end_of("silver", run_id) == "failed"
     states = airflow.tasks("silver", run_id)
-    assert states.pop(broken_mark) == "failed"
+    assert states.pop("products") == "failed"
     assert set(states.values()) <= FINAL
     assert outcomes(airflow, began)["users", "success"] == 1
 
-    tries = airflow.tries("silver", run_id, broken_mark)
+    tries = airflow.tries("silver", run_id, "products")
     assert tries == 3
-    said = airflow.log("silver", run_id, broken_mark, tries)
+    said = airflow.log("silver", run_id, "products", tries)
     line = re.search(r"^.*silver\.products failed: .*$", said, re.MULTILINE)
     assert line, said
     assert "rebuild products" in line[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+from infra.local import postgres
 from lakehouse import tables
 from tests.e2e.airflow_api import Airflow
 from tests.e2e.browser import launched
@@ -47,6 +49,31 @@ def test_the_freshness_page_is_in_the_menu_and_has_every_table(page: Page) -> No
     frame.locator("body[data-ready]").wait_for()
     shown = frame.locator("tbody th").all_inner_texts()
     assert set(shown) >= {"bronze.changes", "silver.quarantine", *(table.full_name for table in (*tables.SOURCES, *tables.GOLD))}
+
+
+def test_a_failing_table_is_seen_in_the_grid_and_told(platform: Platform, page: Page) -> None:
+    airflow = Airflow(platform.settings)
+    with platform.broken_mark("products"):
+        run_id = airflow.trigger("silver")
+        make_due(platform, run_id)
+        assert airflow.end_of("silver", run_id) == "failed"
+    for told in ("silver.products gave up after try 3", "a run of DAG silver has not ended after"):
+        until(lambda told=told: [text for text in platform.chat.texts if told in text], 120, f"to be told that {told}")  # type: ignore[misc]
+    page.goto(f"{platform.settings.airflow_url}/dags/silver/runs/{run_id}")
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="products"))
+    row.get_by_text("Failed").first.wait_for()
+
+
+def make_due(platform: Platform, run_id: str) -> None:
+    """Move that run's deadline to now, instead of having it run for ten minutes."""
+    move = "UPDATE deadline SET deadline_time = now() WHERE dagrun_id = (SELECT id FROM dag_run WHERE run_id = %s)"
+    with contextlib.closing(postgres.connect(platform.settings, "airflow")) as connection, connection.cursor() as cursor:
+
+        def is_moved() -> bool:
+            cursor.execute(move, (run_id,))
+            return cursor.rowcount > 0
+
+        until(is_moved, 60, f"a deadline of {run_id}")
 
 
 def test_a_backfill_by_date_from_the_page(platform: Platform, page: Page) -> None:

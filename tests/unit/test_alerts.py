@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import alerts
+from tests.chat import Chat, listening
 
 
 @pytest.fixture
-def chat(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A server that takes messages; `status` is what it answers."""
-    told = SimpleNamespace(texts=[], status=200)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            told.texts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
-            self.send_response(told.status)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("EBAP_ALERT_URL", f"http://127.0.0.1:{server.server_port}/hook")
-    yield told
-    server.shutdown()
-    server.server_close()
+def chat(monkeypatch: pytest.MonkeyPatch) -> Iterator[Chat]:
+    with listening() as told:
+        monkeypatch.setenv("EBAP_ALERT_URL", told.url)
+        yield told
 
 
 def _context(error: Exception) -> dict[str, Any]:
     return {"ti": SimpleNamespace(dag_id="silver", try_number=3), "run_id": "scheduled__1", "exception": error}
 
 
-def test_a_task_that_gave_up_says_table_reason_and_next_step(chat: Any) -> None:
+def test_a_task_that_gave_up_says_table_reason_and_next_step(chat: Chat) -> None:
     alerts.task_gave_up("silver.users", _context(ValueError("its mark is gone. Run `python -m lakehouse rebuild users`.\nstack")))
     (text,) = chat.texts
     assert text == (
@@ -49,17 +33,17 @@ def test_a_task_that_gave_up_says_table_reason_and_next_step(chat: Any) -> None:
     )
 
 
-def test_a_server_that_was_away_needs_nobody(chat: Any) -> None:
+def test_a_server_that_was_away_needs_nobody(chat: Chat) -> None:
     alerts.task_gave_up("silver.users", _context(RuntimeError("UNAVAILABLE: Connection refused")))
     assert "tries and runs to come need nothing from you" in chat.texts[0]
 
 
-def test_a_late_run_names_its_dag_and_where_to_look(chat: Any) -> None:
+def test_a_late_run_names_its_dag_and_where_to_look(chat: Chat) -> None:
     alerts.run_is_late("gold", 600)
     assert chat.texts[0].startswith("a run of DAG gold has not ended after 600 s")
 
 
-def test_an_address_that_refuses_is_logged_and_stops_nothing(chat: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_address_that_refuses_is_logged_and_stops_nothing(chat: Chat, caplog: pytest.LogCaptureFixture) -> None:
     chat.status = 500
     alerts.run_is_late("gold", 600)
     assert "EBAP_ALERT_URL did not take the alert: HTTPError 500" in caplog.text

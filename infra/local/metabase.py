@@ -1,0 +1,125 @@
+"""The local Metabase: its jar by pinned checksum, the Java it asks for, and its settings. Standard library only.
+
+Nothing is started by itself: `make metabase` fetches the jar, and from then on the platform has one service more. Its data is in the
+platform's Postgres, never in the file database that Metabase would make beside its jar.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import urllib.error
+import urllib.request
+import zipfile
+from pathlib import Path
+
+from infra.local import java
+from lakehouse.settings import Settings
+
+VERSION = "0.64.1"
+# As in Homebrew's formula of that version, for the same address.
+SHA256 = "ffe600f532875b4d3c738effbc0f42f8a1ad7f8255cb875569f73b36645ef11d"
+URL = f"https://downloads.metabase.com/v{VERSION}/metabase.jar"
+JAVA = 21  # asked for by Metabase's own page on running the jar
+_TIMEOUT_S = 60
+
+
+class MetabaseJarError(RuntimeError):
+    """There is no jar, or no Java for it; the message says what was tried and what helps."""
+
+
+def jar(settings: Settings) -> Path:
+    """Where the jar is once it was fetched."""
+    return settings.home_dir / "metabase" / "metabase.jar"
+
+
+def is_here(settings: Settings) -> bool:
+    """Whether this platform runs a Metabase of its own."""
+    return not settings.metabase_url and jar(settings).is_file()
+
+
+def fetch(settings: Settings, address: str = URL, sha256: str = SHA256) -> None:
+    """Bring the jar into the home folder: the given one, or the pinned one from the cache or by download. Raises MetabaseJarError."""
+    source = _given(Path(settings.metabase_jar).expanduser()) if settings.metabase_jar else _pinned(settings, address, sha256)
+    target = jar(settings)
+    if target.is_file() and target.stat().st_size == source.stat().st_size and _sha256(target) == _sha256(source):
+        return
+    draft = target.with_suffix(".new")
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, draft)
+    draft.replace(target)
+
+
+def command(settings: Settings) -> list[str]:
+    """Metabase's command line. Raises MetabaseJarError where there is no Java of that age."""
+    home = java.find_since(settings, JAVA)
+    if home is None:
+        raise MetabaseJarError(f"Metabase {VERSION} asks for Java {JAVA}: run `make metabase`, which fetches one")
+    return [
+        str(home / "bin" / "java"),
+        f"-Xmx{settings.metabase_heap_mb}m",
+        "--add-opens=java.base/java.nio=ALL-UNNAMED",
+        "-jar",
+        str(jar(settings)),
+    ]
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Its settings, by Metabase's own variables."""
+    return {
+        "MB_JETTY_HOST": settings.host,
+        "MB_JETTY_PORT": str(settings.metabase_port),
+        "MB_SITE_URL": settings.metabase_address,
+        "MB_DB_TYPE": "postgres",
+        "MB_DB_HOST": settings.host,
+        "MB_DB_PORT": str(settings.postgres_port),
+        "MB_DB_DBNAME": "metabase",
+        "MB_DB_USER": "metabase",
+        "MB_DB_PASS": settings.secret("metabase_db"),
+        # Drivers are unpacked there; the default is the folder it was started in.
+        "MB_PLUGINS_DIR": str(settings.home_dir / "data" / "metabase-plugins"),
+        "MB_LOAD_SAMPLE_CONTENT": "false",
+        "MB_ANON_TRACKING_ENABLED": "false",
+        "MB_CHECK_FOR_UPDATES": "false",
+    }
+
+
+def _given(path: Path) -> Path:
+    if not zipfile.is_zipfile(path):
+        raise MetabaseJarError(f"EBAP_METABASE_JAR names {path}, which is no jar: give the path of a Metabase jar, or leave it empty")
+    if _sha256(path) != SHA256:
+        print(f"{path} is not Metabase {VERSION}, with which the boards were made: taken as it is", flush=True)
+    return path
+
+
+def _pinned(settings: Settings, address: str, sha256: str) -> Path:
+    path = settings.cache_dir / "metabase" / VERSION / "metabase.jar"
+    if path.is_file() and _sha256(path) == sha256:
+        return path
+    draft = path.with_name(f".metabase.jar.{os.getpid()}")
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    print(f"downloading Metabase {VERSION} from {address}, about 500 MB", flush=True)
+    try:
+        with urllib.request.urlopen(address, timeout=_TIMEOUT_S) as answer, draft.open("wb") as stream:
+            shutil.copyfileobj(answer, stream)
+        found = _sha256(draft)
+        if found != sha256:
+            raise MetabaseJarError(f"{address} gave another file than the pinned one (SHA-256 {found}, pinned {sha256}): {_CURE}")
+        draft.replace(path)
+    except (urllib.error.URLError, OSError) as error:
+        raise MetabaseJarError(f"Metabase {VERSION} cannot be downloaded from {address} ({error}): {_CURE}") from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return path
+
+
+_CURE = (
+    "fetch that file elsewhere and name it in EBAP_METABASE_JAR, or name a Metabase that runs in EBAP_METABASE_URL. "
+    "The same boards are on the boards' page, without Metabase"
+)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
