@@ -1,4 +1,4 @@
-"""The simulated shop from a shell: `python -m generator --help`."""
+"""`python -m generator`: the simulated shop from a shell."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from generator.sink import LostConnectionError, PostgresSink, RefusedError, Shop
 from generator.world import World
 from lakehouse.settings import Settings, SettingsError
 
+_EXIT_CODES = "Exits with 0 when done, 2 with one line that names the cure, 130 after Ctrl-C."
 _PAUSE_LIMIT_S = 15.0
 _MOST_ORDERS_PER_DAY = 1_000_000
 
@@ -31,7 +32,7 @@ class _OneLine(argparse.ArgumentParser):
 def main(arguments: list[str] | None = None) -> int:
     """Do one command; returns 0, or 2 with one line on standard error that names the cure."""
     try:
-        asked = _parser().parse_args(arguments)
+        asked = parser().parse_args(arguments)
         asked.do(asked, Settings.from_environment())
     except LostConnectionError as error:
         return _fail(f"the shop's database does not answer ({error}): run `make up`, or set EBAP_SOURCE_DSN")
@@ -147,9 +148,10 @@ def _seed(asked: argparse.Namespace, settings: Settings) -> int:
     return settings.seed if asked.seed is None else asked.seed
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _OneLine(prog="python -m generator", description=__doc__)
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_OneLine)
+def parser() -> argparse.ArgumentParser:
+    """Every command with its arguments."""
+    made = _OneLine(prog="python -m generator", description=__doc__, epilog=_EXIT_CODES)
+    commands = made.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_OneLine)
 
     def command(do: object, name: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=do.__doc__, description=do.__doc__)
@@ -159,19 +161,19 @@ def _parser() -> argparse.ArgumentParser:
     seeding, running, filling = command(seed, "seed"), command(run, "run"), command(past, "backfill")
     for one in (seeding, running, filling):
         one.add_argument("--seed", type=int, metavar="N", help="the same seed on the same database gives the same sequence")
-    seeding.add_argument("--users", type=_count, default=500, metavar="N")
-    seeding.add_argument("--products", type=_count, default=200, metavar="N")
+    seeding.add_argument("--users", type=_count, default=500, metavar="N", help="how many (default %(default)s)")
+    seeding.add_argument("--products", type=_count, default=200, metavar="N", help="how many (default %(default)s)")
     running.add_argument("--rate", type=_rate, metavar="N", help="operations a second (default: EBAP_RATE)")
     running.add_argument("--for", dest="for_s", type=_duration, metavar="TIME", help="how long, such as 90, 30s, 5m or 2h")
     running.add_argument("--curve", action="store_true", help="hour and weekday choose what happens; the rate stays as asked")
     filling.add_argument("--days", type=_count, required=True, metavar="N", help="how many days before now")
-    filling.add_argument("--orders-per-day", type=_count, default=80, metavar="N")
+    filling.add_argument("--orders-per-day", type=_count, default=80, metavar="N", help="how many (default %(default)s)")
     command(schema, "schema")
     command(pause, "pause")
     command(resume, "resume")
     command(rate, "rate").add_argument("rate", type=_rate, metavar="N", help="operations a second")
     command(status, "status")
-    return parser
+    return made
 
 
 def _count(text: str) -> int:

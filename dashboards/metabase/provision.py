@@ -1,8 +1,7 @@
 """Bring a Metabase to what the files and the contract say: `python -m dashboards.metabase.provision plan|apply`.
 
-`plan` prints what differs and exits with 0 where nothing does, 2 where something does, 1 on an error. `apply` does it, so that a
-plan after it has nothing; it stops at the first error and goes on from there when run again. Both look at the whole state every
-time. What others made in the same Metabase is left alone: a card is ours by its entity id, a dashboard by its caveats.
+A plan after an apply has nothing; apply stops at the first error and goes on from there when run again. Both look at the whole state
+every time. What others made in the same Metabase is left alone: a card is ours by its entity id, a dashboard by its caveats.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from lakehouse import tables
 from lakehouse.contract import Table
 from lakehouse.settings import Settings, SettingsError
 
+_EXIT_CODES = "Exits with 0 when done, or where a plan finds no difference, 1 on an error, 2 where a plan finds a difference."
 _NEW = -1  # the id of what a plan has not made: no request is ever sent with it
 
 
@@ -225,11 +225,19 @@ def _with_ids(dashcards: Sequence[Body], live: Body) -> list[Body]:
     return [{"id": known.get(one["card_id"], -number), **one} for number, one in enumerate(dashcards, start=1)]
 
 
+def parser() -> argparse.ArgumentParser:
+    """Both verbs."""
+    text = "Bring Metabase, the one started here or that of EBAP_METABASE_URL, to what the files and the declarations say."
+    made = argparse.ArgumentParser(prog="python -m dashboards.metabase.provision", description=text, epilog=_EXIT_CODES)
+    verbs = made.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs.add_parser("plan", help="Print what differs, and change nothing.")
+    verbs.add_parser("apply", help="Change what differs, and print each change and each board's link.")
+    return made
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Plan or apply; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m dashboards.metabase.provision", description="Boards and questions into Metabase")
-    parser.add_argument("verb", choices=("plan", "apply"))
-    is_dry = parser.parse_args(arguments).verb == "plan"
+    is_dry = parser().parse_args(arguments).verb == "plan"
     try:
         # A Metabase that was just started takes a minute; who only asks is told soon.
         limit_s = 5 if is_dry else 120

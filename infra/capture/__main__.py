@@ -1,11 +1,4 @@
-"""`python -m infra.capture`: set the capture up and look after it.
-
-apply          prepare the source, run the preflight, put the connector and wait until it runs; safe to repeat
-preflight      only look: name everything that keeps capture from starting
-wait-snapshot  wait until the initial snapshot is complete
-show           print the connector's configuration, with references in place of passwords
-delete         delete the connector; slot, publication and offsets stay
-"""
+"""`python -m infra.capture`: set the capture up and look after it."""
 
 from __future__ import annotations
 
@@ -27,6 +20,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 SNAPSHOT_LIMIT_S = 600
+_EXIT_CODES = "Exits with 0 when done, 1 with one clear message where not."
 _MESSAGES = (
     preflight.PreflightError,
     worker.WorkerError,
@@ -36,15 +30,33 @@ _MESSAGES = (
 )
 
 
+def parser() -> argparse.ArgumentParser:
+    """Every command with its arguments."""
+    made = argparse.ArgumentParser(prog="python -m infra.capture", description=__doc__, epilog=_EXIT_CODES)
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, do: Callable[[Settings, argparse.Namespace], str], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(do=do)
+        return added
+
+    command("apply", _apply, "Prepare the source, run the preflight, put the connector and wait until it runs; safe to repeat.")
+    command("preflight", _preflight, "Only look: name everything that keeps capture from starting.")
+    waiting = command("wait-snapshot", _wait_snapshot, "Wait until the initial snapshot is complete.")
+    waiting.add_argument(
+        "--timeout", type=float, default=SNAPSHOT_LIMIT_S, metavar="S", help="give up after this many seconds (default %(default)s)"
+    )
+    command("show", _show, "Print the connector's configuration, with references in place of passwords.")
+    command("delete", _delete, "Delete the connector; slot, publication and offsets stay.")
+    return made
+
+
 def main() -> int:
-    """Exit 0 when done, 1 with one clear message where not."""
-    parser = argparse.ArgumentParser(prog="python -m infra.capture", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("command", choices=sorted(_COMMANDS))
-    parser.add_argument("--timeout", type=float, default=SNAPSHOT_LIMIT_S, help="seconds that wait-snapshot waits (default %(default)s)")
-    arguments = parser.parse_args()
+    """Do one command; gives the exit code."""
+    arguments = parser().parse_args()
     try:
         settings = Settings.from_environment()
-        print(_COMMANDS[arguments.command](settings, arguments.timeout))
+        print(arguments.do(settings, arguments))
     except _MESSAGES as error:
         print(error, file=sys.stderr)
         return 1
@@ -57,12 +69,12 @@ def main() -> int:
     return 0
 
 
-def _apply(settings: Settings, _: float) -> str:
+def _apply(settings: Settings, _: argparse.Namespace) -> str:
     apply.apply(settings, _lake(settings))
     return f"connector {connector.NAME} runs"
 
 
-def _preflight(settings: Settings, _: float) -> str:
+def _preflight(settings: Settings, _: argparse.Namespace) -> str:
     from lakehouse import storage
 
     known = storage.source_identity(_lake(settings))
@@ -70,12 +82,12 @@ def _preflight(settings: Settings, _: float) -> str:
     return f"nothing stands in the way of capturing Postgres {identity}"
 
 
-def _wait_snapshot(settings: Settings, timeout_s: float) -> str:
-    worker.wait_snapshot(settings, timeout_s)
+def _wait_snapshot(settings: Settings, asked: argparse.Namespace) -> str:
+    worker.wait_snapshot(settings, asked.timeout)
     return "the initial snapshot is complete"
 
 
-def _show(settings: Settings, _: float) -> str:
+def _show(settings: Settings, _: argparse.Namespace) -> str:
     from lakehouse import storage
 
     known = storage.source_identity(_lake(settings))
@@ -83,7 +95,7 @@ def _show(settings: Settings, _: float) -> str:
     return json.dumps(apply.rendered(settings, epoch, placeholder), indent=2)
 
 
-def _delete(settings: Settings, _: float) -> str:
+def _delete(settings: Settings, _: argparse.Namespace) -> str:
     return f"connector {connector.NAME} is deleted" if worker.delete(settings) else f"there is no connector {connector.NAME}"
 
 
@@ -97,14 +109,6 @@ def _lake(settings: Settings) -> SparkSession:
         raise worker.WorkerError(f"the warm Spark server at {settings.spark_remote} does not answer: see `make status`") from None
     return session.connect(settings)
 
-
-_COMMANDS: dict[str, Callable[[Settings, float], str]] = {
-    "apply": _apply,
-    "preflight": _preflight,
-    "wait-snapshot": _wait_snapshot,
-    "show": _show,
-    "delete": _delete,
-}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -12,12 +12,19 @@ from infra.kafka import topics
 from lakehouse import tables
 from lakehouse.settings import Settings, SettingsError
 
+_EXIT_CODES = "Exits with 0 when every topic is as it must be, 1 with one message where not."
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    made = argparse.ArgumentParser(prog="python -m infra.kafka", description=__doc__, epilog=_EXIT_CODES)
+    made.add_argument("--correct", action="store_true", help="set cleanup.policy=delete on a topic that has another")
+    return made
+
 
 def main() -> int:
-    """Exit 0 when every topic is as it must be, 1 with one message where not."""
-    parser = argparse.ArgumentParser(prog="python -m infra.kafka", description=__doc__)
-    parser.add_argument("--correct", action="store_true", help="set cleanup.policy=delete on a topic that has another")
-    arguments = parser.parse_args()
+    """Create and hold the topics; gives the exit code."""
+    arguments = parser().parse_args()
     try:
         settings = Settings.from_environment()
         admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)

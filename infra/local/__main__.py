@@ -15,6 +15,7 @@ from infra.local import broker, demo, doctor, java, passwords, postgres, stages,
 from infra.local.services import Service, Step, needed, service, steps
 from lakehouse.settings import Settings, SettingsError
 
+_EXIT_CODES = "Exits with 0 when done, 1 with the reason on standard error, 130 after Ctrl-C."
 _FAULTS = (
     SettingsError,
     demo.DemoError,
@@ -160,9 +161,10 @@ def _waves(settings: Settings) -> list[list[Service]]:
     return waves
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m infra.local", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    """Every command with its arguments."""
+    made = argparse.ArgumentParser(prog="python -m infra.local", description=__doc__, epilog=_EXIT_CODES)
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
     for name, do in {
         "up": up,
         "demo": run_demo,
@@ -181,12 +183,12 @@ def _parser() -> argparse.ArgumentParser:
     added = commands.add_parser("wipe", help=wipe.__doc__)
     added.add_argument("--cache", action="store_true", help="environments, jars and downloads too")
     added.set_defaults(do=wipe)
-    return parser
+    return made
 
 
 def main() -> int:
     """Do one command; 0, or 1 with the reason on standard error."""
-    asked = _parser().parse_args()
+    asked = parser().parse_args()
     errors = Console(stderr=True)
     try:
         code: int = asked.do(asked, Settings.from_environment(), Console())

@@ -10,6 +10,8 @@ from lakehouse import tables
 from lakehouse.contract import ContractError
 from lakehouse.settings import PROJECT, Settings, SettingsError
 
+_EXIT_CODES = "Exits with 0 when done, 1 where check finds a fault, fence gives up or a query fails, 2 with one line that names the cure."
+
 
 def _tables(_: argparse.Namespace, settings: Settings) -> int:
     for table in (*tables.SOURCES, *tables.GOLD):
@@ -71,19 +73,20 @@ def _sql(arguments: argparse.Namespace, settings: Settings) -> int:
     return thrift.print_query(settings, arguments.query)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m lakehouse", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    """Every command with its arguments."""
+    made = argparse.ArgumentParser(prog="python -m lakehouse", description=__doc__, epilog=_EXIT_CODES)
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[argparse.Namespace, Settings], int], text: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=text, description=text)
-        made.set_defaults(run=run)
-        return made
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        return added
 
     command("tables", _tables, "List every declared table.")
     command("ddl", _ddl, "Print the SQL that makes every table and view.")
     docs = command("docs", _docs, "Print the data dictionary.")
-    docs.add_argument("--write", action="store_true", help="write it, and .env.example, into the project")
+    docs.add_argument("--write", action="store_true", help="write it, .env.example and the reference of settings into the project")
     command("check", _check, "Check that the declarations and all that is generated from them agree.")
     submit = command("submit", _submit, "Print the exact spark-submit line of an app.")
     submit.add_argument("app", help="spark (the warm server), land, refine, aggregate or publish")
@@ -94,12 +97,12 @@ def _parser() -> argparse.ArgumentParser:
     rebuild.add_argument("table", metavar="TABLE")
     sql = command("sql", _sql, "Run one SQL query over Thrift and print its rows.")
     sql.add_argument("query", metavar="QUERY")
-    return parser
+    return made
 
 
 def main() -> int:
     """Run one command; a fault the user can cure is one line on standard error."""
-    arguments = _parser().parse_args()
+    arguments = parser().parse_args()
     try:
         code: int = arguments.run(arguments, Settings.from_environment())
         return code
