@@ -86,8 +86,9 @@ test: check  ## Everything: check, then the tests on Spark, then those with real
 bench: install  ## Speed as ratios to peers, on the running platform (make demo, make pause)
 	@$(MAIN)/python -m tests.bench
 
-generated: install  ## Write again what is generated: data dictionary, .env.example
+generated: install  ## Write again what is generated: data dictionary, .env.example, reference pages
 	@$(MAIN)/python -m lakehouse docs --write
+	@$(MAIN)/python -m infra.docs.commands
 
 lock: install  ## Resolve the locks again
 	@cd infra/locks && for name in boot main airflow jdk notebook; do \

@@ -1,6 +1,6 @@
-"""The data dictionary and `.env.example`, written from the declarations and the settings.
+"""The data dictionary, `.env.example` and the reference of settings, written from the declarations and the settings.
 
-Both are committed, so that they can be read on the web; a test fails where a file differs from what this module writes.
+All are committed, so that they can be read on the web; a test fails where a file differs from what this module writes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from lakehouse.contract import Column, Expect, History, Table
 
 DICTIONARY = Path("spark_apps/lakehouse/tables/README.md")
 ENV_EXAMPLE = Path(".env.example")
+SETTINGS = Path("infra/docs/reference/settings.md")
 
 _INTRODUCTION = """# Data dictionary
 
@@ -32,9 +33,23 @@ key never overlap, and a gap between them is a time in which the row did not exi
 """
 
 
+_SETTINGS = """# Settings
+
+Every setting, generated from `spark_apps/lakehouse/settings.py` by `make generated`: change that, not this page.
+
+A setting is a variable of the environment or a line `NAME=value` of `.env` in the project's folder; the environment wins, and an
+empty value means the default. A variable `EBAP_…` that is none of these, or whose value does not fit, is refused with its name and
+the cure. What runs already keeps the settings it was started with: `make down`, then `make up`.
+
+Passwords are no settings: each is a generated file of mode 0600 in the folder `secrets` under EBAP_HOME. Only the password of a source
+of your own comes from a file that you name.
+
+"""
+
+
 def generated() -> dict[Path, str]:
     """The text of every generated file, by its path within the project."""
-    return {DICTIONARY: dictionary(), ENV_EXAMPLE: settings.example()}
+    return {DICTIONARY: dictionary(), ENV_EXAMPLE: settings.example(), SETTINGS: settings_page()}
 
 
 def write_all(project: Path) -> None:
@@ -56,12 +71,18 @@ def dictionary() -> str:
     return "\n".join(parts)
 
 
+def settings_page() -> str:
+    """The reference of settings as Markdown."""
+    rows = [(f"`{variable}`", f"`{default}`" if default else "empty", doc) for variable, default, doc in settings.listing()]
+    return _SETTINGS + grid(("Variable", "Default", "Meaning"), rows)
+
+
 def _contents() -> str:
     rows = [
         (f"[`{table.full_name}`](#{_anchor(table)})", table.grain, ", ".join(_code(table.key)), _kind(table), table.owner)
         for table in (*tables.SOURCES, *tables.GOLD)
     ]
-    return _grid(("Table", "A row is", "Key", "Kind", "Owner"), rows)
+    return grid(("Table", "A row is", "Key", "Kind", "Owner"), rows)
 
 
 def _section(table: Table) -> str:
@@ -90,7 +111,7 @@ def _kind(table: Table) -> str:
 
 def _columns(columns: Iterable[Column]) -> str:
     rows = [(f"`{c.name}`", f"`{c.type}`", c.doc + _notes(c)) for c in columns]
-    return _grid(("Column", "Type", "Meaning"), rows)
+    return grid(("Column", "Type", "Meaning"), rows)
 
 
 def _notes(column: Column) -> str:
@@ -100,10 +121,11 @@ def _notes(column: Column) -> str:
 
 def _expectations(expects: Iterable[Expect]) -> str:
     rows = [(f"`{expect.name}`", f"`{expect.condition}`", expect.severity.value, expect.doc) for expect in expects]
-    return _grid(("Expectation", "Condition", "A row that breaks it", "Why"), rows)
+    return grid(("Expectation", "Condition", "A row that breaks it", "Why"), rows)
 
 
-def _grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; a bar within a cell is escaped."""
     lines = [header, ["---"] * len(header), *rows]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 

@@ -183,12 +183,20 @@ class Settings:
         return {_variable(f.name): getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata.get("is_port")}
 
 
+def listing() -> list[tuple[str, str, str]]:
+    """Variable, default and meaning of every setting; a default is the same text on every machine."""
+
+    def default(value: Any) -> str:
+        return str(value).replace(str(PROJECT), ".").replace(str(Path.home()), "~")
+
+    return [(_variable(entry.name), default(entry.default), entry.metadata["doc"]) for entry in dataclasses.fields(Settings)]
+
+
 def example() -> str:
     """The text of `.env.example`: every setting with its meaning and default, commented out."""
     lines = ["# Every setting of EBAP with its default. Copy to .env and change what you need. Generated: make generated", ""]
-    for entry in dataclasses.fields(Settings):
-        default = str(entry.default).replace(str(PROJECT), ".").replace(str(Path.home()), "~")
-        lines += [f"# {entry.metadata['doc']}", f"#{_variable(entry.name)}={default}", ""]
+    for variable, default, doc in listing():
+        lines += [f"# {doc}", f"#{variable}={default}", ""]
     return "\n".join(lines)
 
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from infra.docs import commands
+from lakehouse.docs import DICTIONARY
 from lakehouse.settings import PROJECT
 
-PAGES = [PROJECT / "README.md", *sorted((PROJECT / "infra" / "docs").glob("*.md")), *sorted((PROJECT / "infra" / "decisions").glob("*.md"))]
-PAGES.append(PROJECT / "dashboards" / "metabase" / "README.md")
+PAGES = [
+    PROJECT / "README.md",
+    *sorted((PROJECT / "infra" / "docs").rglob("*.md")),
+    *sorted((PROJECT / "infra" / "decisions").glob("*.md")),
+]
+PAGES += [PROJECT / "dashboards" / "metabase" / "README.md", PROJECT / DICTIONARY]
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 _MAKE = re.compile(r"(?:`|^|\$ )make ((?:[a-z]+)(?:(?= )|(?=`)|$))", re.MULTILINE)
-_LAKEHOUSE = re.compile(r"python -m lakehouse ([a-z]+)")
+_PROGRAM = re.compile(r"python -m ([a-z_]+(?:\.[a-z_]+)*)(?: ([a-z][a-z-]*))?")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -27,8 +32,22 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_command_is_there(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
     assert set(_MAKE.findall(page.read_text())) <= targets
-    shown = subprocess.run([sys.executable, "-m", "lakehouse", "--help"], capture_output=True, text=True, check=True).stdout
-    assert set(_LAKEHOUSE.findall(page.read_text())) <= set(re.findall(r"^ {4}([a-z]+)\b", shown, re.MULTILINE))
+    known = {parser.prog.removeprefix("python -m "): commands.commands(parser) for parser in commands.parsers()}
+    for program, command in _PROGRAM.findall(page.read_text()):
+        assert find_spec(program), program
+        assert not command or not known.get(program) or command in known[program], f"{program} {command}"
+
+
+def test_the_page_of_commands_is_as_the_code_says() -> None:
+    assert (PROJECT / commands.PAGE).read_text() == commands.page(), "run `make generated`"
+
+
+def test_every_program_has_its_section_with_every_command_and_how_it_ends() -> None:
+    text = commands.page()
+    for parser in commands.parsers():
+        section = text.partition(f"## {parser.prog}\n")[2].partition("\n## ")[0]
+        assert set(re.findall(r"^\| `([a-z-]+)", section, re.MULTILINE)) == set(commands.commands(parser))
+        assert "Exits with 0" in section, parser.prog
 
 
 def test_every_error_text_of_the_troubleshooting_page_is_one_of_ours() -> None:
