@@ -19,6 +19,8 @@ PAGES = [
 ]
 PAGES += [PROJECT / "dashboards" / "metabase" / "README.md", PROJECT / DICTIONARY]
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+_ANCHOR = re.compile(r"\]\((?!https?:)([^)#]*)#([^)]+)\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _MAKE = re.compile(r"(?:`|^|\$ )make ((?:[a-z]+)(?:(?= )|(?=`)|$))", re.MULTILINE)
 _PROGRAM = re.compile(r"python -m ([a-z_]+(?:\.[a-z_]+)*)(?: ([a-z][a-z-]*))?")
 
@@ -26,6 +28,13 @@ _PROGRAM = re.compile(r"python -m ([a-z_]+(?:\.[a-z_]+)*)(?: ([a-z][a-z-]*))?")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_somewhere(page: Path) -> None:
     assert [link for link in _LINK.findall(page.read_text()) if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_into_a_page_meets_a_heading(page: Path) -> None:
+    for link, anchor in _ANCHOR.findall(page.read_text()):
+        headings = _HEADING.findall((page.parent / link if link else page).read_text())
+        assert anchor in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings], anchor
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
