@@ -16,7 +16,7 @@ UV = $(EBAP_HOME)/venv/boot/bin/uv
 CODE := spark_apps generator infra dags plugins dashboards tests
 
 .PHONY: help
-help:  ## This list
+help:  ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf 'make %-10s %s\n' "$$name" "$$text"; done
 
 .PHONY: install

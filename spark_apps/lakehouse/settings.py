@@ -44,7 +44,7 @@ class Settings:
     source_dsn: str = _setting("", "libpq DSN of the source's schema owner, without password. Empty means the shop's own database here.")
     source_password_file: str = _setting("", "File with that owner's password. Empty means the generated one.")
     source_schema: str = _setting("shop", "Schema of the captured tables in the source database.")
-    max_slot_wal_keep_mb: int = _setting(4096, "WAL that Postgres keeps for a capture that is away, in MiB; beyond it the slot is lost.")
+    max_slot_wal_keep_mb: int = _setting(4096, "WAL the local Postgres keeps for an absent capture, in MiB; beyond it the slot is lost.")
 
     postgres_port: int = _port(15432, "Postgres")
     kafka_port: int = _port(19092, "the Kafka broker")
