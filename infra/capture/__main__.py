@@ -66,6 +66,13 @@ def main() -> int:
     except psycopg2.OperationalError as error:
         print(f"The source does not let its owner in: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
+    except psycopg2.ProgrammingError as error:
+        # Mostly a role or a right that a source of one's own has not got yet.
+        said = " ".join(str(error).split())
+        print(
+            f"The source refuses what capture prepares in it: {said}. The README says what it needs of a Postgres of yours", file=sys.stderr
+        )
+        return 1
     return 0
 
 
