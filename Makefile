@@ -79,9 +79,10 @@ check: install  ## The two-minute loop: format, lint, types, tests that need nei
 	@$(MAIN)/python -m pytest -m 'not spark' tests/unit tests/golden tests/policy
 	@$(EBAP_HOME)/venv/airflow/bin/python -m pytest tests/policy_airflow
 
-test: check  ## Everything: check, then the tests on Spark, then those with real processes
+test: check  ## Everything: check, then the tests on Spark, then those with real processes, on a disk and on gs://
 	@$(MAIN)/python -m pytest -m spark tests/unit tests/golden tests/policy tests/e2e --durations=10
 	@$(MAIN)/python -m pytest -m 'e2e and not spark' tests/e2e -s --durations=20
+	@$(MAIN)/python -m pytest -m gcs tests/e2e -s
 
 bench: install  ## Speed as ratios to peers, on the running platform (make demo, make pause)
 	@$(MAIN)/python -m tests.bench

@@ -29,14 +29,17 @@ def asset(table: Table) -> Asset:
     return Asset(name=table.full_name, uri=f"ebap://{table.layer.value}/{table.name}", group=table.layer.value)
 
 
-def table_task(table: Table, pool: str, verb: Verb) -> Any:
-    """The task that runs `verb` for that table; where the result's `changed` is false it is skipped, and its asset gets no event."""
+def table_task(table: Table, pool: str, verb: Verb, *, task_id: str = "", is_news: bool = True) -> Any:
+    """The task that runs `verb` for that table; where the result's `changed` is false it is skipped, and its asset gets no event.
+
+    It is named after the table, unless `task_id` says otherwise. What is no news changes files, not rows: it never has an event.
+    """
 
     @task(
-        task_id=table.name,
+        task_id=task_id or table.name,
         owner=table.owner,
         pool=pool,
-        outlets=[asset(table)],
+        outlets=[asset(table)] if is_news else [],
         doc_md=f"{table.doc}\n\nGrain: {table.grain}.",
         # Short: while a table tries again, the next run of all others waits.
         retries=2,

@@ -87,9 +87,29 @@ def rebuild(spark: SparkSession, settings: Settings, table_name: str) -> RefineR
     with _clear_errors(table), _batch(spark, settings, table, _NO_MARK, storage.bronze_version(spark)) as batch:
         _refuse_truncate(spark, table, batch)
         storage.append_quarantine(spark, _quarantine_rows(batch))
-        rows = history.anew(table, envelope.good(batch.decoded), batch.version, envelope.blocked(batch.decoded, table))
+        good, blocked = envelope.good(batch.decoded), envelope.blocked(batch.decoded, table)
+        kept = _older_than_bronze(spark, table, good)
+        rows = history.anew(table, good, batch.version, blocked, kept)
         storage.overwrite_silver(spark, table, rows)
         return _finish(spark, table, batch, True, storage.progress(spark, table.name))
+
+
+def _older_than_bronze(spark: SparkSession, table: Table, good: DataFrame) -> DataFrame | None:
+    """Stored changes that bronze no longer holds, where old days were removed from it; None where it holds all there ever was."""
+    compacted = storage.compaction(spark, storage.BRONZE)
+    if compacted is None or compacted.first_landed_on is None:
+        return None
+    first = good.agg(F.min(F.struct("_epoch", "_lsn")).alias("first")).first()
+    older = storage.read_silver_changes(spark, table)
+    if first is not None and first["first"] is not None:
+        epoch, lsn = first["first"]
+        older = older.where(f"_epoch < {epoch} OR (_epoch = {epoch} AND _lsn < {lsn})")
+    kept = older.localCheckpoint()
+    print(
+        f"{table.full_name}: bronze was emptied up to {compacted.first_landed_on}; the {kept.count()} stored changes older than its first "
+        "record stay as they are"
+    )
+    return kept
 
 
 @contextmanager
@@ -226,7 +246,7 @@ def _clear_errors(table: Table) -> Iterator[None]:
         if any(sign in text for sign in _GONE):
             raise RefineError(f"{table.full_name}: the versions of {storage.BRONZE} behind its mark are gone. {rebuild_it}") from error
         if any(sign in text for sign in _OVERTAKEN):
-            raise RefineError(f"another refine of {table.name} is running and committed first; run it again") from error
+            raise RefineError(f"another refine of {table.name}, or its compaction, committed first; run it again") from error
         raise
 
 

@@ -55,7 +55,7 @@ def read_lock(path: Path = LOCK) -> list[Jar]:
 
 def fetch(settings: Settings) -> None:
     """Link every set into the home folder; only what is not in the cache is downloaded."""
-    jars = read_lock()
+    jars = [jar for jar in read_lock() if jar.folder != "gcs" or settings.is_on_gcs]
     stale = [folder for folder in dict.fromkeys(jar.folder for jar in jars) if _stamp(settings, folder).is_stale(jars)]
     wanted = [jar for jar in jars if jar.folder in stale]
     missing = [jar for jar in wanted if not _is_right(_cached(settings, jar), jar)]

@@ -108,7 +108,7 @@ _PLATFORM: tuple[Step, ...] = (
         probe=probes.spark_answers,
         memory_mb=lambda settings: settings.spark_memory_mb + 512 + 500,
         url=lambda settings: f"hive2://{settings.host}:{settings.thrift_port}/gold",
-        after=("databases",),
+        after=("databases", "bucket"),
         limit_s=400,
     ),
     OneShot(
@@ -218,6 +218,8 @@ _SHOP: tuple[Step, ...] = (
 )
 
 
+_BUCKET = OneShot(name="bucket", doc="The lake's bucket, where it is on gs:.", command=_python("-m", "lakehouse.objects"))
+
 _METABASE = Service(
     name="metabase",
     doc="Metabase, once `make metabase` has fetched it.",
@@ -234,9 +236,10 @@ _METABASE = Service(
 
 def steps(settings: Settings) -> list[Step]:
     """All that this configuration runs: a source of one's own has no simulated shop, and not everyone has a Metabase here."""
+    lake = (_BUCKET,) if settings.is_on_gcs else ()
     shop = () if settings.source_dsn else _SHOP
     boards = (_METABASE,) if metabase.is_here(settings) else ()
-    chosen = (*_PLATFORM, *shop, *boards)
+    chosen = (*lake, *_PLATFORM, *shop, *boards)
     names = {step.name for step in chosen}
     return [dataclasses.replace(step, after=tuple(name for name in step.after if name in names)) for step in chosen]
 

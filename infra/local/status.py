@@ -145,8 +145,9 @@ def _services_table(services: list[dict[str, Any]]) -> Table:
 
 
 def _lake_table(tables: list[dict[str, Any]]) -> Table:
-    table = Table("table", "rows", "age s", "allowed s", "blocked", "unresolved")
+    table = Table("table", "rows", "MB", "age s", "allowed s", "blocked", "unresolved")
     for row in tables:
-        cells = [row.get(name) for name in ("name", "rows", "age_s", "allowed_age_s", "blocked", "unresolved")]
+        megabytes = None if row["bytes"] is None else f"{row['bytes'] / 2**20:,.1f}"
+        cells = [row["name"], row["rows"], megabytes, *(row.get(name) for name in ("age_s", "allowed_age_s", "blocked", "unresolved"))]
         table.add_row(*("" if cell is None else f"{cell:,.0f}" if isinstance(cell, float) else str(cell) for cell in cells))
     return table

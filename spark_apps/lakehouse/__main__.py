@@ -89,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
     docs.add_argument("--write", action="store_true", help="write it, .env.example and the reference of settings into the project")
     command("check", _check, "Check that the declarations and all that is generated from them agree.")
     submit = command("submit", _submit, "Print the exact spark-submit line of an app.")
-    submit.add_argument("app", help="spark (the warm server), land, refine, aggregate or publish")
+    submit.add_argument("app", help="spark (the warm server), land, refine, aggregate, compact or publish")
     submit.add_argument("arguments", nargs="*", help="arguments of the app")
     fence = command("fence", _fence, "Wait until everything committed at the source by now is in gold.")
     fence.add_argument("--timeout", type=float, default=300.0, metavar="S", help="give up after this many seconds (default 300)")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from lakehouse import ddl, ledger, tables
+from lakehouse import ddl
 from lakehouse.contract import Layer, Table
 from lakehouse.settings import Settings
 
@@ -29,8 +29,8 @@ def bring_up(spark: SparkSession, settings: Settings) -> bool:
     if not _missing(spark) and fingerprint in _schema_properties(spark):
         return False
     existing = {layer: _names(spark, layer) for layer in Layer}
-    known = [table for table in _stored_tables() if table.name in existing[table.layer]]
-    amendments = [statement for table in known for statement in _amendments(spark, table)]
+    known = [table for table in ddl.stored_tables() if table.name in existing[table.layer]]
+    amendments = [statement for table in known for statement in (*_amendments(spark, table), *_properties(spark, settings, table))]
     for statement in statements[: len(Layer)] + amendments + statements[len(Layer) :]:
         spark.sql(statement)
     # On the schema and not on a table: a table's properties are metadata that a running writer would stumble over.
@@ -38,13 +38,8 @@ def bring_up(spark: SparkSession, settings: Settings) -> bool:
     return True
 
 
-def _stored_tables() -> list[Table]:
-    platform = [ledger.CHANGES, ledger.QUARANTINE, ledger.PROGRESS, ledger.GOLD_PROGRESS]
-    return platform + [ledger.stored(table) for table in tables.SOURCES] + [table for table in tables.GOLD if table.slice]
-
-
 def _missing(spark: SparkSession) -> set[str]:
-    declared = {table.full_name for table in _stored_tables()} | set(ddl.view_names())
+    declared = {table.full_name for table in ddl.stored_tables()} | set(ddl.view_names())
     return declared - {f"{layer.value}.{name}" for layer in Layer for name in _names(spark, layer)}
 
 
@@ -77,6 +72,14 @@ def _amendments(spark: SparkSession, table: Table) -> list[str]:
         elif given[column.name].metadata.get("comment") != column.doc:
             made.append(f"ALTER TABLE {table.full_name} ALTER COLUMN `{column.name}` COMMENT {ddl.quote(column.doc)}")
     return made
+
+
+def _properties(spark: SparkSession, settings: Settings, table: Table) -> list[str]:
+    """What makes a stored table's properties those of its declaration; land, which meets it in mid-batch, lands the batch again."""
+    given = {row["key"]: row["value"] for row in spark.sql(f"SHOW TBLPROPERTIES {table.full_name}").collect()}
+    wanted = {name: value for name, value in ddl.properties(settings, table).items() if given.get(name) != value}
+    listed = ", ".join(f"{ddl.quote(name)} = {ddl.quote(value)}" for name, value in sorted(wanted.items()))
+    return [f"ALTER TABLE {table.full_name} SET TBLPROPERTIES ({listed})"] if wanted else []
 
 
 def _same_type(given: str, declared: str) -> bool:

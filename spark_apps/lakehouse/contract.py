@@ -20,6 +20,8 @@ _PLAIN_TYPES = frozenset(
 # Kafka's headers as received: in bronze alone, which no BI tool reads.
 KAFKA_HEADERS = "ARRAY<STRUCT<key: STRING, value: BINARY>>"
 _DECIMAL = re.compile(r"DECIMAL\((\d{1,2}),(\d{1,2})\)")
+# Nothing reads one version of a table for longer: tasks give up after minutes, a person's query is ended by then.
+LONGEST_READER_H = 24
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -108,7 +110,8 @@ class Table:
 
     A source table (captured from Postgres, kept in silver) has `history`. A gold table has `inputs`, the names of the tables
     it is made from, and `slice`, the column by whose values it is recomputed; a gold view has inputs and no slice.
-    `allowed_age_s` is how old, in seconds, its content may be before it counts as late.
+    `allowed_age_s` is how old, in seconds, its content may be before it counts as late. `keep_h` is for how many hours files stay that
+    a later version of the table no longer needs: for queries that are under way, for marks that wait, for a look at yesterday.
     """
 
     name: str
@@ -123,6 +126,7 @@ class Table:
     expects: tuple[Expect, ...] = ()
     inputs: tuple[str, ...] = ()
     slice: str | None = None
+    keep_h: int = 168
     rules: tuple[str, ...] = field(default=())  # definitions a reader must know: revenue, as-of instants
 
     def __post_init__(self) -> None:
@@ -136,6 +140,8 @@ class Table:
         faults += self._kind_faults()
         if self.allowed_age_s <= 0:
             faults.append("allowed_age_s must be a positive number of seconds")
+        if self.keep_h < LONGEST_READER_H:
+            faults.append(f"keep_h must be at least {LONGEST_READER_H}: a query or a task may run as long")
         _raise([f"table {self.name!r}: {fault}" for fault in faults])
 
     def _column_faults(self) -> list[str]:

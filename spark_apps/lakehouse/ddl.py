@@ -14,7 +14,7 @@ _CHANGE_FEED = {"delta.enableChangeDataFeed": "true"}
 # An update marks the old row as deleted instead of rewriting its file: 10,000 changes in a million rows rewrite nothing.
 _DELETION_VECTORS = {"delta.enableDeletionVectors": "true"}
 # Bronze gets 17,000 commits a day at the default trigger; a checkpoint every 10th would be most of the writing.
-_BRONZE = {**_CHANGE_FEED, "delta.appendOnly": "true", "delta.checkpointInterval": "50"}
+_BRONZE = {**_CHANGE_FEED, "delta.checkpointInterval": "50"}
 
 
 def statements(settings: Settings) -> list[str]:
@@ -26,6 +26,24 @@ def view_names() -> list[str]:
     """Full names of all views."""
     silver = [f"silver.{t.name}" for t in tables.SOURCES] + [f"silver.{t.name}_history" for t in _with_history()]
     return [f"bronze.{t.name}" for t in tables.SOURCES] + silver + [t.full_name for t in tables.GOLD if t.is_view]
+
+
+def stored_tables() -> list[Table]:
+    """Every table that has files of its own: bronze, the platform's, silver's stored changes, gold."""
+    platform = [ledger.CHANGES, ledger.QUARANTINE, ledger.PROGRESS, ledger.COMPACTIONS, ledger.GOLD_PROGRESS]
+    return platform + [ledger.stored(table) for table in tables.SOURCES] + [table for table in tables.GOLD if table.slice]
+
+
+def properties(settings: Settings, table: Table) -> dict[str, str]:
+    """The Delta properties of a stored table."""
+    kept = f"interval {table.keep_h} hours"
+    # A version in the log whose files are gone is a promise broken: both go at the same age.
+    own = {"delta.logRetentionDuration": kept, "delta.deletedFileRetentionDuration": kept}
+    if table.full_name == ledger.CHANGES.full_name:
+        return own | _BRONZE | {"delta.appendOnly": str(not settings.bronze_keep_days).lower()}
+    if "_last" in table.column_names:
+        return own | _DELETION_VECTORS
+    return own | (_CHANGE_FEED if table in tables.GOLD else {})
 
 
 def create_table(table: Table, location: str, properties: dict[str, str], partitions: Sequence[str]) -> str:
@@ -70,13 +88,10 @@ def _schemas(settings: Settings) -> list[str]:
 
 
 def _tables(settings: Settings) -> list[str]:
-    def create(table: Table, properties: dict[str, str], partitions: Sequence[str]) -> str:
-        return create_table(table, location(settings, table), properties, partitions)
+    def partitions(table: Table) -> Sequence[str]:
+        return ledger.PARTITIONS.get(table.full_name) or ((table.slice,) if table.slice else ("_last",))
 
-    platform = [(ledger.CHANGES, _BRONZE), (ledger.QUARANTINE, {}), (ledger.PROGRESS, {}), (ledger.GOLD_PROGRESS, {})]
-    made = [create(table, properties, ledger.PARTITIONS[table.full_name]) for table, properties in platform]
-    made += [create(ledger.stored(table), _DELETION_VECTORS, ("_last",)) for table in tables.SOURCES]
-    return made + [create(table, _CHANGE_FEED, (table.slice,)) for table in tables.GOLD if table.slice]
+    return [create_table(table, location(settings, table), properties(settings, table), partitions(table)) for table in stored_tables()]
 
 
 def _views() -> list[str]:

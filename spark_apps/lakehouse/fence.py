@@ -13,16 +13,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import unquote, urlsplit
 
 import psycopg2
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from pyspark.errors import PySparkException
 
-from lakehouse import dag_runs, ledger, session, storage, tables
+from lakehouse import dag_runs, ledger, objects, session, storage, tables
 from lakehouse.settings import Settings
 from lakehouse.source import SLOT, owner
 
@@ -94,19 +92,13 @@ def run(settings: Settings, timeout_s: float) -> str:
 
 
 def landed_offsets(settings: Settings) -> Offsets:
-    """Where land's newest committed batch ends, by topic and partition; empty before its first.
-
-    Raises LagError for a checkpoint that is not on a file system of this machine.
-    """
-    parts = urlsplit(settings.land_checkpoint)
-    if parts.scheme != "file":
-        raise LagError(f"landed cannot be seen: the checkpoint {settings.land_checkpoint} is not on file:, which is all the fence reads")
-    checkpoint = Path(unquote(parts.path))
-    committed = [int(entry.name) for entry in checkpoint.glob("commits/*") if entry.name.isdigit()]
+    """Where land's newest committed batch ends, by topic and partition; empty before its first."""
+    checkpoint = settings.land_checkpoint
+    committed = [int(name) for name in objects.names(settings, f"{checkpoint}/commits") if name.isdigit()]
     if not committed:
         return {}
     # A version, the batch's settings, then one line a source: land has one.
-    source = json.loads((checkpoint / "offsets" / str(max(committed))).read_text().splitlines()[2])
+    source = json.loads(objects.text(settings, f"{checkpoint}/offsets/{max(committed)}").splitlines()[2])
     return {(topic, int(number)): offset for topic, ends in source.items() for number, offset in ends.items()}
 
 

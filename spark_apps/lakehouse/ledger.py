@@ -102,6 +102,29 @@ GOLD_PROGRESS = Table(
     ),
 )
 
+COMPACTIONS = Table(
+    name="compactions",
+    doc="The last compaction of each stored table: what it found, what it left.",
+    grain="one row per stored table",
+    key=("table_name",),
+    owner=_OWNER,
+    allowed_age_s=7200,
+    columns=(
+        Column(name="table_name", type="STRING", doc="Full name of the table."),
+        Column(name="compacted_at", type="TIMESTAMP", doc="When that compaction ended."),
+        Column(name="took_s", type="DOUBLE", doc="How long it took, in seconds."),
+        Column(name="files_before", type="BIGINT", doc="Files that the table consisted of before."),
+        Column(name="bytes_before", type="BIGINT", doc="Their size."),
+        Column(name="small_before", type="BIGINT", doc="How many of them were smaller than what compaction leaves alone."),
+        Column(name="files_after", type="BIGINT", doc="Files that the table consists of now."),
+        Column(name="bytes_after", type="BIGINT", doc="Their size."),
+        Column(name="small_after", type="BIGINT", doc="How many of them are small."),
+        Column(name="vacuumed_at", type="TIMESTAMP", doc="When files that nobody can need any more were last deleted."),
+        Column(name="kept_h", type="INT", doc="How old, in hours, a file had to be for that."),
+        Column(name="first_landed_on", type="DATE", doc="First day that bronze holds, where earlier ones were removed by age; else NULL."),
+    ),
+)
+
 # What silver keeps beside a source table's own columns, a row a change.
 STORED_COLUMNS = (
     Column(name="_kind", type="STRING", doc="read, upsert or delete."),
@@ -144,6 +167,7 @@ PARTITIONS = {
     "bronze.changes": ("source_table", "_landed_on"),
     "silver.quarantine": ("source_table",),
     "silver.progress": ("source_table",),
+    "silver.compactions": ("table_name",),
     "gold.progress": ("table_name",),
 }
 
@@ -157,6 +181,7 @@ def stored(table: Table) -> Table:
         key=(*table.key, "_epoch", "_lsn", "_kind"),
         owner=table.owner,
         allowed_age_s=table.allowed_age_s,
+        keep_h=table.keep_h,
         columns=(*table.columns, *STORED_COLUMNS),
     )
 

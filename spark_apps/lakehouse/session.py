@@ -45,7 +45,7 @@ def _small_machine(settings: Settings) -> dict[str, str]:
         "spark.driver.host": settings.host,
         "spark.driver.bindAddress": settings.host,
         # A classpath instead of --jars: nothing is copied at start (10 s less), and JDBC's DriverManager sees the Postgres driver.
-        "spark.driver.extraClassPath": f"{settings.home_dir}/jars/spark/*",
+        "spark.driver.extraClassPath": _class_path(settings),
         # 200 shuffle tasks on 2 cores cost 10 s a stateful batch; 2 cost 0.4 s.
         "spark.sql.shuffle.partitions": "2",
         # No web UI: one listener and 100 MB less; what remains of its store is kept short.
@@ -62,16 +62,20 @@ def _small_machine(settings: Settings) -> dict[str, str]:
 
 
 def _delta(settings: Settings) -> dict[str, str]:
-    return _local_files(settings) | {
-        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-        # Delta's own state is read by 50 tasks by default; the logs here are small.
-        "spark.databricks.delta.snapshotPartitions": "2",
-        # Without it the metastore gets an empty schema and JDBC's getColumns sees no columns.
-        "spark.databricks.delta.catalog.update.enabled": "true",
-        # The MERGE source is a finished, deterministic difference: writing it to disk first gains nothing and costs seconds.
-        "spark.databricks.delta.merge.materializeSource": "none",
-    }
+    return (
+        _local_files(settings)
+        | _gcs(settings)
+        | {
+            "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+            "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+            # Delta's own state is read by 50 tasks by default; the logs here are small.
+            "spark.databricks.delta.snapshotPartitions": "2",
+            # Without it the metastore gets an empty schema and JDBC's getColumns sees no columns.
+            "spark.databricks.delta.catalog.update.enabled": "true",
+            # The MERGE source is a finished, deterministic difference: writing it to disk first gains nothing and costs seconds.
+            "spark.databricks.delta.merge.materializeSource": "none",
+        }
+    )
 
 
 def _local_files(settings: Settings) -> dict[str, str]:
@@ -80,6 +84,31 @@ def _local_files(settings: Settings) -> dict[str, str]:
     # On a local disk Parquet's vectored reads start a thread a read: the 720 files of an hour of bronze cost 4.5 CPU seconds with
     # them, 3.0 without. On an object store they save round trips.
     return {"spark.hadoop.parquet.hadoop.vectored.io.enabled": "false"}
+
+
+def _class_path(settings: Settings) -> str:
+    folders = ["spark", "gcs"] if settings.is_on_gcs else ["spark"]
+    return ":".join(f"{settings.home_dir}/jars/{folder}/*" for folder in folders)
+
+
+def _gcs(settings: Settings) -> dict[str, str]:
+    if not settings.is_on_gcs:
+        return {}
+    fs = "spark.hadoop.fs.gs"
+    conf = {
+        f"{fs}.impl": "com.google.cloud.hadoop.fs.gcs.GoogleHadoopFileSystem",
+        "spark.hadoop.fs.AbstractFileSystem.gs.impl": "com.google.cloud.hadoop.fs.gcs.GoogleHadoopFS",
+        f"{fs}.client.type": "HTTP_API_CLIENT",
+        f"{fs}.project.id": settings.gcp_project or "ebap",
+        # One request a file: its condition that the file does not exist yet is then checked with the upload itself. fake-gcs-server
+        # ignores the condition of an upload in parts, and two writers' Delta commits would overwrite each other.
+        f"{fs}.outputstream.direct.upload.enable": "true",
+    }
+    if not settings.gcs_endpoint:
+        return conf | {f"{fs}.auth.type": "APPLICATION_DEFAULT"}
+    # The emulator knows no credentials, and does not know the call that moves an object.
+    emulator = {f"{fs}.storage.root.url": f"{settings.gcs_endpoint.rstrip('/')}/", f"{fs}.auth.type": "UNAUTHENTICATED"}
+    return conf | emulator | {f"{fs}.operation.move.enable": "false"}
 
 
 def _metastore(settings: Settings) -> dict[str, str]:

@@ -39,6 +39,9 @@ class Settings:
     home: str = _setting(str(PROJECT / ".ebap"), "Folder for everything that runs: environments, data, logs, secrets.")
     cache: str = _setting(str(Path.home() / ".cache" / "ebap"), "Folder for downloads, shared by all checkouts.")
     lake: str = _setting("", "Root of the lake as a URI (file: or gs:). Empty means the folder lake under EBAP_HOME.")
+    gcs_endpoint: str = _setting(
+        "", "Address of a storage emulator, for a lake on gs:. Empty means Google's own, with its default credentials."
+    )
     spark_master: str = _setting("local[2]", "Spark master of every Spark process.")
 
     source_dsn: str = _setting("", "libpq DSN of the source's schema owner, without password. Empty means the shop's own database here.")
@@ -64,6 +67,10 @@ class Settings:
 
     trigger_s: int = _setting(5, "Seconds between two batches of land; each batch is one Delta commit.")
     max_offsets_per_trigger: int = _setting(200_000, "Records a batch of land may hold; bounds memory and replay after an outage.")
+
+    bronze_keep_days: int = _setting(
+        0, "Days that bronze keeps of what was landed and refined. 0 keeps all, so that any table can be rebuilt."
+    )
 
     silver_slots: int = _setting(1, "Silver tables refined at the same time. On two cores a second one only makes dashboards wait.")
     airflow_parallelism: int = _setting(4, "Airflow tasks at the same time; each is a thin client of about 60 MiB of its own.")
@@ -118,6 +125,11 @@ class Settings:
     def lake_root(self) -> str:
         """The lake's root as a URI without a slash at its end."""
         return (self.lake or f"file://{self.home_dir}/lake").rstrip("/")
+
+    @property
+    def is_on_gcs(self) -> bool:
+        """Whether the lake is in a bucket of Google Cloud Storage."""
+        return self.lake_root.startswith("gs://")
 
     @property
     def land_checkpoint(self) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from lakehouse import ledger, tables, thrift
+from lakehouse import ledger, objects, storage, tables, thrift
 from lakehouse.contract import History, Table
 from lakehouse.settings import Settings
 from lakehouse.transforms import gold_views, views
@@ -30,7 +30,10 @@ Moments = dict[str, datetime | None]
 
 @dataclass(frozen=True, kw_only=True)
 class TableStatus:
-    """One table or view; `age_s` is None before its first run, `blocked` counts keys, `unresolved` versions."""
+    """One table or view; `age_s` is None before its first run, `blocked` counts keys, `unresolved` versions.
+
+    `bytes` is what the table's files take, replaced ones included; None for a view that is not the table's own face.
+    """
 
     name: str
     rows: int
@@ -38,6 +41,7 @@ class TableStatus:
     allowed_age_s: int
     blocked: int = 0
     unresolved: int = 0
+    bytes: int | None = None
 
 
 def lake_status(settings: Settings) -> dict[str, Any]:
@@ -46,8 +50,10 @@ def lake_status(settings: Settings) -> dict[str, Any]:
     Asked over Thrift, whose share of the server no batch run can take away.
     """
     with thrift.cursor(settings) as cursor:
-        tables = [asdict(status) for status in collect(cursor, datetime.now(UTC))]
-        return {"tables": tables, "delays": delays(cursor)}
+        found = collect(cursor, datetime.now(UTC))
+        sizes = objects.bytes_by_table(settings)
+        sizes |= {table.full_name: sizes.get(ledger.stored(table).full_name, 0) for table in tables.SOURCES}
+        return {"tables": [asdict(status) | {"bytes": sizes.get(status.name)} for status in found], "delays": delays(cursor)}
 
 
 def delays(cursor: Any) -> dict[str, Any]:
@@ -105,16 +111,23 @@ def _complete_to(cursor: Any) -> Moments:
     made = {row["table_name"]: row for row in rows(cursor, f"SELECT * FROM {ledger.GOLD_PROGRESS.full_name}")}
     stored = {table.name: ledger.stored(table).full_name for table in tables.SOURCES}
     stored |= {table.name: table.full_name for table in tables.GOLD if not table.is_view}
-    versions = {name: rows(cursor, f"DESCRIBE HISTORY {full} LIMIT 1")[0]["version"] for name, full in stored.items()}
+    versions = {name: _content_version(cursor, full) for name, full in stored.items()}
     for table in tables.GOLD:
         if table.is_view:
             known[table.name] = _least(known.get(name) for name in table.inputs)
         if table.name not in made:
             continue
         marks = json.loads(made[table.name]["marks"])
-        is_current = all(marks.get(name, {}).get("version") == versions[name] for name in table.inputs)
+        is_current = all(marks.get(name, {}).get("version", -1) >= versions[name] for name in table.inputs)
         known[table.name] = _least(known.get(name) for name in table.inputs) if is_current else _utc(made[table.name]["complete_to"])
     return known
+
+
+def _content_version(cursor: Any, full_name: str) -> int:
+    """Newest version that changed what the table says, or the newest it can be where only compactions are in sight."""
+    seen = rows(cursor, f"DESCRIBE HISTORY {full_name} LIMIT 10")
+    news = [row["version"] for row in seen if row["operation"] not in storage.NO_NEWS]
+    return int(max(news) if news else min(row["version"] for row in seen) - 1)
 
 
 def _counts() -> str:

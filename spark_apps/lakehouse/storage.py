@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from lakehouse import ddl, ledger
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from pyspark.sql.streaming import StreamingQuery
 
 BRONZE = ledger.CHANGES.full_name
+# Delta's names of commits that leave every row as it was.
+NO_NEWS = ("OPTIMIZE", "VACUUM START", "VACUUM END")
+_NO_NEWS = ", ".join(f"'{name}'" for name in NO_NEWS)
 
 
 class StorageError(RuntimeError):
@@ -50,6 +53,24 @@ class GoldProgress:
     marks: dict[str, Any]
     complete_to: datetime | None
     aggregated_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compaction:
+    """The last compaction of a stored table; sizes are bytes, times are UTC. See `ledger.COMPACTIONS`."""
+
+    table_name: str
+    compacted_at: datetime
+    took_s: float
+    files_before: int
+    bytes_before: int
+    small_before: int
+    files_after: int
+    bytes_after: int
+    small_after: int
+    vacuumed_at: datetime | None
+    kept_h: int | None
+    first_landed_on: date | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +119,17 @@ def version(spark: SparkSession, full_name: str) -> int:
     return int(row["version"])
 
 
+def content_version(spark: SparkSession, full_name: str) -> int:
+    """Newest version of a table that changed what it says: compaction rewrites files, and is no news to anyone."""
+    # Mostly the newest one: the whole history of a table with thousands of versions takes seconds to read.
+    for limit in ("LIMIT 10", ""):
+        history = spark.sql(f"DESCRIBE HISTORY {full_name} {limit}").where(f"operation NOT IN ({_NO_NEWS})")
+        row = history.selectExpr("max(version) AS version").first()
+        if row is not None and row["version"] is not None:
+            return int(row["version"])
+    raise StorageError(f"{full_name} has no history: run publish.py, which creates it")
+
+
 def bronze_version(spark: SparkSession) -> int:
     """Newest version of bronze.changes."""
     return version(spark, BRONZE)
@@ -115,8 +147,8 @@ def change_feed(spark: SparkSession, full_name: str, start: int, end: int) -> Da
 
 
 def read_changes_feed(spark: SparkSession, start: int, end: int) -> DataFrame:
-    """What bronze versions `start` to `end` (both inclusive) landed. Compaction of bronze is no news to it."""
-    return change_feed(spark, BRONZE, start, end).select(*ledger.CHANGES.column_names)
+    """What bronze versions `start` to `end` (both inclusive) landed. Compaction of bronze is no news to it, nor is removal by age."""
+    return change_feed(spark, BRONZE, start, end).where("_change_type = 'insert'").select(*ledger.CHANGES.column_names)
 
 
 def read_bronze(spark: SparkSession, at: int) -> DataFrame:
@@ -130,8 +162,8 @@ def read_silver_changes(spark: SparkSession, table: Table) -> DataFrame:
 
 
 def silver_version(spark: SparkSession, table: Table) -> int:
-    """Newest version of a source table's stored changes."""
-    return version(spark, ledger.stored(table).full_name)
+    """Newest version of a source table's stored changes, compaction not counted."""
+    return content_version(spark, ledger.stored(table).full_name)
 
 
 def read_quarantine(spark: SparkSession, table: Table) -> DataFrame:
@@ -154,7 +186,7 @@ def merge_silver(spark: SparkSession, table: Table, diff: DataFrame, only_last: 
         conditions.append(f"t.`{table.key[0]}` BETWEEN {bounds[0]} AND {bounds[1]}")
     conditions += [f"t.`{name}` = s.`{name}`" for name in stored.key]
     moved = StorageError(f"another refine of {table.name} is running: {stored.full_name} is no longer at version {read_at}; run it again")
-    if version(spark, stored.full_name) != read_at:
+    if silver_version(spark, table) != read_at:
         raise moved
     merge = (
         f"MERGE INTO {stored.full_name} t USING ebap_diff s ON {' AND '.join(conditions)} "
@@ -216,6 +248,17 @@ def gold_progress(spark: SparkSession, table_name: str) -> GoldProgress | None:
 def write_gold_progress(spark: SparkSession, made: GoldProgress) -> None:
     """Replace one gold table's row of progress."""
     _write_row(spark, ledger.GOLD_PROGRESS, {**vars(made), "marks": json.dumps(made.marks, sort_keys=True)})
+
+
+def compaction(spark: SparkSession, full_name: str) -> Compaction | None:
+    """The last compaction of a stored table; None before its first."""
+    row = spark.read.table(ledger.COMPACTIONS.full_name).where(f"table_name = '{full_name}'").first()
+    return None if row is None else Compaction(**_utc(row.asDict()))
+
+
+def write_compaction(spark: SparkSession, made: Compaction) -> None:
+    """Replace one stored table's row of compactions."""
+    _write_row(spark, ledger.COMPACTIONS, vars(made))
 
 
 def source_identity(spark: SparkSession) -> Source | None:

@@ -131,24 +131,31 @@ def until(condition: Callable[[], Any], limit_s: float, what: str) -> Any:
 @pytest.fixture(scope="session")
 def platform() -> Iterator[Platform]:
     """The whole platform, the shop's generator paused, the audit log written from before the first change that is captured."""
+    with running_platform() as made:
+        yield made
+
+
+@contextlib.contextmanager
+def running_platform(*steps: str, **variables: str) -> Iterator[Platform]:
+    """A platform of its own with these steps (all for none) and these further variables; see `platform`."""
     home = Path(tempfile.mkdtemp(prefix="ebap-e2e-"))
     base = Settings.from_environment()
     for name in ("venv", "jars", "assets"):
         (home / name).symlink_to(base.home_dir / name)
     own = {"EBAP_HOME": str(home), "EBAP_LAKE": "", "PYTHONPATH": f"{PROJECT / 'spark_apps'}:{PROJECT}"}
     with listening() as chat:
-        environ = {**os.environ, **_free_ports(), **own, "EBAP_ALERT_URL": chat.url}
-        yield from _running(Platform(Settings.from_environment(environ), environ, chat))
+        environ = {**os.environ, **_free_ports(), **own, "EBAP_ALERT_URL": chat.url, **variables}
+        yield from _running(Platform(Settings.from_environment(environ), environ, chat), steps)
 
 
-def _running(made: Platform) -> Iterator[Platform]:
+def _running(made: Platform, steps: tuple[str, ...]) -> Iterator[Platform]:
     home = made.settings.home_dir
     try:
         # After the seed: what capture will read in its snapshot is the log's baseline.
         made.run("infra.local", "up", "shop-seed", limit_s=300)
         with made.postgres() as cursor:
             cursor.execute(AUDIT.read_text())
-        made.run("infra.local", "up", limit_s=900)
+        made.run("infra.local", "up", *steps, limit_s=900)
         made.run("generator", "pause")
         yield made
     finally:

@@ -11,13 +11,14 @@ import pytest
 pytest.importorskip("airflow", reason="Airflow has an environment of its own; `make check` runs these tests there")
 
 from infra.airflow import pools
-from lakehouse import tables
+from lakehouse import ddl, ledger, tables
 from lakehouse.settings import PROJECT, Settings
 
 DAG_FILES = sorted((PROJECT / "dags").glob("*.py"))
 STORED = [table for table in tables.GOLD if not table.is_view]
 BY_DAY = [table for table in STORED if table.slice and table.column(table.slice).type == "DATE"]
 EXPECTED = {"silver": tables.SOURCES, "gold": STORED, "gold_daily": BY_DAY}
+COMPACTED = {table.full_name: table for table in ddl.stored_tables()}
 LAYER_DAGS = [(dag_id, table) for dag_id, members in EXPECTED.items() for table in members]
 
 
@@ -40,6 +41,7 @@ def test_every_file_imports(bag):
 def test_the_tasks_are_the_declared_tables(bag):
     for dag_id, members in EXPECTED.items():
         assert sorted(bag.dags[dag_id].task_ids) == sorted(table.name for table in members), dag_id
+    assert sorted(bag.dags["compaction"].task_ids) == sorted(COMPACTED)
 
 
 def test_every_task_says_who_owns_it_how_often_it_tries_and_when_it_gives_up(bag):
@@ -48,7 +50,6 @@ def test_every_task_says_who_owns_it_how_often_it_tries_and_when_it_gives_up(bag
         assert task.retries >= 1, task
         assert timedelta(0) < task.retry_delay <= timedelta(seconds=30), task
         assert task.execution_timeout and task.execution_timeout <= timedelta(minutes=30), task
-        assert task.outlets, task
         assert task.doc_md, task
 
 
@@ -57,6 +58,15 @@ def test_the_owner_and_the_asset_are_those_of_the_declaration(bag):
         task = bag.dags[dag_id].get_task(table.name)
         assert task.owner == table.owner
         assert [asset.name for asset in task.outlets] == [table.full_name]
+
+
+def test_compaction_tells_nobody_and_meets_no_writer_of_its_table(bag):
+    for name, table in COMPACTED.items():
+        task = bag.dags["compaction"].get_task(name)
+        assert (task.outlets, task.owner) == ([], table.owner), name
+    for dag_id, table in LAYER_DAGS:
+        written = table.full_name if dag_id != "silver" else ledger.stored(table).full_name
+        assert bag.dags["compaction"].get_task(written).pool == bag.dags[dag_id].get_task(table.name).pool, written
 
 
 def test_every_dag_has_a_runbook_and_one_run_at_a_time(bag):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,46 +11,10 @@ import refine
 from lakehouse import ledger, storage, tables
 from lakehouse.settings import Settings
 from tests.conftest import empty_lake
+from tests.unit.lake import Lake, user
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-_BEGAN_AT = datetime(2026, 1, 1, tzinfo=UTC)
-_OPS = {"c": "after", "u": "after", "r": "after", "d": "before"}
-
-
-class Lake:
-    """A lake of its own, into which records of Debezium's form are landed by hand."""
-
-    def __init__(self, spark: SparkSession, settings: Settings) -> None:
-        self.spark, self.settings, self.offset = spark, settings, 0
-
-    def land(self, table: str, *records: tuple[str, int, dict[str, Any] | None]) -> None:
-        """One commit to bronze of (op, lsn, row) records; each its own transaction, committed lsn seconds after the beginning."""
-        rows = [self._landed(table, *record) for record in records]
-        frame = self.spark.createDataFrame(rows, ledger.CHANGES.schema_ddl())
-        frame.write.format("delta").mode("append").insertInto(storage.BRONZE)
-
-    def refine(self, table: str) -> refine.RefineResult:
-        return refine.run(self.spark, self.settings, table)
-
-    def history(self, table: str, key: int) -> list[tuple[Any, ...]]:
-        """Tier, start and end in seconds, and whether blocked, of each version of a user."""
-        rows = self.spark.table(f"silver.{table}_history").where(f"user_id = {key}").orderBy("_valid_from").collect()
-        return [(r["tier"], _seconds(r["_valid_from"]), _seconds(r["_valid_to"]), r["_is_blocked"]) for r in rows]
-
-    def version(self, table: str) -> int:
-        return storage.silver_version(self.spark, tables.source(table))
-
-    def _landed(self, table: str, op: str, lsn: int, row: dict[str, Any] | None) -> tuple[Any, ...]:
-        self.offset += 1
-        key_names = tables.source(table).key
-        at = _BEGAN_AT + timedelta(seconds=lsn)
-        source = {"schema": "shop", "table": table, "lsn": lsn, "txId": lsn, "ts_us": int(at.timestamp() * 1_000_000), "sequence": "[null]"}
-        value = {"op": op, "source": source, "before": None, "after": None} | ({_OPS[op]: row} if op in _OPS else {})
-        key = None if row is None else json.dumps({name: row[name] for name in key_names}).encode()
-        place = (1, op, lsn, source["sequence"], lsn, at)
-        return (table, at.date(), at, ledger.topic(table), 0, self.offset, at, key, json.dumps(value).encode(), [], *place)
 
 
 @pytest.fixture(scope="module")
@@ -60,27 +22,19 @@ def lake(spark: SparkSession, lake_settings: Settings, tmp_path_factory: pytest.
     return Lake(spark, empty_lake(spark, lake_settings, tmp_path_factory.mktemp("refine")))
 
 
-def _seconds(at: datetime | None) -> float | None:
-    return None if at is None else (at.replace(tzinfo=UTC) - _BEGAN_AT).total_seconds()
-
-
-def _user(key: int, tier: str) -> dict[str, Any]:
-    return {"user_id": key, "email": f"u{key}@x.io", "tier": tier}
-
-
 def _crash(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt("kill -9")
 
 
 def test_changes_become_versions_and_a_second_run_writes_nothing(lake: Lake) -> None:
-    lake.land("users", ("c", 10, _user(1, "bronze")), ("u", 20, _user(1, "silver")))
+    lake.land("users", ("c", 10, user(1, "bronze")), ("u", 20, user(1, "silver")))
     assert lake.refine("users").changed
-    lake.land("users", ("u", 30, _user(1, "gold")), ("d", 40, _user(1, "gold")))
+    lake.land("users", ("u", 30, user(1, "gold")), ("d", 40, user(1, "gold")))
     assert lake.refine("users").records == 2
     assert lake.history("users", 1) == [("bronze", 10, 20, False), ("silver", 20, 30, False), ("gold", 30, 40, False)]
     before = lake.version("users")
     # The same records once more: a restart of the capture sends them again with other offsets.
-    lake.land("users", ("u", 30, _user(1, "gold")), ("d", 40, _user(1, "gold")))
+    lake.land("users", ("u", 30, user(1, "gold")), ("d", 40, user(1, "gold")))
     assert not lake.refine("users").changed
     assert not lake.refine("users").changed
     assert lake.version("users") == before
@@ -89,10 +43,10 @@ def test_changes_become_versions_and_a_second_run_writes_nothing(lake: Lake) -> 
 @pytest.mark.parametrize("write", ["append_quarantine", "merge_silver", "write_progress"])
 def test_a_crash_before_any_write_ends_like_a_clean_run(lake: Lake, monkeypatch: pytest.MonkeyPatch, write: str) -> None:
     key = {"append_quarantine": 11, "merge_silver": 12, "write_progress": 13}[write]
-    lake.land("users", ("c", 10, _user(key, "bronze")))
+    lake.land("users", ("c", 10, user(key, "bronze")))
     lake.refine("users")
     # A tier that is no text, beside good changes, one of them late; so that all three writes happen.
-    lake.land("users", ("u", 20, _user(key, "silver")), ("c", 5, _user(key, "gold")), ("x", 30, _user(key, "gold")))
+    lake.land("users", ("u", 20, user(key, "silver")), ("c", 5, user(key, "gold")), ("x", 30, user(key, "gold")))
     with monkeypatch.context() as patch:
         patch.setattr(storage, write, _crash)
         with pytest.raises(KeyboardInterrupt):
@@ -104,15 +58,15 @@ def test_a_crash_before_any_write_ends_like_a_clean_run(lake: Lake, monkeypatch:
 
 
 def test_a_key_is_blocked_while_a_newer_change_waits_in_quarantine(lake: Lake) -> None:
-    lake.land("users", ("c", 10, _user(21, "bronze")))
+    lake.land("users", ("c", 10, user(21, "bronze")))
     lake.refine("users")
     lake.land("users", ("u", 30, {"user_id": 21, "birth_on": "no day"}))
     lake.refine("users")
     assert lake.history("users", 21) == [("bronze", 10, None, True)]
-    lake.land("users", ("u", 20, _user(21, "silver")))
+    lake.land("users", ("u", 20, user(21, "silver")))
     lake.refine("users")
     assert lake.history("users", 21) == [("bronze", 10, 20, False), ("silver", 20, None, True)]
-    lake.land("users", ("u", 40, _user(21, "gold")))
+    lake.land("users", ("u", 40, user(21, "gold")))
     lake.refine("users")
     assert lake.history("users", 21)[1:] == [("silver", 20, 40, False), ("gold", 40, None, False)]
 
@@ -124,7 +78,7 @@ def test_rebuild_gives_what_the_runs_gave(lake: Lake) -> None:
     def rows() -> list[str]:
         return sorted(map(str, storage.read_silver_changes(lake.spark, table).select(*shown).collect()))
 
-    lake.land("users", ("c", 10, _user(31, "bronze")), ("u", 20, {"user_id": 31, "birth_on": "no day"}))
+    lake.land("users", ("c", 10, user(31, "bronze")), ("u", 20, {"user_id": 31, "birth_on": "no day"}))
     lake.refine("users")
     before = rows()
     result = refine.rebuild(lake.spark, lake.settings, "users")
@@ -148,9 +102,9 @@ def test_a_truncate_stops_its_table_and_nothing_is_applied_past_it(lake: Lake) -
 
 
 def test_two_runs_made_from_one_version_never_both_apply(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    lake.land("users", ("c", 10, _user(41, "bronze")))
+    lake.land("users", ("c", 10, user(41, "bronze")))
     lake.refine("users")
-    lake.land("users", ("u", 20, _user(41, "silver")))
+    lake.land("users", ("u", 20, user(41, "silver")))
     merge: Callable[..., None] = storage.merge_silver
 
     def overtaken(*arguments: Any) -> None:

@@ -77,10 +77,14 @@ def difference(
     return rows.drop("_is_late"), False
 
 
-def anew(table: Table, incoming: DataFrame, run: int, blocked: DataFrame | None = None) -> DataFrame:
-    """The stored form of a table of which nothing is stored yet."""
+def anew(table: Table, incoming: DataFrame, run: int, blocked: DataFrame | None = None, kept: DataFrame | None = None) -> DataFrame:
+    """The whole stored form of a table from all of its changes; `kept` are stored ones that `incoming` no longer has."""
     nothing = incoming.sparkSession.createDataFrame([], stored_form(table).schema_ddl())
-    return _folded(table, incoming, nothing, None, run, blocked).drop("_is_late")
+    rows = _folded(table, incoming, nothing, kept, run, blocked).drop("_is_late")
+    if kept is None:
+        return rows
+    # The fold gives only what differs from the stored row.
+    return rows.unionByName(kept.join(rows, on=list(stored_form(table).key), how="left_anti"))
 
 
 def _folded(

@@ -1,0 +1,60 @@
+"""Compaction: what was written in small pieces becomes few large files, and files that nobody can need any more are deleted.
+
+**Does**: one task a stored table. Small files are joined; once a day, files are deleted that no version of the table's last `keep_h`
+hours needs, nor any run that still has to read what was written since its mark. Where `EBAP_BRONZE_KEEP_DAYS` is set, older days of
+bronze go, as far as every table has refined them. What was found and left is in the task's log and in `silver.compactions`.
+
+**Runs**: every hour, one run at a time. A missed run costs nothing but time: the next one takes up what is left.
+
+**Safe to rerun?** Yes, beside land, silver, gold and people's queries: a reader keeps the version it began with, and where a writer
+changed the same files first, the joining is tried again.
+
+**When it fails**: the task's last log lines name the reason and the cure. Tables stay as they were, only slower to read.
+
+**Owner**: each task has its table's owner.
+"""
+
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from airflow.sdk import DAG, CronTriggerTimetable
+
+from ebap_tasks import table_task
+from infra.airflow import pools
+from lakehouse import ddl, tables
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from compact import CompactResult
+    from lakehouse.contract import Table
+    from lakehouse.settings import Settings
+
+
+def compacted(spark: "SparkSession", settings: "Settings", full_name: str) -> "CompactResult":
+    """Compact that stored table."""
+    import compact  # loads Spark: never while a DAG file is parsed
+
+    return compact.run(spark, settings, full_name)
+
+
+def pool(table: "Table") -> str:
+    """The pool of the table's other writer, so that the two do not meet; bronze's appends meet nobody."""
+    if table in tables.GOLD:
+        return pools.gold(table)
+    return pools.SILVER if "_last" in table.column_names else pools.PLATFORM
+
+
+with DAG(
+    dag_id="compaction",
+    schedule=CronTriggerTimetable("23 * * * *", timezone="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=2),
+    doc_md=__doc__,
+    tags=["batch"],
+):
+    for table in ddl.stored_tables():
+        verb = partial(compacted, full_name=table.full_name)
+        table_task(table, pool(table), verb, task_id=table.full_name, is_news=False)

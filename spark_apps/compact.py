@@ -1,0 +1,159 @@
+"""Compact one stored table: small files become larger ones, files that nobody can need are deleted, bronze's old days removed if wanted.
+
+Does: joins small files; once a day deletes files older than the table's `keep_h` and than the oldest mark that waits; reports.
+Runs: from Airflow for each table, over the warm server; by spark-submit too: `compact.py TABLE [--vacuum]`.
+Safe to run again, beside every writer and reader, and beside itself: a reader keeps its version, and a writer that met it wins.
+When it fails: nothing is half done; the next run takes up what is left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from math import ceil
+from typing import TYPE_CHECKING
+
+from pyspark.errors import PySparkException
+
+from lakehouse import ddl, files, session, storage, tables
+from lakehouse.contract import Table
+from lakehouse.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+# What Delta says where a writer changed the files that were being joined.
+_OVERTAKEN = ("DELTA_CONCURRENT", "ConcurrentAppend", "ConcurrentDelete", "ConcurrentTransaction", "ConcurrentWrite")
+_TRIES = 3
+_VACUUM_EVERY = timedelta(hours=23)  # once a day, and a run that comes a little early is no reason to skip a day
+_MARGIN = timedelta(hours=1)
+
+
+class CompactError(RuntimeError):
+    """A table that cannot be compacted now; the message names it and the cure. It is as it was."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompactResult:
+    """What a run found and left; `kept_h` is None where no file was due to be deleted, `first_landed_on` where bronze keeps all."""
+
+    table: str
+    before: files.Files
+    after: files.Files
+    kept_h: int | None
+    first_landed_on: date | None
+    changed: bool
+
+
+def run(spark: SparkSession, settings: Settings, full_name: str, is_vacuum_due: bool | None = None) -> CompactResult:
+    """Compact that stored table; `is_vacuum_due` None means once a day. Raises CompactError, KeyError for a table there is not."""
+    table = stored(full_name)
+    began = time.monotonic()
+    last = storage.compaction(spark, full_name)
+    before = files.of(spark, full_name)
+    first_landed_on = last.first_landed_on if last else None
+    removed_to = _removable(spark, settings, first_landed_on) if full_name == storage.BRONZE else None
+    if removed_to:
+        files.remove_landed_before(spark, removed_to)
+    joined = _join_small(spark, full_name)
+    if is_vacuum_due is None:
+        is_vacuum_due = last is None or last.vacuumed_at is None or datetime.now(UTC) - last.vacuumed_at > _VACUUM_EVERY
+    kept_h = _keep_h(spark, table) if is_vacuum_due else None
+    if kept_h is not None:
+        files.delete_unneeded(spark, full_name, kept_h)
+    after = files.of(spark, full_name) if joined or removed_to else before
+    made = storage.Compaction(
+        table_name=full_name,
+        compacted_at=datetime.now(UTC),
+        took_s=round(time.monotonic() - began, 3),
+        **{f"{name}_before": value for name, value in _counted(before).items()},
+        **{f"{name}_after": value for name, value in _counted(after).items()},
+        vacuumed_at=datetime.now(UTC) if kept_h is not None else last.vacuumed_at if last else None,
+        kept_h=kept_h if kept_h is not None else last.kept_h if last else None,
+        first_landed_on=removed_to or first_landed_on,
+    )
+    storage.write_compaction(spark, made)
+    changed = joined or bool(removed_to) or kept_h is not None
+    return CompactResult(table=full_name, before=before, after=after, kept_h=kept_h, first_landed_on=made.first_landed_on, changed=changed)
+
+
+def stored(full_name: str) -> Table:
+    """The stored table of that full name; KeyError names those there are."""
+    known = {table.full_name: table for table in ddl.stored_tables()}
+    if full_name not in known:
+        raise KeyError(f"there is no stored table {full_name!r}: the stored ones are {', '.join(known)}")
+    return known[full_name]
+
+
+def _join_small(spark: SparkSession, full_name: str) -> bool:
+    for attempt in range(1, _TRIES + 1):
+        try:
+            return files.join_small(spark, full_name)
+        except PySparkException as error:
+            if not any(sign in str(error) for sign in _OVERTAKEN):
+                raise
+            if attempt == _TRIES:
+                raise CompactError(
+                    f"{full_name} was written by others during each of {_TRIES} tries: the next run joins its files"
+                ) from error
+    raise AssertionError("unreachable")
+
+
+def _keep_h(spark: SparkSession, table: Table) -> int:
+    """For how many hours files stay: as declared, and as long as someone has yet to read what was written after its mark."""
+    waiting = _waiting_since(spark, table)
+    waited_h = ceil((datetime.now(UTC) - waiting + _MARGIN).total_seconds() / 3600) if waiting else 0
+    return max(table.keep_h, waited_h)
+
+
+def _waiting_since(spark: SparkSession, table: Table) -> datetime | None:
+    """When the first of those who read this table by version took what it has read, where it has not read all; None where all have."""
+    newest = storage.content_version(spark, table.full_name)
+    since = []
+    if table.full_name == storage.BRONZE:
+        for source in tables.SOURCES:
+            mark = storage.progress(spark, source.name)
+            if mark and mark.bronze_version < newest:
+                since.append(mark.refined_at)
+    for gold in tables.GOLD:
+        made = storage.gold_progress(spark, gold.name) if table.name in gold.inputs else None
+        if made and made.marks.get(table.name, {}).get("version", newest) < newest:
+            since.append(made.aggregated_at)
+    return min(since, default=None)
+
+
+def _removable(spark: SparkSession, settings: Settings, first_landed_on: date | None) -> date | None:
+    """The day before which bronze is to be emptied: old enough, and refined by every table; None where there is nothing to remove."""
+    if not settings.bronze_keep_days:
+        return None
+    marks = [storage.progress(spark, source.name) for source in tables.SOURCES]
+    refined = [mark.refined_at.date() for mark in marks if mark]
+    if len(refined) < len(marks):
+        return None
+    # A batch may begin on one day and be committed on the next: what landed the day before the oldest mark may not be refined yet.
+    day = min(datetime.now(UTC).date() - timedelta(days=settings.bronze_keep_days), min(refined) - timedelta(days=1))
+    return day if first_landed_on is None or day > first_landed_on else None
+
+
+def _counted(found: files.Files) -> dict[str, int]:
+    return {"files": found.count, "bytes": found.bytes, "small": found.small}
+
+
+def main(arguments: list[str]) -> None:
+    """Compact the named table once."""
+    parser = argparse.ArgumentParser(prog="compact", description="Join a table's small files and delete those nobody needs.")
+    parser.add_argument("table", choices=[table.full_name for table in ddl.stored_tables()])
+    parser.add_argument("--vacuum", action="store_true", help="delete unneeded files now, not once a day")
+    given = parser.parse_args(arguments)
+    settings = Settings.from_environment()
+    print(run(session.open_for_verb(settings), settings, given.table, True if given.vacuum else None))
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except (CompactError, SettingsError, KeyError) as error:
+        sys.exit(f"compact: {error.args[0]}")

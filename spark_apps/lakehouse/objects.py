@@ -1,0 +1,122 @@
+"""The lake's files as seen without Spark: on a disk of this machine or in a bucket of Google Cloud Storage."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Bucket, Client
+
+_TIMEOUT_S = 30
+
+
+class ObjectsError(RuntimeError):
+    """The lake's files cannot be reached; the message names the place and the cure."""
+
+
+def names(settings: Settings, uri: str) -> list[str]:
+    """Names of the files directly in the folder `uri`; none where there is no such folder."""
+    if not settings.is_on_gcs:
+        folder = _path(uri)
+        return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    prefix = f"{_key(uri)}/"
+    return sorted(blob.name.removeprefix(prefix) for blob in _bucket(settings).list_blobs(prefix=prefix, delimiter="/", timeout=_TIMEOUT_S))
+
+
+def text(settings: Settings, uri: str) -> str:
+    """The text of the file `uri`; FileNotFoundError where there is none."""
+    if not settings.is_on_gcs:
+        return _path(uri).read_text()
+    from google.api_core.exceptions import NotFound
+
+    try:
+        return str(_bucket(settings).blob(_key(uri)).download_as_text(timeout=_TIMEOUT_S))
+    except NotFound:
+        raise FileNotFoundError(uri) from None
+
+
+def bytes_by_table(settings: Settings) -> dict[str, int]:
+    """Bytes of all files of each stored table by full name, those included that no version needs any more."""
+    root = settings.lake_root
+    found: dict[str, int] = defaultdict(int)
+    if settings.is_on_gcs:
+        prefix = _key(root)
+        sizes = ((blob.name.removeprefix(prefix).lstrip("/"), blob.size) for blob in _bucket(settings).list_blobs(prefix=prefix))
+    else:
+        top = _path(root)
+        sizes = ((str(path.relative_to(top)), path.lstat().st_size) for path in top.rglob("*") if not path.is_dir())
+    for name, size in sizes:
+        layer, _, rest = name.partition("/")
+        table, _, file = rest.partition("/")
+        if layer in ("bronze", "silver", "gold") and file:
+            found[f"{layer}.{table}"] += size or 0
+    return dict(found)
+
+
+def ensure_bucket(settings: Settings) -> bool:
+    """Make the lake's bucket where there is none; whether one was made. Raises ObjectsError with the cure, ValueError off gs:."""
+    from google.api_core.exceptions import Forbidden, GoogleAPICallError
+    from google.auth.exceptions import GoogleAuthError
+
+    name = _bucket_name(settings)
+    try:
+        client = _client(settings)
+        if client.lookup_bucket(name, timeout=_TIMEOUT_S):
+            return False
+        if not settings.gcp_project and not settings.gcs_endpoint:
+            raise ObjectsError(f"there is no bucket {name}: make it, or name the project to make it in: EBAP_GCP_PROJECT")
+        bucket = client.bucket(name)
+        # Rights by account on the bucket as a whole, and never to the public.
+        bucket.iam_configuration.uniform_bucket_level_access_enabled = True
+        bucket.iam_configuration.public_access_prevention = "enforced"
+        client.create_bucket(bucket, location=settings.gcp_zone.rpartition("-")[0], timeout=_TIMEOUT_S)
+    except Forbidden as error:
+        raise ObjectsError(
+            f"bucket {name} is not ours to use ({error.message}): grant roles/storage.admin on it, or name another"
+        ) from error
+    except GoogleAuthError as error:
+        raise ObjectsError(
+            f"there are no credentials for {settings.lake_root} ({error}): `gcloud auth application-default login`"
+        ) from error
+    except (GoogleAPICallError, OSError) as error:
+        raise ObjectsError(f"the bucket of {settings.lake_root} cannot be reached ({error})") from error
+    return True
+
+
+def _client(settings: Settings) -> Client:
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import storage
+
+    project = settings.gcp_project or "ebap"
+    if not settings.gcs_endpoint:
+        return storage.Client(project=project)
+    options = {"api_endpoint": settings.gcs_endpoint.rstrip("/")}
+    return storage.Client(project=project, credentials=AnonymousCredentials(), client_options=options)  # type: ignore[no-untyped-call]
+
+
+def _bucket(settings: Settings) -> Bucket:
+    return _client(settings).bucket(_bucket_name(settings))
+
+
+def _bucket_name(settings: Settings) -> str:
+    if not settings.is_on_gcs:
+        raise ValueError(f"the lake at {settings.lake_root} is in no bucket")
+    return urlsplit(settings.lake_root).netloc
+
+
+def _key(uri: str) -> str:
+    return urlsplit(uri).path.strip("/")
+
+
+def _path(uri: str) -> Path:
+    return Path(unquote(urlsplit(uri).path))
+
+
+if __name__ == "__main__":
+    made_for = Settings.from_environment()
+    print(f"bucket of {made_for.lake_root}: {'made' if ensure_bucket(made_for) else 'there'}")
