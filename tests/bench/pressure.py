@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -109,8 +110,11 @@ def _update(changes: int, settings: Settings) -> None:
 
 def _settle(settings: Settings) -> None:
     """Wait until all that is committed is in gold, and nothing is under way."""
-    with redirect_stderr(io.StringIO()):  # it tells its stages
-        fence.run(settings, _LIMIT_S)
+    try:
+        with redirect_stderr(io.StringIO()):  # it tells its stages
+            fence.run(settings, _LIMIT_S)
+    except fence.LagError as error:
+        sys.exit(f"bench: {error}")
 
 
 def _trade(control: Control, state: str) -> None:
@@ -136,6 +140,8 @@ def _refining(settings: Settings) -> Iterator[None]:
     try:
         until(lambda: runs, _LIMIT_S, "a run of silver")
         yield
+        if not worker.is_alive():
+            sys.exit("bench: silver could not be run all the time: look at `make status`")
     finally:
         is_over.set()
         worker.join()

@@ -24,7 +24,7 @@ from tests.bench.sides import until
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-ENVELOPES = 400_000
+ENVELOPES = 300_000
 _PREFIX = "bench_"
 _TOPICS = [kafka_topics.Topic(name=ledger.topic(_PREFIX + table.name), partitions=3) for table in tables.SOURCES]
 _LIMIT_S = 60
@@ -76,7 +76,7 @@ def aged(young: Settings, root: Path, versions: int) -> Settings:
     shutil.copytree(_path(young), table, copy_function=os.link)
     log = table / "_delta_log"
     for later in log.glob("*"):
-        if later.name.lstrip(".")[:20] > f"{1:020}":
+        if later.is_file() and later.name.lstrip(".")[:20] > f"{1:020}":
             later.unlink()
     actions = [json.loads(line) for line in (log / f"{1:020}.json").read_text().splitlines()]
     for version in range(2, versions):
