@@ -2,7 +2,8 @@
 
 A line alternates its sides and shows the median of the paired ratios with the least and the greatest. It prints no ratio unless the
 sides gave the same rows. Absolute figures are context: they belong to the machine they were taken on. A target that is missed is
-printed like one that is met. About a quarter of an hour on two cores; the last line leaves bronze ten times as long as it was.
+printed like one that is met. About a quarter of an hour on two cores that nothing else uses; the last line leaves bronze ten times
+as long as it was.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tests.bench import boards, freshness, landing, pressure
 def main() -> None:
     """Run every line; each says by itself what it compared."""
     settings = Settings.from_environment()
-    print(f"load average at the start: {os.getloadavg()[0]:.2f} on {os.cpu_count()} cores")
+    print(f"{os.cpu_count()} cores")
     try:
         with thrift.cursor(settings) as cursor:
             if boards.over_thrift(cursor, "SELECT count(*) FROM gold.daily_sales") == [(0,)]:

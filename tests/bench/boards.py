@@ -19,7 +19,7 @@ from pyspark.sql import SparkSession
 from dashboards.metabase import files
 from lakehouse import session, thrift
 from lakehouse.settings import Settings
-from tests.bench.sides import p95, paired, tell, timed
+from tests.bench.sides import begin, p95, paired, tell, timed
 
 USERS = 4
 STORED = {"order_lines", "daily_sales", "product_daily"}
@@ -29,7 +29,7 @@ QUESTIONS = [question for question in files.questions().values() if not question
 
 def queries(settings: Settings) -> None:
     """One user and several, and the least that a query over Thrift takes."""
-    print("\n11  board queries (target: p95 over Thrift at most 1.3 times the session's)")
+    begin("11  board queries (target: p95 over Thrift at most 1.3 times the session's)")
     with _spark(settings) as spark:
         with thrift.cursor(settings) as cursor:
             ones = [timed(lambda: over_thrift(cursor, "SELECT 1"))[0] for _ in range(20)]

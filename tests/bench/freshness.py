@@ -27,7 +27,7 @@ from lakehouse import ddl, ledger, thrift
 from lakehouse.landing import report_file
 from lakehouse.settings import Settings
 from tests.bench.boards import over_thrift
-from tests.bench.sides import p95, until
+from tests.bench.sides import begin, p95, until
 
 COMMITS_PER_S = 10
 FOR_S = 120
@@ -70,7 +70,7 @@ class Watch(threading.Thread):
 def commits(settings: Settings) -> None:
     """Commit at a steady rate while the readers look, then tell each reader's delays."""
     number = COMMITS_PER_S * FOR_S
-    print(f"\n 4  from commit to read, {number:,} commits, {COMMITS_PER_S} a second, by three readers at once", flush=True)
+    begin(f" 4  from commit to read, {number:,} commits, {COMMITS_PER_S} a second, by three readers at once")
     with _order(settings) as (order_id, commit), thrift.cursor(settings) as cursor:
         floor_s = _idle_batch_s(settings, commit)
         limit_s = settings.trigger_s + floor_s

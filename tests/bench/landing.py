@@ -28,7 +28,7 @@ from lakehouse import ddl, ledger, session, storage, submit
 from lakehouse.settings import PROJECT, Settings
 from lakehouse.transforms.landing import placed
 from tests.bench import peer, scratch
-from tests.bench.sides import agree, tell, timed
+from tests.bench.sides import agree, begin, tell, timed
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -69,7 +69,7 @@ class Bench:
 
 def rate(settings: Settings) -> None:
     """Run this line in a Spark process of its own, so that the platform's are not disturbed."""
-    print("\n 3  Kafka to bronze, land's query / limit (read and parse only) and / peer (kafka-python, DuckDB, Parquet)", flush=True)
+    begin(" 3  Kafka to bronze, land's query / limit (read and parse only) and / peer (kafka-python, DuckDB, Parquet)")
     log = settings.home_dir / "logs" / "bench.log"
     command = [*submit.command(settings, "land")[:-1], str(Path(__file__))]
     with log.open("w") as stream:

@@ -18,7 +18,7 @@ from lakehouse.landing import report_file
 from lakehouse.settings import Settings
 from lakehouse.source import owner
 from tests.bench.boards import QUESTIONS, over_thrift
-from tests.bench.sides import agree, p95, tell, timed, until
+from tests.bench.sides import agree, begin, p95, tell, timed, until
 
 ROUNDS = 3
 ASKED = 3
@@ -32,7 +32,7 @@ _FOLLOWED_S = 30
 
 def under_load(settings: Settings) -> None:
     """The questions' p95 while the shop trades and the DAG silver runs again and again, against an idle platform, in turns."""
-    print(f"\n11  board queries while landing and refining {OPERATIONS_PER_S} operations a second, against idle", flush=True)
+    begin(f"11  board queries while landing and refining {OPERATIONS_PER_S} operations a second, against idle")
     control = Control(settings.control_dir)
     found = control.request()
     idle, busy = [], []
@@ -54,7 +54,7 @@ def under_load(settings: Settings) -> None:
 
 def tenfold(settings: Settings) -> None:
     """The questions with ten times the bronze, by updates that change nothing, against before: no turns, as there is no way back."""
-    print(f"\n11  board queries with {TIMES} times the bronze, against before", flush=True)
+    begin(f"11  board queries with {TIMES} times the bronze, against before")
     with thrift.cursor(settings) as cursor:
         _settle(settings)
         rows = _bronze_rows(cursor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import time
@@ -40,6 +41,11 @@ def until(condition: Callable[[], T | None], limit_s: float, what: str) -> T:
             sys.exit(f"bench: waited {limit_s:.0f} s for {what}: look at `make status`")
         time.sleep(0.05)  # between two looks
     return seen
+
+
+def begin(line: str) -> None:
+    """The head of a line, with the load it begins under: on a machine that others use, the figures are theirs too."""
+    print(f"\n{line}; load average {os.getloadavg()[0]:.1f}", flush=True)
 
 
 def p95(values: Sequence[float]) -> float:
