@@ -10,6 +10,8 @@ longer has records that were never landed.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
@@ -18,15 +20,23 @@ from lakehouse.landing import OBSERVED, run_until_stopped
 from lakehouse.settings import Settings, SettingsError
 from lakehouse.transforms.landing import located
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+    from pyspark.sql.streaming import StreamingQuery
+
 
 def main() -> None:
     """Land until a stop request."""
     settings = Settings.from_environment()
     spark = session.classic(settings, "land")
     topics = [ledger.topic(name) for name in (*(table.name for table in tables.SOURCES), ledger.HEARTBEAT)]
+    run_until_stopped(start(spark, settings, topics), settings)
+
+
+def start(spark: SparkSession, settings: Settings, topics: Sequence[str], until_caught_up: bool = False) -> StreamingQuery:
+    """Start the query from these topics to bronze; with `until_caught_up` it ends with what they hold now."""
     rows = located(storage.kafka_records(spark, settings, topics), F.current_timestamp())
-    query = storage.bronze_sink(rows.observe(OBSERVED, F.min("kafka_at").cast("string").alias("oldest")), settings)
-    run_until_stopped(query, settings)
+    return storage.bronze_sink(rows.observe(OBSERVED, F.min("kafka_at").cast("string").alias("oldest")), settings, until_caught_up)
 
 
 if __name__ == "__main__":

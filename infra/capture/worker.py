@@ -23,12 +23,20 @@ _REQUEST_S = 30
 _POLL_S = 0.5
 # A restart is asked for and done later: until then the state of before is shown.
 _STALE_S = 10.0
+_CONFLICT_S = 30.0
 # How Debezium says, at great length, that the slot stands beyond the stored offset.
 _NOT_THERE = "is no longer available on the server"
 
 
 class WorkerError(RuntimeError):
-    """The worker refuses, does not answer or does not get there in time; the message says what was seen last."""
+    """The worker refuses, does not answer or does not get there in time; the message says what was seen last.
+
+    `status` is the HTTP status of a refusal, else 0.
+    """
+
+    def __init__(self, text: str, status: int = 0) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +57,20 @@ def put(settings: Settings, config: dict[str, str]) -> None:
     """Create or change the connector and let it run: one that was stopped or failed stays so through a PUT alone."""
     _request(settings, "PUT", f"/connectors/{NAME}/config", json=config)
     _request(settings, "PUT", f"/connectors/{NAME}/resume")
-    _request(settings, "POST", f"/connectors/{NAME}/restart", params={"includeTasks": "true", "onlyFailed": "true"})
+    _restart_failed(settings)
+
+
+def _restart_failed(settings: Settings) -> None:
+    """Restart what has failed, once the worker has read back the configuration that it was just given: until then it answers 409."""
+    ends_at = time.monotonic() + _CONFLICT_S
+    while True:
+        try:
+            _request(settings, "POST", f"/connectors/{NAME}/restart", params={"includeTasks": "true", "onlyFailed": "true"})
+            return
+        except WorkerError as error:
+            if error.status != requests.codes.conflict or time.monotonic() > ends_at:
+                raise
+        time.sleep(_POLL_S)
 
 
 def delete(settings: Settings) -> bool:
@@ -141,5 +162,5 @@ def _request(settings: Settings, method: str, path: str, **arguments: Any) -> An
     if answer.status_code == 404 and method != "PUT":
         return None
     if not answer.ok:
-        raise WorkerError(f"Kafka Connect refuses {method} {path}: {answer.status_code} {answer.text[:1000]}")
+        raise WorkerError(f"Kafka Connect refuses {method} {path}: {answer.status_code} {answer.text[:1000]}", answer.status_code)
     return answer.json() if answer.content else {}

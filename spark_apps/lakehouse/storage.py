@@ -98,16 +98,19 @@ def kafka_records(spark: SparkSession, settings: Settings, topics: Sequence[str]
     return reader.option("kafka.fetch.max.wait.ms", "50").load()
 
 
-def bronze_sink(frame: DataFrame, settings: Settings) -> StreamingQuery:
-    """Start the query that appends `frame` to bronze: exactly once per checkpoint, one commit a batch."""
+def bronze_sink(frame: DataFrame, settings: Settings, until_caught_up: bool = False) -> StreamingQuery:
+    """Start the query that appends `frame` to bronze: exactly once per checkpoint, one commit a batch.
+
+    It runs until it is stopped; with `until_caught_up` it ends once it has landed what the topics held when it began.
+    """
     writer = (
         frame.writeStream.format("delta")
         .outputMode("append")
         .option("checkpointLocation", settings.land_checkpoint)
         .partitionBy(*ledger.PARTITIONS[BRONZE])
         .queryName("land")
-        .trigger(processingTime=f"{settings.trigger_s} seconds")
     )
+    writer = writer.trigger(availableNow=True) if until_caught_up else writer.trigger(processingTime=f"{settings.trigger_s} seconds")
     return writer.start(ddl.location(settings, ledger.CHANGES))
 
 

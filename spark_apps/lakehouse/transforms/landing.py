@@ -15,10 +15,12 @@ _PLACE = "op STRING, source STRUCT<lsn: BIGINT, sequence: STRING, txId: BIGINT, 
 
 
 def located(records: DataFrame, landed_at: Column) -> DataFrame:
-    """Rows of `bronze.changes` from Kafka records with headers; a field that cannot be read is NULL, and no record is dropped.
+    """The rows of `placed`, repartitioned by source table, so that a batch writes one file a table."""
+    return placed(records, landed_at).repartition("source_table")
 
-    Repartitioned by source table, so that a batch writes one file a table.
-    """
+
+def placed(records: DataFrame, landed_at: Column) -> DataFrame:
+    """Rows of `bronze.changes` from Kafka records with headers; a field that cannot be read is NULL, and no record is dropped."""
     source_table = F.expr(f"substring(topic, {len(TOPIC_PREFIX) + 1})")
     place = F.from_json(F.col("value").cast("string"), _PLACE)
     epoch = F.expr(f"try_cast(CAST(element_at(filter(headers, h -> h.key = '{EPOCH_HEADER}'), -1).value AS STRING) AS INT)")
@@ -44,4 +46,4 @@ def located(records: DataFrame, landed_at: Column) -> DataFrame:
         F.col("place.source.txId").alias("txid"),
         F.timestamp_micros("place.source.ts_us").alias("commit_at"),
     )
-    return parsed.select(*CHANGES.column_names).repartition("source_table")
+    return parsed.select(*CHANGES.column_names)

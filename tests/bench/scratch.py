@@ -1,0 +1,116 @@
+"""What line 3 works on, and leaves nothing of: topics full of real records, lakes of one table, tables with a past."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from kafka import KafkaAdminClient
+from pyspark.sql import functions as F
+
+from infra.kafka import topics as kafka_topics
+from lakehouse import ddl, ledger, storage, tables
+from lakehouse.settings import Settings
+from tests.bench.sides import until
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+ENVELOPES = 300_000
+_PREFIX = "bench_"
+_TOPICS = [kafka_topics.Topic(name=ledger.topic(_PREFIX + table.name), partitions=3) for table in tables.SOURCES]
+_LIMIT_S = 60
+
+
+@contextmanager
+def folder(settings: Settings) -> Iterator[Path]:
+    """An empty folder that is gone afterwards, whatever happened."""
+    made = settings.home_dir / "tmp" / "bench"
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@contextmanager
+def topics(spark: SparkSession, settings: Settings) -> Iterator[dict[str, int]]:
+    """Topics with copies of what the platform's own hold, about ENVELOPES in all, and how many are in each; gone afterwards."""
+    admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    _remove(admin)
+    try:
+        kafka_topics.create(admin, _TOPICS)
+        yield _fill(spark, settings)
+    finally:
+        _remove(admin)
+        admin.close()
+
+
+def lake(spark: SparkSession, settings: Settings, root: Path) -> Settings:
+    """Settings of a lake of its own, its bronze table made by the platform's own SQL and still empty."""
+    made = replace(settings, lake=f"file://{root}")
+    create = next(text for text in ddl.statements(made) if text.startswith(f"CREATE TABLE IF NOT EXISTS {storage.BRONZE} "))
+    # The catalog lives in this process alone; the files of the lake before stay where they are.
+    spark.sql("CREATE SCHEMA IF NOT EXISTS bronze")
+    spark.sql(f"DROP TABLE IF EXISTS {storage.BRONZE}")
+    spark.sql(create)
+    return made
+
+
+def aged(young: Settings, root: Path, versions: int) -> Settings:
+    """A lake whose table has that many versions: the first batch of a young one again and again, as commits that land could have made.
+
+    The log is written here and the data files are links: a thousand real batches would take ten minutes.
+    """
+    made = replace(young, lake=f"file://{root}")
+    table = _path(made)
+    shutil.copytree(_path(young), table, copy_function=os.link)
+    log = table / "_delta_log"
+    for later in log.glob("*"):
+        if later.is_file() and later.name.lstrip(".")[:20] > f"{1:020}":
+            later.unlink()
+    actions = [json.loads(line) for line in (log / f"{1:020}.json").read_text().splitlines()]
+    for version in range(2, versions):
+        again = [_again(table, action, version) for action in actions if "txn" not in action]
+        (log / f"{version:020}.json").write_text("".join(json.dumps(action) + "\n" for action in again))
+    return made
+
+
+def _again(table: Path, action: dict[str, Any], version: int) -> dict[str, Any]:
+    if "add" not in action:
+        return action
+    path = Path(action["add"]["path"])
+    twin = path.with_name(f"{version}-{path.name}")
+    os.link(table / unquote(str(path)), table / unquote(str(twin)))
+    return {"add": {**action["add"], "path": str(twin)}}
+
+
+def _path(settings: Settings) -> Path:
+    return Path(urlsplit(ddl.location(settings, ledger.CHANGES)).path)
+
+
+def _fill(spark: SparkSession, settings: Settings) -> dict[str, int]:
+    reader = spark.read.format("kafka").option("kafka.bootstrap.servers", settings.kafka_bootstrap).option("includeHeaders", "true")
+    real = reader.option("subscribe", ",".join(ledger.topic(table.name) for table in tables.SOURCES)).load()
+    held = {row["topic"]: row["count"] for row in real.groupBy("topic").count().collect()}
+    copies = math.ceil(ENVELOPES / sum(held.values()))
+    renamed = F.expr(f"concat('{ledger.TOPIC_PREFIX}{_PREFIX}', substring(topic, {len(ledger.TOPIC_PREFIX) + 1})) AS topic")
+    filled = real.select(renamed, "key", "value", "headers", F.explode(F.sequence(F.lit(1), F.lit(copies)))).drop("col")
+    filled.write.format("kafka").option("kafka.bootstrap.servers", settings.kafka_bootstrap).save()
+    return {ledger.topic(_PREFIX + topic.removeprefix(ledger.TOPIC_PREFIX)): copies * count for topic, count in held.items()}
+
+
+def _remove(admin: KafkaAdminClient) -> None:
+    present = {topic.name for topic in _TOPICS} & set(admin.list_topics())
+    if present:
+        admin.delete_topics(sorted(present))
+        until(lambda: not present & set(admin.list_topics()), _LIMIT_S, "Kafka to remove the bench's topics")

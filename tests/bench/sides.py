@@ -1,0 +1,63 @@
+"""What every line of the bench does: time a side, see that two sides gave the same, wait for what can be observed, tell a ratio."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+PAIRS = 5
+
+
+def paired(name: str, one: Callable[[], list[Any]], other: Callable[[], list[Any]]) -> list[tuple[float, float]]:
+    """Seconds of both sides, alternating, after one run each that is thrown away; exits where they do not agree."""
+    agree(name, one(), other())
+    return [(timed(one)[0], timed(other)[0]) for _ in range(PAIRS)]
+
+
+def agree(name: str, some: list[Any], others: list[Any]) -> None:
+    """Exit where two answers are not the same rows, in any order: no ratio is told of different work."""
+    if sorted(map(_plain, some)) != sorted(map(_plain, others)):
+        sys.exit(f"bench: the two sides of {name} gave different rows (is the shop paused? `make pause`)")
+
+
+def timed(run: Callable[[], T]) -> tuple[float, T]:
+    """Seconds it took, and what it gave."""
+    began = time.perf_counter()
+    found = run()
+    return time.perf_counter() - began, found
+
+
+def until(condition: Callable[[], T | None], limit_s: float, what: str) -> T:
+    """Look until there is something to see, and give it; exits where there is nothing within the limit."""
+    ends = time.monotonic() + limit_s
+    while not (seen := condition()):
+        if time.monotonic() > ends:
+            sys.exit(f"bench: waited {limit_s:.0f} s for {what}: look at `make status`")
+        time.sleep(0.05)  # between two looks
+    return seen
+
+
+def begin(line: str) -> None:
+    """The head of a line, with the load it begins under: on a machine that others use, the figures are theirs too."""
+    print(f"\n{line}; load average {os.getloadavg()[0]:.1f}", flush=True)
+
+
+def p95(values: Sequence[float]) -> float:
+    """The value that one in twenty exceeds."""
+    return sorted(values)[int(0.95 * (len(values) - 1))]
+
+
+def tell(what: str, ratios: Sequence[float], context: str) -> None:
+    """One line: what was compared, the median of the paired ratios, the least and the greatest, and absolute figures as context."""
+    print(f"    {what}: median {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); {context}", flush=True)
+
+
+def _plain(row: Sequence[Any]) -> tuple[str, ...]:
+    # A DuckDB decimal may carry more scale, and PyHive gives dates as Python's.
+    return tuple(f"{value:.4f}" if isinstance(value, (int, float)) or hasattr(value, "as_tuple") else str(value) for value in row)
