@@ -84,8 +84,8 @@ test: check  ## Everything: check, then the tests on Spark, then those with real
 	@$(MAIN)/python -m pytest -m 'e2e and not spark' tests/e2e -s --durations=20
 	@$(MAIN)/python -m pytest -m gcs tests/e2e -s
 
-bench: install  ## Speed as ratios to peers, on the running platform (make demo, make pause)
-	@$(MAIN)/python -m tests.bench
+bench: install  ## Speed as ratios to peers, on the running platform (make demo, make pause); LINES='3 11' runs those alone
+	@$(MAIN)/python -m tests.bench $(LINES)
 
 generated: install  ## Write again what is generated: data dictionary, .env.example, reference pages
 	@$(MAIN)/python -m lakehouse docs --write
