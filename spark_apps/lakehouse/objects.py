@@ -25,7 +25,7 @@ def names(settings: Settings, uri: str) -> list[str]:
         folder = _path(uri)
         return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
     prefix = f"{_key(uri)}/"
-    return sorted(blob.name.removeprefix(prefix) for blob in _bucket(settings).list_blobs(prefix=prefix, delimiter="/", timeout=_TIMEOUT_S))
+    return sorted(blob.name.removeprefix(prefix) for blob in bucket(settings).list_blobs(prefix=prefix, delimiter="/", timeout=_TIMEOUT_S))
 
 
 def text(settings: Settings, uri: str) -> str:
@@ -35,7 +35,7 @@ def text(settings: Settings, uri: str) -> str:
     from google.api_core.exceptions import NotFound
 
     try:
-        return str(_bucket(settings).blob(_key(uri)).download_as_text(timeout=_TIMEOUT_S))
+        return str(bucket(settings).blob(_key(uri)).download_as_text(timeout=_TIMEOUT_S))
     except NotFound:
         raise FileNotFoundError(uri) from None
 
@@ -46,7 +46,7 @@ def bytes_by_table(settings: Settings) -> dict[str, int]:
     found: dict[str, int] = defaultdict(int)
     if settings.is_on_gcs:
         prefix = _key(root)
-        sizes = ((blob.name.removeprefix(prefix).lstrip("/"), blob.size) for blob in _bucket(settings).list_blobs(prefix=prefix))
+        sizes = ((blob.name.removeprefix(prefix).lstrip("/"), blob.size) for blob in bucket(settings).list_blobs(prefix=prefix))
     else:
         top = _path(root)
         sizes = ((str(path.relative_to(top)), path.lstat().st_size) for path in top.rglob("*") if not path.is_dir())
@@ -65,16 +65,16 @@ def ensure_bucket(settings: Settings) -> bool:
 
     name = _bucket_name(settings)
     try:
-        client = _client(settings)
-        if client.lookup_bucket(name, timeout=_TIMEOUT_S):
+        google = client(settings)
+        if google.lookup_bucket(name, timeout=_TIMEOUT_S):
             return False
         if not settings.gcp_project and not settings.gcs_endpoint:
             raise ObjectsError(f"there is no bucket {name}: make it, or name the project to make it in: EBAP_GCP_PROJECT")
-        bucket = client.bucket(name)
+        made = google.bucket(name)
         # Rights by account on the bucket as a whole, and never to the public.
-        bucket.iam_configuration.uniform_bucket_level_access_enabled = True
-        bucket.iam_configuration.public_access_prevention = "enforced"
-        client.create_bucket(bucket, location=settings.gcp_zone.rpartition("-")[0], timeout=_TIMEOUT_S)
+        made.iam_configuration.uniform_bucket_level_access_enabled = True
+        made.iam_configuration.public_access_prevention = "enforced"
+        google.create_bucket(made, location=settings.gcp_zone.rpartition("-")[0], timeout=_TIMEOUT_S)
     except Forbidden as error:
         raise ObjectsError(
             f"bucket {name} is not ours to use ({error.message}): grant roles/storage.admin on it, or name another"
@@ -88,7 +88,8 @@ def ensure_bucket(settings: Settings) -> bool:
     return True
 
 
-def _client(settings: Settings) -> Client:
+def client(settings: Settings) -> Client:
+    """Google's client, with default credentials, or of the emulator."""
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import storage
 
@@ -99,8 +100,9 @@ def _client(settings: Settings) -> Client:
     return storage.Client(project=project, credentials=AnonymousCredentials(), client_options=options)  # type: ignore[no-untyped-call]
 
 
-def _bucket(settings: Settings) -> Bucket:
-    return _client(settings).bucket(_bucket_name(settings))
+def bucket(settings: Settings) -> Bucket:
+    """The lake's bucket, asked for nothing yet."""
+    return client(settings).bucket(_bucket_name(settings))
 
 
 def _bucket_name(settings: Settings) -> str:

@@ -10,7 +10,7 @@ import pytest
 import compact
 from lakehouse import ddl, objects, session, storage, tables
 from tests.e2e.conftest import Platform, running_platform, until
-from tests.e2e.gcs import emulator
+from tests.gcs import emulator
 
 pytestmark = [pytest.mark.gcs, pytest.mark.timeout(1500)]
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import requests
-
-from tests.e2e.conftest import until
 
 
 @contextmanager
@@ -30,8 +29,20 @@ def emulator() -> Iterator[str]:
     binary.chmod(0o755)
     process = subprocess.Popen([str(binary), *words, *addresses])
     try:
-        until(lambda: requests.get(f"{address}/storage/v1/b", params={"project": "ebap"}, timeout=5).ok, 30, "the emulator to answer")
+        _wait_for(f"{address}/storage/v1/b?project=ebap")
         yield address
     finally:
         process.terminate()
         process.wait(10)
+
+
+def _wait_for(address: str) -> None:
+    ends_at = time.monotonic() + 30
+    while True:
+        try:
+            requests.get(address, timeout=5).raise_for_status()
+            return
+        except requests.RequestException:
+            if time.monotonic() > ends_at:
+                raise
+        time.sleep(0.05)  # between two looks
