@@ -91,5 +91,6 @@ generated: install  ## Write again what is generated: data dictionary, .env.exam
 
 lock: install  ## Resolve the locks again
 	@cd infra/locks && for name in boot main airflow jdk notebook; do \
-	  $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade "$$name.in" -o "$$name.txt"; done
+	  $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+	  $$([ ! -f "$$name.excludes" ] || echo --excludes "$$name.excludes") "$$name.in" -o "$$name.txt"; done
 	@$(EBAP_HOME)/venv/boot/bin/python -m infra.local.jars lock
