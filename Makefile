@@ -79,7 +79,8 @@ check: install  ## The two-minute loop: format, lint, types, tests that need nei
 	@$(MAIN)/python -m pytest -m 'not spark' tests/unit tests/golden tests/policy
 	@$(EBAP_HOME)/venv/airflow/bin/python -m pytest tests/policy_airflow
 
-test: check  ## Everything: check, then the tests on Spark, then those with real processes
+test: check  ## Everything: check, then machines in a fake cloud, the tests on Spark, those with real processes
+	@$(EBAP_HOME)/venv/airflow/bin/python -m pytest tests/machines
 	@$(MAIN)/python -m pytest -m spark tests/unit tests/golden tests/policy tests/e2e --durations=10
 	@$(MAIN)/python -m pytest -m 'e2e and not spark' tests/e2e -s --durations=20
 

@@ -49,7 +49,8 @@ with machines_dag("vm_start", "Starts the machines before working hours."):
     first = machine_task("is_wanted", "Skips the run unless the machines should run now.", vm_tasks.is_wanted)
     started = [machine_task(n.name, vm_tasks.start.__doc__, partial(vm_tasks.start, node=n)) for n in nodes.in_start_order(SETTINGS)]
     chain(first, *started)
-    started >> machine_task("give_back", vm_tasks.give_back.__doc__, vm_tasks.give_back, trigger_rule="one_failed")
+    # A teardown: that it succeeds does not make a success of a run whose start failed.
+    started >> machine_task("give_back", vm_tasks.give_back.__doc__, vm_tasks.give_back).as_teardown()
 
 with machines_dag("vm_stop", "Stops the machines after working hours."):
     first = machine_task("may_stop", "Skips the run while the machines should run or are at work.", vm_tasks.may_stop)

@@ -28,7 +28,7 @@ _POLL_S = 2.0
 # What asking again does not cure.
 _FOR_GOOD = (400, 401, 403, 404)
 _CURES = {
-    401: "give Airflow's machine a service account with the scope cloud-platform, or write a key file into the connection google_cloud_default",
+    401: "give Airflow's machine a service account with the scope cloud-platform, or connection google_cloud_default a key file",
     403: "grant that account roles/compute.instanceAdmin.v1 on the project (and see that the Compute Engine API is enabled)",
     404: "compare EBAP_GCP_PROJECT, EBAP_GCP_ZONE and EBAP_NODES with `gcloud compute instances list`; Terraform makes what is gone",
     409: "something else works on the machine: `gcloud compute operations list --filter=status!=DONE` shows it; the next look tries again",
@@ -75,12 +75,17 @@ class Machines:
         self._journal(node, journal.RUNNING)
 
     def stop(self, node: Node) -> None:
-        """Stop it gracefully and wait until it is off. One that would cut its guest short is refused."""
+        """Stop it gracefully and wait until it is off; one that is off is left alone."""
+        if self._settled(node) in _OFF:
+            self._journal(node, journal.OFF)
+        else:
+            self.give_back(node)
+
+    def give_back(self, node: Node) -> None:
+        """Stop it even where it seems off: a start that still hangs may come through, and the stop waits behind it."""
+        self._journal(node, journal.STOPPING)
+        self._call("stop", node)
         status = self._settled(node)
-        if status not in _OFF:
-            self._journal(node, journal.STOPPING)
-            self._call("stop", node)
-            status = self._settled(node)
         if status not in _OFF:
             raise AirflowException(f"{node.name} was stopped and is {status}. Next: {_OURSELVES}")
         self._journal(node, journal.OFF)

@@ -100,11 +100,13 @@ def stop(settings: Settings, run: str, node: Node) -> None:
 
 
 def give_back(settings: Settings, run: str) -> None:
-    """Stop what this run started before it failed: half a set-up costs money and serves nobody."""
+    """After a start that failed, stop what this run had started: half a set-up costs money and serves nobody."""
+    if all(journal.last(settings, node.name) == journal.RUNNING for node in nodes.in_start_order(settings)):
+        return
     mine = journal.started_by(settings, run)
     for node in nodes.in_stop_order(settings):
         if node.name in mine:
-            Machines(settings, run).stop(node)
+            Machines(settings, run).give_back(node)
 
 
 def wait_for_machines(settings: Settings, *, can_wait: bool) -> None:
@@ -121,7 +123,9 @@ def wait_for_machines(settings: Settings, *, can_wait: bool) -> None:
         log.info("the machines do not answer: vm_start is asked for them")
         failed = dag_runs.finish(settings, "vm_start", give_up_at)
         if failed:
-            raise AirflowException(f"the machines could not be started: {', '.join(failed)} of DAG vm_start failed; its alert says what to do")
+            raise AirflowException(
+                f"the machines could not be started: {', '.join(failed)} of DAG vm_start failed; its alert says what to do"
+            )
 
 
 def _refuse_while_active(settings: Settings, now: datetime) -> None:

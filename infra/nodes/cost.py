@@ -72,7 +72,11 @@ def _bill(settings: Settings, prices: dict[str, Any], *, is_always: bool, is_spo
         Line(text="Airflow's external address, hours", amount=airflow, price=_usd(prices, "external_address")),
         *(Line(text=f"{name} disk, GB", amount=Decimal(size), price=_usd(prices, "balanced_disk")) for name, size in _DISKS_GB),
         Line(text="the lake's bucket, GB", amount=Decimal(_BUCKET_GB), price=_usd(prices, "bucket")),
-        Line(text=f"thousand writes to it ({_WRITES_A_BATCH} a batch, one each {settings.trigger_s} s)", amount=writes, price=_usd(prices, "bucket_writes")),
+        Line(
+            text=f"thousand writes to it ({_WRITES_A_BATCH} a batch, one each {settings.trigger_s} s)",
+            amount=writes,
+            price=_usd(prices, "bucket_writes"),
+        ),
         Line(text="to the internet, GB", amount=Decimal(_EGRESS_GB), price=_usd(prices, "egress")),
     ]
 
@@ -98,7 +102,8 @@ def _saved(settings: Settings, prices: dict[str, Any], now: datetime) -> str:
 def _sources(settings: Settings, prices: dict[str, Any]) -> Iterator[str]:
     region = prices["region"]
     away = "" if settings.gcp_zone.startswith(region) else f" EBAP_GCP_ZONE is {settings.gcp_zone}: its prices differ."
-    yield f"A month is 730 hours; working hours are {settings.work_days} {settings.work_hours} {settings.time_zone}, from 15 minutes before."
+    working = f"{settings.work_days} {settings.work_hours} {settings.time_zone}"
+    yield f"A month is 730 hours; working hours are {working}, from 15 minutes before."
     yield f"List prices of {region} without tax; check them before you rely on them.{away}"
     for name, price in prices.items():
         if name != "region":

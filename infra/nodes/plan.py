@@ -22,7 +22,9 @@ def reason_to_run(settings: Settings, at: datetime) -> str | None:
 def held(settings: Settings, at: datetime) -> str | None:
     """Who holds the machines, and until when; None where no hold is in force."""
     found = hold.current(settings, at)
-    return found and f"{found.by} holds the machines until {_text(settings, found.until)} (`python -m lakehouse hold off` ends it)"
+    if found is None:
+        return None
+    return f"{found.by} holds the machines until {_text(settings, found.until)} (`python -m lakehouse hold off` ends it)"
 
 
 def why_off(settings: Settings, at: datetime) -> str:

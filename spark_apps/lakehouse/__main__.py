@@ -116,7 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     rebuild.add_argument("table", metavar="TABLE")
     sql = command("sql", _sql, "Run one SQL query over Thrift and print its rows.")
     sql.add_argument("query", metavar="QUERY")
-    hold = command("hold", _hold, "Keep the machines on for a while, whatever the clock says; without a duration, say whether they should run.")
+    hold = command(
+        "hold", _hold, "Keep the machines on for a while, whatever the clock says; without a duration, say whether they should run."
+    )
     hold.add_argument("duration", nargs="?", metavar="DURATION", help="90m, 2h, 1d (seven days at most), or off")
     command("cost", _cost, "Say what the machines cost a month, three ways, and what the schedule saved so far.")
     return parser

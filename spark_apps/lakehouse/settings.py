@@ -70,10 +70,13 @@ class Settings:
 
     alert_url: str = _setting("", 'Address that failed tables and late runs are posted to as {"text": …}. Empty: they are only logged.')
 
-    gcp_project: str = _setting("", "Google Cloud project of the machines. Empty: there are none to switch, and vm_start and vm_stop stay paused.")
+    gcp_project: str = _setting(
+        "", "Google Cloud project of the machines. Empty: there are none to switch, and vm_start and vm_stop stay paused."
+    )
     gcp_zone: str = _setting("us-central1-a", "Zone of the machines.")
     nodes: str = _setting(
-        "node1:source,node2:spark", "The machines that are switched, each name:role, or name:role@address. The one with Airflow is not among them."
+        "node1:source,node2:spark",
+        "The machines that are switched, each name:role, or name:role@address. The one with Airflow is not among them.",
     )
     work_days: str = _setting("mon-fri", "Days on which the machines run, such as mon-fri or mon,wed,sat.")
     work_hours: str = _setting("08:00-18:00", "Hours in which they are ready on those days; an end before the start is on the next day.")

@@ -21,7 +21,9 @@ from typing import Any
 
 HOST = "compute.googleapis.com"
 _ROOT = f"https://{HOST}/compute/v1"
-_PATH = re.compile(r"/compute/v1/projects/(?P<project>[^/]+)/zones/(?P<zone>[^/]+)/(?P<kind>instances|operations)/(?P<name>[^/]+)(/(?P<verb>\w+))?")
+_PATH = re.compile(
+    r"/compute/v1/projects/(?P<project>[^/]+)/zones/(?P<zone>[^/]+)/(?P<kind>instances|operations)/(?P<name>[^/]+)(/(?P<verb>\w+))?"
+)
 _PENDING_S, _RUNNING_S = 0.2, 0.2
 
 
@@ -175,6 +177,7 @@ class Cloud:
             "zone": link,
             "machineType": f"{link}/machineTypes/e2-standard-2",
             "selfLink": f"{link}/instances/{machine.name}",
+            "networkInterfaces": [{"kind": "compute#networkInterface", "name": "nic0", "networkIP": "10.0.0.2"}],
             "scheduling": {"provisioningModel": "SPOT" if machine.is_spot else "STANDARD", "gracefulShutdown": graceful},
         }
 

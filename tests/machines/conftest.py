@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import ssl
 import tempfile
@@ -26,6 +27,7 @@ from tests import chat
 from tests.machines import airflow_api, certificates, cloud
 from tests.machines.guests import Guest
 
+_CONNECTION = {"is_anonymous": True, "num_retries": 1}
 _ROLES = {"node1": "source", "node2": "spark"}
 
 
@@ -79,7 +81,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, certificate: tuple[Pa
             "HTTPS_PROXY": f"http://127.0.0.1:{made.port}",
             "https_proxy": f"http://127.0.0.1:{made.port}",
             "HTTPLIB2_CA_CERTS": str(certificate[0]),
-            "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": '{"conn_type": "google_cloud_platform", "extra": {"is_anonymous": true, "num_retries": 1}}',
+            "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": json.dumps({"conn_type": "google_cloud_platform", "extra": _CONNECTION}),
         }
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
@@ -106,8 +108,9 @@ def run(dag_id: str, limit_s: float = 60) -> dict[str, str]:
 
 
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    import machines
     from airflow.providers.google.cloud.hooks import compute
+
+    import machines
 
     monkeypatch.setattr(machines, "_POLL_S", 0.1)
     monkeypatch.setattr(machines, "_SERVICES_WITHIN_S", 3)

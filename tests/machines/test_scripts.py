@@ -12,6 +12,8 @@ pytest.importorskip("airflow", reason="the fake world is Airflow's too; `make te
 
 from lakehouse.settings import PROJECT
 
+pytestmark = pytest.mark.timeout(120, method="thread")  # as Airflow's own time-outs take the signal
+
 ON = {"node1": "RUNNING", "node2": "RUNNING"}
 OFF = {"node1": "TERMINATED", "node2": "TERMINATED"}
 needs_gcloud = pytest.mark.skipif(not shutil.which("gcloud"), reason="there is no gcloud on this machine")

@@ -66,7 +66,8 @@ def test_the_login_file_is_for_its_owner_only(settings, monkeypatch):
     assert called == [("db", "migrate"), ("pools", "import")]
 
 
-def test_one_pool_a_stored_gold_table_and_one_for_silver(settings):
+def test_one_pool_a_stored_gold_table_one_for_silver_and_one_for_machines(settings):
     made = pools.slots(settings)
-    assert made.keys() == {pools.SILVER} | {pools.gold(table) for table in tables.GOLD if not table.is_view}
+    assert made.keys() == {pools.SILVER, pools.MACHINES} | {pools.gold(table) for table in tables.GOLD if not table.is_view}
     assert made[pools.SILVER][0] == settings.silver_slots
+    assert made[pools.MACHINES][0] == 1  # a start waits for a stop to end

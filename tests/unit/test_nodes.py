@@ -58,7 +58,9 @@ def test_all_day_every_day_never_closes_for_long() -> None:
     assert always.hours_a_month() == pytest.approx(730)
 
 
-@pytest.mark.parametrize(("text", "days"), [("mon-fri", 5), ("sat-mon", 3), ("mon,wed,sat", 3), ("sun", 1), ("Mon - Fri".replace(" ", ""), 5)])
+@pytest.mark.parametrize(
+    ("text", "days"), [("mon-fri", 5), ("sat-mon", 3), ("mon,wed,sat", 3), ("sun", 1), ("Mon - Fri".replace(" ", ""), 5)]
+)
 def test_days_are_written_as_people_write_them(text: str, days: int) -> None:
     assert len(hours.of(Settings(work_days=text)).days) == days
 
@@ -112,7 +114,9 @@ def test_machines_still_on_are_news_once_an_hour(settings: Settings) -> None:
 
 
 def test_hours_off_are_counted_from_seen_off_to_asked_on(settings: Settings) -> None:
-    for hour, event in enumerate((journal.STOPPING, journal.OFF, journal.OFF, journal.STARTING, journal.RUNNING, journal.STOPPING, journal.OFF)):
+    for hour, event in enumerate(
+        (journal.STOPPING, journal.OFF, journal.OFF, journal.STARTING, journal.RUNNING, journal.STOPPING, journal.OFF)
+    ):
         journal.write(settings, "node1", event, f"run{hour}", _at(f"{FRIDAY}T{hour:02}:00"))
     assert journal.hours_off(journal.read(settings), _at(f"{FRIDAY}T10:00")) == {"node1": 2 + 4}
     assert journal.started_by(settings, "run3") == {"node1"}
