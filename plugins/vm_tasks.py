@@ -85,6 +85,11 @@ def may_stop(settings: Settings, run: str) -> None:
     for node in nodes.in_stop_order(settings):
         machines.refuse_abrupt(node)
     _refuse_while_active(settings, now)
+    if not _is_asked() and plan.overdue(settings, now) >= plan.LATE:
+        alerts.tell(
+            f"vm_stop: the machines ran for {plan.overdue(settings, now) // plan.LATE} h without need; they are stopped now. "
+            "Next: see in vm_stop's grid whether Airflow was away or earlier stops failed"
+        )
 
 
 def start(settings: Settings, run: str, node: Node) -> None:
@@ -133,7 +138,8 @@ def _refuse_while_active(settings: Settings, now: datetime) -> None:
     if active:
         told = f"the machines stay on: {', '.join(active)} still runs or waits; the next look tries again"
         if plan.is_news_that_late(settings, now):
-            alerts.tell(f"vm_stop: working hours ended over an hour ago, and {told}. Next: look at that run's grid, end it if it hangs")
+            late = plan.overdue(settings, now) // plan.LATE
+            alerts.tell(f"vm_stop: for {late} h nobody needs the machines, but {told}. Next: look at that run's grid, end it if it hangs")
         raise _skipped(told)
 
 

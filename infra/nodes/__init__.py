@@ -31,7 +31,7 @@ def in_start_order(settings: Settings) -> list[Node]:
     names = [node.name for node in nodes]
     if not nodes or len(set(names)) < len(names):
         raise SettingsError(f"EBAP_NODES is {settings.nodes!r}: name each machine once; {_SHAPE}")
-    if socket.gethostname() in names:
+    if settings.gcp_project and socket.gethostname() in names:
         raise SettingsError(
             f"EBAP_NODES names {socket.gethostname()}, which is this machine: it cannot start itself again. "
             "Take it out; an instance schedule of the cloud switches it"

@@ -29,14 +29,19 @@ def file(settings: Settings) -> Path:
     return settings.control_dir / "machines.hold"
 
 
-def current(settings: Settings, at: datetime) -> Hold | None:
-    """The hold that is in force at that instant."""
+def placed(settings: Settings) -> Hold | None:
+    """The last hold that was placed and not ended by hand, expired or not."""
     try:
         told = json.loads(file(settings).read_text())
     except FileNotFoundError:
         return None
-    hold = Hold(until=datetime.fromisoformat(told["until"]), by=told["by"])
-    return hold if hold.until > at else None
+    return Hold(until=datetime.fromisoformat(told["until"]), by=told["by"])
+
+
+def current(settings: Settings, at: datetime) -> Hold | None:
+    """The hold that is in force at that instant."""
+    hold = placed(settings)
+    return hold if hold and hold.until > at else None
 
 
 def place(settings: Settings, duration: str, at: datetime) -> Hold:

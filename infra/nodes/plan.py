@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from infra.nodes import hold, hours
+from infra.nodes import hold as holds
+from infra.nodes import hours, journal
 from lakehouse.settings import Settings
 
 NO_PROJECT = "EBAP_GCP_PROJECT is empty: everything runs on this machine, and there is none to switch"
 # vm_start and vm_stop look this often; a stop or start that was missed is made up for by the next look.
 EVERY_MINUTES = 10
-_LATE = timedelta(hours=1)
+# Machines that are on for longer than this without need are news.
+LATE = timedelta(hours=1)
 
 
 def reason_to_run(settings: Settings, at: datetime) -> str | None:
@@ -21,7 +23,7 @@ def reason_to_run(settings: Settings, at: datetime) -> str | None:
 
 def held(settings: Settings, at: datetime) -> str | None:
     """Who holds the machines, and until when; None where no hold is in force."""
-    found = hold.current(settings, at)
+    found = holds.current(settings, at)
     if found is None:
         return None
     return f"{found.by} holds the machines until {_text(settings, found.until)} (`python -m lakehouse hold off` ends it)"
@@ -34,13 +36,18 @@ def why_off(settings: Settings, at: datetime) -> str:
     return f"outside working hours{until}, and no hold is in force"
 
 
-def is_news_that_late(settings: Settings, at: datetime) -> bool:
-    """Whether, for machines still on, another full hour since the working hours ended has passed since the last look."""
+def overdue(settings: Settings, at: datetime) -> timedelta:
+    """For machines that are on and should not be: since when. The hours ended, a hold expired, or a run had them started after that."""
+    held_until = [hold.until] if (hold := holds.placed(settings)) and hold.until <= at else []
+    started = [datetime.fromisoformat(event.at) for event in journal.read(settings) if event.event == journal.STARTING]
     closed = hours.of(settings).closed_at(at)
-    if closed is None:
-        return False
-    late = at - closed
-    return late >= _LATE and late // _LATE > (late - timedelta(minutes=EVERY_MINUTES)) // _LATE
+    return at - max([*held_until, *started, *([closed] if closed else [])], default=at)
+
+
+def is_news_that_late(settings: Settings, at: datetime) -> bool:
+    """Whether another full hour of that has passed since the last look."""
+    late = overdue(settings, at)
+    return late >= LATE and late // LATE > (late - timedelta(minutes=EVERY_MINUTES)) // LATE
 
 
 def _text(settings: Settings, at: datetime) -> str:

@@ -111,7 +111,7 @@ class Cloud:
                 return _refusal(404, f"The resource '{path}' was not found", "notFound")
             self._advance()
             if found["kind"] == "operations":
-                return self._operation(found["name"])
+                return 200, self._told(self.operations[found["name"]])
             return self._instance(method, found["name"], found["verb"] or "get")
 
     def _instance(self, method: str, name: str, verb: str) -> tuple[int, dict[str, Any]]:
@@ -127,9 +127,6 @@ class Cloud:
         self.operations[operation.name] = operation
         return 200, self._told(operation)
 
-    def _operation(self, name: str) -> tuple[int, dict[str, Any]]:
-        return 200, self._told(self.operations[name])
-
     def _planted(self, verb: str, name: str) -> Fault | None:
         for fault in self.faults:
             if (fault.verb, fault.name) == (verb, name) and fault.left > 0:
@@ -139,15 +136,12 @@ class Cloud:
 
     def _advance(self) -> None:
         """Bring operations to where time has brought them; those of one machine come one after the other."""
-        for operation in self.operations.values():
-            waits = any(o.machine is operation.machine and o.status != "DONE" for o in self._before(operation))
+        every = list(self.operations.values())
+        for place, operation in enumerate(every):
+            waits = any(o.machine is operation.machine and o.status != "DONE" for o in every[:place])
             if operation.status == "DONE" or waits or (operation.is_stuck and self.is_stuck):
                 continue
             self._work(operation)
-
-    def _before(self, operation: Operation) -> list[Operation]:
-        every = list(self.operations.values())
-        return every[: every.index(operation)]
 
     def _work(self, operation: Operation) -> None:
         machine, passed = operation.machine, time.monotonic() - operation.began

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -93,6 +94,27 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, certificate: tuple[Pa
         yield world
         for guest in guests.values():
             guest.entered("STOPPING")
+
+
+@pytest.fixture
+def on(world: World) -> World:
+    """The same with its machines running."""
+    for machine in world.cloud.machines.values():
+        machine.enter("RUNNING")
+    world.events.clear()
+    return world
+
+
+@pytest.fixture
+def a_task_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Act as a task of a run of that kind, at a time that is no working hour."""
+    import vm_tasks
+
+    def act(run_type: str) -> None:
+        monkeypatch.setattr(vm_tasks, "get_current_context", lambda: {"dag_run": SimpleNamespace(run_type=run_type)})
+        monkeypatch.setattr(vm_tasks.plan, "reason_to_run", lambda settings, at: None)
+
+    return act
 
 
 def run(dag_id: str, limit_s: float = 60) -> dict[str, str]:

@@ -5,7 +5,6 @@ Each fault says what the tasks came to, where the machines ended up, and what pe
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -22,15 +21,6 @@ OFF = {"node1": "TERMINATED", "node2": "TERMINATED"}
 STARTED = {"is_wanted": "success", "node1": "success", "node2": "success", "give_back": "success"}
 STOPPED = {"may_stop": "success", "node2": "success", "node1": "success"}
 LEFT_ALONE = {"may_stop": "skipped", "node2": "skipped", "node1": "skipped"}
-
-
-@pytest.fixture
-def on(world):
-    """The same with its machines running."""
-    for machine in world.cloud.machines.values():
-        machine.enter("RUNNING")
-    world.events.clear()
-    return world
 
 
 def told(world):
@@ -188,6 +178,15 @@ def test_a_run_that_is_active_long_after_hours_is_told_once_an_hour(on, monkeypa
     assert "gold manual__7 still runs" in told(on)
 
 
+def test_a_stop_that_was_missed_is_made_up_for_and_told(on, a_task_of, monkeypatch):
+    import vm_tasks
+
+    a_task_of("scheduled")
+    monkeypatch.setattr(vm_tasks.plan, "overdue", lambda settings, at: timedelta(hours=3))
+    vm_tasks.may_stop(on.settings, "scheduled__1")  # does not skip
+    assert "ran for 3 h without need; they are stopped now" in told(on)
+
+
 def test_a_machine_that_would_cut_a_batch_short_is_not_stopped(on):
     on.cloud.machines["node2"].graceful_s = 30
     assert on.run("vm_stop")["may_stop"] == "failed"
@@ -210,61 +209,6 @@ def test_without_a_project_a_run_does_nothing_and_says_why(world, monkeypatch, c
     assert "EBAP_GCP_PROJECT is empty" in caplog.text
 
 
-class NightRun:
-    """A task of a run by the clock, or by a person."""
-
-    def __init__(self, run_type):
-        self.run_type = run_type
-
-
-@pytest.fixture
-def a_task_of(monkeypatch):
-    """Act as a task of a run of that kind, at a time that is no working hour."""
-    import vm_tasks
-
-    def act(run_type):
-        monkeypatch.setattr(vm_tasks, "get_current_context", lambda: {"dag_run": NightRun(run_type)})
-        monkeypatch.setattr(vm_tasks.plan, "reason_to_run", lambda settings, at: None)
-
-    return act
-
-
-def test_by_the_clock_a_run_that_can_wait_is_skipped_while_the_machines_are_off(world, a_task_of):
-    import vm_tasks
-
-    a_task_of("scheduled")
-    with pytest.raises(vm_tasks.AirflowSkipException, match="nothing is lost"):
-        vm_tasks.wait_for_machines(world.settings, can_wait=True)
-    assert world.cloud.states() == OFF
-    assert world.airflow.triggered == []
-
-
-@pytest.mark.parametrize(("run_type", "can_wait"), [("manual", True), ("backfill", False), ("scheduled", False)])
-def test_a_run_that_needs_the_machines_starts_them(world, a_task_of, monkeypatch, run_type, can_wait):
-    import vm_tasks
-
-    world.airflow.trigger = _starting(world)
-    with monkeypatch.context() as here:
-        here.setattr(vm_tasks, "get_current_context", lambda: {"dag_run": NightRun(run_type)})
-        vm_tasks.wait_for_machines(world.settings, can_wait=can_wait)
-    assert world.airflow.triggered == ["vm_start"]
-    assert world.cloud.states() == ON
-
-
-def test_a_preemption_in_mid_run_is_mended_by_the_next_try(on):
-    import vm_tasks
-
-    vm_tasks.wait_for_machines(on.settings, can_wait=False)
-    assert on.airflow.triggered == []  # the first try found its machines
-    on.cloud.machines["node2"].is_spot = True
-    on.cloud.preempt("node2")
-    on.airflow.trigger = _starting(on)
-    vm_tasks.wait_for_machines(on.settings, can_wait=False)
-    assert on.airflow.triggered == ["vm_start"]
-    assert on.cloud.states() == ON
-    assert on.cloud.calls.count("start node2") == 1
-
-
 def test_a_preemption_in_a_stockout_names_what_to_do_and_leaves_the_source_running(on):
     on.cloud.preempt("node2")
     on.cloud.fail("start", "node2", "ZONE_RESOURCE_POOL_EXHAUSTED", "The zone does not have enough resources.")
@@ -272,78 +216,3 @@ def test_a_preemption_in_a_stockout_names_what_to_do_and_leaves_the_source_runni
     # What this run did not start it does not stop: people and the capture are at work on the source.
     assert on.cloud.states() == {"node1": "RUNNING", "node2": "TERMINATED"}
     assert "no Spot" in told(on)
-
-
-def test_a_failed_start_is_what_the_waiting_task_says(world, a_task_of):
-    import vm_tasks
-
-    a_task_of("manual")
-    world.airflow.trigger = lambda dag_id: {"node1": "failed", "node2": "upstream_failed"}
-    with pytest.raises(vm_tasks.AirflowException, match="node1, node2 of DAG vm_start failed; its alert says what to do"):
-        vm_tasks.wait_for_machines(world.settings, can_wait=False)
-
-
-def test_a_task_that_begins_during_a_stop_waits_for_its_end(on, a_task_of, monkeypatch):
-    import vm_tasks
-
-    a_task_of("manual")
-    on.airflow.trigger = lambda dag_id: {}
-    with vm_tasks._stopping(on.settings):
-        waiting = threading.Thread(target=vm_tasks.wait_for_machines, args=(on.settings,), kwargs={"can_wait": False})
-        waiting.start()
-        waiting.join(0.5)
-        assert waiting.is_alive()
-        on.cloud.preempt("node2")
-    waiting.join(10)
-    assert on.airflow.triggered == ["vm_start"]
-
-
-def test_the_fake_speaks_the_published_contract(on):
-    """Every body it sent holds fields and states that Google's own description of the API knows."""
-    from googleapiclient import discovery_cache
-
-    on.cloud.fail("start", "node1", "QUOTA_EXCEEDED", "no")
-    on.run("vm_stop")
-    on.run("vm_start")
-    schemas = _published(discovery_cache)
-    assert {body["kind"] for _, body in on.cloud.bodies} == {"compute#instance", "compute#operation"}
-    for _, body in on.cloud.bodies:
-        _check(body, schemas[body["kind"].partition("#")[2].capitalize()], schemas)
-
-
-def _published(discovery_cache):
-    import json
-    from pathlib import Path
-
-    document = json.loads((Path(discovery_cache.__file__).parent / "documents" / "compute.v1.json").read_text())
-    methods = document["resources"]["instances"]["methods"]
-    assert methods["start"]["path"] == "projects/{project}/zones/{zone}/instances/{instance}/start"
-    assert methods["stop"]["response"] == {"$ref": "Operation"}
-    return document["schemas"]
-
-
-def _check(value, schema, schemas):
-    schema = schemas[schema["$ref"]] if "$ref" in schema else schema
-    if isinstance(value, dict):
-        for name, part in value.items():
-            assert name in schema["properties"], name
-            _check(part, schema["properties"][name], schemas)
-    elif isinstance(value, list):
-        for part in value:
-            _check(part, schema["items"], schemas)
-    elif "enum" in schema:
-        assert value in schema["enum"]
-
-
-def _starting(world):
-    """Start the machines as DAG vm_start would, tasks one after the other, and answer with their states."""
-
-    def trigger(dag_id):
-        from infra import nodes
-        from machines import Machines
-
-        for node in nodes.in_start_order(world.settings):
-            Machines(world.settings, "manual__1").start(node)
-        return {"node1": "success", "node2": "success"}
-
-    return trigger

@@ -87,7 +87,8 @@ def test_machines_that_do_not_fit_are_refused(text: str) -> None:
 
 def test_airflows_own_machine_is_not_ours_to_switch() -> None:
     with pytest.raises(SettingsError, match="instance schedule"):
-        nodes.in_start_order(Settings(nodes=f"{socket.gethostname()}:source"))
+        nodes.in_start_order(Settings(nodes=f"{socket.gethostname()}:source", gcp_project="shop-1"))
+    assert nodes.in_start_order(Settings(nodes=f"{socket.gethostname()}:source"))  # nothing is switched without a project
 
 
 def test_a_hold_is_visible_counts_until_it_expires_and_can_be_ended(settings: Settings) -> None:
@@ -111,6 +112,17 @@ def test_machines_still_on_are_news_once_an_hour(settings: Settings) -> None:
     looks = [_at(f"{FRIDAY}T18:00") + timedelta(minutes=10 * look) for look in range(24)]
     news = [at for at in looks if plan.is_news_that_late(settings, at)]
     assert news == [_at(f"{FRIDAY}T{hour}:00") for hour in (19, 20, 21)]
+
+
+def test_a_stop_is_due_when_hours_or_hold_end_and_when_a_run_at_night_had_them_started(settings: Settings) -> None:
+    def late(at: str) -> float:
+        return plan.overdue(settings, _at(f"{FRIDAY}T{at}")).total_seconds() / 3600
+
+    assert late("20:00") == 2
+    hold.place(settings, "1h", _at(f"{FRIDAY}T18:30"))
+    assert late("20:00") == 0.5
+    journal.write(settings, "node1", journal.STARTING, "run1", _at(f"{FRIDAY}T22:00"))
+    assert late("22:30") == 0.5
 
 
 def test_hours_off_are_counted_from_seen_off_to_asked_on(settings: Settings) -> None:
