@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Asset, get_current_context, task
-from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowSkipException, AirflowTaskTimeout
 
 import alerts
 from infra import nodes
@@ -27,7 +27,7 @@ _START_WITHIN_S = 12 * 60
 _STOPPING_FOR = timedelta(minutes=40)
 
 
-def machine_task(task_id: str, doc: str, do: Callable[[Settings, str], Any], **more: Any) -> Any:
+def machine_task(task_id: str, doc: str, do: Callable[[Settings, str], Any]) -> Any:
     """A task that looks at or switches machines: `do` gets the settings and the run's id. One of them runs at a time."""
 
     @task(
@@ -38,11 +38,10 @@ def machine_task(task_id: str, doc: str, do: Callable[[Settings, str], Any], **m
         doc_md=doc,
         retries=2,
         retry_delay=timedelta(seconds=30),
-        # The hook waits for an operation without an end of its own; the slowest start seen by people is a few minutes.
+        # The hook waits for an operation without an end of its own. Longer than a start (minutes) and the wait for services (8 min).
         execution_timeout=timedelta(minutes=15),
         do_xcom_push=False,
         on_failure_callback=gave_up,
-        **more,
     )
     def run() -> None:
         settings = Settings.from_environment()
@@ -54,14 +53,13 @@ def machine_task(task_id: str, doc: str, do: Callable[[Settings, str], Any], **m
 
 
 def gave_up(context: Mapping[str, Any]) -> None:
-    """For `on_failure_callback`: what failed, and what to do. A time-out has no text of its own."""
+    """For `on_failure_callback`: what failed, and what to do. A time-out and a fault of a setting do not say the latter themselves."""
     instance, error = context["ti"], context.get("exception")
-    text = str(error or "").strip()
-    if "Next:" not in text:
-        text = (
-            f"{text or type(error).__name__}. Next: `gcloud compute operations list --filter=status!=DONE` shows a call that hangs; "
-            "the next look takes each machine as it finds it"
-        )
+    text = str(error or "").strip() or type(error).__name__
+    if isinstance(error, AirflowTaskTimeout):
+        text += ". Next: `gcloud compute operations list --filter=status!=DONE` shows a call that hangs; the next look takes it from there"
+    elif "Next:" not in text:
+        text += ". Next: cure what this line names; the next look tries again"
     alerts.tell(f"{instance.dag_id}: {instance.task_id} gave up after try {instance.try_number}: {text} (run {context['run_id']})")
 
 
@@ -134,7 +132,10 @@ def wait_for_machines(settings: Settings, *, can_wait: bool) -> None:
 
 
 def _refuse_while_active(settings: Settings, now: datetime) -> None:
-    active = dag_runs.active(settings)
+    try:
+        active = dag_runs.active(settings)
+    except dag_runs.DagRunError as error:
+        raise AirflowException(f"{error}. Next: the machines stay on until Airflow's API tells what runs; see `make status`") from error
     if active:
         told = f"the machines stay on: {', '.join(active)} still runs or waits; the next look tries again"
         if plan.is_news_that_late(settings, now):

@@ -159,6 +159,31 @@ def test_nothing_stops_while_a_run_is_active(on):
     assert on.run("vm_stop") == STOPPED
 
 
+def test_nothing_stops_while_airflow_does_not_tell_what_runs(on, monkeypatch):
+    import vm_tasks
+
+    def away(settings):
+        raise vm_tasks.dag_runs.DagRunError("Airflow refuses GET …: connection refused")
+
+    monkeypatch.setattr(vm_tasks.dag_runs, "active", away)
+    assert on.run("vm_stop")["may_stop"] == "failed"
+    assert on.cloud.states() == ON
+    assert "the machines stay on until Airflow's API tells what runs" in told(on)
+
+
+def test_a_setting_that_does_not_fit_is_named(on, monkeypatch):
+    monkeypatch.setenv("EBAP_WORK_HOURS", "8 to 6")
+    from types import SimpleNamespace
+
+    import vm_tasks
+
+    with pytest.raises(ValueError, match="EBAP_WORK_HOURS") as caught:
+        vm_tasks.plan.reason_to_run(vm_tasks.Settings.from_environment(), datetime.now(UTC))
+    instance = SimpleNamespace(dag_id="vm_start", task_id="is_wanted", try_number=3)
+    vm_tasks.gave_up({"ti": instance, "run_id": "scheduled__1", "exception": caught.value})
+    assert "write two times, such as 08:00-18:00 or 00:00-24:00. Next: cure what this line names" in told(on)
+
+
 def test_a_run_that_begins_between_look_and_stop_is_seen(on, monkeypatch):
     import vm_tasks
 
