@@ -79,7 +79,8 @@ check: install  ## The two-minute loop: format, lint, types, tests that need nei
 	@$(MAIN)/python -m pytest -m 'not spark' tests/unit tests/golden tests/policy
 	@$(EBAP_HOME)/venv/airflow/bin/python -m pytest tests/policy_airflow
 
-test: check  ## Everything: check, then the tests on Spark, then those with real processes, on a disk and on gs://
+test: check  ## Everything: check, then machines in a fake cloud, the tests on Spark, those with real processes, on a disk and on gs://
+	@$(EBAP_HOME)/venv/airflow/bin/python -m pytest tests/machines
 	@$(MAIN)/python -m pytest -m spark tests/unit tests/golden tests/policy tests/e2e --durations=10
 	@$(MAIN)/python -m pytest -m 'e2e and not spark' tests/e2e -s --durations=20
 	@$(MAIN)/python -m pytest -m gcs tests/e2e -s
@@ -93,5 +94,6 @@ generated: install  ## Write again what is generated: data dictionary, .env.exam
 
 lock: install  ## Resolve the locks again
 	@cd infra/locks && for name in boot main airflow jdk notebook; do \
-	  $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade "$$name.in" -o "$$name.txt"; done
+	  $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+	  $$([ ! -f "$$name.excludes" ] || echo --excludes "$$name.excludes") "$$name.in" -o "$$name.txt"; done
 	@$(EBAP_HOME)/venv/boot/bin/python -m infra.local.jars lock

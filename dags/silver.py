@@ -4,7 +4,7 @@
 without news is skipped and tells nobody.
 
 **Runs**: every two minutes, one run at a time. A night without runs loses nothing: a run takes all there is since the mark,
-not a window of time.
+not a window of time. While machines in a cloud are off by the clock it is skipped.
 
 **Safe to rerun?** Yes. Each write repeats to nothing; a second try interrupts the first and finds it done or undone.
 
@@ -49,4 +49,4 @@ with DAG(
     tags=["batch"],
 ):
     for table in tables.SOURCES:
-        table_task(table, pools.SILVER, partial(refined, name=table.name))
+        table_task(table, pools.SILVER, partial(refined, name=table.name), can_wait=True)

@@ -22,7 +22,9 @@ class TableLink(BaseOperatorLink):
     name = "Freshness"
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        """The page, at the row of the task's table."""
+        """The page, at the row of the task's table; a machine's task has none."""
+        if ti_key.dag_id.startswith("vm_"):
+            return ""
         layer = Layer.SILVER if ti_key.dag_id == "silver" else Layer.GOLD
         return f"{_PAGE}#{layer.value}.{ti_key.task_id}"
 

@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 import alerts
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
+from vm_tasks import wait_for_machines
 from warm_server import session_of_this_try
 
 if TYPE_CHECKING:
@@ -29,10 +30,11 @@ def asset(table: Table) -> Asset:
     return Asset(name=table.full_name, uri=f"ebap://{table.layer.value}/{table.name}", group=table.layer.value)
 
 
-def table_task(table: Table, pool: str, verb: Verb, *, task_id: str = "", is_news: bool = True) -> Any:
+def table_task(table: Table, pool: str, verb: Verb, *, task_id: str = "", is_news: bool = True, can_wait: bool = False) -> Any:
     """The task that runs `verb` for that table; where the result's `changed` is false it is skipped, and its asset gets no event.
 
     It is named after the table, unless `task_id` says otherwise. What is no news changes files, not rows: it never has an event.
+    `can_wait`: a later run makes up for this one, so that by the clock it does not start machines that are off.
     """
 
     @task(
@@ -52,7 +54,7 @@ def table_task(table: Table, pool: str, verb: Verb, *, task_id: str = "", is_new
         on_failure_callback=partial(alerts.task_gave_up, table.full_name),
     )
     def run() -> None:
-        result = _run(table, verb)
+        result = _run(table, verb, can_wait)
         if not result.changed:
             log.info("%s has nothing new", table.full_name)
             raise AirflowSkipException
@@ -76,11 +78,14 @@ def day() -> date:
     return date(start.year, start.month, start.day)
 
 
-def _run(table: Table, verb: Verb) -> Any:
+def _run(table: Table, verb: Verb, can_wait: bool) -> Any:
+    settings = Settings.from_environment()
     try:
-        settings = Settings.from_environment()
+        wait_for_machines(settings, can_wait=can_wait)
         with session_of_this_try(settings) as spark:
             return verb(spark, settings)
+    except AirflowSkipException:
+        raise
     except Exception as error:
         log.error("%s failed: %s", table.full_name, alerts.failure(error))
         raise

@@ -29,7 +29,7 @@ def passwords_file(settings: Settings) -> Path:
 def environment(settings: Settings) -> dict[str, str]:
     """Every variable Airflow's processes run with, secrets included; raises SettingsError where a password file is missing."""
     theirs = _scheduler() | _dag_processor() | _logging(settings)
-    return _process(settings) | _core(settings) | _database(settings) | _api(settings) | theirs
+    return _process(settings) | _google() | _core(settings) | _database(settings) | _api(settings) | theirs
 
 
 def _process(settings: Settings) -> dict[str, str]:
@@ -45,6 +45,11 @@ def _process(settings: Settings) -> dict[str, str]:
         # It would report each session found closed as an error, which is how an earlier try usually ends.
         "SPARK_CONNECT_LOG_LEVEL": "CRITICAL",
     }
+
+
+def _google() -> dict[str, str]:
+    # The account of the machine Airflow runs on; a connection of one's own, such as one with a key file, wins.
+    return {} if "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT" in os.environ else {"AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": "google-cloud-platform://"}
 
 
 def _core(settings: Settings) -> dict[str, str]:

@@ -16,6 +16,9 @@ from lakehouse.settings import PROJECT, Settings, SettingsError
 
 _USAGE = "usage: python -m infra.airflow init | COMMAND OF AIRFLOW …   (such as scheduler, api-server, backfill create --help)"
 
+# Airflow's own commands, with something loaded before they fork.
+_OURS = {"scheduler": "infra.airflow.scheduler", "dag-processor": "infra.airflow.dag_processor"}
+
 
 def main(arguments: list[str]) -> None:
     """Replace this process by Airflow's; exits with 2 and one line where a setting or a password is missing."""
@@ -29,7 +32,7 @@ def main(arguments: list[str]) -> None:
     if arguments[0] == "init":
         init(settings, environment)
         return
-    module = "infra.airflow.scheduler" if arguments[0] == "scheduler" else "airflow"
+    module = _OURS.get(arguments[0], "airflow")
     os.execve(python, [str(python), "-m", module, *arguments], environment)
 
 

@@ -8,6 +8,7 @@ from lakehouse.settings import Settings
 
 SILVER = "silver"
 PLATFORM = "platform"
+MACHINES = "machines"
 
 
 def gold(table: Table) -> str:
@@ -17,8 +18,11 @@ def gold(table: Table) -> str:
 
 def slots(settings: Settings) -> dict[str, tuple[int, str]]:
     """Every pool by name, with its slots and what it is for."""
-    pools = {SILVER: (settings.silver_slots, "Silver tables refined at the same time.")}
-    pools[PLATFORM] = (1, "Compaction of bronze and of the platform's own tables.")
+    pools = {
+        SILVER: (settings.silver_slots, "Silver tables refined at the same time."),
+        MACHINES: (1, "Machines are switched one by one: a start waits for a stop to end, and the other way round."),
+        PLATFORM: (1, "Compaction of bronze and of the platform's own tables."),
+    }
     for table in tables.GOLD:
         if not table.is_view:
             pools[gold(table)] = (1, f"One writer of {table.full_name} at a time.")

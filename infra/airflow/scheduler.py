@@ -12,6 +12,8 @@ import os
 import signal
 import sys
 
+from infra.airflow import providers
+
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -25,6 +27,7 @@ def main(arguments: list[str]) -> None:
 
     from airflow.__main__ import main as airflow_main
 
+    providers.load()
     os.register_at_fork(after_in_child=_die_with_the_parent)
     # No log server: it listens on every address, and the page reads the files itself.
     sys.argv = ["airflow", *arguments, "--skip-serve-logs"]

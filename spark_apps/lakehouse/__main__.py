@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from lakehouse import tables
 from lakehouse.contract import ContractError
@@ -73,6 +74,27 @@ def _sql(arguments: argparse.Namespace, settings: Settings) -> int:
     return thrift.print_query(settings, arguments.query)
 
 
+def _hold(arguments: argparse.Namespace, settings: Settings) -> int:
+    from infra.nodes import hold, plan
+
+    now = datetime.now(UTC)
+    if arguments.duration == "off":
+        hold.release(settings)
+    elif arguments.duration:
+        hold.place(settings, arguments.duration, now)
+    print(f"the machines should run: {reason}" if (reason := plan.reason_to_run(settings, now)) else plan.why_off(settings, now))
+    if not settings.gcp_project:
+        print(f"but {plan.NO_PROJECT}")
+    return 0
+
+
+def _cost(_: argparse.Namespace, settings: Settings) -> int:
+    from infra.nodes import cost
+
+    print(cost.report(settings, datetime.now(UTC)))
+    return 0
+
+
 def parser() -> argparse.ArgumentParser:
     """Every command with its arguments."""
     made = argparse.ArgumentParser(prog="python -m lakehouse", description=__doc__, epilog=_EXIT_CODES)
@@ -97,6 +119,11 @@ def parser() -> argparse.ArgumentParser:
     rebuild.add_argument("table", metavar="TABLE")
     sql = command("sql", _sql, "Run one SQL query over Thrift and print its rows.")
     sql.add_argument("query", metavar="QUERY")
+    hold = command(
+        "hold", _hold, "Keep the machines on for a while, whatever the clock says; without a duration, say whether they should run."
+    )
+    hold.add_argument("duration", nargs="?", metavar="DURATION", help="90m, 2h, 1d (seven days at most), or off")
+    command("cost", _cost, "Say what the machines cost a month, three ways, and what the schedule saved so far.")
     return made
 
 

@@ -44,6 +44,12 @@ def finish(settings: Settings, dag_id: str, give_up_at: float) -> list[str]:
     return sorted(task["task_id"] for task in tasks if task["state"] in ("failed", "upstream_failed"))
 
 
+def active(settings: Settings) -> list[str]:
+    """The runs that run or wait to, as `DAG run`, but for those that switch the machines."""
+    answer = _request(settings, "GET", "/dags/~/dagRuns?state=running&state=queued&limit=100")
+    return [f"{run['dag_id']} {run['dag_run_id']}" for run in answer["dag_runs"] if not run["dag_id"].startswith("vm_")]
+
+
 def last_tasks(settings: Settings) -> dict[tuple[str, str], dict[str, Any]]:
     """The latest ended try of each task of DAGs `silver` and `gold`: state, ended_at, duration_s and its page.
 

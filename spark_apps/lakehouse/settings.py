@@ -77,6 +77,18 @@ class Settings:
 
     alert_url: str = _setting("", 'Address that failed tables and late runs are posted to as {"text": …}. Empty: they are only logged.')
 
+    gcp_project: str = _setting(
+        "", "Google Cloud project of the machines. Empty: there are none to switch, and vm_start and vm_stop stay paused."
+    )
+    gcp_zone: str = _setting("us-central1-a", "Zone of the machines.")
+    nodes: str = _setting(
+        "node1:source,node2:spark",
+        "The machines that are switched, each name:role, or name:role@address. The one with Airflow is not among them.",
+    )
+    work_days: str = _setting("mon-fri", "Days on which the machines run, such as mon-fri or mon,wed,sat.")
+    work_hours: str = _setting("08:00-18:00", "Hours in which they are ready on those days; an end before the start is on the next day.")
+    time_zone: str = _setting("UTC", "Time zone of those days and hours, such as Europe/Berlin.")
+
     kafka_heap_mb: int = _setting(512, "Heap of the Kafka broker, in MiB.")
     connect_heap_mb: int = _setting(512, "Heap of the Connect worker, in MiB.")
     land_memory_mb: int = _setting(896, "Heap of the land app, in MiB.")

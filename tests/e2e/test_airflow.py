@@ -58,7 +58,8 @@ def outcomes(airflow: Airflow, began: datetime) -> Counter[tuple[str, str | None
 def test_every_dag_is_there_and_runs_by_itself(airflow: Airflow) -> None:
     shown = {dag["dag_id"]: dag["is_paused"] for dag in airflow.call("GET", "/dags")["dags"]}
     assert shown.keys() >= {"silver", "gold", "gold_daily"}
-    assert not any(shown.values()), shown
+    # There are no machines to switch here: their DAGs say so, and wait.
+    assert {dag_id for dag_id, is_paused in shown.items() if is_paused} == {"vm_start", "vm_stop"}, shown
     assert airflow.call("GET", "/importErrors")["import_errors"] == []
 
 

@@ -62,7 +62,9 @@ def test_every_program_has_its_section_with_every_command_and_how_it_ends() -> N
 def test_every_error_text_of_the_troubleshooting_page_is_one_of_ours() -> None:
     rows = re.findall(r"^\| `([^`]+)`", (PROJECT / "infra" / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
     assert len(rows) >= 10
-    code = "\n".join(path.read_text() for folder in ("spark_apps", "infra", "dashboards") for path in (PROJECT / folder).rglob("*.py"))
+    code = "\n".join(
+        path.read_text() for folder in ("spark_apps", "infra", "dashboards", "plugins") for path in (PROJECT / folder).rglob("*.py")
+    )
     # Code breaks its texts over lines: quotes, line ends and names in braces are nothing to a reader.
     code = re.sub(r'"\s*\n\s*f?"', "", code) + (PROJECT / "Makefile").read_text()
     for text in rows:

@@ -1,6 +1,7 @@
 """Policy over every DAG and task. Runs where Airflow is: `.ebap/venv/airflow/bin/python -m pytest tests/policy_airflow`."""
 
 import io
+import itertools
 import re
 import time
 import tokenize
@@ -137,7 +138,7 @@ def test_parsing_takes_less_than_two_seconds_and_loads_no_spark(bag):
 
     code = (
         "import sys, time; import airflow.sdk, airflow.providers.standard.decorators.python\n"
-        "start = time.perf_counter(); import silver, gold\n"
+        "start = time.perf_counter(); import silver, gold, vm\n"
         "print(time.perf_counter() - start, 'pyspark' in sys.modules)"
     )
     path = ":".join(str(PROJECT / part) for part in ("spark_apps", ".", "plugins", "dags"))
@@ -147,3 +148,26 @@ def test_parsing_takes_less_than_two_seconds_and_loads_no_spark(bag):
     seconds, has_spark = shown.stdout.split()[-2:]
     assert float(seconds) < 2, f"parsing took {seconds} s of {time.monotonic() - started:.1f} s"
     assert has_spark == "False"
+
+
+@pytest.mark.parametrize(("project", "is_paused"), [("", True), ("shop-1", False)])
+def test_the_machines_dags_are_paused_without_a_project_and_say_why(monkeypatch, project, is_paused):
+    from airflow.dag_processing.dagbag import DagBag
+
+    monkeypatch.setenv("EBAP_GCP_PROJECT", project)
+    dags = DagBag(dag_folder=PROJECT / "dags" / "vm.py", bundle_path=PROJECT / "dags").dags
+    assert dags.keys() == {"vm_start", "vm_stop"}
+    for dag in dags.values():
+        assert dag.is_paused_upon_creation is is_paused
+        assert ("EBAP_GCP_PROJECT is empty" in dag.description) is is_paused
+
+
+def test_machines_start_in_order_and_stop_the_other_way_round(bag):
+    from infra import nodes
+
+    names = [node.name for node in nodes.in_start_order(Settings())]
+    for dag_id, expected in (("vm_start", ["is_wanted", *names]), ("vm_stop", ["may_stop", *names[::-1]])):
+        dag = bag.dags[dag_id]
+        for before, after in itertools.pairwise(expected):
+            assert before in dag.get_task(after).upstream_task_ids, (dag_id, after)
+    assert bag.dags["vm_start"].get_task("give_back").is_teardown

@@ -1,0 +1,52 @@
+"""The machines of a set-up in the cloud: which there are, when they run, what they cost. Plain Python: neither Airflow nor Google's client.
+
+`start` and `stop` beside this file are for people; DAGs `vm_start` and `vm_stop` do it by the clock.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+from lakehouse.settings import Settings, SettingsError
+
+# In the order of their start: land and the warm server read what the source's machine holds.
+ROLES = ("source", "spark")
+
+_SHAPE = "write name:role or name:role@address, separated by commas, such as node1:source,node2:spark"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A machine: its name in the zone, what it does, and the address it is reached at."""
+
+    name: str
+    role: str
+    address: str
+
+
+def in_start_order(settings: Settings) -> list[Node]:
+    """The machines of EBAP_NODES, those that others depend on first; SettingsError names what does not fit."""
+    nodes = [_node(text.strip()) for text in settings.nodes.split(",") if text.strip()]
+    names = [node.name for node in nodes]
+    if not nodes or len(set(names)) < len(names):
+        raise SettingsError(f"EBAP_NODES is {settings.nodes!r}: name each machine once; {_SHAPE}")
+    if settings.gcp_project and socket.gethostname() in names:
+        raise SettingsError(
+            f"EBAP_NODES names {socket.gethostname()}, which is this machine: it cannot start itself again. "
+            "Take it out; an instance schedule of the cloud switches it"
+        )
+    return sorted(nodes, key=lambda node: ROLES.index(node.role))
+
+
+def in_stop_order(settings: Settings) -> list[Node]:
+    """The same the other way round: land is gone before what it reads from."""
+    return in_start_order(settings)[::-1]
+
+
+def _node(text: str) -> Node:
+    name, _, rest = text.partition(":")
+    role, _, address = rest.partition("@")
+    if not name or role not in ROLES:
+        raise SettingsError(f"EBAP_NODES has {text!r}: {_SHAPE}; a role is one of {', '.join(ROLES)}")
+    return Node(name=name, role=role, address=address or name)

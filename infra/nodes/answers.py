@@ -1,0 +1,94 @@
+"""Does a machine's service answer? Each probe says one sentence of the service's own protocol: an open port may be one that still starts.
+
+Standard library only, and no password: Airflow's machine holds none of the source's.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+from infra.nodes import Node
+from lakehouse.settings import Settings
+
+_TIMEOUT_S = 5
+_Probe = Callable[[str, int], None]
+
+
+class NoAnswerError(Exception):
+    """What was seen instead of an answer."""
+
+
+def missing(settings: Settings, node: Node) -> list[str]:
+    """A line for each service of that machine that does not answer yet: its name, where it was asked, what was seen."""
+    return [line for line in (_asked(node, *service) for service in _services(settings)[node.role]) if line]
+
+
+def _services(settings: Settings) -> dict[str, tuple[tuple[str, _Probe, int], ...]]:
+    return {
+        "source": (
+            ("Postgres", _postgres, settings.postgres_port),
+            ("Kafka", _kafka, settings.kafka_port),
+            ("Kafka Connect", _connect, settings.connect_port),
+        ),
+        "spark": (("the Thrift Server", _listens, settings.thrift_port), ("Spark Connect", _grpc, settings.spark_connect_port)),
+    }
+
+
+def _asked(node: Node, name: str, probe: _Probe, port: int) -> str | None:
+    try:
+        probe(node.address, port)
+    except (NoAnswerError, OSError) as error:
+        return f"{name} at {node.address}:{port}: {error}"
+    return None
+
+
+def _postgres(host: str, port: int) -> None:
+    """It asks for a password, which it does only once it takes connections."""
+    parameters = b"user\0ebap\0database\0postgres\0\0"
+    answer = _say(host, port, struct.pack(">ii", 8 + len(parameters), 196608) + parameters, 1)
+    if answer != b"R":
+        raise NoAnswerError("it does not take connections yet")
+
+
+def _kafka(host: str, port: int) -> None:
+    """It names the versions of its API."""
+    request = struct.pack(">hhih", 18, 0, 1, -1)  # ApiVersions, version 0, correlation id 1, no client id
+    answer = _say(host, port, struct.pack(">i", len(request)) + request, 8)
+    if answer[4:] != struct.pack(">i", 1):
+        raise NoAnswerError("it does not speak Kafka's protocol yet")
+
+
+def _connect(host: str, port: int) -> None:
+    """The REST interface lists its connectors, which it does only once the worker has joined its group."""
+    try:
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://{host}:{port}/connectors", timeout=_TIMEOUT_S).close()
+    except urllib.error.HTTPError as error:
+        raise NoAnswerError(f"HTTP {error.code}") from None
+
+
+def _listens(host: str, port: int) -> None:
+    """HiveServer2 opens its port last."""
+    _say(host, port, b"", 0)
+
+
+def _grpc(host: str, port: int) -> None:
+    """It opens an HTTP/2 connection: both sides send their settings, frame type 4."""
+    answer = _say(host, port, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0", 9)
+    if answer[3:4] != b"\4":
+        raise NoAnswerError("it does not speak HTTP/2 yet")
+
+
+def _say(host: str, port: int, words: bytes, size: int) -> bytes:
+    with socket.create_connection((host, port), timeout=_TIMEOUT_S) as connection:
+        connection.sendall(words)
+        answer = b""
+        while len(answer) < size:
+            more = connection.recv(size - len(answer))
+            if not more:
+                raise NoAnswerError("it closed the connection without an answer")
+            answer += more
+    return answer

@@ -1,0 +1,63 @@
+"""A hold: the machines run until then, whatever the clock says. A file on Airflow's machine; what has expired counts for nothing."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from lakehouse.settings import Settings
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+# A hold that is forgotten costs money: a longer need is a change of the working hours.
+_LONGEST = timedelta(days=7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hold:
+    """Until when, and who wanted it."""
+
+    until: datetime
+    by: str
+
+
+def file(settings: Settings) -> Path:
+    """Where the hold is written down."""
+    return settings.control_dir / "machines.hold"
+
+
+def placed(settings: Settings) -> Hold | None:
+    """The last hold that was placed and not ended by hand, expired or not."""
+    try:
+        told = json.loads(file(settings).read_text())
+    except FileNotFoundError:
+        return None
+    return Hold(until=datetime.fromisoformat(told["until"]), by=told["by"])
+
+
+def current(settings: Settings, at: datetime) -> Hold | None:
+    """The hold that is in force at that instant."""
+    hold = placed(settings)
+    return hold if hold and hold.until > at else None
+
+
+def place(settings: Settings, duration: str, at: datetime) -> Hold:
+    """Hold the machines for that long from now, such as `90m`, `2h` or `1d`; ValueError for anything else."""
+    found = re.fullmatch(r"(\d+)([mhd])", duration)
+    length = timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta(0)
+    if not timedelta(0) < length <= _LONGEST:
+        raise ValueError(f"{duration!r} is no duration of a hold: write 90m, 2h or 1d, seven days at most")
+    hold = Hold(until=at + length, by=getpass.getuser())
+    settings.control_dir.mkdir(parents=True, exist_ok=True)
+    draft = file(settings).with_suffix(".draft")
+    draft.write_text(json.dumps({"until": hold.until.isoformat(timespec="seconds"), "by": hold.by}))
+    draft.replace(file(settings))
+    return hold
+
+
+def release(settings: Settings) -> None:
+    """End the hold, where there is one."""
+    file(settings).unlink(missing_ok=True)

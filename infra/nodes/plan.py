@@ -1,0 +1,54 @@
+"""Whether the machines should run: the working hours and the hold, and nothing else."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from infra.nodes import hold as holds
+from infra.nodes import hours, journal
+from lakehouse.settings import Settings
+
+NO_PROJECT = "EBAP_GCP_PROJECT is empty: everything runs on this machine, and there is none to switch"
+# vm_start and vm_stop look this often; a stop or start that was missed is made up for by the next look.
+EVERY_MINUTES = 10
+# Machines that are on for longer than this without need are news.
+LATE = timedelta(hours=1)
+
+
+def reason_to_run(settings: Settings, at: datetime) -> str | None:
+    """Why the machines should run at that instant; None where they should not."""
+    closes = hours.of(settings).closes(at)
+    return held(settings, at) or (f"these are working hours, until {_text(settings, closes)}" if closes else None)
+
+
+def held(settings: Settings, at: datetime) -> str | None:
+    """Who holds the machines, and until when; None where no hold is in force."""
+    found = holds.current(settings, at)
+    if found is None:
+        return None
+    return f"{found.by} holds the machines until {_text(settings, found.until)} (`python -m lakehouse hold off` ends it)"
+
+
+def why_off(settings: Settings, at: datetime) -> str:
+    """Why they should not run, and until when."""
+    opens = hours.of(settings).opens(at)
+    until = f" until {_text(settings, opens)}" if opens else ""
+    return f"outside working hours{until}, and no hold is in force"
+
+
+def overdue(settings: Settings, at: datetime) -> timedelta:
+    """For machines that are on and should not be: since when. The hours ended, a hold expired, or a run had them started after that."""
+    held_until = [hold.until] if (hold := holds.placed(settings)) and hold.until <= at else []
+    started = [datetime.fromisoformat(event.at) for event in journal.read(settings) if event.event == journal.STARTING]
+    closed = hours.of(settings).closed_at(at)
+    return at - max([*held_until, *started, *([closed] if closed else [])], default=at)
+
+
+def is_news_that_late(settings: Settings, at: datetime) -> bool:
+    """Whether another full hour of that has passed since the last look."""
+    late = overdue(settings, at)
+    return late >= LATE and late // LATE > (late - timedelta(minutes=EVERY_MINUTES)) // LATE
+
+
+def _text(settings: Settings, at: datetime) -> str:
+    return f"{at.astimezone(hours.of(settings).zone):%a %Y-%m-%d %H:%M %Z}"

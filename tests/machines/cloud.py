@@ -1,0 +1,250 @@
+"""Google's Compute API as a client meets it: instances that start and stop by operations, and refuse as the real one does.
+
+One port takes plain HTTP (what gcloud is pointed at) and, as a proxy, CONNECT to compute.googleapis.com, where it shows a certificate
+of its own making: an unmodified client with HTTPS_PROXY and HTTPLIB2_CA_CERTS talks to it without knowing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from typing import Any
+
+HOST = "compute.googleapis.com"
+_ROOT = f"https://{HOST}/compute/v1"
+_PATH = re.compile(
+    r"/compute/v1/projects/(?P<project>[^/]+)/zones/(?P<zone>[^/]+)/(?P<kind>instances|operations)/(?P<name>[^/]+)(/(?P<verb>\w+))?"
+)
+_PENDING_S, _RUNNING_S = 0.2, 0.2
+
+
+@dataclass
+class Machine:
+    """An instance; `on_change` is told every state it enters."""
+
+    name: str
+    status: str = "TERMINATED"
+    graceful_s: int = 120
+    is_spot: bool = False
+    on_change: Callable[[str], None] = lambda status: None
+
+    def enter(self, status: str) -> None:
+        if status != self.status:
+            self.status = status
+            self.on_change(status)
+
+
+@dataclass
+class Fault:
+    """What a call comes to instead: an HTTP refusal, or an operation that ends in an error; `left` times."""
+
+    verb: str
+    name: str
+    status: int = 0
+    code: str = ""
+    text: str = ""
+    left: int = 1_000_000
+
+
+@dataclass
+class Operation:
+    """A call that was accepted: PENDING, then RUNNING, then DONE."""
+
+    name: str
+    verb: str
+    machine: Machine
+    began: float = field(default_factory=time.monotonic)
+    is_stuck: bool = False
+    error: Fault | None = None
+    status: str = "PENDING"
+
+
+@dataclass
+class Cloud:
+    """Its machines, what it was asked, and the faults planted in it."""
+
+    project: str
+    zone: str
+    machines: dict[str, Machine]
+    port: int = 0
+    calls: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    is_stuck: bool = False
+    operations: dict[str, Operation] = field(default_factory=dict)
+    bodies: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    _ids: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def states(self) -> dict[str, str]:
+        """Every machine's state."""
+        with self.lock:
+            return {name: machine.status for name, machine in self.machines.items()}
+
+    def refuse(self, verb: str, name: str, status: int, text: str, times: int = 1_000_000) -> None:
+        """Answer that call with that HTTP status."""
+        self.faults.append(Fault(verb, name, status=status, text=text, left=times))
+
+    def fail(self, verb: str, name: str, code: str, text: str, times: int = 1_000_000) -> None:
+        """Accept that call, and end its operation with that error."""
+        self.faults.append(Fault(verb, name, code=code, text=text, left=times))
+
+    def preempt(self, name: str) -> None:
+        """Take a Spot machine back."""
+        with self.lock:
+            self.machines[name].enter("STOPPING")
+            self.machines[name].enter("TERMINATED")
+
+    def answer(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
+        """Status and body of one request."""
+        with self.lock:
+            found = _PATH.fullmatch(path.split("?")[0])
+            if not found or found["project"] != self.project or found["zone"] != self.zone:
+                return _refusal(404, f"The resource '{path}' was not found", "notFound")
+            self._advance()
+            if found["kind"] == "operations":
+                return 200, self._told(self.operations[found["name"]])
+            return self._instance(method, found["name"], found["verb"] or "get")
+
+    def _instance(self, method: str, name: str, verb: str) -> tuple[int, dict[str, Any]]:
+        self.calls.append(f"{verb} {name}")
+        machine, fault = self.machines.get(name), self._planted(verb, name)
+        if fault and fault.status:
+            return _refusal(fault.status, fault.text, {403: "forbidden", 429: "rateLimitExceeded"}.get(fault.status, "backendError"))
+        if machine is None:
+            return _refusal(404, f"The resource 'projects/{self.project}/zones/{self.zone}/instances/{name}' was not found", "notFound")
+        if verb == "get":
+            return 200, self._described(machine)
+        operation = Operation(f"operation-{next(self._ids)}", verb, machine, is_stuck=self.is_stuck, error=fault)
+        self.operations[operation.name] = operation
+        return 200, self._told(operation)
+
+    def _planted(self, verb: str, name: str) -> Fault | None:
+        for fault in self.faults:
+            if (fault.verb, fault.name) == (verb, name) and fault.left > 0:
+                fault.left -= 1
+                return fault
+        return None
+
+    def _advance(self) -> None:
+        """Bring operations to where time has brought them; those of one machine come one after the other."""
+        every = list(self.operations.values())
+        for place, operation in enumerate(every):
+            waits = any(o.machine is operation.machine and o.status != "DONE" for o in every[:place])
+            if operation.status == "DONE" or waits or (operation.is_stuck and self.is_stuck):
+                continue
+            self._work(operation)
+
+    def _work(self, operation: Operation) -> None:
+        machine, passed = operation.machine, time.monotonic() - operation.began
+        if passed >= _PENDING_S and operation.status == "PENDING":
+            operation.status = "RUNNING"
+            if not operation.error:
+                self._begin(operation.verb, machine)
+        elif passed >= _PENDING_S + _RUNNING_S and operation.status == "RUNNING":
+            operation.status = "DONE"
+            if not operation.error:
+                machine.enter("RUNNING" if operation.verb == "start" else "TERMINATED")
+
+    def _begin(self, verb: str, machine: Machine) -> None:
+        if verb == "start" and machine.status != "RUNNING":
+            machine.enter("STAGING")
+        if verb == "stop" and machine.status != "TERMINATED":
+            machine.enter("PENDING_STOP" if machine.graceful_s else "STOPPING")
+
+    def _described(self, machine: Machine) -> dict[str, Any]:
+        graceful = {"enabled": bool(machine.graceful_s), "maxDuration": {"seconds": str(machine.graceful_s)}}
+        link = f"{_ROOT}/projects/{self.project}/zones/{self.zone}"
+        return {
+            "kind": "compute#instance",
+            "id": "1",
+            "name": machine.name,
+            "status": machine.status,
+            "zone": link,
+            "machineType": f"{link}/machineTypes/e2-standard-2",
+            "selfLink": f"{link}/instances/{machine.name}",
+            "networkInterfaces": [{"kind": "compute#networkInterface", "name": "nic0", "networkIP": "10.0.0.2"}],
+            "scheduling": {"provisioningModel": "SPOT" if machine.is_spot else "STANDARD", "gracefulShutdown": graceful},
+        }
+
+    def _told(self, operation: Operation) -> dict[str, Any]:
+        link = f"{_ROOT}/projects/{self.project}/zones/{self.zone}"
+        told: dict[str, Any] = {
+            "kind": "compute#operation",
+            "id": operation.name.rpartition("-")[2],
+            "name": operation.name,
+            "operationType": operation.verb,
+            "status": operation.status,
+            "progress": 100 if operation.status == "DONE" else 0,
+            "zone": link,
+            "insertTime": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "selfLink": f"{link}/operations/{operation.name}",
+            "targetLink": f"{link}/instances/{operation.machine.name}",
+        }
+        if operation.error and operation.status == "DONE":
+            told |= {"httpErrorStatusCode": 503, "httpErrorMessage": "SERVICE UNAVAILABLE"}
+            told["error"] = {"errors": [{"code": operation.error.code, "message": operation.error.text}]}
+        return told
+
+
+def _refusal(status: int, text: str, reason: str) -> tuple[int, dict[str, Any]]:
+    return status, {"error": {"code": status, "message": text, "errors": [{"message": text, "domain": "global", "reason": reason}]}}
+
+
+@contextmanager
+def serving(cloud: Cloud, context: ssl.SSLContext) -> Iterator[None]:
+    """Serve it until the end of the block, with that context's certificate."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_CONNECT(self) -> None:
+            if self.path != f"{HOST}:443":
+                self.send_error(502, f"{self.path} is not to be asked in a test")
+                return
+            self.send_response(200)
+            self.end_headers()
+            self.connection = context.wrap_socket(self.connection, server_side=True)
+            self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", buffering=0)
+            self.close_connection = False
+
+        def _handle(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            status, body = cloud.answer(self.command, self.path)
+            cloud.bodies.append((self.path, body))
+            data = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json; charset=UTF-8")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = _handle  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """A client that goes away is no error."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    cloud.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,85 @@
+"""Tasks that need the machines: what they do while those are off, going off, or taken away."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+pytest.importorskip("airflow", reason="Airflow has an environment of its own; `make test` runs these tests there")
+
+ON = {"node1": "RUNNING", "node2": "RUNNING"}
+OFF = {"node1": "TERMINATED", "node2": "TERMINATED"}
+
+
+def test_by_the_clock_a_run_that_can_wait_is_skipped_while_the_machines_are_off(world, a_task_of):
+    import vm_tasks
+
+    a_task_of("scheduled")
+    with pytest.raises(vm_tasks.AirflowSkipException, match="nothing is lost"):
+        vm_tasks.wait_for_machines(world.settings, can_wait=True)
+    assert world.cloud.states() == OFF
+    assert world.airflow.triggered == []
+
+
+@pytest.mark.parametrize(("run_type", "can_wait"), [("manual", True), ("backfill", False), ("scheduled", False)])
+def test_a_run_that_needs_the_machines_starts_them(world, a_task_of, run_type, can_wait):
+    import vm_tasks
+
+    world.airflow.trigger = _starting(world)
+    a_task_of(run_type)
+    vm_tasks.wait_for_machines(world.settings, can_wait=can_wait)
+    assert world.airflow.triggered == ["vm_start"]
+    assert world.cloud.states() == ON
+
+
+def test_a_preemption_in_mid_run_is_mended_by_the_next_try(on):
+    import vm_tasks
+
+    vm_tasks.wait_for_machines(on.settings, can_wait=False)
+    assert on.airflow.triggered == []  # the first try found its machines
+    on.cloud.machines["node2"].is_spot = True
+    on.cloud.preempt("node2")
+    on.airflow.trigger = _starting(on)
+    vm_tasks.wait_for_machines(on.settings, can_wait=False)
+    assert on.airflow.triggered == ["vm_start"]
+    assert on.cloud.states() == ON
+    assert on.cloud.calls.count("start node2") == 1
+
+
+def test_a_failed_start_is_what_the_waiting_task_says(world, a_task_of):
+    import vm_tasks
+
+    a_task_of("manual")
+    world.airflow.trigger = lambda dag_id: {"node1": "failed", "node2": "upstream_failed"}
+    with pytest.raises(vm_tasks.AirflowException, match="node1, node2 of DAG vm_start failed; its alert says what to do"):
+        vm_tasks.wait_for_machines(world.settings, can_wait=False)
+
+
+def test_a_task_that_begins_during_a_stop_waits_for_its_end(on, a_task_of):
+    import vm_tasks
+
+    a_task_of("manual")
+    on.airflow.trigger = lambda dag_id: {}
+    with vm_tasks._stopping(on.settings):
+        waiting = threading.Thread(target=vm_tasks.wait_for_machines, args=(on.settings,), kwargs={"can_wait": False})
+        waiting.start()
+        waiting.join(0.5)
+        assert waiting.is_alive()
+        on.cloud.preempt("node2")
+    waiting.join(10)
+    assert on.airflow.triggered == ["vm_start"]
+
+
+def _starting(world):
+    """Start the machines as DAG vm_start would, tasks one after the other, and answer with their states."""
+
+    def trigger(dag_id):
+        from infra import nodes
+        from machines import Machines
+
+        for node in nodes.in_start_order(world.settings):
+            Machines(world.settings, "manual__1").start(node)
+        return {"node1": "success", "node2": "success"}
+
+    return trigger
