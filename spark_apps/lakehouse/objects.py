@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from google.cloud.storage import Bucket, Client
 
 _TIMEOUT_S = 30
+_GIVE_UP_S = 10
 
 
 class ObjectsError(RuntimeError):
@@ -60,13 +61,14 @@ def bytes_by_table(settings: Settings) -> dict[str, int]:
 
 def ensure_bucket(settings: Settings) -> bool:
     """Make the lake's bucket where there is none; whether one was made. Raises ObjectsError with the cure, ValueError off gs:."""
-    from google.api_core.exceptions import Forbidden, GoogleAPICallError
+    from google.api_core.exceptions import Forbidden, GoogleAPIError
     from google.auth.exceptions import GoogleAuthError
+    from google.cloud.storage.retry import DEFAULT_RETRY
 
     name = _bucket_name(settings)
     try:
         google = client(settings)
-        if google.lookup_bucket(name, timeout=_TIMEOUT_S):
+        if google.lookup_bucket(name, timeout=_TIMEOUT_S, retry=DEFAULT_RETRY.with_timeout(_GIVE_UP_S)):
             return False
         if not settings.gcp_project and not settings.gcs_endpoint:
             raise ObjectsError(f"there is no bucket {name}: make it, or name the project to make it in: EBAP_GCP_PROJECT")
@@ -83,7 +85,7 @@ def ensure_bucket(settings: Settings) -> bool:
         raise ObjectsError(
             f"there are no credentials for {settings.lake_root} ({error}): `gcloud auth application-default login`"
         ) from error
-    except (GoogleAPICallError, OSError) as error:
+    except (GoogleAPIError, OSError) as error:
         raise ObjectsError(f"the bucket of {settings.lake_root} cannot be reached ({error})") from error
     return True
 
