@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 _OFF = ("TERMINATED", "STOPPED")
 # On its way to another state, where a call would be refused or wasted.
 _MOVING = ("PENDING", "PROVISIONING", "STAGING", "REPAIRING", "PENDING_STOP", "STOPPING", "SUSPENDING", "DEPROVISIONING")
-# Land is given 60 s to end its batch; the machine must wait longer than that before it cuts the power.
-_DRAIN_S = 90
+# Land has 60 s to end its batch, its unit 90 s to stop; the machine must wait longer than that before it cuts the power.
+_GRACE_S = 120
 _SERVICES_WITHIN_S = 480
 _POLL_S = 2.0
 
@@ -34,11 +34,13 @@ _CURES = {
     409: "something else works on the machine: `gcloud compute operations list --filter=status!=DONE` shows it; the next look tries again",
     429: "too many calls to the API: the next look tries again; if it stays so, see the quotas of the Compute Engine API",
 }
+_STOCKOUT = (
+    "the zone has no such machine to give at the moment: the next look tries again. "
+    "If it stays so: another zone or machine type, or no Spot"
+)
 _OPERATION_CURES = {
-    "STOCKOUT": "the zone has no such machine to give at the moment: the next look tries again. "
-    "If it stays so: another zone or machine type, or no Spot",
-    "ZONE_RESOURCE_POOL_EXHAUSTED": "the zone has no such machine to give at the moment: the next look tries again. "
-    "If it stays so: another zone or machine type, or no Spot",
+    "STOCKOUT": _STOCKOUT,
+    "ZONE_RESOURCE_POOL_EXHAUSTED": _STOCKOUT,
     "QUOTA": "ask for more under IAM & Admin, Quotas, or stop what else runs in the project",
 }
 _UNREACHED = "see the way out to compute.googleapis.com: name service, firewall, HTTPS_PROXY; the next look tries again"
@@ -68,7 +70,7 @@ class Machines:
             status = self._settled(node)
             if status != "RUNNING":
                 raise AirflowException(
-                    f"{node.name} was started and is {status} again. Next: {_OPERATION_CURES['STOCKOUT']}; "
+                    f"{node.name} was started and is {status} again. Next: {_STOCKOUT}; "
                     f"`gcloud compute operations list --filter=targetLink~{node.name}` shows a preemption"
                 )
         self._wait_for_services(node)
@@ -93,11 +95,11 @@ class Machines:
     def refuse_abrupt(self, node: Node) -> None:
         """Raise unless the machine waits for its services when it is stopped: else a batch could be cut in the middle."""
         graceful = self._info(node).get("scheduling", {}).get("gracefulShutdown", {})
-        if not graceful.get("enabled") or int(graceful.get("maxDuration", {}).get("seconds", 0)) < _DRAIN_S:
+        if not graceful.get("enabled") or int(graceful.get("maxDuration", {}).get("seconds", 0)) < _GRACE_S:
             raise AirflowFailException(
                 f"{node.name} is not stopped: it would not wait until land has ended its batch. Next: "
                 f"`gcloud beta compute instances set-scheduling {node.name} --zone {self._settings.gcp_zone} "
-                f"--graceful-shutdown --graceful-shutdown-max-duration={_DRAIN_S}s`"
+                f"--graceful-shutdown --graceful-shutdown-max-duration={_GRACE_S}s`"
             )
 
     def _status(self, node: Node) -> str:

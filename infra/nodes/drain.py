@@ -12,7 +12,7 @@ import time
 from lakehouse.landing import stop_file
 from lakehouse.settings import Settings
 
-# Land itself waits 60 s for its batch. The machine's graceful shutdown is 90 s at least: vm_stop refuses less.
+# Land itself waits 60 s for its batch. The machine's graceful shutdown is 120 s at least: vm_stop refuses less.
 _WITHIN_S = 75.0
 _POLL_S = 0.2
 

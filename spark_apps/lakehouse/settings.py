@@ -75,7 +75,9 @@ class Settings:
     silver_slots: int = _setting(1, "Silver tables refined at the same time. On two cores a second one only makes dashboards wait.")
     airflow_parallelism: int = _setting(4, "Airflow tasks at the same time; each is a thin client of about 60 MiB of its own.")
 
-    alert_url: str = _setting("", 'Address that failed tables and late runs are posted to as {"text": …}. Empty: they are only logged.')
+    alert_url: str = _setting(
+        "", 'Address that failed tables, late runs and machines in trouble are posted to as {"text": …}. Empty: they are only logged.'
+    )
 
     gcp_project: str = _setting(
         "", "Google Cloud project of the machines. Empty: there are none to switch, and vm_start and vm_stop stay paused."

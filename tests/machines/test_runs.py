@@ -22,6 +22,26 @@ def test_by_the_clock_a_run_that_can_wait_is_skipped_while_the_machines_are_off(
     assert world.airflow.triggered == []
 
 
+def test_by_the_clock_vm_start_waits_for_the_hours_and_by_hand_it_does_not(world, a_task_of):
+    import vm_tasks
+
+    a_task_of("scheduled")
+    with pytest.raises(vm_tasks.AirflowSkipException, match="outside working hours until"):
+        vm_tasks.is_wanted(world.settings, "scheduled__1")
+    a_task_of("manual")
+    vm_tasks.is_wanted(world.settings, "manual__1")
+
+
+def test_in_working_hours_vm_stop_by_the_clock_leaves_the_machines_on(on, a_task_of, monkeypatch):
+    import vm_tasks
+
+    a_task_of("scheduled")
+    monkeypatch.setattr(vm_tasks.plan, "reason_to_run", lambda settings, at: "these are working hours")
+    with pytest.raises(vm_tasks.AirflowSkipException, match="these are working hours"):
+        vm_tasks.may_stop(on.settings, "scheduled__1")
+    assert on.cloud.calls == []
+
+
 @pytest.mark.parametrize(("run_type", "can_wait"), [("manual", True), ("backfill", False), ("scheduled", False)])
 def test_a_run_that_needs_the_machines_starts_them(world, a_task_of, run_type, can_wait):
     import vm_tasks

@@ -58,7 +58,7 @@ def test_stop_by_hand_refuses_what_would_cut_a_batch_short(world, script):
     world.cloud.machines["node2"].graceful_s = 0
     done = script("stop")
     assert done.returncode == 1
-    assert "--graceful-shutdown-max-duration=90s" in done.stderr
+    assert "--graceful-shutdown-max-duration=120s" in done.stderr
     assert world.cloud.states() == ON
 
 

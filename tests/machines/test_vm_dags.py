@@ -216,7 +216,7 @@ def test_a_machine_that_would_cut_a_batch_short_is_not_stopped(on):
     on.cloud.machines["node2"].graceful_s = 30
     assert on.run("vm_stop")["may_stop"] == "failed"
     assert on.cloud.states() == ON
-    assert "--graceful-shutdown-max-duration=90s" in told(on)
+    assert "--graceful-shutdown-max-duration=120s" in told(on)
 
 
 def test_a_hold_keeps_the_machines_on_until_it_expires(on):
