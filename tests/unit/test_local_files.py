@@ -32,9 +32,14 @@ def test_passwords_are_made_once_readable_by_their_owner_alone_and_without_a_lin
     assert len(base64.urlsafe_b64decode(first["airflow_fernet"])) == 32
 
 
-def test_every_address_in_the_brokers_files_is_this_machine(settings):
+def _prepare_kafka(settings):
     broker.data_dir(settings).mkdir(parents=True)
-    broker.prepare(settings)
+    broker.prepare_broker(settings)
+    broker.prepare_connect(settings)
+
+
+def test_every_address_in_the_brokers_files_is_this_machine(settings):
+    _prepare_kafka(settings)
     for name in ("server.properties", "connect.properties"):
         text = (settings.home_dir / "conf/kafka" / name).read_text()
         assert "$" not in text
