@@ -102,7 +102,7 @@ class Settings:
         """Read `.env` of the project, then the environment, which wins. Raises SettingsError with every fault at once."""
         values = {**_read_env_file(PROJECT / ".env"), **(os.environ if environ is None else environ)}
         given = {name: value for name, value in values.items() if name.startswith("EBAP_")}
-        fields = {_variable(f.name): f for f in dataclasses.fields(cls)}
+        fields = {variable(f.name): f for f in dataclasses.fields(cls)}
         faults = [_unknown(name, fields) for name in sorted(given) if name not in fields]
         parsed: dict[str, Any] = {}
         for name, entry in fields.items():
@@ -216,7 +216,7 @@ class Settings:
 
     def ports(self) -> dict[str, int]:
         """Every port setting by its variable name."""
-        return {_variable(f.name): getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata.get("is_port")}
+        return {variable(f.name): getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata.get("is_port")}
 
 
 def listing() -> list[tuple[str, str, str]]:
@@ -225,18 +225,19 @@ def listing() -> list[tuple[str, str, str]]:
     def default(value: Any) -> str:
         return str(value).replace(str(PROJECT), ".").replace(str(Path.home()), "~")
 
-    return [(_variable(entry.name), default(entry.default), entry.metadata["doc"]) for entry in dataclasses.fields(Settings)]
+    return [(variable(entry.name), default(entry.default), entry.metadata["doc"]) for entry in dataclasses.fields(Settings)]
 
 
 def example() -> str:
     """The text of `.env.example`: every setting with its meaning and default, commented out."""
     lines = ["# Every setting of EBAP with its default. Copy to .env and change what you need. Generated: make generated", ""]
-    for variable, default, doc in listing():
-        lines += [f"# {doc}", f"#{variable}={default}", ""]
+    for name, default, doc in listing():
+        lines += [f"# {doc}", f"#{name}={default}", ""]
     return "\n".join(lines)
 
 
-def _variable(name: str) -> str:
+def variable(name: str) -> str:
+    """The variable of that setting."""
     return f"EBAP_{name.upper()}"
 
 
