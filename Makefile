@@ -85,10 +85,11 @@ compose-check: install  ## The Compose file and its image's Dockerfile, by schem
 	@if docker compose version > /dev/null 2>&1; then docker compose config -q && echo 'ok -- docker compose config'; \
 	else echo 'skipped -- docker compose config: there is no docker with its compose command here'; fi
 
-test: check compose-check  ## Everything: check, then the tests on Spark, then those with real processes, on a disk and on gs://
+test: check compose-check  ## Everything: check, then the tests on Spark, then those with real processes, on a disk, on gs:// and in containers
 	@$(MAIN)/python -m pytest -m spark tests/unit tests/golden tests/policy tests/e2e --durations=10
 	@$(MAIN)/python -m pytest -m 'e2e and not spark' tests/e2e -s --durations=20
 	@$(MAIN)/python -m pytest -m gcs tests/e2e -s
+	@$(MAIN)/python -m pytest -m compose tests/e2e -s -rs
 
 bench: install  ## Speed as ratios to peers, on the running platform (make demo, make pause)
 	@$(MAIN)/python -m tests.bench

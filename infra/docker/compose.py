@@ -103,8 +103,10 @@ def platform() -> list[Step]:
 
 def container_settings() -> Settings:
     """The settings in a container; a port is left to compose to fill in, so that whatever is made of it follows."""
-    ports: dict[str, Any] = {name.removeprefix("EBAP_").lower(): _given(name, port) for name, port in Settings().ports().items()}
-    return Settings(home=HOME, bind="0.0.0.0", **HOSTS, **ports)
+    addresses: dict[str, Any] = HOSTS | {
+        name.removeprefix("EBAP_").lower(): _given(name, port) for name, port in Settings().ports().items()
+    }
+    return Settings(home=HOME, bind="0.0.0.0", **addresses)
 
 
 def environment() -> dict[str, str]:
