@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from infra.local import metabase, services
-from infra.local.services import OneShot, Service, Step
+from infra.local.steps import Command, OneShot, Service, Step
 from lakehouse import settings
 from lakehouse.settings import PROJECT, Settings
 
@@ -67,7 +67,7 @@ _HEADER = """\
 """
 
 
-def _python(*words: str) -> services.Command:
+def _python(*words: str) -> Command:
     return lambda settings: [f"{settings.home}/venv/main/bin/python", *words]
 
 
@@ -169,14 +169,15 @@ def _container(step: Step, steps: list[Step]) -> dict[str, Any]:
     made: dict[str, Any] = {"<<": "*ebap"}
     if step.name == "passwords":
         made |= {"build": {"context": ".", "dockerfile": "infra/docker/ebap.Dockerfile"}, "pull_policy": "build"}
-    is_service = isinstance(step, Service)
-    made["command"] = ["python", "-m", "infra.local.launch", step.name] if is_service else step.command(container_settings())
+    if isinstance(step, Service):
+        made["command"] = ["python", "-m", "infra.local.launch", step.name]
+        kept = _kept_running(step, ["CMD", "python", "-m", "infra.local.probe", step.name])
+    else:
+        made["command"] = step.command(container_settings())
+        kept = {"mem_limit": f"{ONE_SHOT_MB}m", "restart": "no"}
     if step.after:
         made["depends_on"] = _conditions(step, steps)
-    made["volumes"] = _volumes(step)
-    return made | (
-        _kept_running(step, ["CMD", "python", "-m", "infra.local.probe", step.name]) if isinstance(step, Service) else _run_once()
-    )
+    return made | {"volumes": _volumes(step)} | kept
 
 
 def _metabase(step: Step) -> dict[str, Any]:
@@ -218,7 +219,8 @@ def _kept_running(service: Service, probe: list[str]) -> dict[str, Any]:
             "retries": 3,
         },
         "mem_limit": f"{service.memory_mb(Settings()) + PROBE_MB}m",
-        "restart": "unless-stopped" if service.restart == "always" else "on-failure",
+        # Nobody asks a container by file to end, and "on-failure" would leave it down when the machine starts anew.
+        "restart": "unless-stopped",
         "stop_signal": f"SIG{service.stop_signal}",
         "stop_grace_period": f"{service.stop_s}s",
     }
@@ -226,10 +228,6 @@ def _kept_running(service: Service, probe: list[str]) -> dict[str, Any]:
     if published:
         made["ports"] = [f"127.0.0.1:{port}:{port}" for port in (getattr(container_settings(), name) for name in published)]
     return made
-
-
-def _run_once() -> dict[str, Any]:
-    return {"mem_limit": f"{ONE_SHOT_MB}m", "restart": "no"}
 
 
 def _given(variable: str, default: object) -> str:

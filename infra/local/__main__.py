@@ -12,7 +12,8 @@ import time
 from rich.console import Console
 
 from infra.local import demo, doctor, java, stages, status, supervision, wiping
-from infra.local.services import Service, Step, needed, service, steps
+from infra.local.services import needed, service, steps
+from infra.local.steps import Service, Step
 from lakehouse.settings import Settings, SettingsError
 
 _EXIT_CODES = "Exits with 0 when done, 1 with the reason on standard error, 130 after Ctrl-C."

@@ -76,8 +76,8 @@ def run_dag(settings: Settings, dag_id: str) -> None:
     _post(f"{settings.airflow_url}/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None}, {"Authorization": f"Bearer {token}"})
 
 
-def end_card(settings: Settings, console: Console, elapsed_s: float, next_steps: tuple[str, ...] = _NEXT) -> None:
-    """Where to look, how to log in, what to try next."""
+def end_card(settings: Settings, console: Console, elapsed_s: float | None, next_steps: tuple[str, ...] = _NEXT) -> None:
+    """Where to look, how to log in, what to try next; without seconds where nobody knows when it began."""
     ends = status.endpoints(settings)
     lines = [
         f"Boards     {ends['boards']['url']}",
@@ -88,7 +88,8 @@ def end_card(settings: Settings, console: Console, elapsed_s: float, next_steps:
         "",
         *next_steps,
     ]
-    console.print(Panel("\n".join(lines), title=f"EBAP runs ({elapsed_s:.0f} s)", expand=False))
+    title = "EBAP runs" if elapsed_s is None else f"EBAP runs ({elapsed_s:.0f} s)"
+    console.print(Panel("\n".join(lines), title=title, expand=False))
 
 
 def _rows(settings: Settings) -> dict[str, int]:

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from infra.local import memory, outcomes, runs
 from infra.local.probes import NotReadyError
-from infra.local.services import Service, Step, steps
+from infra.local.services import steps
+from infra.local.steps import Service, Step
 from infra.local.supervision import Supervisor, find
 from lakehouse import status as lake
 from lakehouse.settings import LOOPBACK, Settings

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from infra.docker import compose
-from infra.local.services import Service
+from infra.local.steps import Service
 from lakehouse import thrift
 from lakehouse.settings import PROJECT, Settings
 from tests.e2e.conftest import free_ports, until

@@ -10,7 +10,7 @@ import yaml
 
 from infra.docker import compose
 from infra.local import passwords, services
-from infra.local.services import OneShot, Service
+from infra.local.steps import OneShot, Service
 from lakehouse.settings import LOOPBACK, PROJECT, Settings
 
 FILE: dict[str, Any] = yaml.safe_load(compose.FILE.read_text())
@@ -49,7 +49,7 @@ def test_a_service_has_its_launcher_its_probe_and_its_memory(name):
     assert container["command"][-2:] == ["infra.local.launch", name]
     assert container["healthcheck"]["test"][-2:] == ["infra.local.probe", name]
     assert container["mem_limit"] == f"{service.memory_mb(Settings()) + compose.PROBE_MB}m"
-    assert container["restart"] == {"always": "unless-stopped", "on-failure": "on-failure"}[service.restart]
+    assert container["restart"] == "unless-stopped"
 
 
 @pytest.mark.parametrize("name", [name for name, step in LOCAL.items() if isinstance(step, OneShot)])
