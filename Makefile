@@ -17,7 +17,7 @@ CODE := spark_apps generator infra dags plugins dashboards tests
 
 .PHONY: help
 help:  ## List these commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf 'make %-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf 'make %-13s %s\n' "$$name" "$$text"; done
 
 .PHONY: install
 install:  ## Install what is missing: Python environments and Java artifacts, by lock
@@ -71,7 +71,7 @@ metabase: install  ## Start Metabase and make or repair the boards in it; PLAN=1
 	@[ -n "$(PLAN)" ] || { "$(PYTHON)" -m infra.local.install metabase 1>&2 && $(LOCAL) metabase 1>&2; }
 	@$(MAIN)/python -m dashboards.metabase.provision $(if $(PLAN),plan,apply)
 
-.PHONY: check test bench generated lock
+.PHONY: check compose-check test bench generated lock
 check: install  ## The two-minute loop: format, lint, types, tests that need neither Spark nor processes
 	@$(MAIN)/ruff format --check $(CODE)
 	@$(MAIN)/ruff check $(CODE)
@@ -79,18 +79,26 @@ check: install  ## The two-minute loop: format, lint, types, tests that need nei
 	@$(MAIN)/python -m pytest -m 'not spark' tests/unit tests/golden tests/policy
 	@$(EBAP_HOME)/venv/airflow/bin/python -m pytest tests/policy_airflow
 
-test: check  ## Everything: check, then machines in a fake cloud, the tests on Spark, those with real processes, on a disk and on gs://
+compose-check: install  ## The Compose file and its image's Dockerfile, by schema and lint; no engine needed
+	@$(MAIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml
+	@$(MAIN)/hadolint infra/docker/*.Dockerfile && echo 'ok -- hadolint'
+	@if docker compose version > /dev/null 2>&1; then docker compose config -q && echo 'ok -- docker compose config'; \
+	else echo 'skipped -- docker compose config: there is no docker with its compose command here'; fi
+
+test: check compose-check  ## Everything: check, then machines in a fake cloud, Spark, real processes on a disk, on gs:// and in containers
 	@$(EBAP_HOME)/venv/airflow/bin/python -m pytest tests/machines
 	@$(MAIN)/python -m pytest -m spark tests/unit tests/golden tests/policy tests/e2e --durations=10
 	@$(MAIN)/python -m pytest -m 'e2e and not spark' tests/e2e -s --durations=20
 	@$(MAIN)/python -m pytest -m gcs tests/e2e -s
+	@$(MAIN)/python -m pytest -m compose tests/e2e -s -rs
 
 bench: install  ## Speed as ratios to peers, on the running platform (make demo, make pause); LINES='3 11' runs those alone
 	@$(MAIN)/python -m tests.bench $(LINES)
 
-generated: install  ## Write again what is generated: data dictionary, .env.example, reference pages
+generated: install  ## Write again what is generated: data dictionary, .env.example, reference pages, docker-compose.yaml
 	@$(MAIN)/python -m lakehouse docs --write
 	@$(MAIN)/python -m infra.docs.commands
+	@$(MAIN)/python -m infra.docker.compose
 
 lock: install  ## Resolve the locks again
 	@cd infra/locks && for name in boot main airflow jdk notebook; do \

@@ -13,7 +13,7 @@ from lakehouse.settings import Settings
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
-_PAGE = f"{Settings.from_environment().boards_url}/freshness"
+_PAGE = f"{Settings.from_environment().boards_page}/freshness"
 
 
 class TableLink(BaseOperatorLink):

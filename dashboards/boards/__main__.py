@@ -14,7 +14,7 @@ from lakehouse.settings import Settings, SettingsError
 def main() -> None:
     """Serve until told to stop."""
     settings = Settings.from_environment()
-    uvicorn.run(application(settings), host=settings.host, port=settings.boards_port, access_log=False, log_level="info")
+    uvicorn.run(application(settings), host=settings.bind, port=settings.boards_port, access_log=False, log_level="info")
 
 
 if __name__ == "__main__":

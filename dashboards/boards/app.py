@@ -14,7 +14,7 @@ from thrift.transport.TTransport import TTransportException
 
 from dashboards.boards.answers import AnswerError, Answers
 from dashboards.metabase import files
-from lakehouse.settings import Settings, SettingsError
+from lakehouse.settings import LOOPBACK, Settings, SettingsError
 
 _STATIC = Path(__file__).parent / "static"
 _FIRST = "orders_live"
@@ -34,7 +34,7 @@ def application(settings: Settings) -> FastAPI:
     boards, answers = files.boards(), Answers(settings)
     app = FastAPI(title="EBAP boards", docs_url=None, redoc_url=None, openapi_url=None)
     # A page elsewhere that has its name point here must not read the answers.
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[settings.host, "localhost"])
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[settings.public_host, settings.boards_host, LOOPBACK, "localhost"])
 
     @app.middleware("http")
     async def with_headers(request: Request, call_next: Any) -> Response:
@@ -59,7 +59,7 @@ def application(settings: Settings) -> FastAPI:
     @app.get("/freshness")
     def freshness_page() -> FileResponse:
         # Airflow shows it in a frame of its own menu.
-        frame = _HEADERS["Content-Security-Policy"].replace("frame-ancestors 'none'", f"frame-ancestors {settings.airflow_url}")
+        frame = _HEADERS["Content-Security-Policy"].replace("frame-ancestors 'none'", f"frame-ancestors {settings.airflow_page}")
         return FileResponse(_STATIC / "freshness.html", headers={"Content-Security-Policy": frame})
 
     @app.get("/api/freshness")

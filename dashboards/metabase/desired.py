@@ -42,7 +42,7 @@ def entity_id(kind: str, name: str) -> str:
 
 def database(settings: Settings) -> Body:
     """The connection; no flags, since Metabase's Spark driver speaks binary transport only and one of HTTP would break it."""
-    details = {"host": settings.host, "port": settings.thrift_port, "dbname": Layer.GOLD.value, "user": "ebap", "jdbc-flags": ""}
+    details = {"host": settings.spark_host, "port": settings.thrift_port, "dbname": Layer.GOLD.value, "user": "ebap", "jdbc-flags": ""}
     return {"name": DATABASE, "engine": "sparksql", "details": details}
 
 

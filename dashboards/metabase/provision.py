@@ -144,7 +144,7 @@ class Provisioner:
             ]
             live = next(iter(ours or begun), None)
             made = self._dashboard(board, self.metabase.get(f"dashboard/{live['id']}") if live else None, wanted)
-            links[board.title] = f"{self.metabase.url}/dashboard/{made}#refresh={board.refresh_s}"
+            links[board.title] = f"{self.settings.metabase_page}/dashboard/{made}#refresh={board.refresh_s}"
         for one in listed:
             if desired.board_name(one) not in (None, *self.boards):
                 self._archive("dashboard", one)

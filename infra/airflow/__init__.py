@@ -76,7 +76,7 @@ def _core(settings: Settings) -> dict[str, str]:
 
 
 def _database(settings: Settings) -> dict[str, str]:
-    address = f"airflow:{quote(settings.secret('airflow_db'), safe='')}@{settings.host}:{settings.postgres_port}/airflow"
+    address = f"airflow:{quote(settings.secret('airflow_db'), safe='')}@{settings.postgres_host}:{settings.postgres_port}/airflow"
     return {
         # SQLite locks itself up in a backfill.
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{address}",
@@ -90,10 +90,10 @@ def _database(settings: Settings) -> dict[str, str]:
 
 def _api(settings: Settings) -> dict[str, str]:
     return {
-        # Loopback: the default is every address.
-        "AIRFLOW__API__HOST": settings.host,
+        # The default is every address.
+        "AIRFLOW__API__HOST": settings.bind,
         "AIRFLOW__API__PORT": str(settings.airflow_port),
-        "AIRFLOW__API__BASE_URL": settings.airflow_url,
+        "AIRFLOW__API__BASE_URL": settings.airflow_page,
         # Each worker is 250 MB.
         "AIRFLOW__API__WORKERS": "1",
         # An answer may take longer than the default of 5 s while both cores are busy; a task must not fail over it.

@@ -111,7 +111,7 @@ def _lake(settings: Settings) -> SparkSession:
     from lakehouse import session
 
     try:
-        socket.create_connection((settings.host, settings.spark_connect_port), timeout=10).close()
+        socket.create_connection((settings.spark_host, settings.spark_connect_port), timeout=10).close()
     except OSError:
         raise worker.WorkerError(f"the warm Spark server at {settings.spark_remote} does not answer: see `make status`") from None
     return session.connect(settings)

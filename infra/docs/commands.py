@@ -29,7 +29,7 @@ PROGRAMS = (
 )
 # Passes its arguments on to Airflow's own command.
 _AIRFLOW = Path("infra/airflow/__main__.py")
-_TARGET = re.compile(r"^([a-z]+):.*?## (.*)$", re.MULTILINE)
+_TARGET = re.compile(r"^([a-z-]+):.*?## (.*)$", re.MULTILINE)
 # A verb's docstring is its runbook: after the first paragraph, lines that begin with "Runs: " and the like.
 _HEADED = re.compile(r"^([A-Z][a-z ]+): ", re.MULTILINE)
 

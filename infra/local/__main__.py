@@ -11,16 +11,15 @@ import time
 
 from rich.console import Console
 
-from infra.local import broker, demo, doctor, java, passwords, postgres, stages, status, supervision, wiping
-from infra.local.services import Service, Step, needed, service, steps
+from infra.local import demo, doctor, java, stages, status, supervision, wiping
+from infra.local.services import needed, service, steps
+from infra.local.steps import Service, Step
 from lakehouse.settings import Settings, SettingsError
 
 _EXIT_CODES = "Exits with 0 when done, 1 with the reason on standard error, 130 after Ctrl-C."
 _FAULTS = (
     SettingsError,
     demo.DemoError,
-    broker.BrokerError,
-    postgres.PostgresError,
     stages.StageError,
     supervision.SupervisionError,
 )
@@ -127,9 +126,6 @@ def _start(settings: Settings, console: Console, wanted: list[Step]) -> int:
     java.link(settings)
     for folder in ("data", "lake", "logs", "control", "tmp"):
         (settings.home_dir / folder).mkdir(parents=True, exist_ok=True)
-    passwords.generate(settings)
-    postgres.prepare(settings)
-    broker.prepare(settings)
     stages.run(settings, supervision.ensure(settings), wanted, console)
     console.print(f"[green]✓[/] {'all ready':<24}{time.monotonic() - began:6.1f} s")
     return 0

@@ -9,7 +9,7 @@ import subprocess
 import uuid
 from pathlib import Path
 
-from lakehouse.settings import PROJECT, Settings
+from lakehouse.settings import LOOPBACK, PROJECT, Settings
 
 TEMPLATES = PROJECT / "infra" / "kafka"
 DIRECT_MB = 128
@@ -35,32 +35,45 @@ def connect_command(settings: Settings) -> list[str]:
     return _java(settings, settings.connect_heap_mb, worker, str(_conf(settings, "connect.properties")))
 
 
-def prepare(settings: Settings) -> None:
-    """Write the settings files, and format the broker's log folder if there is none."""
+def prepare_broker(settings: Settings) -> None:
+    """Write the broker's settings file, and format its log folder if there is none."""
+    _write(settings, "server.properties", "server.properties", data_dir(settings))
+    if not data_dir(settings).exists():
+        _format(settings)
+
+
+def prepare_connect(settings: Settings) -> None:
+    """Write the Connect worker's settings file."""
+    _write(settings, "connect.properties", "connect.properties", data_dir(settings))
+
+
+def _write(settings: Settings, template: str, name: str, data: Path) -> Path:
+    """Fill in a template and write it under that name."""
     values = {
-        "host": settings.host,
+        "loopback": LOOPBACK,
+        "bind": settings.bind,
+        "kafka_host": settings.kafka_host,
         "port": settings.kafka_port,
         "controller_port": settings.kafka_controller_port,
+        "connect_host": settings.connect_host,
         "connect_port": settings.connect_port,
         "bootstrap": settings.kafka_bootstrap,
-        "data": data_dir(settings),
+        "data": data,
         "plugins": settings.home_dir / "jars" / "debezium",
         "secrets": settings.secrets_dir,
     }
-    for name in ("server.properties", "connect.properties"):
-        path = _conf(settings, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(string.Template((TEMPLATES / name).read_text()).substitute(values))
-    if not data_dir(settings).exists():
-        _format(settings, values)
+    path = _conf(settings, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(string.Template((TEMPLATES / template).read_text()).substitute(values))
+    return path
 
 
-def _format(settings: Settings, values: dict[str, object]) -> None:
+def _format(settings: Settings) -> None:
     """Format beside and rename, so that an interrupted first start leaves nothing half made."""
     draft = data_dir(settings).with_name("kafka.new")
     shutil.rmtree(draft, ignore_errors=True)
-    conf = _conf(settings, "format.properties")
-    conf.write_text(string.Template((TEMPLATES / "server.properties").read_text()).substitute(values | {"data": draft}))
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    conf = _write(settings, "server.properties", "format.properties", draft)
     words = ["kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(conf)]
     done = subprocess.run(_java(settings, 128, *words), capture_output=True, text=True)
     conf.unlink()

@@ -23,6 +23,12 @@ _BACKFILL_LIMIT_S = 600
 _GOLD_LIMIT_S = 600
 _POLL_S = 3
 _TIMEOUT_S = 30
+_NEXT = (
+    "make sql Q='SELECT day, sum(revenue_usd) FROM gold.daily_sales GROUP BY day ORDER BY day DESC LIMIT 7'",
+    "make status          services, memory, tables and their age",
+    "make pause | resume  the shop's traffic",
+    "make down            stop; data stays      make wipe   remove everything",
+)
 
 
 class DemoError(RuntimeError):
@@ -70,8 +76,8 @@ def run_dag(settings: Settings, dag_id: str) -> None:
     _post(f"{settings.airflow_url}/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None}, {"Authorization": f"Bearer {token}"})
 
 
-def end_card(settings: Settings, console: Console, elapsed_s: float) -> None:
-    """Where to look, how to log in, what to try next."""
+def end_card(settings: Settings, console: Console, elapsed_s: float | None, next_steps: tuple[str, ...] = _NEXT) -> None:
+    """Where to look, how to log in, what to try next; without seconds where nobody knows when it began."""
     ends = status.endpoints(settings)
     lines = [
         f"Boards     {ends['boards']['url']}",
@@ -80,12 +86,10 @@ def end_card(settings: Settings, console: Console, elapsed_s: float) -> None:
         f"Postgres   {ends['postgres']['url']}   {ends['postgres']['user']}, password in {ends['postgres']['password_file']}",
         f"Kafka      {ends['kafka']['url']}   Connect {ends['connect']['url']}   Spark {ends['spark_connect']['url']}",
         "",
-        "make sql Q='SELECT day, sum(revenue_usd) FROM gold.daily_sales GROUP BY day ORDER BY day DESC LIMIT 7'",
-        "make status          services, memory, tables and their age",
-        "make pause | resume  the shop's traffic",
-        "make down            stop; data stays      make wipe   remove everything",
+        *next_steps,
     ]
-    console.print(Panel("\n".join(lines), title=f"EBAP runs ({elapsed_s:.0f} s)", expand=False))
+    title = "EBAP runs" if elapsed_s is None else f"EBAP runs ({elapsed_s:.0f} s)"
+    console.print(Panel("\n".join(lines), title=title, expand=False))
 
 
 def _rows(settings: Settings) -> dict[str, int]:
@@ -93,7 +97,7 @@ def _rows(settings: Settings) -> dict[str, int]:
     filled = [table.full_name for table in tables.GOLD if not table.is_view or gold_views.reads_bronze(table)]
     names = ["bronze.changes", "silver.orders", *filled]
     query = " UNION ALL ".join(f"SELECT '{name}' AS name, count(*) AS rows FROM {name}" for name in names)
-    with closing(hive.connect(settings.host, port=settings.thrift_port)) as connection:
+    with closing(hive.connect(settings.spark_host, port=settings.thrift_port)) as connection:
         cursor = connection.cursor()
         cursor.execute(query)
         return dict(cursor.fetchall())

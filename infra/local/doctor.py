@@ -72,7 +72,7 @@ def _ports(settings: Settings) -> list[Finding]:
     for variable, port in ports.items():
         if port in twice:
             findings.append(Finding("error", f"port {port} is given to two services, one by {variable}: give each its own"))
-        elif not _is_free(settings.host, port):
+        elif not _is_free(settings.bind, port):
             holders = _holders(port)
             if not _are_ours(settings, holders):
                 who = f"process {holders[0]} ({_name(holders[0])})" if holders else "a process of another account"

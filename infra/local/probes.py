@@ -36,7 +36,7 @@ def postgres_answers(settings: Settings) -> None:
 
 def broker_answers(settings: Settings) -> None:
     """The broker names its cluster."""
-    _open(settings, settings.kafka_port)
+    _open(settings.kafka_host, settings.kafka_port)
     try:
         client = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap, request_timeout_ms=_TIMEOUT_S * 1000)
         client.close()
@@ -51,10 +51,10 @@ def connect_answers(settings: Settings) -> None:
 
 def spark_answers(settings: Settings) -> None:
     """Spark Connect listens, and the Thrift Server answers a query."""
-    _open(settings, settings.spark_connect_port)
-    _open(settings, settings.thrift_port)
+    _open(settings.spark_host, settings.spark_connect_port)
+    _open(settings.spark_host, settings.thrift_port)
     try:
-        connection = hive.connect(settings.host, port=settings.thrift_port)
+        connection = hive.connect(settings.spark_host, port=settings.thrift_port)
         cursor = connection.cursor()
         cursor.execute("SELECT 1")
         cursor.fetchall()
@@ -113,9 +113,9 @@ def _reported_since_start(settings: Settings, name: str, path: Path, otherwise: 
         raise NotReadyError(otherwise)
 
 
-def _open(settings: Settings, port: int) -> None:
+def _open(host: str, port: int) -> None:
     try:
-        socket.create_connection((settings.host, port), timeout=_TIMEOUT_S).close()
+        socket.create_connection((host, port), timeout=_TIMEOUT_S).close()
     except OSError as error:
         raise NotReadyError(f"port {port}: {error.strerror or error}") from error
 

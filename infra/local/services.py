@@ -1,55 +1,16 @@
-"""The one declaration of what runs on this machine: long-running services, and the one-shot steps between them."""
+"""The one declaration of what runs: long-running services, and the one-shot steps between them.
+
+`infra/local` runs it as processes of this machine; `infra/docker` writes it down as `docker-compose.yaml`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 from infra.local import broker, metabase, postgres, probes
+from infra.local.steps import Command, OneShot, Service, Step
 from lakehouse import landing, submit
 from lakehouse.settings import Settings, SettingsError
-
-Command = Callable[[Settings], list[str]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """What service and one-shot share; `after` names the steps that must be ready or completed first.
-
-    `limit_s` is how long it may take to become ready, or to complete, on two cores that others keep busy; what dies is noticed earlier.
-    """
-
-    name: str
-    doc: str
-    command: Command
-    environment: Callable[[Settings], dict[str, str]] = lambda settings: {}
-    after: tuple[str, ...] = ()
-    limit_s: int = 180
-
-
-@dataclass(frozen=True, kw_only=True)
-class Service(Step):
-    """A process that is kept running.
-
-    `probe` raises NotReadyError. `memory_mb` is its share of the platform's budget: heap, direct memory and the runtime's own.
-    `stop_request` is a file that asks it to end by itself, with 0; `stop_signal` tells it; after `stop_s` its group is killed.
-    """
-
-    probe: Callable[[Settings], None]
-    memory_mb: Callable[[Settings], int]
-    url: Callable[[Settings], str]
-    restart: Literal["always", "on-failure"] = "always"
-    stop_request: Callable[[Settings], Path] | None = None
-    stop_signal: str = "TERM"
-    stop_s: int = 30
-
-
-@dataclass(frozen=True, kw_only=True)
-class OneShot(Step):
-    """A command that is run at each `up`, does only what is missing, and ends."""
 
 
 def _python(*words: str) -> Command:
@@ -64,20 +25,26 @@ _POSTGRES = Service(
     name="postgres",
     doc="The shop's database, the catalog's metastore and Airflow's own.",
     command=postgres.command,
+    prepare=postgres.prepare,
+    after=("passwords",),
+    folders=("data",),
     probe=probes.postgres_answers,
     memory_mb=lambda settings: 400,
-    url=lambda settings: f"postgresql://{settings.host}:{settings.postgres_port}/shop",
+    url=lambda settings: f"postgresql://{settings.public_host}:{settings.postgres_port}/shop",
     limit_s=60,
     # INT is Postgres' fast shutdown: sessions end, the log is flushed.
     stop_signal="INT",
 )
 
 _PLATFORM: tuple[Step, ...] = (
+    OneShot(name="passwords", doc="A password for each role and key, one a file.", command=_python("-m", "infra.local.passwords")),
     _POSTGRES,
     Service(
         name="kafka",
         doc="The broker: one KRaft node.",
         command=broker.broker_command,
+        prepare=broker.prepare_broker,
+        folders=("data",),
         probe=probes.broker_answers,
         memory_mb=lambda settings: settings.kafka_heap_mb + broker.DIRECT_MB + 200,
         url=lambda settings: f"kafka://{settings.kafka_bootstrap}",
@@ -94,10 +61,11 @@ _PLATFORM: tuple[Step, ...] = (
         name="connect",
         doc="The worker that runs the capture.",
         command=broker.connect_command,
+        prepare=broker.prepare_connect,
         probe=probes.connect_answers,
         memory_mb=lambda settings: settings.connect_heap_mb + broker.DIRECT_MB + 200,
         url=lambda settings: settings.connect_url,
-        after=("topics",),
+        after=("topics", "passwords"),
         limit_s=300,
     ),
     Service(
@@ -107,8 +75,9 @@ _PLATFORM: tuple[Step, ...] = (
         environment=submit.environment,
         probe=probes.spark_answers,
         memory_mb=lambda settings: settings.spark_memory_mb + 512 + 500,
-        url=lambda settings: f"hive2://{settings.host}:{settings.thrift_port}/gold",
+        url=lambda settings: f"hive2://{settings.public_host}:{settings.thrift_port}/gold",
         after=("databases", "bucket"),
+        folders=("lake",),
         limit_s=400,
     ),
     OneShot(
@@ -134,6 +103,7 @@ _PLATFORM: tuple[Step, ...] = (
         memory_mb=lambda settings: settings.land_memory_mb + 256 + 400,
         url=lambda settings: f"{settings.lake_root}/bronze/changes",
         after=("capture", "catalog", "topics"),
+        folders=("lake", "control"),
         limit_s=400,
         # Asked by file it finishes its batch; by signal alone it may have to land one again.
         restart="on-failure",
@@ -146,18 +116,26 @@ _PLATFORM: tuple[Step, ...] = (
         command=_python("-m", "dashboards.boards"),
         probe=probes.boards_answer,
         memory_mb=lambda settings: 150,
-        url=lambda settings: settings.boards_url,
+        url=lambda settings: settings.boards_page,
         after=("catalog",),
     ),
-    OneShot(name="airflow-init", doc="Airflow's database, login and pools.", command=_airflow("init"), after=("databases",), limit_s=300),
+    OneShot(
+        name="airflow-init",
+        doc="Airflow's database, login and pools.",
+        command=_airflow("init"),
+        after=("databases",),
+        folders=("airflow",),
+        limit_s=300,
+    ),
     Service(
         name="airflow-api",
         doc="Airflow's page and API.",
         command=_airflow("api-server"),
         probe=probes.airflow_page_answers,
         memory_mb=lambda settings: 700,
-        url=lambda settings: settings.airflow_url,
+        url=lambda settings: settings.airflow_page,
         after=("airflow-init",),
+        folders=("airflow",),
         limit_s=400,
     ),
     Service(
@@ -166,8 +144,9 @@ _PLATFORM: tuple[Step, ...] = (
         command=_airflow("dag-processor"),
         probe=probes.airflow_dag_processor_beats,
         memory_mb=lambda settings: 450,
-        url=lambda settings: settings.airflow_url,
+        url=lambda settings: settings.airflow_page,
         after=("airflow-init", "catalog"),
+        folders=("airflow",),
         limit_s=400,
     ),
     Service(
@@ -176,8 +155,9 @@ _PLATFORM: tuple[Step, ...] = (
         command=_airflow("scheduler"),
         probe=probes.airflow_scheduler_beats,
         memory_mb=lambda settings: 1500,
-        url=lambda settings: settings.airflow_url,
+        url=lambda settings: settings.airflow_page,
         after=("airflow-init", "catalog"),
+        folders=("airflow",),
         limit_s=400,
         # Tasks are waited for: a killed one runs again, but only after half a minute.
         stop_s=45,
@@ -211,8 +191,9 @@ _SHOP: tuple[Step, ...] = (
         command=_python("-m", "generator", "run"),
         probe=probes.generator_reports,
         memory_mb=lambda settings: 300,
-        url=lambda settings: f"postgresql://{settings.host}:{settings.postgres_port}/shop",
+        url=lambda settings: f"postgresql://{settings.public_host}:{settings.postgres_port}/shop",
         after=("snapshot", "land"),
+        folders=("control",),
         limit_s=60,
     ),
 )
@@ -220,14 +201,14 @@ _SHOP: tuple[Step, ...] = (
 
 _BUCKET = OneShot(name="bucket", doc="The lake's bucket, where it is on gs:.", command=_python("-m", "lakehouse.objects"))
 
-_METABASE = Service(
+METABASE = Service(
     name="metabase",
     doc="Metabase, once `make metabase` has fetched it.",
     command=metabase.command,
     environment=metabase.environment,
     probe=probes.metabase_answers,
     memory_mb=lambda settings: settings.metabase_heap_mb + 500,
-    url=lambda settings: settings.metabase_address,
+    url=lambda settings: settings.metabase_page,
     after=("databases",),
     # Its first start makes some hundred tables.
     limit_s=400,
@@ -238,7 +219,7 @@ def steps(settings: Settings) -> list[Step]:
     """All that this configuration runs: a source of one's own has no simulated shop, and not everyone has a Metabase here."""
     lake = (_BUCKET,) if settings.is_on_gcs else ()
     shop = () if settings.source_dsn else _SHOP
-    boards = (_METABASE,) if metabase.is_here(settings) else ()
+    boards = (METABASE,) if metabase.is_here(settings) else ()
     chosen = (*lake, *_PLATFORM, *shop, *boards)
     names = {step.name for step in chosen}
     return [dataclasses.replace(step, after=tuple(name for name in step.after if name in names)) for step in chosen]

@@ -13,7 +13,7 @@ from rich.console import Console
 from infra.local import outcomes, runs
 from infra.local.launch import environment
 from infra.local.probes import NotReadyError
-from infra.local.services import OneShot, Service, Step
+from infra.local.steps import OneShot, Service, Step
 from infra.local.supervision import Supervisor
 from lakehouse.settings import PROJECT, Settings
 

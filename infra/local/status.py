@@ -11,10 +11,11 @@ from rich.table import Table
 
 from infra.local import memory, outcomes, runs
 from infra.local.probes import NotReadyError
-from infra.local.services import Service, Step, steps
+from infra.local.services import steps
+from infra.local.steps import Service, Step
 from infra.local.supervision import Supervisor, find
 from lakehouse import status as lake
-from lakehouse.settings import Settings
+from lakehouse.settings import LOOPBACK, Settings
 
 _COLOURS = {"ready": "green", "completed": "green", "starting": "yellow", "failed": "red", "stopped": "dim"}
 
@@ -39,7 +40,9 @@ def service_states(settings: Settings, measured: dict[str, float]) -> list[dict[
 def endpoints(settings: Settings) -> dict[str, dict[str, Any]]:
     """Where each service is reached, and the file with the password where one is needed."""
     source = parse_dsn(settings.shop_dsn)
-    host, port = source.get("host", settings.host), int(source.get("port", 5432))
+    public = settings.public_host
+    host = source.get("host", LOOPBACK) if settings.source_dsn else public
+    port = int(source.get("port", 5432))
     return {
         "postgres": {
             "host": host,
@@ -49,15 +52,16 @@ def endpoints(settings: Settings) -> dict[str, dict[str, Any]]:
             "user": source["user"],
             "password_file": str(settings.secret_file("shop_owner")),
         },
-        "kafka": _endpoint(settings, settings.kafka_port, settings.kafka_bootstrap),
-        "connect": _endpoint(settings, settings.connect_port, settings.connect_url),
-        "thrift": _endpoint(settings, settings.thrift_port, f"jdbc:hive2://{settings.host}:{settings.thrift_port}/gold", database="gold"),
-        "spark_connect": _endpoint(settings, settings.spark_connect_port, settings.spark_remote),
-        "boards": _endpoint(settings, settings.boards_port, settings.boards_url),
+        # A broker is reached under the one name that it gives out, and only services speak to the worker.
+        "kafka": _endpoint(settings.kafka_host, settings.kafka_port, settings.kafka_bootstrap),
+        "connect": _endpoint(settings.connect_host, settings.connect_port, settings.connect_url),
+        "thrift": _endpoint(public, settings.thrift_port, f"jdbc:hive2://{public}:{settings.thrift_port}/gold", database="gold"),
+        "spark_connect": _endpoint(public, settings.spark_connect_port, f"sc://{public}:{settings.spark_connect_port}"),
+        "boards": _endpoint(public, settings.boards_port, settings.boards_page),
         "airflow": _endpoint(
-            settings,
+            public,
             settings.airflow_port,
-            settings.airflow_url,
+            settings.airflow_page,
             user="admin",
             password_file=str(settings.secret_file("airflow_admin")),
         ),
@@ -123,9 +127,9 @@ def _lake(settings: Settings, services: list[dict[str, Any]]) -> tuple[dict[str,
         return nothing, f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
 
 
-def _endpoint(settings: Settings, port: int, url: str, **more: str) -> dict[str, Any]:
+def _endpoint(host: str, port: int, url: str, **more: str) -> dict[str, Any]:
     fields = {"database": None, "user": None, "password_file": None}
-    return {"host": settings.host, "port": port, "url": url, **fields, **more}
+    return {"host": host, "port": port, "url": url, **fields, **more}
 
 
 def _services_table(services: list[dict[str, Any]]) -> Table:

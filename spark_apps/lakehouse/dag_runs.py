@@ -61,7 +61,7 @@ def last_tasks(settings: Settings) -> dict[tuple[str, str], dict[str, Any]]:
         query = "order_by=-end_date&limit=100&state=success&state=failed&state=skipped"
         answer = _request(settings, "GET", f"/dags/{dag_id}/dagRuns/~/taskInstances?{query}", patience=Retry(0), timeout_s=3)
         for task in answer["task_instances"]:
-            page = f"{settings.airflow_url}/dags/{dag_id}/runs/{task['dag_run_id']}/tasks/{task['task_id']}"
+            page = f"{settings.airflow_page}/dags/{dag_id}/runs/{task['dag_run_id']}/tasks/{task['task_id']}"
             told = {"state": task["state"], "ended_at": task["end_date"], "duration_s": task["duration"], "url": page}
             known = found.setdefault((dag_id, task["task_id"]), told)
             if known["state"] == "skipped" and told["state"] == "success":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, cast
 
-from lakehouse.settings import Settings
+from lakehouse.settings import LOOPBACK, Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -41,9 +41,9 @@ def spark_conf(settings: Settings, role: str) -> dict[str, str]:
 def _small_machine(settings: Settings) -> dict[str, str]:
     return {
         "spark.master": settings.spark_master,
-        # Loopback only: no listener of ours is reachable from outside.
-        "spark.driver.host": settings.host,
-        "spark.driver.bindAddress": settings.host,
+        # Driver and executors are one process: what they listen on for each other is reachable by nobody else.
+        "spark.driver.host": LOOPBACK,
+        "spark.driver.bindAddress": LOOPBACK,
         # A classpath instead of --jars: nothing is copied at start (10 s less), and JDBC's DriverManager sees the Postgres driver.
         "spark.driver.extraClassPath": _class_path(settings),
         # 200 shuffle tasks on 2 cores cost 10 s a stateful batch; 2 cost 0.4 s.
@@ -115,7 +115,7 @@ def _metastore(settings: Settings) -> dict[str, str]:
     jdo = "spark.hadoop.javax.jdo.option"
     return {
         "spark.sql.catalogImplementation": "hive",
-        f"{jdo}.ConnectionURL": f"jdbc:postgresql://{settings.host}:{settings.postgres_port}/metastore",
+        f"{jdo}.ConnectionURL": f"jdbc:postgresql://{settings.postgres_host}:{settings.postgres_port}/metastore",
         f"{jdo}.ConnectionDriverName": "org.postgresql.Driver",
         f"{jdo}.ConnectionUserName": "metastore",
         f"{jdo}.ConnectionPassword": settings.secret("metastore"),
@@ -135,7 +135,7 @@ def _warm_server(settings: Settings) -> dict[str, str]:
         "spark.sql.codegen.cache.maxEntries": "2000",
         # Spark Connect lives inside the Thrift Server's JVM: one heap, one catalog cache, no start-up per task.
         "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
-        "spark.connect.grpc.binding.address": settings.host,
+        "spark.connect.grpc.binding.address": settings.bind,
         "spark.connect.grpc.binding.port": str(settings.spark_connect_port),
         # Sessions of finished tasks go after ten minutes instead of an hour.
         "spark.connect.session.manager.defaultSessionTimeout": "10m",

@@ -26,10 +26,14 @@ def _setting(default: str | int, doc: str) -> Any:
 
 
 def _port(default: int, what: str) -> Any:
-    return field(default=default, metadata={"doc": f"Port of {what}, on {_HOST}.", "is_port": True})
+    return field(default=default, metadata={"doc": f"Port of {what}.", "is_port": True})
 
 
-_HOST = "127.0.0.1"
+def _host(whom: str) -> Any:
+    return _setting(LOOPBACK, f"Host under which the other services reach {whom}.")
+
+
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +52,16 @@ class Settings:
     source_password_file: str = _setting("", "File with that owner's password. Empty means the generated one.")
     source_schema: str = _setting("shop", "Schema of the captured tables in the source database.")
     max_slot_wal_keep_mb: int = _setting(4096, "WAL the local Postgres keeps for an absent capture, in MiB; beyond it the slot is lost.")
+
+    bind: str = _setting(LOOPBACK, "Address that every service listens on. Nothing asks for a login but Postgres, Airflow and Metabase.")
+    public_host: str = _setting(LOOPBACK, "Host under which people reach the pages and the SQL servers.")
+    postgres_host: str = _host("the local Postgres")
+    kafka_host: str = _host("the Kafka broker")
+    connect_host: str = _host("Kafka Connect")
+    spark_host: str = _host("the warm Spark server, by Thrift and by Spark Connect")
+    airflow_host: str = _host("Airflow's API")
+    boards_host: str = _host("the boards' page")
+    metabase_host: str = _host("the Metabase that is started here")
 
     postgres_port: int = _port(15432, "Postgres")
     kafka_port: int = _port(19092, "the Kafka broker")
@@ -102,7 +116,7 @@ class Settings:
         """Read `.env` of the project, then the environment, which wins. Raises SettingsError with every fault at once."""
         values = {**_read_env_file(PROJECT / ".env"), **(os.environ if environ is None else environ)}
         given = {name: value for name, value in values.items() if name.startswith("EBAP_")}
-        fields = {_variable(f.name): f for f in dataclasses.fields(cls)}
+        fields = {variable(f.name): f for f in dataclasses.fields(cls)}
         faults = [_unknown(name, fields) for name in sorted(given) if name not in fields]
         parsed: dict[str, Any] = {}
         for name, entry in fields.items():
@@ -114,11 +128,6 @@ class Settings:
         if faults:
             raise SettingsError("; ".join(faults))
         return cls(**parsed)
-
-    @property
-    def host(self) -> str:
-        """The address every local service binds to."""
-        return _HOST
 
     @property
     def home_dir(self) -> Path:
@@ -158,37 +167,52 @@ class Settings:
     @property
     def shop_dsn(self) -> str:
         """DSN of the source's schema owner, without its password."""
-        return self.source_dsn or f"host={_HOST} port={self.postgres_port} dbname=shop user=shop_owner"
+        return self.source_dsn or f"host={self.postgres_host} port={self.postgres_port} dbname=shop user=shop_owner"
 
     @property
     def kafka_bootstrap(self) -> str:
         """Kafka's bootstrap address."""
-        return f"{_HOST}:{self.kafka_port}"
+        return f"{self.kafka_host}:{self.kafka_port}"
 
     @property
     def connect_url(self) -> str:
         """Base URL of Kafka Connect's REST interface."""
-        return f"http://{_HOST}:{self.connect_port}"
+        return f"http://{self.connect_host}:{self.connect_port}"
 
     @property
     def airflow_url(self) -> str:
-        """Base URL of Airflow."""
-        return f"http://{_HOST}:{self.airflow_port}"
+        """Base URL of Airflow's API, for the other services."""
+        return f"http://{self.airflow_host}:{self.airflow_port}"
+
+    @property
+    def airflow_page(self) -> str:
+        """Base URL of Airflow, for people."""
+        return f"http://{self.public_host}:{self.airflow_port}"
 
     @property
     def boards_url(self) -> str:
-        """Base URL of the boards."""
-        return f"http://{_HOST}:{self.boards_port}"
+        """Base URL of the boards, for the other services."""
+        return f"http://{self.boards_host}:{self.boards_port}"
+
+    @property
+    def boards_page(self) -> str:
+        """Base URL of the boards, for people."""
+        return f"http://{self.public_host}:{self.boards_port}"
 
     @property
     def metabase_address(self) -> str:
         """Base URL of Metabase, without a slash at its end: the given one, or the one started here."""
-        return self.metabase_url.rstrip("/") or f"http://{_HOST}:{self.metabase_port}"
+        return self.metabase_url.rstrip("/") or f"http://{self.metabase_host}:{self.metabase_port}"
+
+    @property
+    def metabase_page(self) -> str:
+        """Base URL of Metabase, for people."""
+        return self.metabase_url.rstrip("/") or f"http://{self.public_host}:{self.metabase_port}"
 
     @property
     def spark_remote(self) -> str:
         """Address of the warm server's Spark Connect."""
-        return f"sc://{_HOST}:{self.spark_connect_port}"
+        return f"sc://{self.spark_host}:{self.spark_connect_port}"
 
     def secret_file(self, name: str) -> Path:
         """The file that holds that password."""
@@ -206,7 +230,7 @@ class Settings:
 
     def ports(self) -> dict[str, int]:
         """Every port setting by its variable name."""
-        return {_variable(f.name): getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata.get("is_port")}
+        return {variable(f.name): getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata.get("is_port")}
 
 
 def listing() -> list[tuple[str, str, str]]:
@@ -215,18 +239,19 @@ def listing() -> list[tuple[str, str, str]]:
     def default(value: Any) -> str:
         return str(value).replace(str(PROJECT), ".").replace(str(Path.home()), "~")
 
-    return [(_variable(entry.name), default(entry.default), entry.metadata["doc"]) for entry in dataclasses.fields(Settings)]
+    return [(variable(entry.name), default(entry.default), entry.metadata["doc"]) for entry in dataclasses.fields(Settings)]
 
 
 def example() -> str:
     """The text of `.env.example`: every setting with its meaning and default, commented out."""
     lines = ["# Every setting of EBAP with its default. Copy to .env and change what you need. Generated: make generated", ""]
-    for variable, default, doc in listing():
-        lines += [f"# {doc}", f"#{variable}={default}", ""]
+    for name, default, doc in listing():
+        lines += [f"# {doc}", f"#{name}={default}", ""]
     return "\n".join(lines)
 
 
-def _variable(name: str) -> str:
+def variable(name: str) -> str:
+    """The variable of that setting."""
     return f"EBAP_{name.upper()}"
 
 

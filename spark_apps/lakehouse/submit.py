@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from lakehouse.session import THRIFT_POOL, spark_conf
-from lakehouse.settings import PROJECT, Settings
+from lakehouse.settings import LOOPBACK, PROJECT, Settings
 
 APPS = PROJECT / "spark_apps"
 VERBS = ("land", "refine", "aggregate", "compact", "publish")
@@ -48,7 +48,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "SPARK_HOME": str(_spark_home(settings)),
         "PYSPARK_PYTHON": str(_python(settings)),
         "PYTHONPATH": f"{APPS}:{PROJECT}",
-        "SPARK_LOCAL_IP": settings.host,
+        "SPARK_LOCAL_IP": LOOPBACK,
         "SPARK_LOCAL_DIRS": str(settings.home_dir / "tmp"),
         # Our own log settings, and no stray spark-defaults.conf of the machine.
         "SPARK_CONF_DIR": str(PROJECT / "infra" / "spark"),
@@ -89,7 +89,7 @@ def _thrift_server(settings: Settings) -> list[str]:
         "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2",
         "spark-internal",
         "--hiveconf",
-        f"hive.server2.thrift.bind.host={settings.host}",
+        f"hive.server2.thrift.bind.host={settings.bind}",
         "--hiveconf",
         f"hive.server2.thrift.port={settings.thrift_port}",
     ]

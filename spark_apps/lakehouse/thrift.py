@@ -15,7 +15,7 @@ def connect(settings: Settings) -> Any:
     from thrift.transport.TTransport import TTransportException
 
     try:
-        return hive.connect(host=settings.host, port=settings.thrift_port, username="ebap")
+        return hive.connect(host=settings.spark_host, port=settings.thrift_port, username="ebap")
     except TTransportException:
         raise ConnectionError(
             f"nothing answers on the Thrift port {settings.thrift_port}: run `make up`, or set EBAP_THRIFT_PORT"

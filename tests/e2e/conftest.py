@@ -144,7 +144,7 @@ def running_platform(*steps: str, **variables: str) -> Iterator[Platform]:
         (home / name).symlink_to(base.home_dir / name)
     own = {"EBAP_HOME": str(home), "EBAP_LAKE": "", "PYTHONPATH": f"{PROJECT / 'spark_apps'}:{PROJECT}"}
     with listening() as chat:
-        environ = {**os.environ, **_free_ports(), **own, "EBAP_ALERT_URL": chat.url, **variables}
+        environ = {**os.environ, **free_ports(), **own, "EBAP_ALERT_URL": chat.url, **variables}
         yield from _running(Platform(Settings.from_environment(environ), environ, chat), steps)
 
 
@@ -166,7 +166,7 @@ def _running(made: Platform, steps: tuple[str, ...]) -> Iterator[Platform]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _free_ports() -> dict[str, str]:
+def free_ports() -> dict[str, str]:
     """A free port for every port setting; all are held at once, so that no two are the same."""
     held = []
     ports = {}

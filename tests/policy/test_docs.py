@@ -21,7 +21,7 @@ PAGES += [PROJECT / "dashboards" / "metabase" / "README.md", PROJECT / DICTIONAR
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 _ANCHOR = re.compile(r"\]\((?!https?:)([^)#]*)#([^)]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-_MAKE = re.compile(r"(?:`|^|\$ )make ((?:[a-z]+)(?:(?= )|(?=`)|$))", re.MULTILINE)
+_MAKE = re.compile(r"(?:`|^|\$ )make ((?:[a-z-]+)(?:(?= )|(?=`)|$))", re.MULTILINE)
 _PROGRAM = re.compile(r"python -m ([a-z_]+(?:\.[a-z_]+)*)(?: ([a-z][a-z-]*))?")
 
 
@@ -39,7 +39,7 @@ def test_every_link_into_a_page_meets_a_heading(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_is_there(page: Path) -> None:
-    targets = set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
     assert set(_MAKE.findall(page.read_text())) <= targets
     known = {parser.prog.removeprefix("python -m "): commands.commands(parser) for parser in commands.parsers()}
     for program, command in _PROGRAM.findall(page.read_text()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import os
 import subprocess
 import sys
@@ -32,9 +33,14 @@ def test_passwords_are_made_once_readable_by_their_owner_alone_and_without_a_lin
     assert len(base64.urlsafe_b64decode(first["airflow_fernet"])) == 32
 
 
-def test_every_address_in_the_brokers_files_is_this_machine(settings):
+def _prepare_kafka(settings):
     broker.data_dir(settings).mkdir(parents=True)
-    broker.prepare(settings)
+    broker.prepare_broker(settings)
+    broker.prepare_connect(settings)
+
+
+def test_every_address_in_the_brokers_files_is_this_machine(settings):
+    _prepare_kafka(settings)
     for name in ("server.properties", "connect.properties"):
         text = (settings.home_dir / "conf/kafka" / name).read_text()
         assert "$" not in text
@@ -120,3 +126,23 @@ def test_a_start_by_a_person_counts_from_zero(settings):
     runs.forget(settings, "kafka")
     runs.begin(settings, "kafka")
     assert runs.read(settings, "kafka").restarts == 0
+
+
+def test_services_that_do_not_share_a_loopback_listen_widely_and_are_named(settings):
+    apart = dataclasses.replace(settings, bind="0.0.0.0", kafka_host="kafka", connect_host="connect", postgres_host="postgres")
+    _prepare_kafka(apart)
+    postgres.data_dir(apart).mkdir(parents=True)
+    postgres.prepare(apart)
+    broker_file = (apart.home_dir / "conf/kafka/server.properties").read_text()
+    assert f"listeners=PLAINTEXT://0.0.0.0:{apart.kafka_port},CONTROLLER://127.0.0.1:" in broker_file
+    assert f"advertised.listeners=PLAINTEXT://kafka:{apart.kafka_port}\n" in broker_file
+    worker_file = (apart.home_dir / "conf/kafka/connect.properties").read_text()
+    assert f"bootstrap.servers=kafka:{apart.kafka_port}\n" in worker_file
+    assert "rest.advertised.host.name=connect\n" in worker_file
+    assert "listen_addresses = '0.0.0.0'" in (apart.home_dir / "conf/postgres/postgresql.conf").read_text()
+    rules = (apart.home_dir / "conf/postgres/pg_hba.conf").read_text().splitlines()[1:]
+    assert rules == ["host all all samenet scram-sha-256"]
+    assert apart.shop_dsn.startswith("host=postgres ")
+    # People still come from this machine.
+    assert status.endpoints(apart)["postgres"]["host"] == "127.0.0.1"
+    assert status.endpoints(apart)["kafka"]["url"] == f"kafka:{apart.kafka_port}"

@@ -9,7 +9,7 @@ import pytest
 
 from infra.local import memory, passwords, services, supervision
 from infra.local.launch import environment
-from infra.local.services import OneShot
+from infra.local.steps import OneShot
 from lakehouse.settings import Settings
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,14 @@ def test_another_source_s_password_comes_from_its_own_file(tmp_path: Path) -> No
     got = Settings(home=str(tmp_path), source_password_file=str(given))
     assert got.secret("shop_owner") == "secret"
     assert got.secret_file("capture") == tmp_path / "secrets" / "capture"
+
+
+def test_every_service_listens_here_and_is_looked_for_here_unless_told_otherwise() -> None:
+    made = vars(Settings())
+    assert {made[name] for name in made if name == "bind" or name.endswith("_host")} == {"127.0.0.1"}
+    assert set(re.findall(r"[\w.]+(?=:\d)", " ".join(map(str, _addresses(Settings()))))) == {"127.0.0.1"}
+
+
+def _addresses(made: Settings) -> list[str]:
+    urls = [made.connect_url, made.airflow_url, made.airflow_page, made.boards_url, made.boards_page, made.metabase_address]
+    return [*urls, made.metabase_page, made.spark_remote, made.kafka_bootstrap]

@@ -1,0 +1,239 @@
+"""`docker-compose.yaml`, written from the declaration of the services: `python -m infra.docker.compose` (part of `make generated`).
+
+What runs, after what, how it is seen to be ready, its memory and its restart are taken from `infra/local/services.py`, addresses from
+the settings. Only what a container adds stands here: image, volumes, networks, and the steps that lead to the demo's end card. A
+test fails where the file is not what this module gives.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+from typing import Any
+
+import yaml
+
+from infra.local import metabase, services
+from infra.local.steps import Command, OneShot, Service, Step
+from lakehouse import settings
+from lakehouse.settings import PROJECT, Settings
+
+FILE = PROJECT / "docker-compose.yaml"
+IMAGE = "ebap:0.1.0"
+CHECKOUT = "/opt/ebap"  # as infra/docker/ebap.Dockerfile lays it out
+HOME = f"{CHECKOUT}/.ebap"
+
+# Each container's name in the network; the other containers find it under that name.
+HOSTS = {
+    "postgres_host": "postgres",
+    "kafka_host": "kafka",
+    "connect_host": "connect",
+    "spark_host": "spark",
+    "airflow_host": "airflow-api",
+    "boards_host": "boards",
+    "metabase_host": "metabase",
+}
+# What people and their tools open, on 127.0.0.1 alone. Kafka gives out its name in the network, so its port would be of no use there.
+PUBLISHED = {
+    "postgres": ("postgres_port",),
+    "spark": ("thrift_port", "spark_connect_port"),
+    "airflow-api": ("airflow_port",),
+    "boards": ("boards_port",),
+    "metabase": ("metabase_port",),
+}
+# Settings that are taken from .env beside docker-compose.yaml. Those left out decide what is in that file: memory, folders, hosts.
+PASSED_ON = (
+    "max_slot_wal_keep_mb",
+    "rate",
+    "seed",
+    "backfill_days",
+    "trigger_s",
+    "max_offsets_per_trigger",
+    "bronze_keep_days",
+    "silver_slots",
+    "airflow_parallelism",
+    "alert_url",
+)
+# They write passwords; all others only read them.
+_WRITE_SECRETS = ("passwords", "metabase-boards")
+# The health check is a Python of its own beside the service.
+PROBE_MB = 128
+# A one-shot's Python with the Spark client, or Airflow's commands.
+ONE_SHOT_MB = 1024
+
+_HEADER = """\
+# The whole platform in containers: `docker compose up`. Everything but Metabase: `docker compose up demo`.
+# Generated from infra/local/services.py by `make generated`: change that, or infra/docker/compose.py.
+"""
+
+
+def _python(*words: str) -> Command:
+    return lambda settings: [f"{settings.home}/venv/main/bin/python", *words]
+
+
+# What `make demo` and `make metabase` do between and after the services.
+_DEMO: tuple[Step, ...] = (
+    OneShot(
+        name="past",
+        doc="Simulated past days, written before the traffic of the present begins.",
+        command=_python("-m", "infra.docker.demo", "past"),
+        after=("snapshot", "land"),
+        folders=("control",),
+    ),
+    OneShot(
+        name="demo",
+        doc="Waits until every gold table has rows, and says where to look.",
+        command=_python("-m", "infra.docker.demo", "card"),
+        after=("generator", "boards", "airflow-api", "airflow-scheduler", "airflow-dag-processor"),
+    ),
+    OneShot(
+        name="metabase-boards",
+        doc="Metabase's admin, connection, descriptions and boards.",
+        command=_python("-m", "dashboards.metabase.provision", "apply"),
+        after=("metabase", "catalog"),
+    ),
+)
+
+
+def platform() -> list[Step]:
+    """Every step that has a container, in the order of the declarations."""
+    declared = [*services.steps(container_settings()), services.METABASE, *_DEMO]
+    return [dataclasses.replace(step, after=(*step.after, "past")) if step.name == "generator" else step for step in declared]
+
+
+def container_settings() -> Settings:
+    """The settings in a container; a port is left to compose to fill in, so that whatever is made of it follows."""
+    addresses: dict[str, Any] = HOSTS | {
+        name.removeprefix("EBAP_").lower(): _given(name, port) for name, port in Settings().ports().items()
+    }
+    return Settings(home=HOME, bind="0.0.0.0", **addresses)
+
+
+def environment() -> dict[str, str]:
+    """The settings that a container is given; all others have their defaults there."""
+    made, default = container_settings(), Settings()
+    names = ["bind", *HOSTS, *(name.removeprefix("EBAP_").lower() for name in default.ports())]
+    passed_on = {settings.variable(name): _given(settings.variable(name), "") for name in PASSED_ON}
+    return {settings.variable(name): getattr(made, name) for name in names} | passed_on
+
+
+def document() -> dict[str, Any]:
+    """The whole file as an object."""
+    steps = platform()
+    volumes = {volume.partition(":")[0]: None for step in steps for volume in _volumes(step)}
+    return {
+        "name": "ebap",
+        "x-ebap": {
+            "image": IMAGE,
+            # Built here, by the first service; never asked for at a registry.
+            "pull_policy": "never",
+            "environment": environment(),
+            "networks": ["platform"],
+            "security_opt": ["no-new-privileges:true"],
+            "cap_drop": ["ALL"],
+            "pids_limit": 1024,
+            "logging": {"driver": "json-file", "options": {"max-size": "20m", "max-file": "3"}},
+        },
+        "services": {step.name: _metabase(step) if step is services.METABASE else _container(step, steps) for step in steps},
+        "networks": {"platform": None},
+        "volumes": volumes,
+    }
+
+
+def render() -> str:
+    """The text of the file, with each service's doc above it."""
+    made = document()
+    docs = {step.name: step.doc for step in platform()}
+    containers = [f"  # {docs[name]}\n{textwrap.indent(_yaml({name: one}), '  ')}" for name, one in made.pop("services").items()]
+    head = (
+        _yaml(made).replace("x-ebap:\n", "\nx-ebap: &ebap\n").replace("\nnetworks:", "\n\nnetworks:").replace("\nvolumes:", "\n\nvolumes:")
+    )
+    services_text = "\n".join(containers)
+    return f"{_HEADER}{head}\nservices:\n{services_text}"
+
+
+class _Dumper(yaml.SafeDumper):
+    """Lists on one line; an empty value as nothing; YAML's merge key, which the library only reads."""
+
+
+def _yaml(value: dict[str, Any]) -> str:
+    text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=1000)
+    return str(text).replace("'<<': '*ebap'", "<<: *ebap")
+
+
+_Dumper.add_representer(list, lambda dumper, data: dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True))
+_Dumper.add_representer(type(None), lambda dumper, data: dumper.represent_scalar("tag:yaml.org,2002:null", ""))
+
+
+def _container(step: Step, steps: list[Step]) -> dict[str, Any]:
+    made: dict[str, Any] = {"<<": "*ebap"}
+    if step.name == "passwords":
+        made |= {"build": {"context": ".", "dockerfile": "infra/docker/ebap.Dockerfile"}, "pull_policy": "build"}
+    if isinstance(step, Service):
+        made["command"] = ["python", "-m", "infra.local.launch", step.name]
+        kept = _kept_running(step, ["CMD", "python", "-m", "infra.local.probe", step.name])
+    else:
+        made["command"] = step.command(container_settings())
+        kept = {"mem_limit": f"{ONE_SHOT_MB}m", "restart": "no"}
+    if step.after:
+        made["depends_on"] = _conditions(step, steps)
+    return made | {"volumes": _volumes(step)} | kept
+
+
+def _metabase(step: Step) -> dict[str, Any]:
+    """Metabase's own image, whose entrypoint drops to an account of its own and so needs some capabilities."""
+    assert isinstance(step, Service)
+    made = container_settings()
+    secret = {"MB_DB_PASS_FILE": "/secrets/metabase_db", "JAVA_OPTS": f"-Xmx{made.metabase_heap_mb}m"}
+    return {
+        "image": f"metabase/metabase:v{metabase.VERSION}",
+        "environment": metabase.variables(made) | secret,
+        "networks": ["platform"],
+        "depends_on": _conditions(step, [*services.steps(made)]),
+        "volumes": ["secrets:/secrets:ro"],
+        **_kept_running(step, ["CMD", "curl", "--fail", "--silent", f"http://127.0.0.1:{made.metabase_port}/api/health"]),
+    }
+
+
+def _conditions(step: Step, steps: list[Step]) -> dict[str, Any]:
+    is_service = {other.name: isinstance(other, Service) for other in steps}
+    return {name: {"condition": f"service_{'healthy' if is_service[name] else 'completed_successfully'}"} for name in step.after}
+
+
+def _volumes(step: Step) -> list[str]:
+    if step is services.METABASE:
+        return []
+    shared = [f"{step.name if folder == 'data' else folder}:{HOME}/{folder}" for folder in step.folders]
+    return [*shared, f"secrets:{HOME}/secrets{'' if step.name in _WRITE_SECRETS else ':ro'}"]
+
+
+def _kept_running(service: Service, probe: list[str]) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "healthcheck": {
+            "test": probe,
+            # Asked often until it is ready, for the others wait; later each question only costs CPU.
+            "start_period": f"{service.limit_s}s",
+            "start_interval": "5s",
+            "interval": "60s",
+            "timeout": "30s",
+            "retries": 3,
+        },
+        "mem_limit": f"{service.memory_mb(Settings()) + PROBE_MB}m",
+        # Nobody asks a container by file to end, and "on-failure" would leave it down when the machine starts anew.
+        "restart": "unless-stopped",
+        "stop_signal": f"SIG{service.stop_signal}",
+        "stop_grace_period": f"{service.stop_s}s",
+    }
+    published = PUBLISHED.get(service.name, ())
+    if published:
+        made["ports"] = [f"127.0.0.1:{port}:{port}" for port in (getattr(container_settings(), name) for name in published)]
+    return made
+
+
+def _given(variable: str, default: object) -> str:
+    """What compose fills in: the variable of its own environment or of .env."""
+    return f"${{{variable}:-{default}}}"
+
+
+if __name__ == "__main__":
+    FILE.write_text(render())

@@ -1,0 +1,44 @@
+"""The demo's two steps in containers: `python -m infra.docker.demo past` writes the simulated past, `card` ends with the end card."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from rich.console import Console
+
+from generator.control import Control
+from infra.local import demo
+from lakehouse.settings import Settings
+
+_NEXT = (
+    "docker compose exec boards python -m lakehouse sql 'SELECT * FROM gold.daily_sales ORDER BY day DESC LIMIT 7'",
+    "docker compose exec boards cat .ebap/secrets/airflow_admin            a password",
+    "docker compose exec generator python -m generator pause | resume      the shop's traffic",
+    "docker compose ps          services and their health",
+    "docker compose down        stop; data stays      docker compose down -v   remove everything",
+)
+
+
+def past(settings: Settings) -> int:
+    """Write the past, or go on where an earlier one ended; nothing to do where the shop trades already."""
+    if Control(settings.control_dir).is_alive():
+        print("the shop trades: its past is written")
+        return 0
+    return subprocess.run([sys.executable, "-m", "generator", "backfill", "--days", str(settings.backfill_days)]).returncode
+
+
+def card(settings: Settings) -> int:
+    """Wait until every gold table has rows, then say where to look."""
+    console = Console(width=140)
+    try:
+        demo.fill_gold(settings, console)
+    except demo.DemoError as error:
+        print(error, file=sys.stderr)
+        return 1
+    demo.end_card(settings, console, None, _NEXT)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit({"past": past, "card": card}[sys.argv[1]](Settings.from_environment()))

@@ -1,0 +1,28 @@
+# The one image of every service: the project's own installer, run at build time, with every dependency from its lock.
+FROM python:3.11-slim-bookworm
+
+# By number: a volume's files keep their owner whatever is built later.
+RUN groupadd --gid 10001 ebap \
+ && useradd --uid 10001 --gid 10001 --create-home ebap \
+ && install -d -o ebap -g ebap /opt/ebap
+USER 10001
+WORKDIR /opt/ebap
+ENV PYTHONPATH=/opt/ebap/spark_apps:/opt/ebap \
+    PYTHONUNBUFFERED=1 \
+    TZ=UTC
+
+# Only what the installer reads, so that a change of the rest installs nothing anew. A new container finds its Python compiled.
+COPY --chown=10001:10001 infra/locks infra/locks
+COPY --chown=10001:10001 infra/local/__init__.py infra/local/doctor.py infra/local/install.py infra/local/jars.py \
+     infra/local/java.py infra/local/metabase.py infra/local/
+COPY --chown=10001:10001 spark_apps/lakehouse/settings.py spark_apps/lakehouse/
+COPY --chown=10001:10001 dashboards/boards/package.json dashboards/boards/package-lock.json dashboards/boards/.npmrc dashboards/boards/
+RUN --mount=type=cache,target=/home/ebap/.cache/ebap,uid=10001,gid=10001 \
+    UV_COMPILE_BYTECODE=1 python -m infra.local.install && python -m infra.local.java
+ENV PATH=/opt/ebap/.ebap/venv/main/bin:$PATH
+
+# A volume that is mounted over one of these folders takes over its owner and mode.
+RUN mkdir -p .ebap/data .ebap/lake .ebap/control .ebap/airflow .ebap/logs .ebap/tmp .ebap/run \
+ && mkdir -m 0700 .ebap/secrets
+COPY --chown=10001:10001 . .
+RUN python -m compileall -q spark_apps generator infra dags plugins dashboards

@@ -1,0 +1,24 @@
+"""`python -m infra.local.probe NAME` asks the service of that name whether it is ready: exits with 0, or 1 and what was seen instead."""
+
+from __future__ import annotations
+
+import sys
+
+from infra.local import services
+from infra.local.probes import NotReadyError
+from lakehouse.settings import Settings
+
+
+def main(name: str) -> int:
+    """Ask once; KeyError for a name that is none."""
+    settings = Settings.from_environment()
+    try:
+        services.service(settings, name).probe(settings)
+    except NotReadyError as reason:
+        print(reason, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

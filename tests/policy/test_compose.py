@@ -1,0 +1,121 @@
+"""The Compose file is what the declaration of the services says, and what every container must keep to."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.docker import compose
+from infra.local import passwords, services
+from infra.local.steps import OneShot, Service
+from lakehouse.settings import LOOPBACK, PROJECT, Settings
+
+FILE: dict[str, Any] = yaml.safe_load(compose.FILE.read_text())
+CONTAINERS: dict[str, dict[str, Any]] = FILE["services"]
+# What the local runner runs; the folder is read for nothing but a Metabase that was fetched.
+LOCAL = {step.name: step for step in services.steps(Settings(home="/nowhere"))}
+
+
+def _filled_in(text: str) -> str:
+    """As compose reads it where nothing is set."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+
+
+def test_the_file_is_what_the_declaration_gives():
+    assert compose.FILE.read_text() == compose.render(), "run `make generated`"
+
+
+def test_every_step_of_the_local_runner_has_a_container_and_only_the_demos_steps_come_on_top():
+    assert set(CONTAINERS) - set(LOCAL) == {"metabase", "past", "demo", "metabase-boards"}
+    assert set(LOCAL) <= set(CONTAINERS)
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_a_container_waits_for_what_the_local_runner_waits_for(name):
+    waits = {other: how["condition"] for other, how in CONTAINERS[name].get("depends_on", {}).items()}
+    kinds = {
+        other: "service_completed_successfully" if isinstance(LOCAL[other], OneShot) else "service_healthy" for other in LOCAL[name].after
+    }
+    assert waits == kinds | ({"past": "service_completed_successfully"} if name == "generator" else {})
+
+
+@pytest.mark.parametrize("name", [name for name, step in LOCAL.items() if isinstance(step, Service)])
+def test_a_service_has_its_launcher_its_probe_and_its_memory(name):
+    container, service = CONTAINERS[name], LOCAL[name]
+    assert isinstance(service, Service)
+    assert container["command"][-2:] == ["infra.local.launch", name]
+    assert container["healthcheck"]["test"][-2:] == ["infra.local.probe", name]
+    assert container["mem_limit"] == f"{service.memory_mb(Settings()) + compose.PROBE_MB}m"
+    assert container["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", [name for name, step in LOCAL.items() if isinstance(step, OneShot)])
+def test_a_one_shot_runs_its_declared_command_once(name):
+    assert CONTAINERS[name]["command"][1:] == LOCAL[name].command(Settings(home=compose.HOME))[1:]
+    assert CONTAINERS[name]["restart"] == "no"
+
+
+def test_a_container_has_the_local_settings_but_for_its_addresses():
+    given = {name: _filled_in(value) for name, value in FILE["x-ebap"]["environment"].items()}
+    made, local = Settings.from_environment(given), Settings()
+    addresses = {"bind", *compose.HOSTS}
+    for field in vars(local):
+        assert getattr(made, field) == (getattr(compose.container_settings(), field) if field in addresses else getattr(local, field)), (
+            field
+        )
+
+
+def test_every_host_is_a_container_and_every_host_setting_has_one():
+    assert set(compose.HOSTS.values()) <= set(CONTAINERS)
+    assert set(compose.HOSTS) == {field for field in vars(Settings()) if field.endswith("_host")} - {"public_host"}
+
+
+def test_every_container_has_limits_a_health_check_or_an_end_and_one_network():
+    for name, container in CONTAINERS.items():
+        assert container["mem_limit"], name
+        assert "healthcheck" in container or container["restart"] == "no", name
+        assert container["networks"] == ["platform"], name
+
+
+def test_nothing_is_published_but_on_this_machine_alone():
+    published = {name: container["ports"] for name, container in CONTAINERS.items() if "ports" in container}
+    assert set(published) == set(compose.PUBLISHED)
+    for name, ports in published.items():
+        expected = [f"{LOOPBACK}:{port}:{port}" for port in (getattr(Settings(), field) for field in compose.PUBLISHED[name])]
+        assert [_filled_in(port) for port in ports] == expected
+
+
+def test_images_have_versions_and_ours_is_never_asked_for_elsewhere():
+    for name, container in CONTAINERS.items():
+        tag = container["image"].rpartition(":")[2]
+        assert re.fullmatch(r"v?\d+\.\d+\.\d+", tag), name
+        assert name == "metabase" or container["pull_policy"] in ("never", "build"), name
+    assert [name for name, container in CONTAINERS.items() if "build" in container] == ["passwords"]
+
+
+def test_no_container_is_root_or_may_become_it():
+    dockerfile = (PROJECT / "infra" / "docker" / "ebap.Dockerfile").read_text()
+    assert re.findall(r"^USER (.+)$", dockerfile, re.MULTILINE) == ["10001"]
+    assert "syntax=" not in dockerfile
+    for name, container in CONTAINERS.items():
+        # Metabase's own entrypoint begins as root and drops to an account of its own.
+        assert name == "metabase" or (container["cap_drop"] == ["ALL"] and container["security_opt"] == ["no-new-privileges:true"]), name
+
+
+def test_passwords_are_files_of_one_volume_that_only_two_steps_may_write():
+    writers = {
+        name for name, one in CONTAINERS.items() if [v for v in one["volumes"] if v.startswith("secrets:") and not v.endswith(":ro")]
+    }
+    assert writers == {"passwords", "metabase-boards"}
+    variables = [f"{name}={value}" for one in CONTAINERS.values() for name, value in one["environment"].items()]
+    assert [line for line in variables if re.search("pass|secret|token", line, re.IGNORECASE)] == ["MB_DB_PASS_FILE=/secrets/metabase_db"]
+    assert "metabase_db" in passwords.NAMES
+
+
+def test_every_volume_is_named_and_every_folder_has_one_of_its_own():
+    used = {volume.partition(":")[0] for one in CONTAINERS.values() for volume in one["volumes"]}
+    assert used == set(FILE["volumes"])
+    assert {name for name, step in LOCAL.items() if "data" in step.folders} == {"postgres", "kafka"}
