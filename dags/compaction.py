@@ -15,31 +15,16 @@ changed the same files first, the joining is tried again.
 """
 
 from datetime import timedelta
-from functools import partial
-from typing import TYPE_CHECKING
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
 from ebap_tasks import table_task
 from infra.airflow import pools
 from lakehouse import ddl, tables
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-    from compact import CompactResult
-    from lakehouse.contract import Table
-    from lakehouse.settings import Settings
+from lakehouse.contract import Table
 
 
-def compacted(spark: "SparkSession", settings: "Settings", full_name: str) -> "CompactResult":
-    """Compact that stored table."""
-    import compact  # loads Spark: never while a DAG file is parsed
-
-    return compact.run(spark, settings, full_name)
-
-
-def pool(table: "Table") -> str:
+def pool(table: Table) -> str:
     """The pool of the table's other writer, so that the two do not meet; bronze's appends meet nobody."""
     if table in tables.GOLD:
         return pools.gold(table)
@@ -56,5 +41,4 @@ with DAG(
     tags=["batch"],
 ):
     for table in ddl.stored_tables():
-        verb = partial(compacted, full_name=table.full_name)
-        table_task(table, pool(table), verb, task_id=table.full_name, is_news=False)
+        table_task(table, pool(table), "compact", [table.full_name], task_id=table.full_name, is_news=False, can_wait=True)

@@ -16,32 +16,17 @@ others go on.
 """
 
 from datetime import timedelta
-from functools import partial
-from typing import TYPE_CHECKING
 
 from airflow.sdk import DAG, AssetAny, CronDataIntervalTimetable
 
-from ebap_tasks import asset, day, due, table_task
+from ebap_tasks import asset, day_of, due, table_task
 from infra.airflow import pools
 from lakehouse import tables
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-    from aggregate import AggregateResult
-    from lakehouse.settings import Settings
-
-
-def aggregated(spark: "SparkSession", settings: "Settings", name: str, is_daily: bool) -> "AggregateResult":
-    """Recompute the day of this run, or the slices that changed since the table's mark."""
-    import aggregate  # loads Spark: never while a DAG file is parsed
-
-    return aggregate.run(spark, settings, name, slices=[day()] if is_daily else None)
-
 
 STORED = [table for table in tables.GOLD if not table.is_view]
 BY_DAY = [table for table in STORED if table.slice and table.column(table.slice).type == "DATE"]
 ON_CHANGE = AssetAny(*(asset(table) for table in tables.SOURCES))
+THE_DAY = "{{ day_of(data_interval_start) }}"
 DAILY = CronDataIntervalTimetable("0 0 * * *", timezone="UTC")
 
 for dag_id, schedule, members in (("gold", ON_CHANGE, STORED), ("gold_daily", DAILY, BY_DAY)):
@@ -52,9 +37,11 @@ for dag_id, schedule, members in (("gold", ON_CHANGE, STORED), ("gold_daily", DA
         max_active_runs=1,
         dagrun_timeout=timedelta(hours=2),
         deadline=None if schedule is DAILY else due(dag_id, members),  # a backfilled day was never due
+        user_defined_macros={"day_of": day_of},
         doc_md=__doc__,
         tags=["batch"],
     ):
-        made = {t.name: table_task(t, pools.gold(t), partial(aggregated, name=t.name, is_daily=schedule is DAILY)) for t in members}
+        days = [THE_DAY] if schedule is DAILY else []
+        made = {t.name: table_task(t, pools.gold(t), "aggregate", [t.name, *days]) for t in members}
         for table in members:
             made[table.name] << [made[name] for name in table.inputs if name in made]

@@ -15,28 +15,12 @@ for this release, with nothing applied past the truncate; a Spark server that is
 """
 
 from datetime import timedelta
-from functools import partial
-from typing import TYPE_CHECKING
 
 from airflow.sdk import DAG, CronTriggerTimetable
 
 from ebap_tasks import due, table_task
 from infra.airflow import pools
 from lakehouse import tables
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-    from lakehouse.settings import Settings
-    from refine import RefineResult
-
-
-def refined(spark: "SparkSession", settings: "Settings", name: str) -> "RefineResult":
-    """Bring that silver table up to what bronze holds."""
-    import refine  # loads Spark: never while a DAG file is parsed
-
-    return refine.run(spark, settings, name)
-
 
 with DAG(
     dag_id="silver",
@@ -49,4 +33,4 @@ with DAG(
     tags=["batch"],
 ):
     for table in tables.SOURCES:
-        table_task(table, pools.SILVER, partial(refined, name=table.name), can_wait=True)
+        table_task(table, pools.SILVER, "refine", [table.name], can_wait=True)

@@ -1,28 +1,25 @@
-"""What the DAGs share: a task a table, run as a thin client of the warm Spark server."""
+"""What the DAGs share: a task a table, run as a thin client of the warm Spark server, or submitted."""
 
 from __future__ import annotations
 
+import importlib
 import logging
-from collections.abc import Callable, Iterable
-from datetime import date, timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow.sdk import Asset, DeadlineAlert, DeadlineReference, SyncCallback, get_current_context, task
+from airflow.sdk import Asset, DeadlineAlert, DeadlineReference, SyncCallback, task
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
 import alerts
+import submitted
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
 from vm_tasks import wait_for_machines
 from warm_server import session_of_this_try
 
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
 log = logging.getLogger(__name__)
-
-Verb = Callable[["SparkSession", Settings], Any]
 
 
 def asset(table: Table) -> Asset:
@@ -30,8 +27,10 @@ def asset(table: Table) -> Asset:
     return Asset(name=table.full_name, uri=f"ebap://{table.layer.value}/{table.name}", group=table.layer.value)
 
 
-def table_task(table: Table, pool: str, verb: Verb, *, task_id: str = "", is_news: bool = True, can_wait: bool = False) -> Any:
-    """The task that runs `verb` for that table; where the result's `changed` is false it is skipped, and its asset gets no event.
+def table_task(
+    table: Table, pool: str, app: str, words: list[str], *, task_id: str = "", is_news: bool = True, can_wait: bool = False
+) -> Any:
+    """The task that runs the verb `app` with these words; where the result's `changed` is false it is skipped, its asset gets no event.
 
     It is named after the table, unless `task_id` says otherwise. What is no news changes files, not rows: it never has an event.
     `can_wait`: a later run makes up for this one, so that by the clock it does not start machines that are off.
@@ -53,14 +52,15 @@ def table_task(table: Table, pool: str, verb: Verb, *, task_id: str = "", is_new
         do_xcom_push=False,
         on_failure_callback=partial(alerts.task_gave_up, table.full_name),
     )
-    def run() -> None:
-        result = _run(table, verb, can_wait)
+    def run(words: list[str]) -> None:
+        result = _run(table, app, words, can_wait)
         if not result.changed:
             log.info("%s has nothing new", table.full_name)
             raise AirflowSkipException
         log.info("%s is done: %s", table.full_name, result)
 
-    return run()
+    # Given as an argument: what stands in them as a template is filled in.
+    return run(words)
 
 
 def due(dag_id: str, members: Iterable[Table]) -> DeadlineAlert:
@@ -70,20 +70,22 @@ def due(dag_id: str, members: Iterable[Table]) -> DeadlineAlert:
     return DeadlineAlert(reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=after, callback=told)
 
 
-def day() -> date:
-    """The UTC day this run is for; raises AirflowException where a run was triggered without a date."""
-    start = get_current_context().get("data_interval_start")
-    if start is None:
+def day_of(start: datetime | None) -> str:
+    """The UTC day that a run is for, from the start of its interval; AirflowException where it was triggered without a date."""
+    if not start:
         raise AirflowException("this run has no day: give a logical date with the trigger, or use `airflow backfill create`")
-    return date(start.year, start.month, start.day)
+    return start.date().isoformat()
 
 
-def _run(table: Table, verb: Verb, can_wait: bool) -> Any:
+def _run(table: Table, app: str, words: list[str], can_wait: bool) -> Any:
     settings = Settings.from_environment()
     try:
         wait_for_machines(settings, can_wait=can_wait)
+        if settings.batch_by == "submit":
+            return submitted.run(settings, app, words)
+        call = importlib.import_module(app).asked(words)  # loads Spark: never while a DAG file is parsed
         with session_of_this_try(settings) as spark:
-            return verb(spark, settings)
+            return call(spark, settings)
     except AirflowSkipException:
         raise
     except Exception as error:

@@ -13,15 +13,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
-from lakehouse import ledger, session, storage, tables
-from lakehouse.contract import ContractError, Table
-from lakehouse.settings import Settings, SettingsError
+from lakehouse import ledger, storage, tables, verb
+from lakehouse.contract import Table
+from lakehouse.settings import Settings
 from lakehouse.slices import Slice, is_within
 from lakehouse.transforms import gold, views
 from lakehouse.transforms.gold.reach import differing_slices
@@ -207,18 +207,14 @@ def _result(table: Table, recomputed: Sequence[Slice] | None, written: Sequence[
     return AggregateResult(table=table.name, recomputed=computed, slices=tuple(written), changed=bool(written))
 
 
-def main(arguments: list[str]) -> None:
-    """Aggregate the named table once: what its inputs changed, or the days given."""
+def asked(words: list[str]) -> verb.Call:
+    """What aggregates the named table once: what its inputs changed, or the days given."""
     parser = argparse.ArgumentParser(prog="aggregate", description="Recompute what changed of a gold table, or the days given.")
     parser.add_argument("table", choices=[table.name for table in tables.GOLD if not table.is_view])
     parser.add_argument("days", nargs="*", type=date.fromisoformat, help="UTC days as YYYY-MM-DD")
-    given = parser.parse_args(arguments)
-    settings = Settings.from_environment()
-    print(run(session.open_for_verb(settings), settings, given.table, given.days or None))
+    given = parser.parse_args(words)
+    return partial(run, table_name=given.table, slices=given.days or None)
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except (AggregateError, ContractError, SettingsError, KeyError) as error:
-        sys.exit(f"aggregate: {error.args[0]}")
+    verb.main("aggregate", asked, sys.argv[1:])

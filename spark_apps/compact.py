@@ -13,14 +13,15 @@ import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING
 
 from pyspark.errors import PySparkException
 
-from lakehouse import ddl, files, session, storage, tables
+from lakehouse import ddl, files, storage, tables, verb
 from lakehouse.contract import Table
-from lakehouse.settings import Settings, SettingsError
+from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -142,18 +143,14 @@ def _counted(found: files.Files) -> dict[str, int]:
     return {"files": found.count, "bytes": found.bytes, "small": found.small}
 
 
-def main(arguments: list[str]) -> None:
-    """Compact the named table once."""
+def asked(words: list[str]) -> verb.Call:
+    """What compacts the named table once."""
     parser = argparse.ArgumentParser(prog="compact", description="Join a table's small files and delete those nobody needs.")
     parser.add_argument("table", choices=[table.full_name for table in ddl.stored_tables()])
     parser.add_argument("--vacuum", action="store_true", help="delete unneeded files now, not once a day")
-    given = parser.parse_args(arguments)
-    settings = Settings.from_environment()
-    print(run(session.open_for_verb(settings), settings, given.table, True if given.vacuum else None))
+    given = parser.parse_args(words)
+    return partial(run, full_name=given.table, is_vacuum_due=True if given.vacuum else None)
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except (CompactError, SettingsError, KeyError) as error:
-        sys.exit(f"compact: {error.args[0]}")
+    verb.main("compact", asked, sys.argv[1:])

@@ -13,14 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse import session, storage, tables
+from lakehouse import storage, tables, verb
 from lakehouse.contract import KAFKA_HEADERS, Table
 from lakehouse.ledger import HEARTBEAT
-from lakehouse.settings import Settings, SettingsError
+from lakehouse.settings import Settings
 from lakehouse.transforms import envelope, history
 from lakehouse.transforms.ordering import TRUNCATE
 
@@ -250,16 +251,12 @@ def _clear_errors(table: Table) -> Iterator[None]:
         raise
 
 
-def main(arguments: list[str]) -> None:
-    """Refine the named table once."""
-    if len(arguments) != 1:
-        sys.exit(f"refine: name one table: {', '.join(table.name for table in tables.SOURCES)}")
-    settings = Settings.from_environment()
-    print(run(session.open_for_verb(settings), settings, arguments[0]))
+def asked(words: list[str]) -> verb.Call:
+    """What refines the one named table once; ValueError where the words are not one table."""
+    if len(words) != 1 or words[0] not in [table.name for table in tables.SOURCES]:
+        raise ValueError(f"name one table: {', '.join(table.name for table in tables.SOURCES)}")
+    return partial(run, table_name=words[0])
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except (RefineError, SettingsError, KeyError) as error:
-        sys.exit(f"refine: {error.args[0]}")
+    verb.main("refine", asked, sys.argv[1:])

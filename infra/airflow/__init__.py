@@ -7,6 +7,7 @@ that needs them, so that they stand on no command line and in no configuration o
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from urllib.parse import quote
@@ -29,7 +30,7 @@ def passwords_file(settings: Settings) -> Path:
 def environment(settings: Settings) -> dict[str, str]:
     """Every variable Airflow's processes run with, secrets included; raises SettingsError where a password file is missing."""
     theirs = _scheduler() | _dag_processor() | _logging(settings)
-    return _process(settings) | _google() | _core(settings) | _database(settings) | _api(settings) | theirs
+    return _process(settings) | _google() | _spark(settings) | _core(settings) | _database(settings) | _api(settings) | theirs
 
 
 def _process(settings: Settings) -> dict[str, str]:
@@ -50,6 +51,12 @@ def _process(settings: Settings) -> dict[str, str]:
 def _google() -> dict[str, str]:
     # The account of the machine Airflow runs on; a connection of one's own, such as one with a key file, wins.
     return {} if "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT" in os.environ else {"AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": "google-cloud-platform://"}
+
+
+def _spark(settings: Settings) -> dict[str, str]:
+    """The connection of verbs that are submitted."""
+    connection = {"conn_type": "spark", "host": settings.batch_master, "extra": {"spark-binary": "spark-submit", "deploy-mode": "client"}}
+    return {"AIRFLOW_CONN_EBAP_SPARK": json.dumps(connection)}
 
 
 def _core(settings: Settings) -> dict[str, str]:

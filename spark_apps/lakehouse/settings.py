@@ -21,8 +21,8 @@ class SettingsError(ValueError):
     """A setting that cannot be used; the message names the variable and the cure."""
 
 
-def _setting(default: str | int, doc: str) -> Any:
-    return field(default=default, metadata={"doc": doc})  # type: ignore[call-overload]
+def _setting(default: str | int, doc: str, choices: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"doc": doc, "choices": choices})  # type: ignore[call-overload]
 
 
 def _port(default: int, what: str) -> Any:
@@ -46,7 +46,12 @@ class Settings:
     gcs_endpoint: str = _setting(
         "", "Address of a storage emulator, for a lake on gs:. Empty means Google's own, with its default credentials."
     )
-    spark_master: str = _setting("local[2]", "Spark master of every Spark process.")
+    spark_master: str = _setting("local[2]", "Spark master of the warm server and of land: local[n], or spark://host:port of a cluster.")
+    batch_by: str = _setting(
+        "connect", "How Airflow runs the batch verbs: connect, in the warm server, or submit, a spark-submit each.", ("connect", "submit")
+    )
+    batch_master: str = _setting("local[*]", "Spark master of a batch verb that is submitted.")
+    driver_address: str = _setting(LOOPBACK, "Address under which a cluster's executors reach the drivers on this machine.")
 
     source_dsn: str = _setting("", "libpq DSN of the source's schema owner, without password. Empty means the shop's own database here.")
     source_password_file: str = _setting("", "File with that owner's password. Empty means the generated one.")
@@ -108,7 +113,9 @@ class Settings:
     kafka_heap_mb: int = _setting(512, "Heap of the Kafka broker, in MiB.")
     connect_heap_mb: int = _setting(512, "Heap of the Connect worker, in MiB.")
     land_memory_mb: int = _setting(896, "Heap of the land app, in MiB.")
-    spark_memory_mb: int = _setting(2048, "Heap of the warm Spark server (Thrift and Connect), in MiB.")
+    spark_memory_mb: int = _setting(2048, "Heap of the warm Spark server (Thrift and Connect), and of a submitted verb, in MiB.")
+    executor_memory_mb: int = _setting(1024, "Heap of an executor on a cluster, in MiB.")
+    executor_cores: int = _setting(2, "Cores that each Spark process takes of a cluster.")
     metabase_heap_mb: int = _setting(1024, "Heap of Metabase, where it runs here, in MiB.")
 
     @classmethod
@@ -263,6 +270,9 @@ def _unknown(name: str, known: Mapping[str, Any]) -> str:
 
 def _parse(name: str, text: str, entry: dataclasses.Field[Any]) -> str | int:
     if entry.type != "int":
+        choices = entry.metadata.get("choices")
+        if choices and text not in choices:
+            raise SettingsError(f"{name} is {text!r}: give one of {', '.join(choices)}")
         return text
     try:
         number = int(text)

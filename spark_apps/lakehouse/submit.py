@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from lakehouse.session import THRIFT_POOL, spark_conf
-from lakehouse.settings import LOOPBACK, PROJECT, Settings
+from lakehouse.settings import PROJECT, Settings
 
 APPS = PROJECT / "spark_apps"
 VERBS = ("land", "refine", "aggregate", "compact", "publish")
@@ -48,7 +48,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "SPARK_HOME": str(_spark_home(settings)),
         "PYSPARK_PYTHON": str(_python(settings)),
         "PYTHONPATH": f"{APPS}:{PROJECT}",
-        "SPARK_LOCAL_IP": LOOPBACK,
+        "SPARK_LOCAL_IP": settings.driver_address,
         "SPARK_LOCAL_DIRS": str(settings.home_dir / "tmp"),
         # Our own log settings, and no stray spark-defaults.conf of the machine.
         "SPARK_CONF_DIR": str(PROJECT / "infra" / "spark"),

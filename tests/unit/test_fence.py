@@ -44,11 +44,6 @@ def test_before_lands_first_batch_nothing_has_landed(tmp_path):
     assert fence.landed_offsets(Settings(home=str(tmp_path))) == {}
 
 
-def test_a_checkpoint_elsewhere_is_said_and_not_guessed():
-    with pytest.raises(fence.LagError, match="gs://bucket"):
-        fence.landed_offsets(Settings(lake="gs://bucket/lake"))
-
-
 def test_landing_lags_by_the_records_that_are_missing():
     ends = {("ebap.cdc.users", 0): 5, ("ebap.cdc.orders", 2): 3}
     assert fence._landing_lag(ends, {("ebap.cdc.users", 0): 6, ("ebap.cdc.orders", 2): 3}) is None

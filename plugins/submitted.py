@@ -1,0 +1,46 @@
+"""A verb as a spark-submit of its own: for a cluster, or where the warm server is for people alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowException
+
+from lakehouse import submit, verb
+from lakehouse.settings import Settings
+
+CONNECTION = "ebap_spark"  # made in infra/airflow, with EBAP_BATCH_MASTER
+
+
+def run(settings: Settings, app: str, words: list[str]) -> Any:
+    """Submit the verb, wait for its end, and give its result; AirflowException with what the verb itself said where it failed."""
+    from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook  # not while a DAG file is parsed
+
+    with tempfile.TemporaryDirectory(dir=settings.home_dir / "tmp") as folder:
+        file = Path(folder) / "result.json"
+        line = submit.command(settings, app, *verb.with_result(words, file))
+        binary, properties, application, arguments = line[0], line[2], line[3], line[4:]
+        hook = SparkSubmitHook(
+            conn_id=CONNECTION,
+            name=f"ebap-{app}",
+            properties_file=properties,
+            application_args=arguments,
+            # The hook takes it by name alone: PATH leads to ours.
+            spark_binary=Path(binary).name,
+            env_vars=submit.environment(settings) | {"PATH": f"{Path(binary).parent}{os.pathsep}{os.environ['PATH']}"},
+        )
+        try:
+            hook.submit(application)
+        except AirflowException:
+            said = json.loads(file.read_text())["error"] if file.exists() else f"{app} {' '.join(words)} died: its log above says of what"
+            raise AirflowException(said) from None
+        except BaseException:
+            # A task that is ended, or takes too long, must not leave its Spark behind to write on.
+            hook.on_kill()
+            raise
+        return SimpleNamespace(**json.loads(file.read_text()))
