@@ -1,0 +1,86 @@
+"""Land and refine on a cluster of two workers, and Airflow's batch verbs as a spark-submit each on this machine."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from infra.local import java
+from lakehouse import submit, tables
+from lakehouse.settings import PROJECT, Settings
+from tests import cluster
+from tests.cluster import Cluster
+from tests.e2e.airflow_api import Airflow
+from tests.e2e.conftest import Platform, running_platform, until
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
+
+AIRFLOW = ("airflow-api", "airflow-dag-processor", "airflow-scheduler")
+
+
+@pytest.fixture(scope="module")
+def spark_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder: Path = tmp_path_factory.mktemp("cluster")
+    home = Path(tmp_path_factory.mktemp("home"))
+    base = Settings.from_environment()
+    for name in ("venv", "jars"):
+        (home / name).symlink_to(base.home_dir / name)
+    java.link(replace(base, home=str(home)))
+    (home / "secrets").mkdir()
+    (home / "secrets" / "metastore").write_text("of no use here")
+    with cluster.running(replace(base, home=str(home)), folder) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def clustered(spark_cluster: Cluster) -> Iterator[Platform]:
+    """A platform whose land and warm server run on the cluster, and whose Airflow submits."""
+    small = {"EBAP_EXECUTOR_MEMORY_MB": "640", "EBAP_AIRFLOW_PARALLELISM": "1"}
+    with running_platform(*AIRFLOW, "generator", EBAP_SPARK_MASTER=spark_cluster.master, EBAP_BATCH_BY="submit", **small) as made:
+        yield made
+
+
+def test_land_and_the_warm_server_run_on_two_workers(clustered: Platform, spark_cluster: Cluster) -> None:
+    state = spark_cluster.state()
+    assert len(state["workers"]) == cluster.WORKERS
+    assert {app["name"] for app in state["activeapps"]} >= {"ebap-land", "ebap-server"}
+    assert all(worker["coresused"] > 0 for worker in state["workers"])
+
+
+def test_airflow_submits_each_verb_and_gold_equals_the_source(clustered: Platform) -> None:
+    clustered.run("generator", "rate", "20")
+    clustered.run("generator", "resume")
+    until(lambda: clustered.sql("SELECT count(*) FROM gold.orders_live")[0][0] > 20, 300, "orders of the shop")
+    clustered.run("generator", "pause")
+    clustered.fence(timeout_s=900)
+    with clustered.postgres() as cursor:
+        for table in tables.SOURCES:
+            cursor.execute(f"SELECT count(*) FROM shop.{table.name}")
+            assert clustered.sql(f"SELECT count(*) FROM silver.{table.name}")[0][0] == cursor.fetchone()[0], table.name
+        cursor.execute("SELECT count(*) FROM shop.order_items")
+        assert clustered.sql("SELECT count(*) FROM gold.order_lines")[0][0] == cursor.fetchone()[0]
+    airflow = Airflow(clustered.settings)
+    run_id = airflow.trigger("silver")
+    assert airflow.end_of("silver", run_id, limit_s=600) == "success"
+    assert set(airflow.tasks("silver", run_id).values()) == {"skipped"}
+    assert "spark-submit" in airflow.log("silver", run_id, "users", 1)
+
+
+def test_refine_on_the_cluster_by_the_command_line(clustered: Platform, spark_cluster: Cluster) -> None:
+    with clustered.postgres() as cursor:
+        cursor.execute("UPDATE shop.users SET full_name = 'On A Cluster', updated_at = now() WHERE user_id = 1")
+    landed = "SELECT count(*) FROM bronze.changes WHERE source_table = 'users' AND CAST(value AS STRING) LIKE '%On A Cluster%'"
+    until(lambda: clustered.sql(landed)[0][0], 120, "the change to land")
+    settings = replace(clustered.settings, batch_master=spark_cluster.master)
+    environ = {**clustered.environ, **submit.environment(settings), "EBAP_BATCH_MASTER": spark_cluster.master}
+    done = subprocess.run(
+        submit.command(settings, "refine", "users"), env=environ, cwd=PROJECT, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert clustered.sql("SELECT full_name FROM silver.users WHERE user_id = 1") == [("On A Cluster",)]
+    finished = {app["name"] for app in spark_cluster.state()["completedapps"]}
+    assert "ebap-batch" in finished
