@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,139 +22,136 @@ if TYPE_CHECKING:
     from lakehouse.settings import Settings
 
 USERS = "silver.users_changes"
+_KEYS = count(1)
+
+
+@pytest.fixture(scope="module")
+def lake(spark: SparkSession, lake_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    return Lake(spark, empty_lake(spark, lake_settings, tmp_path_factory.mktemp("compact")))
 
 
 @pytest.fixture
-def lake(spark: SparkSession, lake_settings: Settings, tmp_path: Path) -> Lake:
-    return Lake(spark, empty_lake(spark, lake_settings, tmp_path))
+def key(lake: Lake) -> int:
+    """A new user, landed in three small files and refined."""
+    made = next(_KEYS)
+    for number in range(1, 4):
+        lake.land("users", ("c" if number == 1 else "u", 10 * number, user(made, f"tier {number}")))
+    lake.refine("users")
+    return made
 
 
-@pytest.fixture
-def busy(lake: Lake) -> Lake:
-    """A lake after four landings of one user, refined twice."""
-    for number in range(1, 5):
-        lake.land("users", ("c" if number == 1 else "u", 10 * number, user(1, f"tier {number}")))
-        if number % 2 == 0:
-            lake.refine("users")
-    return lake
-
-
-def run(lake: Lake, name: str, *, is_vacuum_due: bool | None = None) -> compact.CompactResult:
+def run(lake: Lake, name: str, *, is_vacuum_due: bool | None = False) -> compact.CompactResult:
     return compact.run(lake.spark, lake.settings, name, is_vacuum_due)
 
 
-def test_small_files_become_one_and_the_report_says_so(busy: Lake) -> None:
-    before = busy.history("users", 1)
-    result = run(busy, storage.BRONZE)
-    assert (result.before.count, result.before.small) == (4, 4)
+def newest(lake: Lake, key: int) -> str:
+    tier: str = lake.history("users", key)[-1][0]
+    return tier
+
+
+def test_small_files_become_one_and_the_report_says_so(lake: Lake, key: int) -> None:
+    before = lake.history("users", key)
+    result = run(lake, storage.BRONZE)
+    assert (result.before.count, result.before.small) == (3, 3)
     assert (result.after.count, result.after.small) == (1, 1)
-    assert result.changed
-    report = storage.compaction(busy.spark, storage.BRONZE)
+    assert (result.changed, result.first_landed_on) == (True, None)
+    report = storage.compaction(lake.spark, storage.BRONZE)
     assert report is not None
-    assert (report.files_before, report.files_after, report.bytes_after) == (4, 1, result.after.bytes)
-    run(busy, USERS)
-    assert busy.history("users", 1) == before
+    assert (report.files_before, report.files_after, report.bytes_after) == (3, 1, result.after.bytes)
+    run(lake, USERS)
+    assert lake.history("users", key) == before
 
 
-def test_a_second_run_finds_nothing_to_do(busy: Lake) -> None:
-    run(busy, storage.BRONZE)
-    version = storage.bronze_version(busy.spark)
-    assert not run(busy, storage.BRONZE).changed
-    assert storage.bronze_version(busy.spark) == version
+def test_a_second_run_finds_nothing_to_do(lake: Lake, key: int) -> None:
+    run(lake, storage.BRONZE)
+    version = storage.bronze_version(lake.spark)
+    assert not run(lake, storage.BRONZE).changed
+    assert storage.bronze_version(lake.spark) == version
 
 
-def test_compaction_is_no_news_to_refine(busy: Lake) -> None:
-    run(busy, storage.BRONZE)
-    assert busy.refine("users").records == 0
-    busy.land("users", ("u", 70, user(1, "tier 7")))
-    run(busy, storage.BRONZE)
-    assert busy.refine("users").records == 1
-    assert busy.history("users", 1)[-1] == ("tier 7", 70, None, False)
+def test_compaction_is_no_news_to_refine(lake: Lake, key: int) -> None:
+    run(lake, storage.BRONZE)
+    assert lake.refine("users").records == 0
+    lake.land("users", ("u", 70, user(key, "tier 7")))
+    run(lake, storage.BRONZE)
+    assert lake.refine("users").records == 1
+    assert newest(lake, key) == "tier 7"
 
 
-def test_a_refine_that_read_before_a_compaction_still_applies(busy: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    busy.land("users", ("u", 70, user(1, "tier 7")))
+def test_a_refine_that_read_before_a_compaction_still_applies(lake: Lake, key: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.land("users", ("u", 70, user(key, "tier 7")))
     merge = storage.merge_silver
 
     def with_compaction_first(*arguments: Any) -> None:
-        run(busy, USERS)
+        assert run(lake, USERS).changed
         merge(*arguments)
 
     monkeypatch.setattr(storage, "merge_silver", with_compaction_first)
-    assert busy.refine("users").changed
-    assert busy.history("users", 1)[-1] == ("tier 7", 70, None, False)
+    assert lake.refine("users").changed
+    assert newest(lake, key) == "tier 7"
 
 
-def test_what_a_mark_has_yet_to_read_outlives_the_vacuum(busy: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_mark_has_yet_to_read_outlives_the_vacuum(lake: Lake, key: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log behind a mark of ten days ago needs files that a compaction replaced: 168 hours would delete them."""
-    mark = storage.progress(busy.spark, "users")
+    mark = storage.progress(lake.spark, "users")
     assert mark is not None
-    busy.land("users", ("u", 70, user(1, "tier 7")))
-    storage.write_progress(busy.spark, replace(mark, refined_at=datetime.now(UTC) - timedelta(days=10)))
-    asked = []
+    lake.land("users", ("u", 70, user(key, "tier 7")))
+    storage.write_progress(lake.spark, replace(mark, refined_at=datetime.now(UTC) - timedelta(days=10)))
+    asked: list[int] = []
     monkeypatch.setattr(files, "delete_unneeded", lambda spark, name, keep_h: asked.append(keep_h))
-    run(busy, storage.BRONZE, is_vacuum_due=True)
+    run(lake, storage.BRONZE, is_vacuum_due=True)
     assert asked[0] >= 241
-    assert busy.refine("users").records == 1
-    run(busy, storage.BRONZE, is_vacuum_due=True)
+    assert lake.refine("users").records == 1
+    run(lake, storage.BRONZE, is_vacuum_due=True)
     assert asked[1] == ledger.CHANGES.keep_h
 
 
-def test_a_vacuum_too_short_breaks_the_mark_loudly(busy: Lake) -> None:
-    """The negative control: what the retention above is for. The table's refusal names its cure, and the cure works."""
-    busy.land("users", ("u", 70, user(1, "tier 7")))
-    run(busy, storage.BRONZE)
-    busy.spark.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
-    files.delete_unneeded(busy.spark, storage.BRONZE, 0)
-    busy.spark.conf.unset("spark.databricks.delta.retentionDurationCheck.enabled")
-    with pytest.raises(refine.RefineError, match="rebuild users"):
-        busy.refine("users")
-    refine.rebuild(busy.spark, busy.settings, "users")
-    assert busy.history("users", 1)[-1] == ("tier 7", 70, None, False)
-
-
-def test_files_are_deleted_once_a_day(busy: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+def test_files_are_deleted_once_a_day(lake: Lake, key: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
     monkeypatch.setattr(files, "delete_unneeded", lambda spark, name, keep_h: asked.append(name))
-    assert [run(busy, USERS).kept_h is not None for _ in range(2)] == [True, False]
-    last = storage.compaction(busy.spark, USERS)
-    assert last is not None and last.vacuumed_at is not None
-    storage.write_compaction(busy.spark, replace(last, vacuumed_at=last.vacuumed_at - timedelta(hours=23, minutes=1)))
-    assert run(busy, USERS).kept_h == 168
+    assert [run(lake, USERS, is_vacuum_due=None).kept_h is not None for _ in range(2)] == [True, False]
+    last = storage.compaction(lake.spark, USERS)
+    assert last is not None
+    assert last.vacuumed_at is not None
+    storage.write_compaction(lake.spark, replace(last, vacuumed_at=last.vacuumed_at - timedelta(hours=23, minutes=1)))
+    assert run(lake, USERS, is_vacuum_due=None).kept_h == 168
     assert asked == [USERS, USERS]
 
 
-def test_it_runs_beside_land_refine_readers_and_itself(busy: Lake) -> None:
-    """A dozen landings, each refined, while two compactions go round and a reader asks: nothing is lost, doubled or refused."""
-    wanted = 12
+def test_it_runs_beside_land_refine_readers_and_itself(lake: Lake) -> None:
+    """Eight landings, each refined, while two compactions go round and a reader asks: nothing is lost, doubled or refused."""
+    wanted, key = 8, next(_KEYS)
+    before = lake.spark.table(storage.BRONZE).count()
 
     def compacting() -> int:
         done = 0
         while not writing.done():
             for name in (storage.BRONZE, USERS):
                 try:
-                    run(busy, name)
+                    done += run(lake, name).changed
                 except compact.CompactError:
                     continue
-                done += 1
         return done
 
     def reading() -> list[int]:
         seen = []
         while not writing.done():
-            seen.append(busy.spark.table("silver.users_history").where("user_id = 2").count())
+            seen.append(lake.spark.table("silver.users_history").where(f"user_id = {key}").count())
         return seen
+
+    def refine_users() -> None:
+        for _ in range(3):
+            try:
+                lake.refine("users")
+                return
+            except refine.RefineError as error:
+                assert "run it again" in str(error), error
+        raise AssertionError("a refine was overtaken three times")
 
     def write() -> None:
         for number in range(wanted):
-            busy.land("users", ("c" if number == 0 else "u", 1000 + number, user(2, f"tier {number}")))
-            for attempt in range(3):
-                try:
-                    busy.refine("users")
-                    break
-                except refine.RefineError as error:
-                    assert "run it again" in str(error), error
-                    assert attempt < 2
+            lake.land("users", ("c" if number == 0 else "u", 1000 + number, user(key, f"tier {number}")))
+            refine_users()
 
     with ThreadPoolExecutor(4) as pool:
         writing = pool.submit(write)
@@ -164,40 +161,42 @@ def test_it_runs_beside_land_refine_readers_and_itself(busy: Lake) -> None:
         assert sum(other.result() for other in others) > 0
         seen = reader.result()
     assert seen == sorted(seen)
-    assert [tier for tier, *_ in busy.history("users", 2)] == [f"tier {number}" for number in range(wanted)]
-    assert busy.spark.table(storage.BRONZE).count() == 4 + wanted
+    assert [tier for tier, *_ in lake.history("users", key)] == [f"tier {number}" for number in range(wanted)]
+    assert lake.spark.table(storage.BRONZE).count() == before + wanted
 
 
-class TestBronzeByAge:
-    @pytest.fixture
-    def aged(self, busy: Lake) -> Lake:
-        """The same lake, to keep three days; what it holds landed on 1 January."""
-        kept = Lake(busy.spark, replace(busy.settings, bronze_keep_days=3))
-        kept.offset = busy.offset
-        catalog.bring_up(kept.spark, kept.settings)
-        return kept
+def test_a_vacuum_too_short_breaks_the_mark_loudly(lake: Lake, key: int) -> None:
+    """The negative control: what the retention is for. The table's refusal names its cure, and the cure works."""
+    lake.land("users", ("u", 70, user(key, "tier 7")))
+    run(lake, storage.BRONZE)
+    lake.spark.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
+    files.delete_unneeded(lake.spark, storage.BRONZE, 0)
+    lake.spark.conf.unset("spark.databricks.delta.retentionDurationCheck.enabled")
+    with pytest.raises(refine.RefineError, match="rebuild users"):
+        lake.refine("users")
+    refine.rebuild(lake.spark, lake.settings, "users")
+    assert newest(lake, key) == "tier 7"
 
-    def test_nothing_goes_that_a_table_has_not_refined(self, aged: Lake) -> None:
-        assert run(aged, storage.BRONZE).first_landed_on is None
-        assert aged.spark.table(storage.BRONZE).count() == 4
 
-    def test_old_days_go_and_a_rebuild_keeps_what_they_said(self, aged: Lake, capsys: pytest.CaptureFixture[str]) -> None:
-        for table in tables.SOURCES:
-            aged.refine(table.name)
-        assert run(aged, storage.BRONZE).first_landed_on is not None
-        assert aged.spark.table(storage.BRONZE).count() == 0
-        assert aged.refine("users").records == 0
-        before = aged.history("users", 1)
-        aged.land("users", ("u", 70, user(1, "tier 7")))
-        refine.rebuild(aged.spark, aged.settings, "users")
-        assert aged.history("users", 1) == [*before[:-1], ("tier 4", 40, 70, False), ("tier 7", 70, None, False)]
-        assert "the 4 stored changes older than its first record stay as they are" in capsys.readouterr().out
-
-    def test_without_the_setting_bronze_keeps_all(self, busy: Lake) -> None:
-        for table in tables.SOURCES:
-            busy.refine(table.name)
-        assert run(busy, storage.BRONZE).first_landed_on is None
-        assert busy.spark.table(storage.BRONZE).count() == 4
+def test_old_days_of_bronze_go_once_refined_and_a_rebuild_keeps_what_they_said(
+    lake: Lake, key: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = Lake(lake.spark, replace(lake.settings, bronze_keep_days=3))
+    kept.offset = lake.offset
+    catalog.bring_up(kept.spark, kept.settings)
+    landed = kept.spark.table(storage.BRONZE).count()
+    assert run(kept, storage.BRONZE).first_landed_on is None, "not every table has refined what landed on 1 January"
+    assert kept.spark.table(storage.BRONZE).count() == landed
+    for table in tables.SOURCES:
+        kept.refine(table.name)
+    assert run(kept, storage.BRONZE).first_landed_on is not None
+    assert kept.spark.table(storage.BRONZE).count() == 0
+    assert kept.refine("users").records == 0
+    before, stored = kept.history("users", key), storage.read_silver_changes(kept.spark, tables.source("users")).count()
+    kept.land("users", ("u", 2000, user(key, "tier 7")))
+    refine.rebuild(kept.spark, kept.settings, "users")
+    assert kept.history("users", key) == [*before[:-1], ("tier 3", 30, 2000, False), ("tier 7", 2000, None, False)]
+    assert f"the {stored} stored changes older than its first record stay as they are" in capsys.readouterr().out
 
 
 def test_a_table_there_is_not_is_named_with_those_there_are(lake: Lake) -> None:
