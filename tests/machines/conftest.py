@@ -94,6 +94,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, certificate: tuple[Pa
         yield world
         for guest in guests.values():
             guest.entered("STOPPING")
+            guest.close()
 
 
 @pytest.fixture

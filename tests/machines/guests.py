@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 _HTTP = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]"
@@ -26,13 +27,18 @@ class Guest:
     events: list[str]
     is_broken: bool = False
     ports: dict[str, int] = field(default_factory=dict)
-    _sockets: list[socket.socket] = field(default_factory=list)
+    _sockets: dict[str, socket.socket] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # Bound from the start, so that nobody else gets the port; it refuses connections until it listens.
         for service in ROLES[self.role]:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                self.ports[service] = probe.getsockname()[1]
+            self._sockets[service] = _bound(0)
+            self.ports[service] = self._sockets[service].getsockname()[1]
+
+    def close(self) -> None:
+        """Give the ports back."""
+        for listener in self._sockets.values():
+            listener.close()
 
     def entered(self, status: str) -> None:
         """Follow the machine: boot where it runs, drain land where it is stopped gracefully, cut all off where it is gone."""
@@ -46,16 +52,23 @@ class Guest:
             self.events.append(f"{self.name} {status}")
 
     def _boot(self) -> None:
-        for service, port in self.ports.items():
-            listener = socket.create_server(("127.0.0.1", port))
-            self._sockets.append(listener)
+        for service, listener in self._sockets.items():
+            listener.listen()
             threading.Thread(target=_serve, args=(listener, _SENTENCES[service]), daemon=True).start()
 
     def _cut(self) -> None:
-        for listener in self._sockets:
-            listener.shutdown(socket.SHUT_RDWR)
+        for service, listener in self._sockets.items():
+            with suppress(OSError):  # it did not listen
+                listener.shutdown(socket.SHUT_RDWR)
             listener.close()
-        self._sockets.clear()
+            self._sockets[service] = _bound(self.ports[service])
+
+
+def _bound(port: int) -> socket.socket:
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind(("127.0.0.1", port))
+    return made
 
 
 def _serve(listener: socket.socket, sentence: bytes) -> None:
