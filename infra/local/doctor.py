@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local import java
+from lakehouse import objects
 from lakehouse.settings import Settings
 
 # What the platform takes: measured over a demo with thirty days of backfill.
@@ -41,6 +42,7 @@ def check(settings: Settings) -> list[Finding]:
         *_ports(settings),
         _memory(_available_mb()),
         _disk(settings),
+        *_bucket(settings),
         *_accounts(settings),
         _cores(os.cpu_count() or 1),
     ]
@@ -153,6 +155,18 @@ def _disk(settings: Settings) -> Finding:
     return Finding(
         level, f"only {free_mb:,} MB of disk free in {folder}, about {DISK_MB:,} MB wanted: free some, or set EBAP_HOME to another disk"
     )
+
+
+def _bucket(settings: Settings) -> list[Finding]:
+    if not settings.is_on_gcs:
+        return []
+    try:
+        is_there = objects.has_bucket(settings)
+    except ImportError:  # `make doctor` runs before anything is installed
+        return [Finding("ok", f"the bucket of {settings.lake_root} is looked at once Google's client is installed")]
+    except objects.ObjectsError as error:
+        return [Finding("error", str(error))]
+    return [Finding("ok", f"the bucket of {settings.lake_root} {'is there' if is_there else 'is made at the first start'}")]
 
 
 def _accounts(settings: Settings) -> list[Finding]:

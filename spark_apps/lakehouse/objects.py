@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -59,35 +61,46 @@ def bytes_by_table(settings: Settings) -> dict[str, int]:
     return dict(found)
 
 
-def ensure_bucket(settings: Settings) -> bool:
-    """Make the lake's bucket where there is none; whether one was made. Raises ObjectsError with the cure, ValueError off gs:."""
-    from google.api_core.exceptions import Forbidden, GoogleAPIError
-    from google.auth.exceptions import GoogleAuthError
+def has_bucket(settings: Settings) -> bool:
+    """Whether the lake's bucket is there. Raises ObjectsError with the cure, ValueError off gs:."""
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    name = _bucket_name(settings)
+    with _clear_errors(settings):
+        found = client(settings).lookup_bucket(_bucket_name(settings), timeout=_TIMEOUT_S, retry=DEFAULT_RETRY.with_timeout(_GIVE_UP_S))
+    return found is not None
+
+
+def ensure_bucket(settings: Settings) -> bool:
+    """Make the lake's bucket where there is none; whether one was made. Raises ObjectsError with the cure, ValueError off gs:."""
+    if has_bucket(settings):
+        return False
+    if not settings.gcp_project and not settings.gcs_endpoint:
+        raise ObjectsError(f"there is no bucket {_bucket_name(settings)}: make it, or name the project to make it in: EBAP_GCP_PROJECT")
+    made = bucket(settings)
+    # Rights by account on the bucket as a whole, and never to the public.
+    made.iam_configuration.uniform_bucket_level_access_enabled = True
+    made.iam_configuration.public_access_prevention = "enforced"
+    with _clear_errors(settings):
+        made.create(location=settings.gcp_zone.rpartition("-")[0], timeout=_TIMEOUT_S)
+    return True
+
+
+@contextmanager
+def _clear_errors(settings: Settings) -> Iterator[None]:
+    from google.api_core.exceptions import Forbidden, GoogleAPIError
+    from google.auth.exceptions import GoogleAuthError
+
     try:
-        google = client(settings)
-        if google.lookup_bucket(name, timeout=_TIMEOUT_S, retry=DEFAULT_RETRY.with_timeout(_GIVE_UP_S)):
-            return False
-        if not settings.gcp_project and not settings.gcs_endpoint:
-            raise ObjectsError(f"there is no bucket {name}: make it, or name the project to make it in: EBAP_GCP_PROJECT")
-        made = google.bucket(name)
-        # Rights by account on the bucket as a whole, and never to the public.
-        made.iam_configuration.uniform_bucket_level_access_enabled = True
-        made.iam_configuration.public_access_prevention = "enforced"
-        google.create_bucket(made, location=settings.gcp_zone.rpartition("-")[0], timeout=_TIMEOUT_S)
+        yield
     except Forbidden as error:
-        raise ObjectsError(
-            f"bucket {name} is not ours to use ({error.message}): grant roles/storage.admin on it, or name another"
-        ) from error
+        said = f"bucket {_bucket_name(settings)} is not ours to use ({error.message})"
+        raise ObjectsError(f"{said}: grant roles/storage.admin on it, or name another in EBAP_LAKE") from error
     except GoogleAuthError as error:
         raise ObjectsError(
             f"there are no credentials for {settings.lake_root} ({error}): `gcloud auth application-default login`"
         ) from error
     except (GoogleAPIError, OSError) as error:
         raise ObjectsError(f"the bucket of {settings.lake_root} cannot be reached ({error})") from error
-    return True
 
 
 def client(settings: Settings) -> Client:

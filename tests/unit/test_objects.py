@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.local import doctor
 from lakehouse import objects
 from lakehouse.settings import Settings
 from tests.gcs import emulator
@@ -62,7 +63,9 @@ def test_bytes_are_counted_by_table(lake: tuple[Settings, Put]) -> None:
 
 def test_a_bucket_is_made_once(address: str) -> None:
     settings = Settings(lake="gs://made-once/x", gcs_endpoint=address)
+    assert doctor._bucket(settings)[0].text == "the bucket of gs://made-once/x is made at the first start"
     assert [objects.ensure_bucket(settings) for _ in range(2)] == [True, False]
+    assert doctor._bucket(settings)[0].text == "the bucket of gs://made-once/x is there"
 
 
 def test_without_a_project_nobody_guesses_where_to_make_it(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,3 +80,5 @@ def test_an_address_where_nobody_answers_is_named() -> None:
     settings = Settings(lake="gs://away/x", gcs_endpoint="http://127.0.0.1:9")
     with pytest.raises(objects.ObjectsError, match="the bucket of gs://away/x cannot be reached"):
         objects.ensure_bucket(settings)
+    (finding,) = doctor._bucket(settings)
+    assert finding.is_error
