@@ -16,7 +16,6 @@ from datetime import UTC, date, datetime
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any
 
-from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
 from lakehouse import ledger, storage, tables, verb
@@ -69,7 +68,7 @@ def run(spark: SparkSession, settings: Settings, table_name: str, slices: Sequen
             _note(spark, table, mark.marks, complete_to, mark)
             return _result(table, [], [])
         return _advance(spark, table, versions, mark, complete_to)
-    except PySparkException as error:
+    except Exception as error:  # a classic session raises Delta's own errors as the JVM's, a Connect session as PySpark's
         if any(sign in str(error) for sign in _OVERTAKEN):
             raise AggregateError(f"another run of {table.full_name} committed first; run it again") from error
         raise
@@ -118,7 +117,7 @@ def _touched(
         found.append(feed.selectExpr(f"{expression} AS `{table.slice}`"))
     try:
         return _collected(reduce(lambda one, other: one.union(other), found).distinct())
-    except PySparkException as error:
+    except Exception as error:  # a classic session raises Delta's own errors as the JVM's, a Connect session as PySpark's
         if any(sign in str(error) for sign in _GONE):
             return None
         raise

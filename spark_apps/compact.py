@@ -17,8 +17,6 @@ from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING
 
-from pyspark.errors import PySparkException
-
 from lakehouse import ddl, files, storage, tables, verb
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
@@ -93,7 +91,7 @@ def _join_small(spark: SparkSession, full_name: str) -> bool:
     for attempt in range(1, _TRIES + 1):
         try:
             return files.join_small(spark, full_name)
-        except PySparkException as error:
+        except Exception as error:  # a classic session raises Delta's own errors as the JVM's, a Connect session as PySpark's
             if not any(sign in str(error) for sign in _OVERTAKEN):
                 raise
             if attempt == _TRIES:
