@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import refine
 from infra.local import java
-from lakehouse import submit, tables
+from lakehouse import session, submit, tables
 from lakehouse.settings import PROJECT, Settings
 from tests import cluster
 from tests.cluster import Cluster
@@ -70,17 +72,48 @@ def test_airflow_submits_each_verb_and_gold_equals_the_source(clustered: Platfor
     assert "spark-submit" in airflow.log("silver", run_id, "users", 1)
 
 
-def test_refine_on_the_cluster_by_the_command_line(clustered: Platform, spark_cluster: Cluster) -> None:
-    with clustered.postgres() as cursor:
-        cursor.execute("UPDATE shop.users SET full_name = 'On A Cluster', updated_at = now() WHERE user_id = 1")
-    landed = "SELECT count(*) FROM bronze.changes WHERE source_table = 'users' AND CAST(value AS STRING) LIKE '%On A Cluster%'"
-    until(lambda: clustered.sql(landed)[0][0], 120, "the change to land")
-    settings = replace(clustered.settings, batch_master=spark_cluster.master)
-    environ = {**clustered.environ, **submit.environment(settings), "EBAP_BATCH_MASTER": spark_cluster.master}
+def test_refine_by_the_command_line_on_the_cluster_on_this_machine_and_in_the_warm_server(
+    clustered: Platform, spark_cluster: Cluster
+) -> None:
+    """One change each; what they took is told, for the choice between them (infra/decisions)."""
+    Airflow(clustered.settings).call("PATCH", "/dags/silver", json={"is_paused": True})
+    took = {
+        "submitted to the cluster": _submitted(clustered, spark_cluster.master),
+        "submitted to this machine": _submitted(clustered, "local[*]"),
+        "in the warm server": _in_the_warm_server(clustered),
+    }
+    print("\nrefine of one change: " + ", ".join(f"{where} {seconds:.1f} s" for where, seconds in took.items()))
+    assert "ebap-batch" in {app["name"] for app in spark_cluster.state()["completedapps"]}
+
+
+def _submitted(clustered: Platform, master: str) -> float:
+    _change_a_user(clustered, f"By {master}")
+    settings = replace(clustered.settings, batch_master=master)
+    environ = {**clustered.environ, **submit.environment(settings), "EBAP_BATCH_MASTER": master}
+    began = time.monotonic()
     done = subprocess.run(
         submit.command(settings, "refine", "users"), env=environ, cwd=PROJECT, capture_output=True, text=True, timeout=600, check=False
     )
+    took = time.monotonic() - began
     assert done.returncode == 0, done.stderr[-3000:]
-    assert clustered.sql("SELECT full_name FROM silver.users WHERE user_id = 1") == [("On A Cluster",)]
-    finished = {app["name"] for app in spark_cluster.state()["completedapps"]}
-    assert "ebap-batch" in finished
+    assert "changed=True" in done.stdout
+    assert clustered.sql("SELECT full_name FROM silver.users WHERE user_id = 1") == [(f"By {master}",)]
+    return took
+
+
+def _in_the_warm_server(clustered: Platform) -> float:
+    _change_a_user(clustered, "By the warm server")
+    spark = session.connect(clustered.settings)
+    try:
+        began = time.monotonic()
+        assert refine.run(spark, clustered.settings, "users").changed
+        return time.monotonic() - began
+    finally:
+        spark.stop()
+
+
+def _change_a_user(clustered: Platform, name: str) -> None:
+    with clustered.postgres() as cursor:
+        cursor.execute("UPDATE shop.users SET full_name = %s, updated_at = now() WHERE user_id = 1", [name])
+    landed = f"SELECT count(*) FROM bronze.changes WHERE source_table = 'users' AND contains(CAST(value AS STRING), '{name}')"
+    until(lambda: clustered.sql(landed)[0][0], 120, "the change to land")
