@@ -1,8 +1,9 @@
 """Compaction: what was written in small pieces becomes few large files, and files that nobody can need any more are deleted.
 
-**Does**: one task a stored table. Small files are joined; once a day, files are deleted that no version of the table's last `keep_h`
-hours needs, nor any run that still has to read what was written since its mark. Where `EBAP_BRONZE_KEEP_DAYS` is set, older days of
-bronze go, as far as every table has refined them. What was found and left is in the task's log and in `silver.compactions`.
+**Does**: one task a stored table. Small files are joined. Once a day, files are deleted that no version of the table's last `keep_h`
+hours needs; none while a run has waited for longer that has yet to read what was written since its mark. Where
+`EBAP_BRONZE_KEEP_DAYS` is set, older days of bronze go, as far as every table has refined them. What was found and left is in the
+task's log and in `silver.compactions`.
 
 **Runs**: every hour, one run at a time. A missed run costs nothing but time: the next one takes up what is left.
 
@@ -33,7 +34,8 @@ def pool(table: Table) -> str:
 
 with DAG(
     dag_id="compaction",
-    schedule=CronTriggerTimetable("23 * * * *", timezone="UTC"),
+    # Without the last word a start within six minutes of that time would begin with a run.
+    schedule=CronTriggerTimetable("23 * * * *", timezone="UTC", run_immediately=timedelta(0)),
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=2),

@@ -1,6 +1,6 @@
 """Compact one stored table: small files become larger ones, files that nobody can need are deleted, bronze's old days removed if wanted.
 
-Does: joins small files; once a day deletes files older than the table's `keep_h` and than the oldest mark that waits; reports.
+Does: joins small files; once a day deletes files that no version of the last `keep_h` hours needs, unless a mark waits; reports.
 Runs: from Airflow for each table, over the warm server; by spark-submit too: `compact.py TABLE [--vacuum]`.
 Safe to run again, beside every writer and reader, and beside itself: a reader keeps its version, and a writer that met it wins.
 When it fails: nothing is half done; the next run takes up what is left.
@@ -14,7 +14,6 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from math import ceil
 from typing import TYPE_CHECKING
 
 from lakehouse import ddl, files, storage, tables, verb
@@ -37,12 +36,16 @@ class CompactError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class CompactResult:
-    """What a run found and left; `kept_h` is None where no file was due to be deleted, `first_landed_on` where bronze keeps all."""
+    """What a run found and left; `first_landed_on` is None where bronze keeps all.
+
+    `waiting_since`: a reader of versions has waited so long that files it needs would have been deleted; none were.
+    """
 
     table: str
     before: files.Files
     after: files.Files
-    kept_h: int | None
+    has_vacuumed: bool
+    waiting_since: datetime | None
     first_landed_on: date | None
     changed: bool
 
@@ -60,9 +63,10 @@ def run(spark: SparkSession, settings: Settings, full_name: str, is_vacuum_due: 
     joined = _join_small(spark, full_name)
     if is_vacuum_due is None:
         is_vacuum_due = last is None or last.vacuumed_at is None or datetime.now(UTC) - last.vacuumed_at > _VACUUM_EVERY
-    kept_h = _keep_h(spark, table) if is_vacuum_due else None
-    if kept_h is not None:
-        files.delete_unneeded(spark, full_name, kept_h)
+    waiting_since = _waits_too_long(spark, table) if is_vacuum_due else None
+    has_vacuumed = is_vacuum_due and waiting_since is None
+    if has_vacuumed:
+        files.delete_unneeded(spark, full_name)
     after = files.of(spark, full_name) if joined or removed_to else before
     made = storage.Compaction(
         table_name=full_name,
@@ -70,13 +74,20 @@ def run(spark: SparkSession, settings: Settings, full_name: str, is_vacuum_due: 
         took_s=round(time.monotonic() - began, 3),
         **{f"{name}_before": value for name, value in _counted(before).items()},
         **{f"{name}_after": value for name, value in _counted(after).items()},
-        vacuumed_at=datetime.now(UTC) if kept_h is not None else last.vacuumed_at if last else None,
-        kept_h=kept_h if kept_h is not None else last.kept_h if last else None,
+        vacuumed_at=datetime.now(UTC) if has_vacuumed else last.vacuumed_at if last else None,
+        waiting_since=waiting_since,
         first_landed_on=removed_to or first_landed_on,
     )
     storage.write_compaction(spark, made)
-    changed = joined or bool(removed_to) or kept_h is not None
-    return CompactResult(table=full_name, before=before, after=after, kept_h=kept_h, first_landed_on=made.first_landed_on, changed=changed)
+    return CompactResult(
+        table=full_name,
+        before=before,
+        after=after,
+        has_vacuumed=has_vacuumed,
+        waiting_since=waiting_since,
+        first_landed_on=made.first_landed_on,
+        changed=joined or bool(removed_to) or has_vacuumed,
+    )
 
 
 def stored(full_name: str) -> Table:
@@ -101,11 +112,10 @@ def _join_small(spark: SparkSession, full_name: str) -> bool:
     raise AssertionError("unreachable")
 
 
-def _keep_h(spark: SparkSession, table: Table) -> int:
-    """For how many hours files stay: as declared, and as long as someone has yet to read what was written after its mark."""
-    waiting = _waiting_since(spark, table)
-    waited_h = ceil((datetime.now(UTC) - waiting + _MARGIN).total_seconds() / 3600) if waiting else 0
-    return max(table.keep_h, waited_h)
+def _waits_too_long(spark: SparkSession, table: Table) -> datetime | None:
+    """Since when somebody has waited whose next files may be older than `keep_h`; None where nobody has."""
+    since = _waiting_since(spark, table)
+    return since if since and datetime.now(UTC) - since > timedelta(hours=table.keep_h) - _MARGIN else None
 
 
 def _waiting_since(spark: SparkSession, table: Table) -> datetime | None:

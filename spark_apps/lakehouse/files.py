@@ -52,11 +52,14 @@ def join_small(spark: SparkSession, full_name: str) -> bool:
     return bool(row and row["numFilesRemoved"])
 
 
-def delete_unneeded(spark: SparkSession, full_name: str, keep_h: int) -> None:
-    """Delete files that no version of the last `keep_h` hours needs, and what crashed writers left behind."""
+def delete_unneeded(spark: SparkSession, full_name: str) -> None:
+    """Delete files that no version of the table's last `keep_h` hours needs, and what crashed writers left behind.
+
+    The hours are the table's own property: Delta ignores any given with the statement.
+    """
     # Unlogged: a commit that changes nothing would be a version more for every reader.
     with _set(spark, {"spark.databricks.delta.vacuum.logging.enabled": "false"}):
-        spark.sql(f"VACUUM {full_name} RETAIN {keep_h} HOURS")
+        spark.sql(f"VACUUM {full_name}")
 
 
 def remove_landed_before(spark: SparkSession, day: date) -> None:

@@ -120,7 +120,7 @@ COMPACTIONS = Table(
         Column(name="bytes_after", type="BIGINT", doc="Their size."),
         Column(name="small_after", type="BIGINT", doc="How many of them are small."),
         Column(name="vacuumed_at", type="TIMESTAMP", doc="When files that nobody can need any more were last deleted."),
-        Column(name="kept_h", type="INT", doc="How old, in hours, a file had to be for that."),
+        Column(name="waiting_since", type="TIMESTAMP", doc="Since when a reader waits for whom no files were deleted, or NULL."),
         Column(name="first_landed_on", type="DATE", doc="First day that bronze holds, where earlier ones were removed by age; else NULL."),
     ),
 )

@@ -69,7 +69,7 @@ class Compaction:
     bytes_after: int
     small_after: int
     vacuumed_at: datetime | None
-    kept_h: int | None
+    waiting_since: datetime | None
     first_landed_on: date | None
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import compact
 import refine
-from lakehouse import catalog, files, ledger, storage, tables
+from lakehouse import catalog, ddl, files, storage, tables
 from tests.conftest import empty_lake
 from tests.unit.lake import Lake, user
 
@@ -91,30 +91,41 @@ def test_a_refine_that_read_before_a_compaction_still_applies(lake: Lake, key: i
     assert newest(lake, key) == "tier 7"
 
 
-def test_what_a_mark_has_yet_to_read_outlives_the_vacuum(lake: Lake, key: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log behind a mark of ten days ago needs files that a compaction replaced: 168 hours would delete them."""
+def test_no_file_is_deleted_while_a_mark_has_waited_for_longer_than_files_stay(
+    lake: Lake, key: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a mark of ten days ago has yet to read may be in files that a compaction replaced eight days ago."""
     mark = storage.progress(lake.spark, "users")
     assert mark is not None
     lake.land("users", ("u", 70, user(key, "tier 7")))
     storage.write_progress(lake.spark, replace(mark, refined_at=datetime.now(UTC) - timedelta(days=10)))
-    asked: list[int] = []
-    monkeypatch.setattr(files, "delete_unneeded", lambda spark, name, keep_h: asked.append(keep_h))
-    run(lake, storage.BRONZE, is_vacuum_due=True)
-    assert asked[0] >= 241
+    asked: list[str] = []
+    monkeypatch.setattr(files, "delete_unneeded", lambda spark, name: asked.append(name))
+    waiting = run(lake, storage.BRONZE, is_vacuum_due=True)
+    assert waiting.waiting_since is not None
+    assert (asked, waiting.has_vacuumed) == ([], False)
     assert lake.refine("users").records == 1
-    run(lake, storage.BRONZE, is_vacuum_due=True)
-    assert asked[1] == ledger.CHANGES.keep_h
+    assert run(lake, storage.BRONZE, is_vacuum_due=True).has_vacuumed
+    assert asked == [storage.BRONZE]
+
+
+def test_files_stay_as_long_as_the_declaration_says(lake: Lake) -> None:
+    """Delta goes by the table's properties, whatever a VACUUM asks for; files and log go at the same age."""
+    for table in ddl.stored_tables():
+        properties = {row["key"]: row["value"] for row in lake.spark.sql(f"SHOW TBLPROPERTIES {table.full_name}").collect()}
+        for name in ("delta.deletedFileRetentionDuration", "delta.logRetentionDuration"):
+            assert properties[name] == f"interval {table.keep_h} hours", table.full_name
 
 
 def test_files_are_deleted_once_a_day(lake: Lake, key: int, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(files, "delete_unneeded", lambda spark, name, keep_h: asked.append(name))
-    assert [run(lake, USERS, is_vacuum_due=None).kept_h is not None for _ in range(2)] == [True, False]
+    monkeypatch.setattr(files, "delete_unneeded", lambda spark, name: asked.append(name))
+    assert [run(lake, USERS, is_vacuum_due=None).has_vacuumed for _ in range(2)] == [True, False]
     last = storage.compaction(lake.spark, USERS)
     assert last is not None
     assert last.vacuumed_at is not None
     storage.write_compaction(lake.spark, replace(last, vacuumed_at=last.vacuumed_at - timedelta(hours=23, minutes=1)))
-    assert run(lake, USERS, is_vacuum_due=None).kept_h == 168
+    assert run(lake, USERS, is_vacuum_due=None).has_vacuumed
     assert asked == [USERS, USERS]
 
 
@@ -170,7 +181,7 @@ def test_a_vacuum_too_short_breaks_the_mark_loudly(lake: Lake, key: int) -> None
     lake.land("users", ("u", 70, user(key, "tier 7")))
     run(lake, storage.BRONZE)
     lake.spark.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
-    files.delete_unneeded(lake.spark, storage.BRONZE, 0)
+    lake.spark.sql(f"VACUUM {storage.BRONZE} RETAIN 0 HOURS")
     lake.spark.conf.unset("spark.databricks.delta.retentionDurationCheck.enabled")
     with pytest.raises(refine.RefineError, match="rebuild users"):
         lake.refine("users")
