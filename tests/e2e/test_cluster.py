@@ -53,19 +53,21 @@ def test_land_and_the_warm_server_run_on_two_workers(clustered: Platform, spark_
     assert all(worker["coresused"] > 0 for worker in state["workers"])
 
 
-def test_airflow_submits_each_verb_and_gold_equals_the_source(clustered: Platform) -> None:
+def test_airflow_submits_each_verb_and_silver_equals_the_source(clustered: Platform) -> None:
+    airflow = Airflow(clustered.settings)
+    for other in ("gold", "gold_daily", "compaction"):
+        # A submitted verb takes both cores for half a minute: only silver's are looked at.
+        airflow.call("PATCH", f"/dags/{other}", json={"is_paused": True})
     clustered.run("generator", "rate", "20")
     clustered.run("generator", "resume")
     until(lambda: clustered.sql("SELECT count(*) FROM gold.orders_live")[0][0] > 20, 300, "orders of the shop")
     clustered.run("generator", "pause")
-    clustered.fence(timeout_s=900)
     with clustered.postgres() as cursor:
+        wanted = {}
         for table in tables.SOURCES:
             cursor.execute(f"SELECT count(*) FROM shop.{table.name}")
-            assert clustered.sql(f"SELECT count(*) FROM silver.{table.name}")[0][0] == cursor.fetchone()[0], table.name
-        cursor.execute("SELECT count(*) FROM shop.order_items")
-        assert clustered.sql("SELECT count(*) FROM gold.order_lines")[0][0] == cursor.fetchone()[0]
-    airflow = Airflow(clustered.settings)
+            wanted[table.name] = cursor.fetchone()[0]
+    until(lambda: {name: clustered.sql(f"SELECT count(*) FROM silver.{name}")[0][0] for name in wanted} == wanted, 600, "silver")
     run_id = airflow.trigger("silver")
     assert airflow.end_of("silver", run_id, limit_s=600) == "success"
     assert set(airflow.tasks("silver", run_id).values()) == {"skipped"}
