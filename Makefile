@@ -92,7 +92,7 @@ test: check compose-check  ## Everything: check, then machines in a fake cloud, 
 	wait $$machines || { cat $(EBAP_HOME)/tmp/machines.log; exit 1; }; tail -n 1 $(EBAP_HOME)/tmp/machines.log
 	@$(MAIN)/python -m pytest -m 'e2e and not spark' tests/e2e -s --durations=20
 	@EBAP_LAKE=gs://tests/lake $(MAKE) -s install
-	@$(MAIN)/python -m pytest -m 'gcs or cluster' tests/e2e -s
+	@$(MAIN)/python -m pytest -m gcs tests/e2e -s
 	@$(MAIN)/python -m pytest -m compose tests/e2e -s -rs
 
 bench: install  ## Speed as ratios to peers, on the running platform (make demo, make pause); LINES='3 11' runs those alone
