@@ -11,10 +11,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lakehouse import ddl, files, storage, tables, verb
 from lakehouse.contract import Table
@@ -28,6 +29,8 @@ _OVERTAKEN = ("DELTA_CONCURRENT", "ConcurrentAppend", "ConcurrentDelete", "Concu
 _TRIES = 3
 _VACUUM_EVERY = timedelta(hours=23)  # once a day, and a run that comes a little early is no reason to skip a day
 _MARGIN = timedelta(hours=1)
+
+T = TypeVar("T")
 
 
 class CompactError(RuntimeError):
@@ -60,7 +63,7 @@ def run(spark: SparkSession, settings: Settings, full_name: str, is_vacuum_due: 
     removed_to = _removable(spark, settings, first_landed_on) if full_name == storage.BRONZE else None
     if removed_to:
         files.remove_landed_before(spark, removed_to)
-    joined = _join_small(spark, full_name)
+    joined = _again(full_name, lambda: files.join_small(spark, full_name))
     if is_vacuum_due is None:
         is_vacuum_due = last is None or last.vacuumed_at is None or datetime.now(UTC) - last.vacuumed_at > _VACUUM_EVERY
     waiting_since = _waits_too_long(spark, table) if is_vacuum_due else None
@@ -78,7 +81,7 @@ def run(spark: SparkSession, settings: Settings, full_name: str, is_vacuum_due: 
         waiting_since=waiting_since,
         first_landed_on=removed_to or first_landed_on,
     )
-    storage.write_compaction(spark, made)
+    _again(full_name, lambda: storage.write_compaction(spark, made))
     return CompactResult(
         table=full_name,
         before=before,
@@ -98,17 +101,17 @@ def stored(full_name: str) -> Table:
     return known[full_name]
 
 
-def _join_small(spark: SparkSession, full_name: str) -> bool:
+def _again(full_name: str, do: Callable[[], T]) -> T:
+    """What `do` gives, tried again where another writer, or a compaction of the same table, was first."""
     for attempt in range(1, _TRIES + 1):
         try:
-            return files.join_small(spark, full_name)
+            return do()
         except Exception as error:  # a classic session raises Delta's own errors as the JVM's, a Connect session as PySpark's
             if not any(sign in str(error) for sign in _OVERTAKEN):
                 raise
             if attempt == _TRIES:
-                raise CompactError(
-                    f"{full_name} was written by others during each of {_TRIES} tries: the next run joins its files"
-                ) from error
+                said = f"{full_name} was written by others during each of {_TRIES} tries: the next run joins its files"
+                raise CompactError(said) from error
     raise AssertionError("unreachable")
 
 
