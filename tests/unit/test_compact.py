@@ -130,8 +130,8 @@ def test_files_are_deleted_once_a_day(lake: Lake, key: int, monkeypatch: pytest.
 
 
 def test_it_runs_beside_land_refine_readers_and_itself(lake: Lake) -> None:
-    """Eight landings, each refined, while two compactions go round and a reader asks: nothing is lost, doubled or refused."""
-    wanted, key = 8, next(_KEYS)
+    """Four landings, each refined, while two compactions go round and a reader asks: nothing is lost, doubled or refused."""
+    wanted, key = 4, next(_KEYS)
     before = lake.spark.table(storage.BRONZE).count()
 
     def compacting() -> int:
