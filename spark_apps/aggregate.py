@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
-from lakehouse import ledger, storage, tables, verb
+from lakehouse import delta, ledger, storage, tables, verb
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
 from lakehouse.slices import Slice, is_within
@@ -28,10 +28,6 @@ from lakehouse.transforms.gold.reach import differing_slices
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-# What Delta says where the change feed behind a mark has been cleaned away: then everything is recomputed.
-_GONE = ("DELTA_VERSION_NOT_FOUND", "DELTA_CHANGE_DATA_FILE_NOT_FOUND", "DELTA_FILE_NOT_FOUND", "DELTA_LOG_FILE_NOT_FOUND")
-# What it says where two writers met.
-_OVERTAKEN = ("DELTA_CONCURRENT", "ConcurrentAppend", "ConcurrentDelete", "ConcurrentTransaction", "ConcurrentWrite")
 _SOURCES = {table.name for table in tables.SOURCES}
 
 
@@ -68,8 +64,8 @@ def run(spark: SparkSession, settings: Settings, table_name: str, slices: Sequen
             _note(spark, table, mark.marks, complete_to, mark)
             return _result(table, [], [])
         return _advance(spark, table, versions, mark, complete_to)
-    except Exception as error:  # a classic session raises Delta's own errors as the JVM's, a Connect session as PySpark's
-        if any(sign in str(error) for sign in _OVERTAKEN):
+    except Exception as error:  # see delta: its class depends on the kind of session
+        if delta.is_overtaken(error):
             raise AggregateError(f"another run of {table.full_name} committed first; run it again") from error
         raise
 
@@ -117,9 +113,9 @@ def _touched(
         found.append(feed.selectExpr(f"{expression} AS `{table.slice}`"))
     try:
         return _collected(reduce(lambda one, other: one.union(other), found).distinct())
-    except Exception as error:  # a classic session raises Delta's own errors as the JVM's, a Connect session as PySpark's
-        if any(sign in str(error) for sign in _GONE):
-            return None
+    except Exception as error:  # see delta: its class depends on the kind of session
+        if delta.is_gone(error):
+            return None  # the change feed behind the mark: everything is recomputed
         raise
 
 

@@ -17,15 +17,13 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from lakehouse import ddl, files, storage, tables, verb
+from lakehouse import ddl, delta, files, storage, tables, verb
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# What Delta says where a writer changed the files that were being joined.
-_OVERTAKEN = ("DELTA_CONCURRENT", "ConcurrentAppend", "ConcurrentDelete", "ConcurrentTransaction", "ConcurrentWrite")
 _TRIES = 3
 _VACUUM_EVERY = timedelta(hours=23)  # once a day, and a run that comes a little early is no reason to skip a day
 _MARGIN = timedelta(hours=1)
@@ -62,7 +60,7 @@ def run(spark: SparkSession, settings: Settings, full_name: str, is_vacuum_due: 
     first_landed_on = last.first_landed_on if last else None
     removed_to = _removable(spark, settings, first_landed_on) if full_name == storage.BRONZE else None
     if removed_to:
-        files.remove_landed_before(spark, removed_to)
+        _again(full_name, lambda: files.remove_landed_before(spark, removed_to))
     joined = _again(full_name, lambda: files.join_small(spark, full_name))
     if is_vacuum_due is None:
         is_vacuum_due = last is None or last.vacuumed_at is None or datetime.now(UTC) - last.vacuumed_at > _VACUUM_EVERY
@@ -106,8 +104,8 @@ def _again(full_name: str, do: Callable[[], T]) -> T:
     for attempt in range(1, _TRIES + 1):
         try:
             return do()
-        except Exception as error:  # a classic session raises Delta's own errors as the JVM's, a Connect session as PySpark's
-            if not any(sign in str(error) for sign in _OVERTAKEN):
+        except Exception as error:  # see delta: its class depends on the kind of session
+            if not delta.is_overtaken(error):
                 raise
             if attempt == _TRIES:
                 said = f"{full_name} was written by others during each of {_TRIES} tries: the next run joins its files"

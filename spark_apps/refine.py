@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse import storage, tables, verb
+from lakehouse import delta, storage, tables, verb
 from lakehouse.contract import KAFKA_HEADERS, Table
 from lakehouse.ledger import HEARTBEAT
 from lakehouse.settings import Settings
@@ -29,16 +29,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _WHOLE_NUMBERS = ("BIGINT", "INT", "SMALLINT")
-# What Delta says where a version, or a file behind it, has been cleaned away.
-_GONE = (
-    "DELTA_VERSION_NOT_FOUND",
-    "DELTA_CHANGE_DATA_FILE_NOT_FOUND",
-    "DELTA_FILE_NOT_FOUND",
-    "FAILED_READ_FILE",
-    "DELTA_LOG_FILE_NOT_FOUND",
-)
-# What it says where two writers met.
-_OVERTAKEN = ("DELTA_CONCURRENT", "ConcurrentAppend", "ConcurrentDelete", "ConcurrentTransaction", "ConcurrentWrite")
 _NO_MARK = -1
 
 
@@ -242,11 +232,10 @@ def _clear_errors(table: Table) -> Iterator[None]:
         raise RefineError(str(error)) from error
     except RefineError:
         raise
-    except Exception as error:  # a classic session raises Delta's own errors as the JVM's, a Connect session as PySpark's
-        text = str(error)
-        if any(sign in text for sign in _GONE):
+    except Exception as error:  # see delta: its class depends on the kind of session
+        if delta.is_gone(error):
             raise RefineError(f"{table.full_name}: the versions of {storage.BRONZE} behind its mark are gone. {rebuild_it}") from error
-        if any(sign in text for sign in _OVERTAKEN):
+        if delta.is_overtaken(error):
             raise RefineError(f"another refine of {table.name}, or its compaction, committed first; run it again") from error
         raise
 

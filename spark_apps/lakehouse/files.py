@@ -5,12 +5,10 @@ What a table says stays as it was; only `remove_landed_before` takes rows away, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lakehouse import storage
+from lakehouse import delta, storage
 
 if TYPE_CHECKING:
     from datetime import date
@@ -47,7 +45,7 @@ def join_small(spark: SparkSession, full_name: str) -> bool:
     Delta refuses it (a concurrency error) where another writer changed rows of the same files meanwhile; nothing is done then.
     """
     sizes = {"minFileSize": SMALL_BYTES, "maxFileSize": _TARGET_BYTES}
-    with _set(spark, {f"spark.databricks.delta.optimize.{name}": str(size) for name, size in sizes.items()}):
+    with delta.configured(spark, {f"spark.databricks.delta.optimize.{name}": str(size) for name, size in sizes.items()}):
         row = spark.sql(f"OPTIMIZE {full_name}").select("metrics.numFilesRemoved").first()
     return bool(row and row["numFilesRemoved"])
 
@@ -58,21 +56,10 @@ def delete_unneeded(spark: SparkSession, full_name: str) -> None:
     The hours are the table's own property: Delta ignores any given with the statement.
     """
     # Unlogged: a commit that changes nothing would be a version more for every reader.
-    with _set(spark, {"spark.databricks.delta.vacuum.logging.enabled": "false"}):
+    with delta.configured(spark, {"spark.databricks.delta.vacuum.logging.enabled": "false"}):
         spark.sql(f"VACUUM {full_name}")
 
 
 def remove_landed_before(spark: SparkSession, day: date) -> None:
     """Remove whole days from bronze: no file is rewritten."""
     spark.sql(f"DELETE FROM {storage.BRONZE} WHERE _landed_on < DATE'{day}'")
-
-
-@contextmanager
-def _set(spark: SparkSession, values: dict[str, str]) -> Iterator[None]:
-    for name, value in values.items():
-        spark.conf.set(name, value)
-    try:
-        yield
-    finally:
-        for name in values:
-            spark.conf.unset(name)

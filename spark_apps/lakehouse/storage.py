@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from lakehouse import ddl, ledger
+from lakehouse import ddl, delta, ledger
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
 from lakehouse.slices import Slice, is_within
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 BRONZE = ledger.CHANGES.full_name
 # Delta's names of commits that leave every row as it was.
 NO_NEWS = ("OPTIMIZE", "VACUUM START", "VACUUM END")
-_NO_NEWS = ", ".join(f"'{name}'" for name in NO_NEWS)
 
 
 class StorageError(RuntimeError):
@@ -126,10 +125,10 @@ def content_version(spark: SparkSession, full_name: str) -> int:
     """Newest version of a table that changed what it says: compaction rewrites files, and is no news to anyone."""
     # Mostly the newest one: the whole history of a table with thousands of versions takes seconds to read.
     for limit in ("LIMIT 10", ""):
-        history = spark.sql(f"DESCRIBE HISTORY {full_name} {limit}").where(f"operation NOT IN ({_NO_NEWS})")
-        row = history.selectExpr("max(version) AS version").first()
-        if row is not None and row["version"] is not None:
-            return int(row["version"])
+        history = spark.sql(f"DESCRIBE HISTORY {full_name} {limit}").select("version", "operation").collect()
+        news = [int(row["version"]) for row in history if row["operation"] not in NO_NEWS]
+        if news:
+            return max(news)
     raise StorageError(f"{full_name} has no history: run publish.py, which creates it")
 
 
@@ -289,14 +288,8 @@ def remember_source(spark: SparkSession, identity: str) -> Source:
 @contextmanager
 def _only_once(spark: SparkSession, writer: str, number: int) -> Iterator[None]:
     """Number the commits within: Delta skips one whose writer has already committed that number or a greater one."""
-    numbering = {"spark.databricks.delta.write.txnAppId": writer, "spark.databricks.delta.write.txnVersion": str(number)}
-    for name, value in numbering.items():
-        spark.conf.set(name, value)
-    try:
+    with delta.configured(spark, {"spark.databricks.delta.write.txnAppId": writer, "spark.databricks.delta.write.txnVersion": str(number)}):
         yield
-    finally:
-        for name in numbering:
-            spark.conf.unset(name)
 
 
 def _replace(spark: SparkSession, table: Table, rows: DataFrame, condition: str) -> None:
