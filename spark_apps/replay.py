@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -46,7 +45,7 @@ def run(spark: SparkSession, settings: Settings, table_name: str, reason: str | 
         try:
             readable = decoded.where("_reason IS NULL")
             changed = not readable.isEmpty() and refine.fold_in(spark, settings, table, readable, landed, version)
-            settled = quarantine_store.settle(spark, held, decoded, datetime.now(UTC))
+            settled = quarantine_store.settle(spark, table, held, decoded)
             return ReplayResult(table=table.name, changed=changed, **settled)
         finally:
             decoded.unpersist()

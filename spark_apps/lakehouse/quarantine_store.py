@@ -14,8 +14,6 @@ from lakehouse import ledger, storage, waiting
 from lakehouse.contract import Table
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from pyspark.sql import DataFrame, SparkSession
 
 _RECORD = ("topic", "partition", "offset", "sha256")
@@ -50,7 +48,7 @@ def as_landed(spark: SparkSession, table: Table, held: DataFrame, version: int) 
     return found.unionByName(kept, allowMissingColumns=True)
 
 
-def settle(spark: SparkSession, held: DataFrame, decoded: DataFrame, now: datetime) -> dict[str, int]:
+def settle(spark: SparkSession, table: Table, held: DataFrame, decoded: DataFrame) -> dict[str, int]:
     """Mark as replayed the rows whose record can be read, give the others today's reason; `replayed` and `waiting` records.
 
     A record that cannot be read keeps one row, the first that waits. Where nothing differs nothing is written.
@@ -68,7 +66,6 @@ def settle(spark: SparkSession, held: DataFrame, decoded: DataFrame, now: dateti
     done = numbered.select(
         *ledger.QUARANTINE.key,
         *("sha256", "new_reason", "new_detail"),
-        F.lit(now).cast("TIMESTAMP").alias("now"),
         F.when(F.col("new_reason").isNull(), F.when(F.col("replayed_at").isNull(), "replay"))
         .when(F.col("turn") > 1, "remove")
         .when(~F.struct("reason", "detail").eqNullSafe(F.struct("new_reason", "new_detail")), "change")
@@ -84,15 +81,17 @@ def settle(spark: SparkSession, held: DataFrame, decoded: DataFrame, now: dateti
     ).first()
     assert counted is not None  # as above
     if counted["actions"]:
-        _write(spark, done.where("action IS NOT NULL"))
+        _write(spark, table, done.where("action IS NOT NULL"))
     return {"replayed": counted["replayed"], "waiting": counted["waiting"]}
 
 
-def _write(spark: SparkSession, done: DataFrame) -> None:
+def _write(spark: SparkSession, table: Table, done: DataFrame) -> None:
     done.createOrReplaceTempView("ebap_settled")
-    same = " AND ".join(f"q.`{name}` = s.`{name}`" for name in (*ledger.QUARANTINE.key, "sha256"))
+    # The table as a literal: a partition of its own, in which runs of other tables do not write.
+    own = f"q.source_table = '{table.name}'"
+    same = " AND ".join([own, *(f"q.`{name}` = s.`{name}`" for name in (*ledger.QUARANTINE.key, "sha256"))])
     spark.sql(
         f"MERGE INTO {ledger.QUARANTINE.full_name} q USING ebap_settled s ON {same} WHEN MATCHED AND s.action = 'remove' THEN DELETE "
-        "WHEN MATCHED AND s.action = 'replay' THEN UPDATE SET replayed_at = s.now "
+        "WHEN MATCHED AND s.action = 'replay' THEN UPDATE SET replayed_at = current_timestamp() "
         "WHEN MATCHED THEN UPDATE SET reason = s.new_reason, detail = s.new_detail, replayed_at = NULL"
     )

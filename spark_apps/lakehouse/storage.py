@@ -215,8 +215,12 @@ def append_quarantine(spark: SparkSession, rows: DataFrame) -> None:
     quarantine = ledger.QUARANTINE
     _conform(rows, quarantine)
     # Worked out first: MERGE reads its source twice, and refuses one that is merely cached.
-    rows.select(*quarantine.column_names).dropDuplicates(list(quarantine.key)).localCheckpoint().createOrReplaceTempView("ebap_bad")
-    same = " AND ".join(f"q.`{name}` = b.`{name}`" for name in quarantine.key)
+    bad = rows.select(*quarantine.column_names).dropDuplicates(list(quarantine.key)).localCheckpoint()
+    names = sorted(row["source_table"] for row in bad.select("source_table").distinct().collect())
+    bad.createOrReplaceTempView("ebap_bad")
+    # As literals: a partition a table, so that runs of two tables do not meet.
+    own = f"q.source_table IN ({', '.join(ddl.quote(name) for name in names) or 'NULL'})"
+    same = " AND ".join([own, *(f"q.`{name}` = b.`{name}`" for name in quarantine.key)])
     spark.sql(
         f"MERGE INTO {quarantine.full_name} q USING ebap_bad b ON {same} "
         "WHEN MATCHED AND q.replayed_at IS NOT NULL THEN UPDATE SET replayed_at = NULL WHEN NOT MATCHED THEN INSERT *"
