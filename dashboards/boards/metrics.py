@@ -22,8 +22,10 @@ def exposition(found: dict[str, Any]) -> str:
     def of(name: str) -> list[Sample]:
         return [({"table": table["name"]}, table[name]) for table in tables if table[name] is not None]
 
-    states = [({"table": table["name"], "state": word}, float(table["state"] == word)) for table in tables for word in liveness.STATES]
-    waiting = [({"table": row["source_table"], "reason": row["reason"]}, row["waiting"]) for row in found["waiting"]]
+    states: list[Sample] = [
+        ({"table": table["name"], "state": word}, int(table["state"] == word)) for table in tables for word in liveness.STATES
+    ]
+    waiting: list[Sample] = [({"table": row["source_table"], "reason": row["reason"]}, row["waiting"]) for row in found["waiting"]]
     families = [
         ("ebap_table_age_seconds", "Now less the commit time up to which the table is complete.", of("age_s")),
         ("ebap_table_allowed_age_seconds", "The age that the table's declaration allows.", of("allowed_age_s")),
@@ -40,7 +42,7 @@ def _family(name: str, text: str, samples: Iterable[Sample]) -> str:
     lines = [f"# HELP {name} {text}", f"# TYPE {name} gauge"]
     for labels, value in samples:
         listed = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
-        lines.append(f"{name}{{{listed}}} {value:.17g}")
+        lines.append(f"{name}{{{listed}}} {value!r}")
     return "\n".join(lines) + "\n"
 
 
