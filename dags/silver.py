@@ -9,8 +9,8 @@ not a window of time. While machines in a cloud are off by the clock it is skipp
 
 **Safe to rerun?** Yes. Each write repeats to nothing; a second try interrupts the first and finds it done or undone.
 
-**When it fails**: the task's last log lines name the reason and the cure. The other tables go on. A truncated source table stops
-for this release, with nothing applied past the truncate; a Spark server that is away comes back by itself, `make status` shows it.
+**When it fails**: the task's last log lines name the reason and the cure. The other tables go on. A Spark server that is away comes
+back by itself, `make status` shows it.
 Where `quarantine` failed, mend what its reasons name, then run the command that it tells.
 
 **Owner**: each task has its table's owner.
