@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse import delta, storage, tables, verb
+from lakehouse import delta, erasure_store, erasures, storage, tables, verb
 from lakehouse.contract import KAFKA_HEADERS, Table
 from lakehouse.ledger import HEARTBEAT
 from lakehouse.settings import Settings
@@ -58,6 +58,7 @@ class _Batch:
     truncated_at: int | None
     bounds: tuple[int, int] | None
     complete_to: datetime | None
+    forgotten: erasure_store.Forgotten
 
 
 def run(spark: SparkSession, settings: Settings, table_name: str) -> RefineResult:
@@ -115,14 +116,16 @@ def _batch(spark: SparkSession, settings: Settings, table: Table, consumed: int,
     source = storage.source_identity(spark)
     placeholders = source.placeholders if source else ()
     own = landed.where(F.col("source_table") == table.name)
-    decoded = envelope.decode(own, table, placeholders, settings.source_schema).persist()
+    forgotten = erasure_store.forgotten(spark, table)
+    decoded = envelope.decode(own, table, placeholders, settings.source_schema)
+    decoded = erasures.kept_out(spark, table, decoded, forgotten).persist()
     try:
-        yield _surveyed(decoded, landed, table, now)
+        yield _surveyed(decoded, landed, table, now, forgotten)
     finally:
         decoded.unpersist()
 
 
-def _surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int) -> _Batch:
+def _surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int, forgotten: erasure_store.Forgotten) -> _Batch:
     first = F.col(table.key[0])
     counted = decoded.agg(
         F.count(F.lit(1)).alias("records"),
@@ -145,6 +148,7 @@ def _surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int)
         truncated_at=survey["truncated_at"],
         bounds=(survey["least"], survey["greatest"]) if is_bounded else None,
         complete_to=survey["complete_to"].astimezone(UTC) if survey["complete_to"] else None,
+        forgotten=forgotten,
     )
 
 
@@ -207,6 +211,8 @@ def _refuse_truncate(spark: SparkSession, table: Table, batch: _Batch) -> None:
 
 def _finish(spark: SparkSession, table: Table, batch: _Batch, changed: bool, mark: storage.Progress | None) -> RefineResult:
     """Move the table's mark to what this run consumed."""
+    if batch.records:
+        erasures.settle(spark, table, batch.forgotten)
     told = [at for at in (mark.complete_to if mark else None, batch.complete_to) if at]
     made = storage.Progress(
         source_table=table.name,
