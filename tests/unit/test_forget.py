@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pyarrow import parquet
 from pyspark.sql import functions as F
 
 import aggregate
 import refine
-from lakehouse import ddl, erasure_store, forget, ledger, storage, tables
+from lakehouse import ddl, delta, erasure_store, forget, ledger, leftovers, storage, tables
 from tests.conftest import empty_lake
 from tests.unit.lake import Lake
 
@@ -172,3 +175,66 @@ def test_what_cannot_be_forgotten_is_said(lake: Lake, table: str, key: str, said
     with pytest.raises(forget.ForgetError) as raised:
         forget.run(lake.spark, lake.settings, table, key)
     assert said in str(raised.value)
+
+
+def test_the_files_hold_the_person_until_retention_has_passed_and_not_after(lake: Lake) -> None:
+    now, root = datetime.now(UTC), Path(lake.settings.lake_root.removeprefix("file://"))
+    held = _files_with(root, PLANTED)
+    assert {file.parts[len(root.parts) + 1] for file in held} == {"changes", "quarantine", "users_changes", "orders_changes"}
+    found = leftovers.find(lake.spark, lake.settings)
+    assert {left.table for left in found if left.files} == {
+        storage.BRONZE,
+        "silver.quarantine",
+        "silver.users_changes",
+        "silver.orders_changes",
+    }
+    assert [left.live for left in found] == [0] * 6
+    assert all(timedelta(days=8) - timedelta(minutes=30) < left.gone_by - now <= timedelta(days=8, minutes=30) for left in found)
+    assert all(left.is_as_promised(now) for left in found)
+    assert not all(left.is_as_promised(left.gone_by) for left in found), "after the day that was promised it is a fault"
+
+    with delta.configured(lake.spark, {"spark.databricks.delta.retentionDurationCheck.enabled": "false"}):
+        for table in ddl.stored_tables():
+            lake.spark.sql(f"VACUUM {table.full_name} RETAIN 0 HOURS")
+    assert [(left.files, left.live) for left in leftovers.find(lake.spark, lake.settings)] == [(0, 0)] * 6
+    assert _files_with(root, PLANTED) == set()
+    assert _files_with(root, str(ANN)) == {file for file in _files_with(root, str(ANN)) if "erasures" in file.parts}
+    logs = [file for file in root.rglob("_delta_log/*.json") if PLANTED in file.read_text()]
+    assert logs == [], "a log lists the least and greatest values of each file"
+
+
+def test_a_live_file_that_holds_the_person_is_found(lake: Lake) -> None:
+    """The negative control: what landed and was not refined yet."""
+    lake.land("users", ("u", 91, account(ANN, PLANTED)))
+    found = {(left.table, left.source): left for left in leftovers.find(lake.spark, lake.settings)}
+    assert {place for place, left in found.items() if left.live} == {(storage.BRONZE, "users")}
+    assert not found[storage.BRONZE, "users"].is_as_promised(datetime.now(UTC))
+    forget.run(lake.spark, lake.settings, "users", str(ANN))
+    assert not any(left.live for left in leftovers.find(lake.spark, lake.settings))
+
+
+def _files_with(root: Path, text: str) -> set[Path]:
+    """Parquet files of any kind in which the text stands, read without the product."""
+    return {file for file in root.rglob("*.parquet") if text in str(parquet.ParquetFile(file).read().to_pylist())}
+
+
+def test_a_guest_is_forgotten_by_the_order(lake: Lake) -> None:
+    lake.land("orders", ("c", 95, order(20, None, "guest")), ("u", 96, order(20, None, "guest", status="shipped")))
+    lake.refine("orders")
+    forget.run(lake.spark, lake.settings, "orders", "20")
+    assert lake.spark.table("silver.orders_history").where("order_id = 20 AND shipping_address IS NULL").count() == 2
+    assert lake.spark.table(storage.BRONZE).where("contains(CAST(value AS STRING), 'guest 1')").isEmpty()
+
+
+def test_a_refine_that_had_read_the_list_before_takes_out_what_it_wrote(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.land("users", ("c", 97, account(77, "dan")))
+    merge = storage.merge_silver
+
+    def with_forget_first(*arguments: Any, **named: Any) -> None:
+        monkeypatch.setattr(storage, "merge_silver", merge)
+        forget.run(lake.spark, lake.settings, "users", "77")
+        merge(*arguments, **named)
+
+    monkeypatch.setattr(storage, "merge_silver", with_forget_first)
+    lake.refine("users")
+    assert lake.spark.table("silver.users_changes").where("user_id = 77").isEmpty()
