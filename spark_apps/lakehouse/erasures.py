@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse import delta, erasure_store, ledger, storage, tables
+from lakehouse import delta, erasure_store, ledger, storage, tables, truncates
 from lakehouse.contract import Table
 from lakehouse.erasure_store import Forgotten
-from lakehouse.transforms import envelope, erasing, history
+from lakehouse.transforms import envelope, erasing, history, keychanges
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -105,21 +105,38 @@ def _sweep_silver(spark: SparkSession, table: Table, keys: DataFrame) -> set[str
     if table.is_of_persons:
         erasure_store.remove_from_silver(spark, table, found.select(*table.key))
     else:
-        rows = stored.join(F.broadcast(found.select("_key")), on="_key", how="left_semi").drop("_key")
-        storage.merge_silver(spark, table, _folded_again(spark, table, rows), only_last=False, bounds=None, read_at=read_at)
+        rows = _with_linked(table, stored, found.select(*table.key)).join(
+            listed.withColumn("_is_listed", F.lit(True)), on="_key", how="left"
+        )
+        storage.merge_silver(spark, table, _folded_again(spark, table, rows.drop("_key")), only_last=False, bounds=None, read_at=read_at)
     erasure_store.purge(spark, table)
     return touched
 
 
+def _with_linked(table: Table, stored: DataFrame, keys: DataFrame) -> DataFrame:
+    """All stored changes of these keys and of those that key changes link them with: a moved row takes values from its old key."""
+    reached = keys
+    while True:
+        rows = stored.join(F.broadcast(reached), on=list(table.key), how="left_semi")
+        linked = keychanges.linked_keys(rows, table).select(*table.key).distinct()
+        more = linked.join(F.broadcast(reached), on=list(table.key), how="left_anti").localCheckpoint()
+        if more.isEmpty():
+            return rows
+        reached = reached.unionByName(more)
+
+
 def _folded_again(spark: SparkSession, table: Table, rows: DataFrame) -> DataFrame:
-    """All stored changes of some keys, blanked, with the versions that they make now: a change of an erased column makes none."""
+    """The stored changes, blanked where `_is_listed`, with the versions that they make now: a change of an erased column makes none."""
     # News to gold, whose marks go by the run.
-    now = storage.bronze_version(spark)
-    blanked = erasing.blanked(rows, table, F.lit(True)).withColumn("_run", F.lit(now).cast("BIGINT")).localCheckpoint()
-    nothing = spark.createDataFrame([], ledger.CHANGES.schema_ddl())
+    now, mark = storage.bronze_version(spark), storage.progress(spark, table.name)
+    blanked = erasing.blanked(rows, table, F.coalesce("_is_listed", F.lit(False))).drop("_is_listed")
+    blanked = blanked.withColumn("_run", F.lit(now).cast("BIGINT")).localCheckpoint()
+    nothing = envelope.good(envelope.decode(spark.createDataFrame([], ledger.CHANGES.schema_ddl()), table, ()))
+    known = truncates.of_keys(spark, table, mark.truncates if mark else (), ())
     # What the optimizer would infer of the fold's nested values costs it minutes, and gains nothing.
     with delta.configured(spark, {"spark.sql.constraintPropagation.enabled": "false"}):
-        folded = history.anew(table, envelope.good(envelope.decode(nothing, table, ())), now, None, blanked).localCheckpoint()
+        folded, _ = history.anew(history.Incoming(table=table, changes=nothing, run=now, truncates=known), blanked)
+        folded = folded.localCheckpoint()
     identity = list(ledger.stored(table).key)
     # Whether a newer change waits in quarantine is not known here, and has not changed.
     waiting = blanked.select(*identity, F.col("_is_blocked").alias("_was_blocked"))
