@@ -68,7 +68,7 @@ def test_no_gold_table_or_view_shows_a_personal_value(lake: Lake) -> None:
 
 def test_the_search_sees_a_view_that_leaks(lake: Lake) -> None:
     """The negative control: a declared column that is quietly filled from a personal one."""
-    columns = ", ".join("c.`name`".replace("name", name) for name in tables.gold("customers").column_names if name != "tier")
+    columns = ", ".join(f"c.`{name}`" for name in tables.gold("customers").column_names if name != "tier")
     select = lake.spark.sql(f"SELECT {columns}, u.email AS tier FROM gold.customers AS c JOIN silver.users AS u ON u.user_id = c.user_id")
     select.write.format("parquet").saveAsTable("silver.leaking")
     lake.spark.sql("CREATE OR REPLACE VIEW gold.customers AS SELECT * FROM silver.leaking")
@@ -88,7 +88,8 @@ def test_a_column_declared_hashed_is_stored_so(lake: Lake, monkeypatch: pytest.M
     sales = tables.gold("daily_sales")
     hashed = Column(name="region", type="STRING", doc="Hash of the region.", pii=True, hashed=True)
     declared = dataclasses.replace(sales, columns=tuple(hashed if c.name == "region" else c for c in sales.columns))
-    monkeypatch.setattr(aggregate.tables, "gold", lambda name: declared if name == "daily_sales" else None)
+    known = tables.gold
+    monkeypatch.setattr(tables, "gold", lambda name: declared if name == "daily_sales" else known(name))
     days: list[Any] = [row["day"] for row in lake.spark.table("gold.daily_sales").collect()]
     aggregate.run(lake.spark, lake.settings, "daily_sales", days)
     (row,) = lake.spark.table("gold.daily_sales").collect()
