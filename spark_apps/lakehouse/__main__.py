@@ -11,7 +11,10 @@ from lakehouse import tables
 from lakehouse.contract import ContractError
 from lakehouse.settings import PROJECT, Settings, SettingsError
 
-_EXIT_CODES = "Exits with 0 when done, 1 where check finds a fault, fence gives up or a query fails, 2 with one line that names the cure."
+_EXIT_CODES = (
+    "Exits with 0 when done, 1 where check or forget --verify finds a fault, fence gives up or a query fails, "
+    "2 with one line that names the cure."
+)
 
 
 def _tables(_: argparse.Namespace, settings: Settings) -> int:
@@ -77,6 +80,14 @@ def _replay(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _forget(arguments: argparse.Namespace, settings: Settings) -> int:
+    from lakehouse import forget_report
+
+    if arguments.verify == bool(arguments.table or arguments.key) or bool(arguments.table) != bool(arguments.key):
+        raise ValueError("name a table and a key, as in `forget users 42`, or give --verify alone")
+    return forget_report.main(settings, arguments.table, arguments.key, is_verify=arguments.verify)
+
+
 def _sql(arguments: argparse.Namespace, settings: Settings) -> int:
     from lakehouse import thrift
 
@@ -129,6 +140,12 @@ def parser() -> argparse.ArgumentParser:
     replay = command("replay", _replay, "After a fix, read a table's waiting records of quarantine again; what can be read moves into it.")
     replay.add_argument("table", metavar="TABLE")
     replay.add_argument("--reason", metavar="REASON", help="only records that wait for this reason")
+    forget = command(
+        "forget", _forget, "Take a person out of the lake, now and for whatever comes later, and say where copies remain until when."
+    )
+    forget.add_argument("table", nargs="?", metavar="TABLE", help="source table of the row, such as users")
+    forget.add_argument("key", nargs="?", metavar="KEY", help="its key: the value, or a JSON object of the key's columns")
+    forget.add_argument("--verify", action="store_true", help="look into every file: say what is left of those forgotten, and until when")
     sql = command("sql", _sql, "Run one SQL query over Thrift and print its rows.")
     sql.add_argument("query", metavar="QUERY")
     hold = command(

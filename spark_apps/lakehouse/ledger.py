@@ -14,7 +14,7 @@ _OWNER = "platform"
 
 CHANGES = Table(
     name="changes",
-    doc="The change log as received: every record of every captured topic, readable or not, never changed afterwards.",
+    doc="The change log as received: every record of every captured topic, readable or not. Only a person who is forgotten is taken out.",
     grain="one row per Kafka record and landing; a lost checkpoint lands records again",
     key=("topic", "partition", "offset"),
     layer=Layer.BRONZE,
@@ -28,8 +28,8 @@ CHANGES = Table(
         Column(name="partition", type="INT", doc="Kafka partition."),
         Column(name="offset", type="BIGINT", doc="Kafka offset within the partition."),
         Column(name="kafka_at", type="TIMESTAMP", doc="Kafka's timestamp of the record, in milliseconds."),
-        Column(name="key", type="BINARY", doc="Record key as received."),
-        Column(name="value", type="BINARY", doc="Record value as received; NULL for a tombstone."),
+        Column(name="key", type="BINARY", doc="Record key as received.", pii=True),
+        Column(name="value", type="BINARY", doc="Record value as received; NULL for a tombstone.", pii=True),
         Column(name="headers", type=KAFKA_HEADERS, doc="Record headers as received."),
         Column(name="epoch", type="INT", doc="Number of the source's timeline, from the header ebap.epoch."),
         Column(name="op", type="STRING", doc="Debezium operation: c, u, d, r, t or m; NULL where unreadable."),
@@ -55,12 +55,12 @@ QUARANTINE = Table(
     columns=(
         Column(name="source_table", type="STRING", doc="Table whose topic carried the record."),
         Column(name="reason", type="STRING", doc=f"{', '.join(REASONS[:-1])} or {REASONS[-1]}."),
-        Column(name="detail", type="STRING", doc="What exactly was wrong: the column, its text, its declared type."),
+        Column(name="detail", type="STRING", doc="What exactly was wrong: the column, its text, its declared type.", pii=True),
         Column(name="topic", type="STRING", doc="Kafka topic."),
         Column(name="partition", type="INT", doc="Kafka partition."),
         Column(name="offset", type="BIGINT", doc="Kafka offset."),
-        Column(name="key", type="BINARY", doc="Record key as received."),
-        Column(name="value", type="BINARY", doc="Record value as received."),
+        Column(name="key", type="BINARY", doc="Record key as received.", pii=True),
+        Column(name="value", type="BINARY", doc="Record value as received.", pii=True),
         Column(name="sha256", type="STRING", doc="SHA-256 of the value, in hex."),
         Column(name="first_seen_at", type="TIMESTAMP", doc="When refine first met the record."),
         Column(name="replayed_at", type="TIMESTAMP", doc="When a replay moved the record into its table; NULL while it waits."),
@@ -129,6 +129,21 @@ COMPACTIONS = Table(
     ),
 )
 
+ERASURES = Table(
+    name="erasures",
+    doc="Whom the lake has forgotten: nothing that a record says of these keys comes back, whenever it arrives.",
+    grain="one row per forgotten key: a person's, or that of a row which named one",
+    key=("source_table", "key"),
+    owner=_OWNER,
+    allowed_age_s=3600,
+    columns=(
+        Column(name="source_table", type="STRING", doc="Source table of the key."),
+        Column(name="key", type="STRING", doc="The key as a JSON object; all that is kept of it."),
+        Column(name="forgotten_at", type="TIMESTAMP", doc="When the key was entered here."),
+        Column(name="erased_at", type="TIMESTAMP", doc="When something of the key was last taken out of a table; files follow later."),
+    ),
+)
+
 # What silver keeps beside a source table's own columns, a row a change.
 STORED_COLUMNS = (
     Column(name="_kind", type="STRING", doc="read, upsert, delete or truncate."),
@@ -173,6 +188,7 @@ PARTITIONS = {
     "silver.quarantine": ("source_table",),
     "silver.progress": ("source_table",),
     "silver.compactions": ("table_name",),
+    "silver.erasures": ("source_table",),
     "gold.progress": ("table_name",),
 }
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 BRONZE = ledger.CHANGES.full_name
 # Delta's names of commits that leave every row as it was.
-NO_NEWS = ("OPTIMIZE", "VACUUM START", "VACUUM END")
+NO_NEWS = ("OPTIMIZE", "REORG", "VACUUM START", "VACUUM END")
 
 
 class StorageError(RuntimeError):
