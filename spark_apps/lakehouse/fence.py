@@ -97,13 +97,22 @@ def reach_silver(fence: Fence, spark: SparkSession, names: list[str]) -> None:
     ends = fence.reach("sent", lambda: _ends_by_spark(spark, settings))
     fence.reach("landed", lambda: landed_offsets(settings), partial(_landing_lag, ends))
     version = storage.bronze_version(spark)
-    if not dag_runs.is_scheduled(settings, "silver"):
-        import refine  # a verb stands above this package: reached only when it is to be run
-
-        faults = [fault for name in names if (fault := _fault(refine.run, spark, settings, name))]
-        if faults:
-            raise LagError(f"silver lags: {'; '.join(faults)}")
+    if failed := _failed_of(fence, spark, names):
+        raise LagError(f"silver lags: {'; '.join(failed)}")
     fence.reach("refined", lambda: {name: storage.progress(spark, name) for name in names}, partial(_refining_lag, version))
+
+
+def _failed_of(fence: Fence, spark: SparkSession, names: list[str]) -> list[str]:
+    """Have these tables refined, and say which were not; what becomes of others is not asked."""
+    import refine  # a verb stands above this package: reached only when it is to be run
+
+    try:
+        if dag_runs.is_scheduled(fence.settings, "silver"):
+            failed = set(dag_runs.finish(fence.settings, "silver", fence.give_up_at))
+            return [f"{name} failed, see DAG silver" for name in names if name in failed]
+    except dag_runs.DagRunError as error:
+        raise LagError(f"silver lags: {error}") from None
+    return [fault for name in names if (fault := _fault(refine.run, spark, fence.settings, name))]
 
 
 def landed_offsets(settings: Settings) -> Offsets:

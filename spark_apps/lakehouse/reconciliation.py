@@ -60,9 +60,7 @@ class Outcome:
                 more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
                 lines.append(f"  {len(keys)} {what}: {shown}{more}")
         if not self.found.is_whole:
-            lines.append(
-                "  more than that differs, and was not looked at: `python -m lakehouse rebuild` or a snapshot of the table mends it"
-            )
+            lines.append("  more than that differs, and was not looked at")
         return "\n".join(lines)
 
     def record(self, known: storage.Reconciliation | None) -> storage.Reconciliation:

@@ -19,8 +19,8 @@ from lakehouse.settings import Settings
 REPAIR_HEADER = "ebap.repair"
 # What a key may be of: their texts are the same in SQL and, but for a date's zone, in Debezium's JSON.
 _KEY_TYPES = (*WHOLE_NUMBERS, "STRING", "DATE")
-# Room for the rest of a request.
-_CONDITION_CHARACTERS = signals.MOST_CHARACTERS - 256
+# What ebap.signal holds of a request, 2048, with room for the rest of it.
+_CONDITION_CHARACTERS = 1700
 
 
 class RepairError(RuntimeError):

@@ -15,7 +15,6 @@ from pyspark.sql import functions as F
 
 import refine
 from lakehouse import fence, ledger, reconciliation, repair, storage, tables
-from lakehouse.ranges import Row
 from lakehouse.reconciliation import Outcome
 from lakehouse.settings import PROJECT, Settings
 from lakehouse.snapshot import Snapshot, taken
@@ -186,7 +185,7 @@ def test_planted_differences_are_found_by_name_and_only_they_and_the_repair_ends
 def _land_repair(shop: Shop, outcome: Outcome) -> None:
     """The repair's own deletes, into bronze as land would."""
     at = datetime.now(UTC)
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for key, row in outcome.found.ghosts.items():
         key_bytes, value, headers = repair.delete_record(outcome, key, row, "shop")
         assert dict(headers) == {"ebap.epoch": b"1", "ebap.repair": b"reconcile"}
@@ -237,4 +236,4 @@ def test_a_snapshot_sees_nothing_later(shop: Shop) -> None:
         shop.write(60, "gold")
         cursor.execute("SELECT count(*) FROM shop.users WHERE user_id = 60")
         assert cursor.fetchall() == [(0,)]
-        assert snapshot.lsn < Row(0, 0, lsn=shop.pending[-1][1]).lsn  # type: ignore[operator]
+        assert snapshot.lsn < shop.pending[-1][1]

@@ -27,7 +27,7 @@ class Rows:
         return found
 
     def rows(self, part: Part) -> dict[Key, Row]:
-        found = {(str(place),): Row(place, digest) for place, digest in self._within(part).items()}
+        found: dict[Key, Row] = {(str(place),): Row(place, digest) for place, digest in self._within(part).items()}
         self.fetched += len(found)
         return found
 
