@@ -100,13 +100,14 @@ def compare(spark: SparkSession, settings: Settings, names: Iterable[str], timeo
     with taken(settings) as (snapshot, cursor):
         passage = fence.Fence(settings=settings, give_up_at=time.monotonic() + timeout_s)
         fence.reach_silver(passage, spark, [table.name for table in declared])
-        outcomes = [_compared(spark, settings, table, snapshot, cursor) for table in declared]
+        outcomes = [compared(spark, settings, table, snapshot, cursor) for table in declared]
     for outcome in outcomes:
         storage.write_reconciliation(spark, outcome.record(storage.reconciliation(spark, outcome.table.name)))
     return outcomes
 
 
-def _compared(spark: SparkSession, settings: Settings, table: Table, snapshot: Snapshot, cursor: Any) -> Outcome:
+def compared(spark: SparkSession, settings: Settings, table: Table, snapshot: Snapshot, cursor: Any) -> Outcome:
+    """Compare one table, of which silver has all that the snapshot has seen; `cursor` is in the snapshot's transaction."""
     began = time.monotonic()
     source = SourceTable(cursor, settings.source_schema, table)
     silver = SilverTable(spark, settings, table, snapshot, source.types)

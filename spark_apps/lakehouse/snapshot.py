@@ -62,7 +62,7 @@ class Snapshot:
         A change without a transaction, a read above all, is seen where it stands at or before `lsn`: what it read was there then.
         """
         ahead = F.pmod(F.col("_txid") - self.xmax, F.lit(_IDS))
-        is_later = (ahead < _IDS // 2) | F.col("_txid").isin([id_ % _IDS for id_ in self.in_progress])
+        is_later = (ahead < _IDS // 2) | F.pmod("_txid", F.lit(_IDS)).isin([id_ % _IDS for id_ in self.in_progress])
         is_recent = F.col("_commit_at") >= F.lit(self.taken_at) - F.expr(_CLOCK_STEP)
         of_transaction = is_later & is_recent
         unseen = F.when(F.col("_txid").isNull(), F.col("_lsn") > self.lsn).otherwise(of_transaction)
