@@ -96,7 +96,8 @@ def _as_landed(settings: Settings) -> list[tuple[Any, ...]]:
     """The rows as Python values of the declared types: texts as Postgres prints them, a float4 by its own text, as capture has it."""
     shown = {
         "STRING": "format('%%s', {0})",
-        "ARRAY<STRING>": "(SELECT array_agg(format('%%s', e) ORDER BY n) FROM unnest({0}) WITH ORDINALITY u(e, n))",
+        "ARRAY<STRING>": "(SELECT coalesce(array_agg(CASE WHEN e IS NOT NULL THEN format('%%s', e) END ORDER BY n), '{{}}')"
+        " FROM unnest({0}) WITH ORDINALITY u(e, n))",
     }
     exact = {
         "TIMESTAMP": "(extract(epoch FROM {0}) * 1000000)::bigint",
