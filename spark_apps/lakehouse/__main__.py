@@ -12,7 +12,7 @@ from lakehouse.contract import ContractError
 from lakehouse.settings import PROJECT, Settings, SettingsError
 
 _EXIT_CODES = (
-    "Exits with 0 when done, 1 where check or forget --verify finds a fault, fence gives up or a query fails, "
+    "Exits with 0 when done, 1 where check or forget --verify finds a fault, reconcile a difference, fence gives up or a query fails, "
     "2 with one line that names the cure."
 )
 
@@ -88,6 +88,14 @@ def _forget(arguments: argparse.Namespace, settings: Settings) -> int:
     return forget_report.main(settings, arguments.table, arguments.key, is_verify=arguments.verify)
 
 
+def _reconcile(arguments: argparse.Namespace, settings: Settings) -> int:
+    import reconcile
+    from lakehouse import session
+
+    names = [tables.source(name).name for name in arguments.tables]
+    return reconcile.command(session.open_for_verb(settings), settings, names, arguments.repair, arguments.timeout)
+
+
 def _sql(arguments: argparse.Namespace, settings: Settings) -> int:
     from lakehouse import thrift
 
@@ -131,7 +139,7 @@ def parser() -> argparse.ArgumentParser:
     docs.add_argument("--write", action="store_true", help="write it, .env.example and the reference of settings into the project")
     command("check", _check, "Check that the declarations and all that is generated from them agree.")
     submit = command("submit", _submit, "Print the exact spark-submit line of an app.")
-    submit.add_argument("app", help="spark (the warm server), land, refine, replay, aggregate, compact or publish")
+    submit.add_argument("app", help="spark (the warm server), land, refine, replay, aggregate, compact, reconcile or publish")
     submit.add_argument("arguments", nargs="*", help="arguments of the app")
     fence = command("fence", _fence, "Wait until everything committed at the source by now is in gold.")
     fence.add_argument("--timeout", type=float, default=300.0, metavar="S", help="give up after this many seconds (default 300)")
@@ -146,6 +154,10 @@ def parser() -> argparse.ArgumentParser:
     forget.add_argument("table", nargs="?", metavar="TABLE", help="source table of the row, such as users")
     forget.add_argument("key", nargs="?", metavar="KEY", help="its key: the value, or a JSON object of the key's columns")
     forget.add_argument("--verify", action="store_true", help="look into every file: say what is left of those forgotten, and until when")
+    reconcile = command("reconcile", _reconcile, "Compare silver with a snapshot of the source and name the keys that differ.")
+    reconcile.add_argument("tables", nargs="*", metavar="TABLE", help="all of them for none")
+    reconcile.add_argument("--repair", action="store_true", help="have rows that differ read again, and close those the source has no more")
+    reconcile.add_argument("--timeout", type=float, default=900.0, metavar="S", help="give up after this many seconds (default 900)")
     sql = command("sql", _sql, "Run one SQL query over Thrift and print its rows.")
     sql.add_argument("query", metavar="QUERY")
     hold = command(

@@ -144,6 +144,31 @@ ERASURES = Table(
     ),
 )
 
+RECONCILIATIONS = Table(
+    name="reconciliations",
+    doc="The last comparison of each source table with the source itself.",
+    grain="one row per source table",
+    key=("source_table",),
+    owner=_OWNER,
+    allowed_age_s=2 * 3600,
+    columns=(
+        Column(name="source_table", type="STRING", doc="Source table."),
+        Column(
+            name="verified_through",
+            type="TIMESTAMP",
+            doc="Moment, by the source's clock, as of which the table was last found equal to the source, blocked keys left out; or NULL.",
+        ),
+        Column(name="checked_at", type="TIMESTAMP", doc="Moment, by the source's clock, as of which it was last compared."),
+        Column(name="rows", type="BIGINT", doc="Rows that the source had then."),
+        Column(name="missing", type="BIGINT", doc="Rows of the source that silver did not have."),
+        Column(name="ghosts", type="BIGINT", doc="Rows of silver that the source did not have."),
+        Column(name="different", type="BIGINT", doc="Rows that both had, with other values."),
+        Column(name="blocked", type="BIGINT", doc="Rows that differed because a newer change waits in quarantine."),
+        Column(name="took_s", type="DOUBLE", doc="How long the comparison took, in seconds, without the wait for the pipeline."),
+        Column(name="detail", type="STRING", doc="The first keys of each kind, as a JSON object of lists."),
+    ),
+)
+
 # What silver keeps beside a source table's own columns, a row a change.
 STORED_COLUMNS = (
     Column(name="_kind", type="STRING", doc="read, upsert, delete or truncate."),
@@ -189,6 +214,7 @@ PARTITIONS = {
     "silver.progress": ("source_table",),
     "silver.compactions": ("table_name",),
     "silver.erasures": ("source_table",),
+    "silver.reconciliations": ("source_table",),
     "gold.progress": ("table_name",),
 }
 

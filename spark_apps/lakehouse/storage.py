@@ -75,6 +75,22 @@ class Compaction:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reconciliation:
+    """The last comparison of a source table with the source; times are UTC. See `ledger.RECONCILIATIONS`."""
+
+    source_table: str
+    verified_through: datetime | None
+    checked_at: datetime
+    rows: int
+    missing: int
+    ghosts: int
+    different: int
+    blocked: int
+    took_s: float
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """The Postgres the lake knows: its current epoch, identity, and every placeholder ever used for unchanged values."""
 
@@ -97,6 +113,17 @@ def kafka_records(spark: SparkSession, settings: Settings, topics: Sequence[str]
     reader = reader.option("failOnDataLoss", "true")
     # The default wait of 500 ms would be most of the latency of a quiet topic.
     return reader.option("kafka.fetch.max.wait.ms", "50").load()
+
+
+def kafka_ends(spark: SparkSession, settings: Settings, landed: dict[tuple[str, int], int]) -> dict[tuple[str, int], int]:
+    """Where Kafka's partitions end, of those that hold records beyond `landed` (offset by topic and partition); reads these records."""
+    starts: dict[str, dict[int, int]] = {}
+    for (topic, partition), offset in landed.items():
+        starts.setdefault(topic, {})[partition] = offset
+    reader = spark.read.format("kafka").option("kafka.bootstrap.servers", settings.kafka_bootstrap)
+    beyond = reader.option("subscribe", ",".join(starts)).option("startingOffsets", json.dumps(starts)).load()
+    ends = beyond.groupBy("topic", "partition").agg({"offset": "max"}).collect()
+    return {(topic, partition): last + 1 for topic, partition, last in ends}
 
 
 def bronze_sink(frame: DataFrame, settings: Settings, until_caught_up: bool = False) -> StreamingQuery:
@@ -248,7 +275,7 @@ def progress(spark: SparkSession, source_table: str) -> Progress | None:
 
 def write_progress(spark: SparkSession, made: Progress) -> None:
     """Replace one source table's row of progress."""
-    _write_row(spark, ledger.PROGRESS, {**vars(made), "truncates": truncates.to_json(made.truncates)})
+    write_row(spark, ledger.PROGRESS, {**vars(made), "truncates": truncates.to_json(made.truncates)})
 
 
 def gold_progress(spark: SparkSession, table_name: str) -> GoldProgress | None:
@@ -262,7 +289,7 @@ def gold_progress(spark: SparkSession, table_name: str) -> GoldProgress | None:
 
 def write_gold_progress(spark: SparkSession, made: GoldProgress) -> None:
     """Replace one gold table's row of progress."""
-    _write_row(spark, ledger.GOLD_PROGRESS, {**vars(made), "marks": json.dumps(made.marks, sort_keys=True)})
+    write_row(spark, ledger.GOLD_PROGRESS, {**vars(made), "marks": json.dumps(made.marks, sort_keys=True)})
 
 
 def compaction(spark: SparkSession, full_name: str) -> Compaction | None:
@@ -273,7 +300,18 @@ def compaction(spark: SparkSession, full_name: str) -> Compaction | None:
 
 def write_compaction(spark: SparkSession, made: Compaction) -> None:
     """Replace one stored table's row of compactions."""
-    _write_row(spark, ledger.COMPACTIONS, vars(made))
+    write_row(spark, ledger.COMPACTIONS, vars(made))
+
+
+def reconciliation(spark: SparkSession, source_table: str) -> Reconciliation | None:
+    """The last comparison of a source table; None before its first."""
+    row = spark.read.table(ledger.RECONCILIATIONS.full_name).where(f"source_table = '{source_table}'").first()
+    return None if row is None else Reconciliation(**_utc(row.asDict()))
+
+
+def write_reconciliation(spark: SparkSession, made: Reconciliation) -> None:
+    """Replace one source table's row of reconciliations."""
+    write_row(spark, ledger.RECONCILIATIONS, vars(made))
 
 
 def source_identity(spark: SparkSession) -> Source | None:
@@ -311,7 +349,7 @@ def _replace(spark: SparkSession, table: Table, rows: DataFrame, condition: str)
     spark.sql(f"INSERT INTO {table.full_name} REPLACE WHERE {condition} SELECT * FROM ebap_rows")
 
 
-def _write_row(spark: SparkSession, table: Table, values: dict[str, Any]) -> None:
+def write_row(spark: SparkSession, table: Table, values: dict[str, Any]) -> None:
     rows = spark.createDataFrame([tuple(values[name] for name in table.column_names)], table.schema_ddl())
     _replace(spark, table, rows, f"`{table.key[0]}` = '{values[table.key[0]]}'")
 

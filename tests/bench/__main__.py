@@ -13,13 +13,20 @@ import sys
 
 from lakehouse import thrift
 from lakehouse.settings import Settings
-from tests.bench import ageing, boards, freshness, landing, pressure
+from tests.bench import ageing, boards, comparing, freshness, landing, pressure
 
 
 def main(asked: list[str]) -> None:
     """Run the lines asked for, or every one; each says by itself what it compared."""
     settings = Settings.from_environment()
-    lines = {"3": landing.rate, "11": boards.queries, "4": freshness.commits, "11b": _growing, "13": ageing.compaction}
+    lines = {
+        "3": landing.rate,
+        "11": boards.queries,
+        "4": freshness.commits,
+        "11b": _growing,
+        "13": ageing.compaction,
+        "14": comparing.reconciliation_line,
+    }
     unknown = sorted(set(asked) - lines.keys())
     if unknown:
         sys.exit(f"bench: there is no line {unknown[0]}: there are {', '.join(lines)}")
