@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from pyspark.sql import functions as F
 
-from lakehouse import delta, storage, tables, verb
+from lakehouse import catalog, delta, schema_changes, shapes, storage, tables, verb
 from lakehouse.contract import KAFKA_HEADERS, Table
 from lakehouse.ledger import HEARTBEAT
 from lakehouse.settings import Settings
@@ -67,6 +67,8 @@ def run(spark: SparkSession, settings: Settings, table_name: str) -> RefineResul
     consumed = mark.bronze_version if mark else _NO_MARK
     if consumed == now:
         return RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=now)
+    table = shapes.effective(spark, table)
+    _refuse_stopped(spark, table, mark)
     with _clear_errors(table), _batch(spark, settings, table, consumed, now) as batch:
         changed = batch.records > 0 and _apply(spark, settings, table, batch)
         return _finish(spark, table, batch, changed, mark)
@@ -74,14 +76,15 @@ def run(spark: SparkSession, settings: Settings, table_name: str) -> RefineResul
 
 def rebuild(spark: SparkSession, settings: Settings, table_name: str) -> RefineResult:
     """Make the whole table anew from all of bronze and put it in the old one's place in one commit."""
-    table = tables.source(table_name)
+    table = shapes.effective(spark, tables.source(table_name))
     with _clear_errors(table), _batch(spark, settings, table, _NO_MARK, storage.bronze_version(spark)) as batch:
         _refuse_truncate(spark, table, batch)
         storage.append_quarantine(spark, _quarantine_rows(batch))
         good, blocked = envelope.good(batch.decoded), envelope.blocked(batch.decoded, table)
         kept = _older_than_bronze(spark, table, good)
         rows = history.anew(table, good, batch.version, blocked, kept)
-        storage.overwrite_silver(spark, table, rows)
+        if storage.overwrite_silver(spark, table, rows):
+            catalog.make_views(spark)
         return _finish(spark, table, batch, True, storage.progress(spark, table.name))
 
 
@@ -196,7 +199,17 @@ def _refuse_truncate(spark: SparkSession, table: Table, batch: _Batch) -> None:
         "applies nothing past it. Bronze loses nothing; `python -m lakehouse rebuild` meets the same record and does not help. "
         "The table goes on with a release that applies truncates."
     )
-    mark = storage.progress(spark, table.name)
+    _stop(spark, table, storage.progress(spark, table.name), message)
+
+
+def _refuse_stopped(spark: SparkSession, table: Table, mark: storage.Progress | None) -> None:
+    message = shapes.stop(spark, table) or schema_changes.stop(spark, table)
+    if message:
+        _stop(spark, table, mark, message)
+
+
+def _stop(spark: SparkSession, table: Table, mark: storage.Progress | None, message: str) -> NoReturn:
+    """Raise RefineError, noted in the table's progress so that everybody sees why it stands."""
     if mark is None or mark.error != message:
         stopped = mark or storage.Progress(
             source_table=table.name, bronze_version=_NO_MARK, complete_to=None, refined_at=datetime.now(UTC), records=0, quarantined=0

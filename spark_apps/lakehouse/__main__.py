@@ -68,6 +68,27 @@ def _rebuild(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _schema(arguments: argparse.Namespace, settings: Settings) -> int:
+    from infra.capture import gate
+
+    said = gate.look(settings, only_if_changed=arguments.if_changed)
+    print(said, end="\n" if said else "")
+    return 0
+
+
+def _accept(arguments: argparse.Namespace, settings: Settings) -> int:
+    from infra.capture import epoch
+    from lakehouse import schema_changes, session
+
+    spark = session.connect(settings)
+    if arguments.what == "epoch":
+        print(epoch.accept(settings, spark))
+    else:
+        for change in schema_changes.accept(spark, tables.source(arguments.what)):
+            print(f"accepted: {change}")
+    return 0
+
+
 def _sql(arguments: argparse.Namespace, settings: Settings) -> int:
     from lakehouse import thrift
 
@@ -117,6 +138,12 @@ def parser() -> argparse.ArgumentParser:
     fence.add_argument("--timeout", type=float, default=300.0, metavar="S", help="give up after this many seconds (default 300)")
     rebuild = command("rebuild", _rebuild, "Rebuild a silver table from bronze; readers see the old one until the new one is whole.")
     rebuild.add_argument("table", metavar="TABLE")
+    schema = command("schema", _schema, "Look at the source's schema now: record what changed, say what is not declared and what waits.")
+    schema.add_argument("--if-changed", action="store_true", help="be done, quickly, where the last look saw the same")
+    accept = command(
+        "accept", _accept, "Let a table go on that a change of the source's schema stopped, or take another Postgres as source."
+    )
+    accept.add_argument("what", metavar="TABLE|epoch", help="the table; or `epoch`, for the Postgres that the settings name now")
     sql = command("sql", _sql, "Run one SQL query over Thrift and print its rows.")
     sql.add_argument("query", metavar="QUERY")
     hold = command(
