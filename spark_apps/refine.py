@@ -67,8 +67,7 @@ def run(spark: SparkSession, settings: Settings, table_name: str) -> RefineResul
     consumed = mark.bronze_version if mark else _NO_MARK
     if consumed == now:
         return RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=now)
-    table = shapes.effective(spark, table)
-    _refuse_stopped(spark, table, mark)
+    table = _admitted(spark, table, mark)
     with _clear_errors(table), _batch(spark, settings, table, consumed, now) as batch:
         changed = batch.records > 0 and _apply(spark, settings, table, batch)
         return _finish(spark, table, batch, changed, mark)
@@ -202,10 +201,13 @@ def _refuse_truncate(spark: SparkSession, table: Table, batch: _Batch) -> None:
     _stop(spark, table, storage.progress(spark, table.name), message)
 
 
-def _refuse_stopped(spark: SparkSession, table: Table, mark: storage.Progress | None) -> None:
-    message = shapes.stop(spark, table) or schema_changes.stop(spark, table)
+def _admitted(spark: SparkSession, table: Table, mark: storage.Progress | None) -> Table:
+    """The declaration by which the stored table takes changes, unless its own change or one of the source's schema stops it."""
+    made, message = shapes.judged(spark, table)
+    message = message or schema_changes.stop(spark, table)
     if message:
         _stop(spark, table, mark, message)
+    return made
 
 
 def _stop(spark: SparkSession, table: Table, mark: storage.Progress | None, message: str) -> NoReturn:

@@ -39,7 +39,7 @@ def bring_up(spark: SparkSession, settings: Settings) -> bool:
         spark.sql(statement)
     make_views(spark)
     for table in tables.SOURCES:
-        if not shapes.stop(spark, shapes.effective(spark, table)):
+        if shapes.judged(spark, table)[1] is None:
             shapes.remember(spark, table)
     # On the schema and not on a table: a table's properties are metadata that a running writer would stumble over.
     spark.sql(f"ALTER SCHEMA {Layer.BRONZE.value} SET DBPROPERTIES ('{_FINGERPRINT}' = '{fingerprint}')")

@@ -22,7 +22,24 @@ if TYPE_CHECKING:
 
 def effective(spark: SparkSession, table: Table) -> Table:
     """The declaration, with the type of each column that is stored wider."""
-    given = types(spark, ledger.stored(table))
+    return _effective(table, types(spark, ledger.stored(table)))
+
+
+def judged(spark: SparkSession, table: Table) -> tuple[Table, str | None]:
+    """The effective declaration, and why the stored table cannot take changes by it; None where it can."""
+    stored = ledger.stored(table)
+    given = types(spark, stored)
+    made = _effective(table, given)
+    faults = _faults(_recorded(spark, stored), given, made)
+    if not faults:
+        return made, None
+    return made, (
+        f"{table.full_name} was made by another declaration: {'; '.join(faults)}. Nothing is written. "
+        f"`python -m lakehouse rebuild {table.name}` makes it anew from bronze"
+    )
+
+
+def _effective(table: Table, given: dict[str, str]) -> Table:
     columns = [
         replace(column, type=given[column.name]) if is_widening(column.type, given.get(column.name, "")) else column
         for column in table.columns
@@ -49,24 +66,14 @@ def widen(spark: SparkSession, table: Table, column: str, type_: str) -> bool:
     return True
 
 
-def stop(spark: SparkSession, table: Table) -> str | None:
-    """Why the stored table cannot take changes by this declaration (see `effective`); None where it can."""
-    stored = ledger.stored(table)
-    recorded = _recorded(spark, stored)
+def _faults(recorded: str | None, given: dict[str, str], table: Table) -> list[str]:
     faults = differences(recorded, table) if recorded else []
-    given = types(spark, stored)
     faults += [
         f"column {column.name} is stored as {given[column.name]} and declared {column.type}"
         for column in table.columns
         if column.name in given and given[column.name] != column.type
     ]
-    faults += [f"column {column.name} is declared, but not stored yet" for column in table.columns if column.name not in given]
-    if not faults:
-        return None
-    return (
-        f"{table.full_name} was made by another declaration: {'; '.join(faults)}. Nothing is written. "
-        f"`python -m lakehouse rebuild {table.name}` makes it anew from bronze"
-    )
+    return faults + [f"column {column.name} is declared, but not stored yet" for column in table.columns if column.name not in given]
 
 
 def differences(recorded: str, table: Table) -> list[str]:
