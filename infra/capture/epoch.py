@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+# Connect stores offsets once a minute.
+_OFFSET_LIMIT_S = 180
+
+
 class EpochError(RuntimeError):
     """There is no other Postgres to accept; the message says what there is."""
 
@@ -42,6 +46,7 @@ def accept(settings: Settings, spark: SparkSession) -> str:
     made = storage.remember_source(spark, identity)
     gate.record(settings, spark)
     apply.run(settings, made)
+    worker.wait_offset(settings, _OFFSET_LIMIT_S)
     return (
         f"epoch {made.epoch} is Postgres {identity}; its snapshot has begun. Rows of the epoch before that it does not have stay in "
         "silver: no change ever tells that they are gone"

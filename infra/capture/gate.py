@@ -93,6 +93,18 @@ def _refuse_another(settings: Settings, spark: SparkSession, identity: str | Non
 
 def record_found(spark: SparkSession, found: Shapes) -> list[SchemaChange]:
     """The same of what was found; `found` has every declared table, one that is gone as `shape.GONE`."""
+    from lakehouse import delta, storage
+
+    try:
+        return _recorded(spark, found)
+    except Exception as error:  # see delta: its class depends on the kind of session
+        if not (isinstance(error, storage.StorageError) or delta.is_overtaken(error)):
+            raise
+        # Land's look and a person's met: what the other recorded is not new any more.
+        return _recorded(spark, found)
+
+
+def _recorded(spark: SparkSession, found: Shapes) -> list[SchemaChange]:
     from lakehouse import schema_changes, storage
     from lakehouse.ledger import SCHEMA_CHANGES
 

@@ -155,6 +155,15 @@ def wait_snapshot(settings: Settings, timeout_s: float) -> None:
     raise WorkerError(f"the initial snapshot is not complete after {timeout_s:.0f} s: task {seen.task}, offset {json.dumps(offset)}")
 
 
+def wait_offset(settings: Settings, timeout_s: float) -> None:
+    """Return once Connect keeps a position for the connector: until then nothing says whose the slot is."""
+    deadline = time.monotonic() + timeout_s
+    while stored_offset(settings) is None:
+        if time.monotonic() > deadline:
+            raise WorkerError(f"connector {NAME} has stored no offset after {timeout_s:.0f} s: see `make status`")
+        time.sleep(_POLL_S)
+
+
 def stored_offset(settings: Settings) -> dict[str, Any] | None:
     """The position Connect keeps for the connector; None where it keeps none."""
     consumer = KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, enable_auto_commit=False, auto_offset_reset="earliest")
