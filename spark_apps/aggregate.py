@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
-from lakehouse import delta, ledger, pseudonyms, storage, tables, verb
+from lakehouse import delta, ledger, pseudonyms, shapes, storage, tables, verb
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
 from lakehouse.slices import Slice, is_within
@@ -133,7 +133,8 @@ def _recompute(
     assert table.slice is not None  # views were refused
     condition = "true" if slices is None else is_within(f"`{table.slice}`", slices)
     frames = _frames(table, pinned, slices)
-    made = gold.transform(table)(**frames).where(condition).select(*table.column_names)
+    # A column that the source widened is wider in silver too; gold's is as declared.
+    made = shapes.fitted(gold.transform(table)(**frames), table).where(condition).select(*table.column_names)
     rows = pseudonyms.hidden(made, table, settings).persist()
     try:
         stored = _stored_now(spark, table).where(condition)

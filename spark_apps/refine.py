@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from pyspark.sql import functions as F
 
-from lakehouse import delta, erasure_store, erasures, storage, tables, truncates, verb
+from lakehouse import catalog, delta, erasure_store, erasures, schema_changes, shapes, storage, tables, truncates, verb
 from lakehouse.contract import KAFKA_HEADERS, Table
 from lakehouse.erasure_store import Forgotten
 from lakehouse.ledger import HEARTBEAT
@@ -72,6 +72,7 @@ def run(spark: SparkSession, settings: Settings, table_name: str) -> RefineResul
     consumed = mark.bronze_version if mark else _NO_MARK
     if consumed == now:
         return RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=now)
+    table = _admitted(spark, table, mark)
     with clear_errors(table), _batch(spark, settings, table, consumed, now) as batch:
         changed = batch.records > 0 and _apply(spark, settings, table, batch, mark)
         return _finish(spark, table, batch, changed, mark)
@@ -79,7 +80,7 @@ def run(spark: SparkSession, settings: Settings, table_name: str) -> RefineResul
 
 def rebuild(spark: SparkSession, settings: Settings, table_name: str) -> RefineResult:
     """Make the whole table anew from all of bronze and put it in the old one's place in one commit."""
-    table = tables.source(table_name)
+    table = shapes.effective(spark, tables.source(table_name))
     with clear_errors(table), _batch(spark, settings, table, _NO_MARK, storage.bronze_version(spark)) as batch:
         storage.append_quarantine(spark, _quarantine_rows(envelope.bad(batch.decoded)))
         mark = storage.progress(spark, table.name)
@@ -87,7 +88,8 @@ def rebuild(spark: SparkSession, settings: Settings, table_name: str) -> RefineR
         incoming = _incoming(spark, table, batch, mark, envelope.blocked(batch.decoded, table))
         rows, contested = history.anew(incoming, kept)
         _quarantine_beaten(spark, settings, table, batch, contested)
-        storage.overwrite_silver(spark, table, rows)
+        if storage.overwrite_silver(spark, table, rows):
+            catalog.make_views(spark)
         return _finish(spark, table, batch, True, mark)
 
 
@@ -251,6 +253,25 @@ def _waiting(spark: SparkSession, settings: Settings, table: Table, batch: _Batc
 def _quarantine_rows(bad: DataFrame) -> DataFrame:
     times = {"first_seen_at": F.current_timestamp(), "replayed_at": F.lit(None).cast("TIMESTAMP")}
     return bad.withColumns(times)
+
+
+def _admitted(spark: SparkSession, table: Table, mark: storage.Progress | None) -> Table:
+    """The declaration by which the stored table takes changes, unless its own change or one of the source's schema stops it."""
+    made, message = shapes.judged(spark, table)
+    message = message or schema_changes.stop(spark, table)
+    if message:
+        _stop(spark, table, mark, message)
+    return made
+
+
+def _stop(spark: SparkSession, table: Table, mark: storage.Progress | None, message: str) -> NoReturn:
+    """Raise RefineError, noted in the table's progress so that everybody sees why it stands."""
+    if mark is None or mark.error != message:
+        stopped = mark or storage.Progress(
+            source_table=table.name, bronze_version=_NO_MARK, complete_to=None, refined_at=datetime.now(UTC), records=0, quarantined=0
+        )
+        storage.write_progress(spark, replace(stopped, error=message))
+    raise RefineError(message)
 
 
 def _finish(spark: SparkSession, table: Table, batch: _Batch, changed: bool, mark: storage.Progress | None) -> RefineResult:

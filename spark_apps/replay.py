@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import refine
-from lakehouse import erasure_store, quarantine_store, storage, tables, verb, waiting
+from lakehouse import erasure_store, quarantine_store, shapes, storage, tables, verb, waiting
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class ReplayResult:
 
 def run(spark: SparkSession, settings: Settings, table_name: str, reason: str | None = None) -> ReplayResult:
     """Replay the waiting records of the table, or those that wait for that reason; the table's mark stays where it is."""
-    table = tables.source(table_name)
+    table = shapes.effective(spark, tables.source(table_name))
     with refine.clear_errors(table):
         held = quarantine_store.rows(spark, table, reason).localCheckpoint()
         if held.isEmpty():

@@ -96,6 +96,27 @@ def _reconcile(arguments: argparse.Namespace, settings: Settings) -> int:
     return reconcile.command(session.open_for_verb(settings), settings, names, arguments.repair, arguments.timeout)
 
 
+def _schema(arguments: argparse.Namespace, settings: Settings) -> int:
+    from infra.capture import gate
+
+    said = gate.look(settings, only_if_changed=arguments.if_changed)
+    print(said, end="\n" if said else "")
+    return 0
+
+
+def _accept(arguments: argparse.Namespace, settings: Settings) -> int:
+    from infra.capture import epoch
+    from lakehouse import schema_changes, session
+
+    spark = session.connect(settings)
+    if arguments.what == "epoch":
+        print(epoch.accept(settings, spark))
+    else:
+        for change in schema_changes.accept(spark, tables.source(arguments.what)):
+            print(f"accepted: {change}")
+    return 0
+
+
 def _sql(arguments: argparse.Namespace, settings: Settings) -> int:
     from lakehouse import thrift
 
@@ -158,6 +179,12 @@ def parser() -> argparse.ArgumentParser:
     reconcile.add_argument("tables", nargs="*", metavar="TABLE", help="all of them for none")
     reconcile.add_argument("--repair", action="store_true", help="have rows that differ read again, and close those the source has no more")
     reconcile.add_argument("--timeout", type=float, default=900.0, metavar="S", help="give up after this many seconds (default 900)")
+    schema = command("schema", _schema, "Look at the source's schema now: record what changed, say what is not declared and what waits.")
+    schema.add_argument("--if-changed", action="store_true", help="be done, quickly, where the last look saw the same")
+    accept = command(
+        "accept", _accept, "Let a table go on that a change of the source's schema stopped, or take another Postgres as source."
+    )
+    accept.add_argument("what", metavar="TABLE|epoch", help="the table; or `epoch`, for the Postgres that the settings name now")
     sql = command("sql", _sql, "Run one SQL query over Thrift and print its rows.")
     sql.add_argument("query", metavar="QUERY")
     hold = command(

@@ -20,6 +20,7 @@ _PLAIN_TYPES = frozenset(
 # Kafka's headers as received: in bronze alone, which no BI tool reads.
 KAFKA_HEADERS = "ARRAY<STRUCT<key: STRING, value: BINARY>>"
 _DECIMAL = re.compile(r"DECIMAL\((\d{1,2}),(\d{1,2})\)")
+_WIDENINGS = {("SMALLINT", "INT"), ("SMALLINT", "BIGINT"), ("INT", "BIGINT"), ("FLOAT", "DOUBLE")}
 # Nothing reads one version of a table for longer: tasks give up after minutes, a person's query is ended by then.
 LONGEST_READER_H = 24
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -58,6 +59,14 @@ def is_type(text: str) -> bool:
         precision, scale = int(decimal[1]), int(decimal[2])
         return 1 <= precision <= 38 and scale <= precision
     return text in _PLAIN_TYPES or text == KAFKA_HEADERS
+
+
+def is_widening(narrow: str, wide: str) -> bool:
+    """Whether `wide` is another type that holds every value of `narrow`, and that Delta can make of it in place."""
+    if (narrow, wide) in _WIDENINGS:
+        return True
+    before, after = _DECIMAL.fullmatch(narrow), _DECIMAL.fullmatch(wide)
+    return bool(before and after) and before[2] == after[2] and int(before[1]) < int(after[1])  # type: ignore[index]
 
 
 @dataclass(frozen=True, kw_only=True)

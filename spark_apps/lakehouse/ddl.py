@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 
 from lakehouse import ledger, tables
@@ -13,6 +14,10 @@ from lakehouse.transforms import gold_views, views
 _CHANGE_FEED = {"delta.enableChangeDataFeed": "true"}
 # An update marks the old row as deleted instead of rewriting its file: 10,000 changes in a million rows rewrite nothing.
 _DELETION_VECTORS = {"delta.enableDeletionVectors": "true"}
+# A stored column can be made wider in place: INT to BIGINT rewrites nothing.
+_WIDENING = {"delta.enableTypeWidening": "true"}
+# The property that keeps the declared shape with the table it was made by.
+SHAPE = "ebap.shape"
 # Bronze gets 17,000 commits a day at the default trigger; a checkpoint every 10th would be most of the writing.
 # Not append-only: a person who is forgotten is taken out, and old days are, where the settings say so.
 _BRONZE = {**_CHANGE_FEED, "delta.checkpointInterval": "50", "delta.appendOnly": "false"}
@@ -22,7 +27,12 @@ _WITH_STATISTICS = ("BIGINT", "INT", "SMALLINT", "STRING", "DOUBLE", "FLOAT", "D
 
 def statements(settings: Settings) -> list[str]:
     """Every statement in the order in which they can run; each is safe to run again."""
-    return [*_schemas(settings), *_tables(settings), *_views()]
+    return [*stored_statements(settings), *view_statements(tables.SOURCES)]
+
+
+def stored_statements(settings: Settings) -> list[str]:
+    """What makes the schemas, one for each layer, and then the stored tables."""
+    return [*_schemas(settings), *_tables(settings)]
 
 
 def view_names() -> list[str]:
@@ -33,8 +43,8 @@ def view_names() -> list[str]:
 
 def stored_tables() -> list[Table]:
     """Every table that has files of its own: bronze, the platform's, silver's stored changes, gold."""
-    platform = [ledger.CHANGES, ledger.QUARANTINE, ledger.PROGRESS, ledger.COMPACTIONS, ledger.ERASURES, ledger.RECONCILIATIONS]
-    platform.append(ledger.GOLD_PROGRESS)
+    platform = [ledger.CHANGES, ledger.QUARANTINE, ledger.PROGRESS, ledger.SCHEMA_CHANGES, ledger.COMPACTIONS, ledger.ERASURES]
+    platform += [ledger.RECONCILIATIONS, ledger.GOLD_PROGRESS]
     return platform + [ledger.stored(table) for table in tables.SOURCES] + [table for table in tables.GOLD if table.slice]
 
 
@@ -46,8 +56,16 @@ def properties(settings: Settings, table: Table) -> dict[str, str]:
     if table.full_name == ledger.CHANGES.full_name:
         return own | _BRONZE
     if "_last" in table.column_names:
-        return own | _DELETION_VECTORS
-    return own | (_CHANGE_FEED if table in tables.GOLD else {})
+        made_by = tables.source(table.name.removesuffix(ledger.STORED_SUFFIX))
+        return own | _DELETION_VECTORS | _WIDENING | {SHAPE: shape(made_by)}
+    return own | (_CHANGE_FEED | _WIDENING if table in tables.GOLD else {})
+
+
+def shape(table: Table) -> str:
+    """What of a source table's declaration its stored rows depend on, as JSON: key, kind of history, tracked and other columns."""
+    others = sorted(set(table.column_names) - set(table.tracked) - set(table.key))
+    kind = table.history.value if table.history else None
+    return json.dumps({"history": kind, "key": table.key, "tracked": sorted(table.tracked), "untracked": others}, sort_keys=True)
 
 
 def _statistics(table: Table) -> dict[str, str]:
@@ -107,14 +125,17 @@ def _tables(settings: Settings) -> list[str]:
     return [create_table(table, location(settings, table), properties(settings, table), _partitions(table)) for table in stored_tables()]
 
 
-def _views() -> list[str]:
-    made = [
-        create_view(f"bronze.{t.name}", bronze_view_columns(t), f"Typed changes of {t.name}.", bronze_select(t)) for t in tables.SOURCES
-    ]
-    for table in tables.SOURCES:
+def view_statements(sources: Iterable[Table]) -> list[str]:
+    """What makes the views of all layers; `sources` are the source tables with their columns' types as they are stored.
+
+    A view keeps the types that it was made with: it is made again where a stored column was widened.
+    """
+    sources = tuple(sources)
+    made = [create_view(f"bronze.{t.name}", bronze_view_columns(t), f"Typed changes of {t.name}.", bronze_select(t)) for t in sources]
+    for table in sources:
         select = f"SELECT {', '.join(views.live_columns(table))}\nFROM silver.{table.name}_changes WHERE {views.IS_LIVE}"
         made.append(create_view(table.full_name, table.columns, comment(table), select))
-    for table in _with_history():
+    for table in (table for table in sources if table.history is History.FULL):
         select = f"SELECT {', '.join(views.history_columns(table))}\nFROM silver.{table.name}_changes WHERE {views.IS_VERSION}"
         about = f"Every version of {table.name}: {comment(table)}"
         made.append(create_view(f"{table.full_name}_history", history_view_columns(table), about, select))

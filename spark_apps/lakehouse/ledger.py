@@ -169,6 +169,35 @@ RECONCILIATIONS = Table(
     ),
 )
 
+SCHEMA_CHANGES = Table(
+    name="schema_changes",
+    doc="What changed in the source's own catalog, as far as captured tables go, and what became of it.",
+    grain="one row per change seen, and one per table for its first look",
+    key=("source_table", "seen_at", "column"),
+    owner=_OWNER,
+    allowed_age_s=300,
+    columns=(
+        Column(name="source_table", type="STRING", doc="Table of the source."),
+        Column(name="column", type="STRING", doc="Column, or NULL where the change is of the whole table."),
+        Column(
+            name="what",
+            type="STRING",
+            doc="first seen, added, dropped, renamed, widened, narrowed, retyped, enum value added, nullability changed or key changed. "
+            "A rename is two rows: the old name as a drop, the new one as an add.",
+        ),
+        Column(name="type_before", type="STRING", doc="Type in the source before, or key columns; NULL for what is new."),
+        Column(name="type_after", type="STRING", doc="The same after; NULL for what is gone."),
+        Column(name="seen_at", type="TIMESTAMP", doc="When the probe first saw it."),
+        Column(
+            name="state",
+            type="STRING",
+            doc="applied (silver follows), drift (kept in bronze alone until it is declared), waiting (the table is stopped) or accepted.",
+        ),
+        Column(name="accepted_at", type="TIMESTAMP", doc="When a waiting change was accepted; else NULL."),
+        Column(name="shape", type="STRING", doc="The whole table as the source's catalog had it then, as a JSON object."),
+    ),
+)
+
 # What silver keeps beside a source table's own columns, a row a change.
 STORED_COLUMNS = (
     Column(name="_kind", type="STRING", doc="read, upsert, delete or truncate."),
@@ -212,6 +241,7 @@ PARTITIONS = {
     "bronze.changes": ("source_table", "_landed_on"),
     "silver.quarantine": ("source_table",),
     "silver.progress": ("source_table",),
+    "silver.schema_changes": ("source_table",),
     "silver.compactions": ("table_name",),
     "silver.erasures": ("source_table",),
     "silver.reconciliations": ("source_table",),
@@ -219,10 +249,13 @@ PARTITIONS = {
 }
 
 
+STORED_SUFFIX = "_changes"
+
+
 def stored(table: Table) -> Table:
     """The table silver keeps for a source table: its columns and the platform's, a row a change."""
     return Table(
-        name=f"{table.name}_changes",
+        name=f"{table.name}{STORED_SUFFIX}",
         doc=f"Stored form of {table.name}: every change with its resolved values. Read silver.{table.name} instead.",
         grain="one row per change, hidden ones included",
         key=(*table.key, "_epoch", "_lsn", "_kind"),

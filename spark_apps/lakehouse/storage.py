@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from lakehouse import ddl, delta, ledger, truncates
+from lakehouse import ddl, delta, ledger, shapes, truncates
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
 from lakehouse.slices import Slice, is_within
@@ -230,10 +230,30 @@ def merge_silver(spark: SparkSession, table: Table, diff: DataFrame, only_last: 
         raise moved
 
 
-def overwrite_silver(spark: SparkSession, table: Table, rows: DataFrame) -> None:
-    """Replace all stored changes of a table in one commit: readers see the old table until the new one is whole."""
+def overwrite_silver(spark: SparkSession, table: Table, rows: DataFrame) -> bool:
+    """Replace all stored changes of a table in one commit: readers see the old table until the new one is whole.
+
+    A table that was made by another declaration gets the shape of this one; whether its columns are others now.
+    """
     stored = ledger.stored(table)
-    _replace(spark, stored, rows, "true")
+    is_same = shapes.has_columns(spark, stored)
+    if is_same:
+        _replace(spark, stored, rows, "true")
+    else:
+        _conform(rows, stored)
+        shapes.replace_whole(rows, stored)
+    shapes.remember(spark, table)
+    return not is_same
+
+
+def append_once(spark: SparkSession, table: Table, rows: DataFrame, read_at: int) -> None:
+    """Add rows that were made from version `read_at` of a table; StorageError where another writer has moved it since."""
+    _conform(rows, table)
+    rows.select(*table.column_names).createOrReplaceTempView("ebap_added")
+    if version(spark, table.full_name) != read_at:
+        raise StorageError(f"{table.full_name} is no longer at version {read_at}: somebody else wrote it; run it again")
+    with _only_once(spark, f"ebap.append.{table.full_name}", read_at + 1):
+        spark.sql(f"INSERT INTO {table.full_name} SELECT * FROM ebap_added")
 
 
 def append_quarantine(spark: SparkSession, rows: DataFrame) -> None:
@@ -269,7 +289,7 @@ def progress(spark: SparkSession, source_table: str) -> Progress | None:
     row = spark.read.table(ledger.PROGRESS.full_name).where(f"source_table = '{source_table}'").first()
     if row is None:
         return None
-    values = _utc(row.asDict())
+    values = in_utc(row.asDict())
     return Progress(**{**values, "truncates": truncates.from_json(values["truncates"])})
 
 
@@ -283,7 +303,7 @@ def gold_progress(spark: SparkSession, table_name: str) -> GoldProgress | None:
     row = spark.read.table(ledger.GOLD_PROGRESS.full_name).where(f"table_name = '{table_name}'").first()
     if row is None:
         return None
-    values = _utc(row.asDict())
+    values = in_utc(row.asDict())
     return GoldProgress(**{**values, "marks": json.loads(values["marks"])})
 
 
@@ -295,7 +315,7 @@ def write_gold_progress(spark: SparkSession, made: GoldProgress) -> None:
 def compaction(spark: SparkSession, full_name: str) -> Compaction | None:
     """The last compaction of a stored table; None before its first."""
     row = spark.read.table(ledger.COMPACTIONS.full_name).where(f"table_name = '{full_name}'").first()
-    return None if row is None else Compaction(**_utc(row.asDict()))
+    return None if row is None else Compaction(**in_utc(row.asDict()))
 
 
 def write_compaction(spark: SparkSession, made: Compaction) -> None:
@@ -306,7 +326,7 @@ def write_compaction(spark: SparkSession, made: Compaction) -> None:
 def reconciliation(spark: SparkSession, source_table: str) -> Reconciliation | None:
     """The last comparison of a source table; None before its first."""
     row = spark.read.table(ledger.RECONCILIATIONS.full_name).where(f"source_table = '{source_table}'").first()
-    return None if row is None else Reconciliation(**_utc(row.asDict()))
+    return None if row is None else Reconciliation(**in_utc(row.asDict()))
 
 
 def write_reconciliation(spark: SparkSession, made: Reconciliation) -> None:
@@ -354,7 +374,7 @@ def write_row(spark: SparkSession, table: Table, values: dict[str, Any]) -> None
     _replace(spark, table, rows, f"`{table.key[0]}` = '{values[table.key[0]]}'")
 
 
-def _utc(values: dict[str, Any]) -> dict[str, Any]:
+def in_utc(values: dict[str, Any]) -> dict[str, Any]:
     """Collected timestamps are naive in this machine's time zone, whatever the session's is: make them UTC, and say so."""
     return {name: value.astimezone(UTC) if isinstance(value, datetime) else value for name, value in values.items()}
 
