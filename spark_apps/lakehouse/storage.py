@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from lakehouse import ddl, delta, ledger
+from lakehouse import ddl, delta, ledger, truncates
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
 from lakehouse.slices import Slice, is_within
+from lakehouse.truncates import Truncate
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -41,6 +42,7 @@ class Progress:
     refined_at: datetime
     records: int
     quarantined: int
+    truncates: tuple[Truncate, ...] = ()
     error: str | None = None
 
 
@@ -230,12 +232,15 @@ def replace_slices(spark: SparkSession, table: Table, rows: DataFrame, slices: S
 def progress(spark: SparkSession, source_table: str) -> Progress | None:
     """How far a source table is refined; None before its first run."""
     row = spark.read.table(ledger.PROGRESS.full_name).where(f"source_table = '{source_table}'").first()
-    return None if row is None else Progress(**_utc(row.asDict()))
+    if row is None:
+        return None
+    values = _utc(row.asDict())
+    return Progress(**{**values, "truncates": truncates.from_json(values["truncates"])})
 
 
 def write_progress(spark: SparkSession, made: Progress) -> None:
     """Replace one source table's row of progress."""
-    _write_row(spark, ledger.PROGRESS, vars(made))
+    _write_row(spark, ledger.PROGRESS, {**vars(made), "truncates": truncates.to_json(made.truncates)})
 
 
 def gold_progress(spark: SparkSession, table_name: str) -> GoldProgress | None:
