@@ -43,9 +43,8 @@ def apart(settings: Settings, line: str, module: str) -> None:
     """Run a line's module in a Spark process of its own."""
     begin(line)
     # The JVM starts before a session can say what it wants of it.
-    conf = session.spark_conf(settings, "batch") | {"spark.ui.showConsoleProgress": "false"}
-    names = ("spark.driver.memory", "spark.driver.extraJavaOptions", "spark.ui.showConsoleProgress")
-    wanted = [f"--conf {shlex.quote(f'{name}={conf[name]}')}" for name in names]
+    conf = session.heap(settings) | {"spark.ui.showConsoleProgress": "false"}
+    wanted = [f"--conf {shlex.quote(f'{name}={value}')}" for name, value in conf.items()]
     env = {**os.environ, "PYSPARK_SUBMIT_ARGS": " ".join([*wanted, "pyspark-shell"])}
     done = subprocess.run([sys.executable, "-m", module], cwd=PROJECT, env=env, check=False)
     if done.returncode:
