@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse import delta, storage, tables, verb
+from lakehouse import controls, delta, storage, tables, verb
 from lakehouse.contract import KAFKA_HEADERS, Table
 from lakehouse.ledger import HEARTBEAT
 from lakehouse.settings import Settings
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _WHOLE_NUMBERS = ("BIGINT", "INT", "SMALLINT")
-_NO_MARK = -1
+NO_MARK = -1
 
 
 class RefineError(RuntimeError):
@@ -38,17 +38,21 @@ class RefineError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class RefineResult:
-    """What a run did: records of the table it took, whether silver changed, records sent to quarantine, bronze version consumed."""
+    """What a run did: records of the table it took, whether silver changed, records sent to quarantine, bronze version consumed.
+
+    `paused` says since when and by whom the table is paused, and the cure, where nothing was done for that reason.
+    """
 
     table: str
     records: int
     changed: bool
     quarantined: int
     bronze_version: int
+    paused: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Batch:
+class Batch:
     """The records of one run: decoded and kept in memory, and what is to be known of them before they are folded."""
 
     decoded: DataFrame
@@ -61,57 +65,27 @@ class _Batch:
 
 
 def run(spark: SparkSession, settings: Settings, table_name: str) -> RefineResult:
-    """Take what bronze landed since the table's mark; does nothing, quickly, where it landed nothing."""
+    """Take what bronze landed since the table's mark; does nothing, quickly, where it landed nothing or the table is paused."""
     table = tables.source(table_name)
     mark, now = storage.progress(spark, table.name), storage.bronze_version(spark)
-    consumed = mark.bronze_version if mark else _NO_MARK
+    consumed = mark.bronze_version if mark else NO_MARK
+    paused = controls.notice(spark, table)
+    if paused:
+        print(paused)
+        return RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=consumed, paused=paused)
     if consumed == now:
         return RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=now)
-    with _clear_errors(table), _batch(spark, settings, table, consumed, now) as batch:
+    with clear_errors(table), taken(spark, settings, table, consumed, now) as batch:
         changed = batch.records > 0 and _apply(spark, settings, table, batch)
         return _finish(spark, table, batch, changed, mark)
 
 
-def rebuild(spark: SparkSession, settings: Settings, table_name: str) -> RefineResult:
-    """Make the whole table anew from all of bronze and put it in the old one's place in one commit."""
-    table = tables.source(table_name)
-    with _clear_errors(table), _batch(spark, settings, table, _NO_MARK, storage.bronze_version(spark)) as batch:
-        _refuse_truncate(spark, table, batch)
-        storage.append_quarantine(spark, _quarantine_rows(batch))
-        good, blocked = envelope.good(batch.decoded), envelope.blocked(batch.decoded, table)
-        kept = _older_than_bronze(spark, table, good)
-        rows = history.anew(table, good, batch.version, blocked, kept)
-        storage.overwrite_silver(spark, table, rows)
-        return _finish(spark, table, batch, True, storage.progress(spark, table.name))
-
-
-def _older_than_bronze(spark: SparkSession, table: Table, good: DataFrame) -> DataFrame | None:
-    """Stored changes that bronze no longer holds, where old days were removed from it; None where it holds all there ever was."""
-    compacted = storage.compaction(spark, storage.BRONZE)
-    if compacted is None or compacted.first_landed_on is None:
-        return None
-    first = good.agg(F.min(F.struct("_epoch", "_lsn")).alias("first")).first()
-    older = storage.read_silver_changes(spark, table)
-    if first is not None and first["first"] is not None:
-        epoch, lsn = first["first"]
-        older = older.where(f"_epoch < {epoch} OR (_epoch = {epoch} AND _lsn < {lsn})")
-    kept = older.localCheckpoint()
-    print(
-        f"{table.full_name}: bronze was emptied up to {compacted.first_landed_on}; the {kept.count()} stored changes older than its first "
-        "record stay as they are"
-    )
-    return kept
-
-
 @contextmanager
-def _batch(spark: SparkSession, settings: Settings, table: Table, consumed: int, now: int) -> Iterator[_Batch]:
+def taken(spark: SparkSession, settings: Settings, table: Table, consumed: int, now: int) -> Iterator[Batch]:
     """The records of the table in bronze versions after `consumed`, up to `now`."""
     if consumed > now:
-        raise RefineError(
-            f"{table.full_name} has consumed version {consumed} of {storage.BRONZE}, which is only at {now}: bronze was replaced. "
-            f"Run `python -m lakehouse rebuild {table.name}`."
-        )
-    landed = storage.read_bronze(spark, now) if consumed == _NO_MARK else storage.read_changes_feed(spark, consumed + 1, now)
+        refuse_replaced_bronze(table, consumed, now)
+    landed = storage.read_bronze(spark, now) if consumed == NO_MARK else storage.read_changes_feed(spark, consumed + 1, now)
     source = storage.source_identity(spark)
     placeholders = source.placeholders if source else ()
     own = landed.where(F.col("source_table") == table.name)
@@ -122,7 +96,15 @@ def _batch(spark: SparkSession, settings: Settings, table: Table, consumed: int,
         decoded.unpersist()
 
 
-def _surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int) -> _Batch:
+def refuse_replaced_bronze(table: Table, consumed: int, now: int) -> None:
+    """Raise RefineError: the table has consumed more of bronze than there is."""
+    raise RefineError(
+        f"{table.full_name} has consumed version {consumed} of {storage.BRONZE}, which is only at {now}: bronze was replaced. "
+        f"Run `python -m lakehouse rebuild {table.name}`."
+    )
+
+
+def _surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int) -> Batch:
     first = F.col(table.key[0])
     counted = decoded.agg(
         F.count(F.lit(1)).alias("records"),
@@ -137,7 +119,7 @@ def _surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int)
     survey = counted.crossJoin(complete).first()
     assert survey is not None  # aggregates without groups are always one row
     is_bounded = table.column(table.key[0]).type in _WHOLE_NUMBERS and survey["least"] is not None
-    return _Batch(
+    return Batch(
         decoded=decoded,
         version=version,
         records=survey["records"],
@@ -148,11 +130,11 @@ def _surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int)
     )
 
 
-def _apply(spark: SparkSession, settings: Settings, table: Table, batch: _Batch) -> bool:
+def _apply(spark: SparkSession, settings: Settings, table: Table, batch: Batch) -> bool:
     """Write quarantine and the difference to silver; whether silver changed."""
-    _refuse_truncate(spark, table, batch)
+    refuse_truncate(spark, table, batch)
     if batch.quarantined:
-        storage.append_quarantine(spark, _quarantine_rows(batch))
+        storage.append_quarantine(spark, quarantine_rows(batch))
     read_at = storage.silver_version(spark, table)
     stored = storage.read_silver_changes(spark, table)
     if batch.bounds:
@@ -169,7 +151,7 @@ def _apply(spark: SparkSession, settings: Settings, table: Table, batch: _Batch)
     return True
 
 
-def _waiting(spark: SparkSession, settings: Settings, table: Table, batch: _Batch) -> DataFrame | None:
+def _waiting(spark: SparkSession, settings: Settings, table: Table, batch: Batch) -> DataFrame | None:
     """Keys and positions of the table's records that wait in quarantine, from this run and earlier ones; None where none does."""
     earlier = storage.read_quarantine(spark, table).where("replayed_at IS NULL")
     if earlier.isEmpty():
@@ -183,12 +165,12 @@ def _waiting(spark: SparkSession, settings: Settings, table: Table, batch: _Batc
     return waiting.unionByName(envelope.blocked(batch.decoded, table)) if batch.quarantined else waiting
 
 
-def _quarantine_rows(batch: _Batch) -> DataFrame:
+def quarantine_rows(batch: Batch) -> DataFrame:
     times = {"first_seen_at": F.current_timestamp(), "replayed_at": F.lit(None).cast("TIMESTAMP")}
     return envelope.bad(batch.decoded).withColumns(times)
 
 
-def _refuse_truncate(spark: SparkSession, table: Table, batch: _Batch) -> None:
+def refuse_truncate(spark: SparkSession, table: Table, batch: Batch) -> None:
     if batch.truncated_at is None:
         return
     message = (
@@ -199,14 +181,14 @@ def _refuse_truncate(spark: SparkSession, table: Table, batch: _Batch) -> None:
     mark = storage.progress(spark, table.name)
     if mark is None or mark.error != message:
         stopped = mark or storage.Progress(
-            source_table=table.name, bronze_version=_NO_MARK, complete_to=None, refined_at=datetime.now(UTC), records=0, quarantined=0
+            source_table=table.name, bronze_version=NO_MARK, complete_to=None, refined_at=datetime.now(UTC), records=0, quarantined=0
         )
         storage.write_progress(spark, replace(stopped, error=message))
     raise RefineError(message)
 
 
-def _finish(spark: SparkSession, table: Table, batch: _Batch, changed: bool, mark: storage.Progress | None) -> RefineResult:
-    """Move the table's mark to what this run consumed."""
+def _finish(spark: SparkSession, table: Table, batch: Batch, changed: bool, mark: storage.Progress | None) -> RefineResult:
+    """Move the table's mark from where this run found it to what the run consumed."""
     told = [at for at in (mark.complete_to if mark else None, batch.complete_to) if at]
     made = storage.Progress(
         source_table=table.name,
@@ -216,14 +198,14 @@ def _finish(spark: SparkSession, table: Table, batch: _Batch, changed: bool, mar
         records=batch.records,
         quarantined=batch.quarantined,
     )
-    storage.write_progress(spark, made)
+    storage.move_progress(spark, mark, made)
     return RefineResult(
         table=table.name, records=batch.records, changed=changed, quarantined=batch.quarantined, bronze_version=batch.version
     )
 
 
 @contextmanager
-def _clear_errors(table: Table) -> Iterator[None]:
+def clear_errors(table: Table) -> Iterator[None]:
     """Say what the errors mean that an operator can do something about."""
     rebuild_it = f"Run `python -m lakehouse rebuild {table.name}`."
     try:

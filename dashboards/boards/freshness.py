@@ -41,8 +41,8 @@ def collect(cursor: Any, last_runs: Runs | None) -> dict[str, Any]:
 def _help(entry: dict[str, Any], more: dict[str, Any], error: str | None) -> str:
     """The next step for whoever looks, empty where nothing is wrong."""
     layer, name = entry["name"].split(".")
-    if error:
-        return error
+    if error or entry["paused"]:
+        return str(error or entry["paused"])
     if more["run"] and more["run"]["state"] == "failed":
         return "read the task's log: its last lines name the reason and the cure"
     if entry["age_s"] is None or entry["age_s"] > entry["allowed_age_s"]:

@@ -75,6 +75,8 @@ def show(answer: dict[str, Any], console: Console) -> None:
     console.print(f"Memory of all services: {total:,.0f} MB of {budget:,.0f} MB (measured, shared pages counted once)")
     if answer["tables"]:
         console.print(_lake_table(answer["tables"]))
+        for notice in sorted({row["paused"] for row in answer["tables"] if row["paused"]}):
+            console.print(f"[yellow]{notice}[/]")
         console.print(_delays_line(answer["delays"]))
     if answer.get("error"):
         console.print(f"[yellow]Tables: {answer['error']}[/]")

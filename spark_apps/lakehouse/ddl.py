@@ -30,7 +30,7 @@ def view_names() -> list[str]:
 
 def stored_tables() -> list[Table]:
     """Every table that has files of its own: bronze, the platform's, silver's stored changes, gold."""
-    platform = [ledger.CHANGES, ledger.QUARANTINE, ledger.PROGRESS, ledger.COMPACTIONS, ledger.GOLD_PROGRESS]
+    platform = [ledger.CHANGES, ledger.QUARANTINE, ledger.PROGRESS, ledger.CONTROLS, ledger.COMPACTIONS, ledger.GOLD_PROGRESS]
     return platform + [ledger.stored(table) for table in tables.SOURCES] + [table for table in tables.GOLD if table.slice]
 
 

@@ -66,7 +66,10 @@ def dictionary() -> str:
         *(_section(table) for table in (*tables.SOURCES, *tables.GOLD)),
         _HISTORY,
         _columns(ddl.history_view_columns(tables.SOURCES[0])[len(tables.SOURCES[0].columns) :]),
-        *(_section(table) for table in (ledger.CHANGES, ledger.QUARANTINE, ledger.PROGRESS, ledger.COMPACTIONS, ledger.GOLD_PROGRESS)),
+        *(
+            _section(table)
+            for table in (ledger.CHANGES, ledger.QUARANTINE, ledger.PROGRESS, ledger.CONTROLS, ledger.COMPACTIONS, ledger.GOLD_PROGRESS)
+        ),
     ]
     return "\n".join(parts)
 

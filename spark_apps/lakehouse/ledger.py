@@ -81,6 +81,22 @@ PROGRESS = Table(
         Column(name="records", type="BIGINT", doc="Records of the table in that run."),
         Column(name="quarantined", type="BIGINT", doc="Records that run sent to quarantine."),
         Column(name="error", type="STRING", doc="Why the table is stopped; NULL while it is not."),
+        Column(name="turn", type="BIGINT", doc="How often this row was written: who read it moves the mark only where nobody has since."),
+    ),
+)
+
+CONTROLS = Table(
+    name="controls",
+    doc="What an operator has asked of each source table: whether it is paused, since when, by whom and why.",
+    grain="one row per source table that was ever paused",
+    key=("source_table",),
+    owner=_OWNER,
+    allowed_age_s=300,
+    columns=(
+        Column(name="source_table", type="STRING", doc="Source table."),
+        Column(name="paused_at", type="TIMESTAMP", doc="Since when nothing is refined into it; NULL while it runs."),
+        Column(name="paused_by", type="STRING", doc="Who paused it; NULL while it runs."),
+        Column(name="reason", type="STRING", doc="Why, where that was told."),
     ),
 )
 
@@ -167,6 +183,7 @@ PARTITIONS = {
     "bronze.changes": ("source_table", "_landed_on"),
     "silver.quarantine": ("source_table",),
     "silver.progress": ("source_table",),
+    "silver.controls": ("source_table",),
     "silver.compactions": ("table_name",),
     "gold.progress": ("table_name",),
 }

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from lakehouse import ledger, objects, storage, tables, thrift
+from lakehouse import controls, ledger, objects, storage, tables, thrift
 from lakehouse.contract import History, Table
 from lakehouse.settings import Settings
 from lakehouse.transforms import gold_views, views
@@ -33,6 +33,7 @@ class TableStatus:
     """One table or view; `age_s` is None before its first run, `blocked` counts keys, `unresolved` versions.
 
     `bytes` is what the table's files take, replaced ones included; None for a view that is not the table's own face.
+    `paused` says since when, by whom and why a source table is paused, with the cure.
     """
 
     name: str
@@ -42,6 +43,7 @@ class TableStatus:
     blocked: int = 0
     unresolved: int = 0
     bytes: int | None = None
+    paused: str | None = None
 
 
 def lake_status(settings: Settings) -> dict[str, Any]:
@@ -72,21 +74,22 @@ def collect(cursor: Any, now: datetime) -> list[TableStatus]:
     """The same on an open cursor, with ages as of `now`."""
     counts = {row["name"]: row for row in rows(cursor, _counts())}
     complete = _complete_to(cursor)
+    paused = _paused(cursor)
     # Everything committed before the newest heartbeat that landed has landed too.
     complete[ledger.CHANGES.full_name] = _utc(counts[ledger.CHANGES.full_name]["newest"])
     known = [complete.get(table.name) for table in tables.SOURCES]
     complete[ledger.QUARANTINE.full_name] = _least(known)
 
-    def status(table: Table, name: str, at: datetime | None) -> TableStatus:
+    def status(table: Table, name: str, at: datetime | None, note: str | None = None) -> TableStatus:
         found = counts[name]
         age_s = None if at is None else round((now - at).total_seconds(), 3)
         of_keys = {"blocked": found["blocked"], "unresolved": found["unresolved"]}
-        return TableStatus(name=name, rows=found["rows"], age_s=age_s, allowed_age_s=table.allowed_age_s, **of_keys)
+        return TableStatus(name=name, rows=found["rows"], age_s=age_s, allowed_age_s=table.allowed_age_s, paused=note, **of_keys)
 
     statuses = [status(ledger.CHANGES, ledger.CHANGES.full_name, complete[ledger.CHANGES.full_name])]
     for table in tables.SOURCES:
         names = [table.full_name] + ([f"{table.full_name}_history"] if table.history is History.FULL else [])
-        statuses += [status(table, name, complete.get(table.name)) for name in names]
+        statuses += [status(table, name, complete.get(table.name), paused.get(table.name)) for name in names]
     statuses.append(status(ledger.QUARANTINE, ledger.QUARANTINE.full_name, complete[ledger.QUARANTINE.full_name]))
     complete |= {
         table.name: complete[ledger.CHANGES.full_name] for table in tables.GOLD if table.is_view and gold_views.reads_bronze(table)
@@ -100,6 +103,12 @@ def gold_complete_to(cursor: Any) -> Moments:
     beat = f"SELECT max(commit_at) AS newest FROM {ledger.CHANGES.full_name} WHERE source_table = '{ledger.HEARTBEAT}'"
     newest = _utc(rows(cursor, f"{beat} AND _landed_on >= current_date() - 1")[0]["newest"])
     return {table.name: newest if table.is_view and gold_views.reads_bronze(table) else known.get(table.name) for table in tables.GOLD}
+
+
+def _paused(cursor: Any) -> dict[str, str]:
+    """What is said of each paused source table."""
+    found = rows(cursor, f"SELECT * FROM {ledger.CONTROLS.full_name} WHERE paused_at IS NOT NULL")
+    return {row["source_table"]: str(controls.Control(**{**row, "paused_at": _utc(row["paused_at"])})) for row in found}
 
 
 def _complete_to(cursor: Any) -> Moments:

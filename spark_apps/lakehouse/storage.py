@@ -9,7 +9,7 @@ import json
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ class StorageError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far one source table is refined; times are UTC."""
+    """How far one source table is refined; times are UTC. `turn` counts the writes of the row, see `move_progress`."""
 
     source_table: str
     bronze_version: int
@@ -42,6 +42,7 @@ class Progress:
     records: int
     quarantined: int
     error: str | None = None
+    turn: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +182,7 @@ def merge_silver(spark: SparkSession, table: Table, diff: DataFrame, only_last: 
     that the difference was made from: StorageError where another writer has moved it since.
     """
     stored = ledger.stored(table)
-    _conform(diff, stored)
+    conform(diff, stored)
     diff.createOrReplaceTempView("ebap_diff")
     conditions = ["t._last = true"] if only_last else []
     if bounds:
@@ -194,23 +195,17 @@ def merge_silver(spark: SparkSession, table: Table, diff: DataFrame, only_last: 
         f"MERGE INTO {stored.full_name} t USING ebap_diff s ON {' AND '.join(conditions)} "
         "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
     )
-    with _only_once(spark, f"ebap.refine.{table.name}", read_at + 1):
+    with only_once(spark, writer_of(table), read_at + 1):
         counted = spark.sql(merge).first()
     # Delta skips a write whose number is taken, without an error: two differences made from one version never both apply.
     if counted is None or counted["num_affected_rows"] == 0:
         raise moved
 
 
-def overwrite_silver(spark: SparkSession, table: Table, rows: DataFrame) -> None:
-    """Replace all stored changes of a table in one commit: readers see the old table until the new one is whole."""
-    stored = ledger.stored(table)
-    _replace(spark, stored, rows, "true")
-
-
 def append_quarantine(spark: SparkSession, rows: DataFrame) -> None:
     """Add the records that quarantine does not hold yet; running it again adds nothing."""
     quarantine = ledger.QUARANTINE
-    _conform(rows, quarantine)
+    conform(rows, quarantine)
     rows.select(*quarantine.column_names).createOrReplaceTempView("ebap_bad")
     same = " AND ".join(f"q.`{name}` = b.`{name}`" for name in quarantine.key)
     spark.sql(
@@ -224,18 +219,43 @@ def replace_slices(spark: SparkSession, table: Table, rows: DataFrame, slices: S
     if table.slice is None:
         raise StorageError(f"{table.full_name} is a view: nothing is stored for it")
     condition = "true" if slices is None else is_within(f"`{table.slice}`", slices)
-    _replace(spark, table, rows, condition)
+    replace_where(spark, table, rows, condition)
 
 
 def progress(spark: SparkSession, source_table: str) -> Progress | None:
     """How far a source table is refined; None before its first run."""
     row = spark.read.table(ledger.PROGRESS.full_name).where(f"source_table = '{source_table}'").first()
-    return None if row is None else Progress(**_utc(row.asDict()))
+    if row is None:
+        return None
+    values = utc(row.asDict())
+    # A row written before the column was there has none.
+    return Progress(**{**values, "turn": values["turn"] or 0})
 
 
 def write_progress(spark: SparkSession, made: Progress) -> None:
-    """Replace one source table's row of progress."""
-    _write_row(spark, ledger.PROGRESS, vars(made))
+    """Replace one source table's row of progress, whatever it says."""
+    write_row(spark, ledger.PROGRESS, {**vars(made), "turn": made.turn + 1})
+
+
+def move_progress(spark: SparkSession, before: Progress | None, made: Progress) -> Progress:
+    """Replace one source table's row of progress where it is as it was read, and return it; StorageError where it was written since.
+
+    A run that began before a rebuild took its turn must not say afterwards how far the table is.
+    """
+    table, turn = ledger.PROGRESS, before.turn if before else 0
+    written = replace(made, turn=turn + 1)
+    values = vars(written)
+    if before:
+        fields = ", ".join(f"`{name}` = :{name}" for name in table.column_names if name not in table.key)
+        condition = f"source_table = :source_table AND coalesce(turn, 0) = {turn}"
+        counted = spark.sql(f"UPDATE {table.full_name} SET {fields} WHERE {condition}", args=values).first()
+    else:
+        spark.createDataFrame([tuple(values[name] for name in table.column_names)], table.schema_ddl()).createOrReplaceTempView("ebap_row")
+        where = f"t.source_table = s.source_table AND t.source_table = '{made.source_table}'"
+        counted = spark.sql(f"MERGE INTO {table.full_name} t USING ebap_row s ON {where} WHEN NOT MATCHED THEN INSERT *").first()
+    if counted is None or counted["num_affected_rows"] == 0:
+        raise StorageError(f"another run of {made.source_table} said meanwhile how far it is; run it again")
+    return written
 
 
 def gold_progress(spark: SparkSession, table_name: str) -> GoldProgress | None:
@@ -243,24 +263,24 @@ def gold_progress(spark: SparkSession, table_name: str) -> GoldProgress | None:
     row = spark.read.table(ledger.GOLD_PROGRESS.full_name).where(f"table_name = '{table_name}'").first()
     if row is None:
         return None
-    values = _utc(row.asDict())
+    values = utc(row.asDict())
     return GoldProgress(**{**values, "marks": json.loads(values["marks"])})
 
 
 def write_gold_progress(spark: SparkSession, made: GoldProgress) -> None:
     """Replace one gold table's row of progress."""
-    _write_row(spark, ledger.GOLD_PROGRESS, {**vars(made), "marks": json.dumps(made.marks, sort_keys=True)})
+    write_row(spark, ledger.GOLD_PROGRESS, {**vars(made), "marks": json.dumps(made.marks, sort_keys=True)})
 
 
 def compaction(spark: SparkSession, full_name: str) -> Compaction | None:
     """The last compaction of a stored table; None before its first."""
     row = spark.read.table(ledger.COMPACTIONS.full_name).where(f"table_name = '{full_name}'").first()
-    return None if row is None else Compaction(**_utc(row.asDict()))
+    return None if row is None else Compaction(**utc(row.asDict()))
 
 
 def write_compaction(spark: SparkSession, made: Compaction) -> None:
     """Replace one stored table's row of compactions."""
-    _write_row(spark, ledger.COMPACTIONS, vars(made))
+    write_row(spark, ledger.COMPACTIONS, vars(made))
 
 
 def source_identity(spark: SparkSession) -> Source | None:
@@ -285,30 +305,35 @@ def remember_source(spark: SparkSession, identity: str) -> Source:
     return Source(epoch=epoch, identity=identity, placeholders=(*(known.placeholders if known else ()), placeholder))
 
 
+def writer_of(table: Table) -> str:
+    """Under which name the commits to a source table's stored changes are numbered."""
+    return f"ebap.refine.{table.name}"
+
+
 @contextmanager
-def _only_once(spark: SparkSession, writer: str, number: int) -> Iterator[None]:
+def only_once(spark: SparkSession, writer: str, number: int) -> Iterator[None]:
     """Number the commits within: Delta skips one whose writer has already committed that number or a greater one."""
     with delta.configured(spark, {"spark.databricks.delta.write.txnAppId": writer, "spark.databricks.delta.write.txnVersion": str(number)}):
         yield
 
 
-def _replace(spark: SparkSession, table: Table, rows: DataFrame, condition: str) -> None:
-    _conform(rows, table)
+def replace_where(spark: SparkSession, table: Table, rows: DataFrame, condition: str) -> None:
+    conform(rows, table)
     rows.select(*table.column_names).createOrReplaceTempView("ebap_rows")
     spark.sql(f"INSERT INTO {table.full_name} REPLACE WHERE {condition} SELECT * FROM ebap_rows")
 
 
-def _write_row(spark: SparkSession, table: Table, values: dict[str, Any]) -> None:
+def write_row(spark: SparkSession, table: Table, values: dict[str, Any]) -> None:
     rows = spark.createDataFrame([tuple(values[name] for name in table.column_names)], table.schema_ddl())
-    _replace(spark, table, rows, f"`{table.key[0]}` = '{values[table.key[0]]}'")
+    replace_where(spark, table, rows, f"`{table.key[0]}` = '{values[table.key[0]]}'")
 
 
-def _utc(values: dict[str, Any]) -> dict[str, Any]:
+def utc(values: dict[str, Any]) -> dict[str, Any]:
     """Collected timestamps are naive in this machine's time zone, whatever the session's is: make them UTC, and say so."""
     return {name: value.astimezone(UTC) if isinstance(value, datetime) else value for name, value in values.items()}
 
 
-def _conform(rows: DataFrame, table: Table) -> None:
+def conform(rows: DataFrame, table: Table) -> None:
     """Raise StorageError with all differences between the rows' columns and the declaration at once."""
     given = {field.name: field.dataType.simpleString().upper().replace(" ", "") for field in rows.schema.fields}
     wanted = {column.name: column.type.upper().replace(" ", "") for column in table.columns}
