@@ -122,7 +122,7 @@ def _try(settings: Settings, table: Table, condition: str | None) -> None:
     """Have the source plan a query with the condition."""
     from psycopg2 import sql
 
-    if condition is None:
+    if not condition:
         return
     if ";" in condition:
         raise ValueError(f"the condition {condition!r} holds a semicolon: give one condition, as it stands after WHERE")
