@@ -244,15 +244,12 @@ def move_progress(spark: SparkSession, before: Progress | None, made: Progress) 
     """
     table, turn = ledger.PROGRESS, before.turn if before else 0
     written = replace(made, turn=turn + 1)
-    values = vars(written)
-    if before:
-        fields = ", ".join(f"`{name}` = :{name}" for name in table.column_names if name not in table.key)
-        condition = f"source_table = :source_table AND coalesce(turn, 0) = {turn}"
-        counted = spark.sql(f"UPDATE {table.full_name} SET {fields} WHERE {condition}", args=values).first()
-    else:
-        spark.createDataFrame([tuple(values[name] for name in table.column_names)], table.schema_ddl()).createOrReplaceTempView("ebap_row")
-        where = f"t.source_table = s.source_table AND t.source_table = '{made.source_table}'"
-        counted = spark.sql(f"MERGE INTO {table.full_name} t USING ebap_row s ON {where} WHEN NOT MATCHED THEN INSERT *").first()
+    row = tuple(vars(written)[name] for name in table.column_names)
+    spark.createDataFrame([row], table.schema_ddl()).createOrReplaceTempView("ebap_row")
+    matched = f"WHEN MATCHED AND coalesce(t.turn, 0) = {turn} THEN UPDATE SET *" if before else ""
+    same = f"t.source_table = s.source_table AND t.source_table = '{made.source_table}'"
+    merge = f"MERGE INTO {table.full_name} t USING ebap_row s ON {same} {matched} WHEN NOT MATCHED THEN INSERT *"
+    counted = spark.sql(merge).first()
     if counted is None or counted["num_affected_rows"] == 0:
         raise StorageError(f"another run of {made.source_table} said meanwhile how far it is; run it again")
     return written
