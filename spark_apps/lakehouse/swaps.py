@@ -31,7 +31,9 @@ def replace_all(spark: SparkSession, table: Table, rows: DataFrame, read_at: int
         with storage.only_once(spark, storage.writer_of(table), read_at + 1), delta.configured(spark, {_TOKEN: token}):
             storage.replace_where(spark, stored, rows, "true")
     except Exception as error:  # see delta: its class depends on the kind of session
-        raise _moved(table, read_at) if delta.is_overtaken(error) else error from error
+        if delta.is_overtaken(error):
+            raise _moved(table, read_at) from error
+        raise
     # Delta skips a write whose number is taken, without an error, and an INSERT tells nothing of itself: the token does.
     commits = spark.sql(f"DESCRIBE HISTORY {stored.full_name} LIMIT 20").where(f"userMetadata = '{token}'")
     if commits.isEmpty():
@@ -53,7 +55,9 @@ def replace_some(spark: SparkSession, table: Table, rows: DataFrame, read_at: in
         with storage.only_once(spark, storage.writer_of(table), read_at + 1):
             counted = spark.sql(merge).first()
     except Exception as error:  # see delta: its class depends on the kind of session
-        raise _moved(table, read_at) if delta.is_overtaken(error) else error from error
+        if delta.is_overtaken(error):
+            raise _moved(table, read_at) from error
+        raise
     if counted is None or counted["num_affected_rows"] == 0:
         raise _moved(table, read_at)
 
