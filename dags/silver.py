@@ -8,8 +8,8 @@ not a window of time. While machines in a cloud are off by the clock it is skipp
 
 **Safe to rerun?** Yes. Each write repeats to nothing; a second try interrupts the first and finds it done or undone.
 
-**When it fails**: the task's last log lines name the reason and the cure. The other tables go on. A truncated source table stops
-for this release, with nothing applied past the truncate; a Spark server that is away comes back by itself, `make status` shows it.
+**When it fails**: the task's last log lines name the reason and the cure. The other tables go on. A Spark server that is away comes
+back by itself, `make status` shows it.
 
 **Owner**: each task has its table's owner.
 """

@@ -23,12 +23,13 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 import refine
-from lakehouse import arguments, ledger, storage, swaps, tables, verb
+from lakehouse import arguments, ledger, storage, swaps, tables, truncates, verb
 from lakehouse import keys as named
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
-from lakehouse.transforms import envelope, history
-from lakehouse.transforms.ordering import TRUNCATE
+from lakehouse.transforms import envelope, history, keychanges
+from lakehouse.transforms.history import Incoming
+from lakehouse.truncates import Truncate
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -50,10 +51,11 @@ class RebuildResult:
 
 @dataclass(frozen=True, kw_only=True)
 class _Anew:
-    """What the stored changes are to be: of the keys `wanted`, or of all for None; `batch` is what they were made from."""
+    """What the stored changes are to be: of the keys `wanted`, or of all for None; made from `batch` and the `truncates` known then."""
 
     table: Table
     batch: refine.Batch
+    truncates: tuple[Truncate, ...]
     rows: DataFrame
     wanted: DataFrame | None
 
@@ -72,10 +74,11 @@ def run(
     if (given is not None or days) and mark and mark.bronze_version > version:
         refine.refuse_replaced_bronze(table, mark.bronze_version, version)
     with refine.clear_errors(table), refine.taken(spark, settings, table, refine.NO_MARK, version) as batch:
-        refine.refuse_truncate(spark, table, batch)
-        storage.append_quarantine(spark, refine.quarantine_rows(batch))
+        storage.append_quarantine(spark, refine.quarantine_rows(envelope.bad(batch.decoded)))
         wanted = _changed_on(table, batch.decoded, days) if days else given
-        made = _Anew(table=table, batch=batch, rows=_folded(spark, table, batch, wanted), wanted=wanted)
+        rows = _folded(spark, settings, table, batch, mark, wanted)
+        known = truncates.merged(mark.truncates if mark else (), batch.truncates)
+        made = _Anew(table=table, batch=batch, truncates=known, rows=rows, wanted=wanted)
         changed = _written(spark, made)
     count = None if wanted is None else wanted.count()
     return RebuildResult(table=table.name, records=batch.records, keys=count, changed=changed, bronze_version=version)
@@ -88,17 +91,38 @@ def _changed_on(table: Table, decoded: DataFrame, days: tuple[date, date]) -> Da
     return decoded.where(is_within).select(*table.key).dropna().distinct().localCheckpoint()
 
 
-def _folded(spark: SparkSession, table: Table, batch: refine.Batch, wanted: DataFrame | None) -> DataFrame:
+def _folded(
+    spark: SparkSession, settings: Settings, table: Table, batch: refine.Batch, mark: storage.Progress | None, wanted: DataFrame | None
+) -> DataFrame:
     """The stored form of the wanted keys, worked out: the write may have to be tried again, and shall not take long."""
-    good = envelope.good(batch.decoded)
-    blocked, kept = envelope.blocked(batch.decoded, table), _older_than_bronze(spark, table, good)
-    if wanted is None:
-        return history.anew(table, good, batch.version, blocked, kept).localCheckpoint()
-    own = partial(_of_keys, table, wanted)
-    # A truncate has no key: it is of every one.
-    whole_table = good.where(F.col("_kind") == TRUNCATE)
-    good = own(good.where(F.col("_kind") != TRUNCATE)).unionByName(whole_table)
-    return own(history.anew(table, good, batch.version, own(blocked), None if kept is None else own(kept))).localCheckpoint()
+    kept = _older_than_bronze(spark, table, envelope.good(batch.decoded))
+    brought = refine.incoming(spark, table, batch, mark, envelope.blocked(batch.decoded, table))
+    if wanted is not None:
+        own = partial(_of_keys, table, _with_linked(table, brought, kept, wanted))
+        blocked = None if brought.blocked is None else own(brought.blocked)
+        brought, kept = replace(brought, changes=own(brought.changes), blocked=blocked), None if kept is None else own(kept)
+    rows, contested = history.anew(brought, kept)
+    refine.quarantine_beaten(spark, settings, table, batch, contested)
+    return (rows if wanted is None else _of_keys(table, wanted, rows)).localCheckpoint()
+
+
+def _with_linked(table: Table, brought: Incoming, kept: DataFrame | None, wanted: DataFrame) -> DataFrame:
+    """The wanted keys with all that key changes link them with, directly or through others: a row keeps its life across keys."""
+    key = list(table.key)
+    columns = [*map(F.col, key), *(F.col(name).alias(f"_own_{name}") for name in key), F.col("_linked_key")]
+    links = brought.changes.select(*columns).where("_linked_key IS NOT NULL")
+    if kept is not None:
+        links = links.unionByName(kept.select(*columns).where("_linked_key IS NOT NULL"))
+    links = links.localCheckpoint()
+    back = keychanges.linked_keys(links, table)
+    reached = wanted
+    while True:
+        there = keychanges.linked_keys(_of_keys(table, reached, links), table).select(*key)
+        here = _of_keys(table, reached, back).select(*(F.col(f"_own_{name}").alias(name) for name in key))
+        more = there.unionByName(here).distinct().join(reached, on=key, how="left_anti").localCheckpoint()
+        if more.isEmpty():
+            return reached
+        reached = reached.unionByName(more).localCheckpoint()
 
 
 def _older_than_bronze(spark: SparkSession, table: Table, good: DataFrame) -> DataFrame | None:
@@ -169,7 +193,8 @@ def _held(made: _Anew, mark: storage.Progress) -> storage.Progress:
     batch = made.batch
     if mark.bronze_version <= batch.version:
         return mark
-    return replace(mark, bronze_version=batch.version, complete_to=batch.complete_to or mark.complete_to)
+    # A truncate that a refine has met since is news again to the keys that are made anew.
+    return replace(mark, bronze_version=batch.version, complete_to=batch.complete_to or mark.complete_to, truncates=made.truncates)
 
 
 def _reached(made: _Anew, mark: storage.Progress) -> storage.Progress:
@@ -182,6 +207,7 @@ def _reached(made: _Anew, mark: storage.Progress) -> storage.Progress:
         refined_at=datetime.now(UTC),
         records=batch.records,
         quarantined=batch.quarantined,
+        truncates=made.truncates,
     )
 
 

@@ -11,19 +11,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse import controls, delta, storage, tables, verb
+from lakehouse import controls, delta, storage, tables, truncates, verb
 from lakehouse.contract import KAFKA_HEADERS, Table
 from lakehouse.ledger import HEARTBEAT
 from lakehouse.settings import Settings
 from lakehouse.transforms import envelope, history
+from lakehouse.transforms.history import Incoming
 from lakehouse.transforms.ordering import TRUNCATE
+from lakehouse.truncates import Truncate
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -59,7 +61,8 @@ class Batch:
     version: int
     records: int
     quarantined: int
-    truncated_at: int | None
+    truncates: tuple[Truncate, ...]
+    has_links: bool
     bounds: tuple[int, int] | None
     complete_to: datetime | None
 
@@ -76,7 +79,7 @@ def run(spark: SparkSession, settings: Settings, table_name: str) -> RefineResul
     if consumed == now:
         return RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=now)
     with clear_errors(table), taken(spark, settings, table, consumed, now) as batch:
-        changed = batch.records > 0 and _apply(spark, settings, table, batch)
+        changed = batch.records > 0 and _apply(spark, settings, table, batch, mark)
         return _finish(spark, table, batch, changed, mark)
 
 
@@ -86,10 +89,7 @@ def taken(spark: SparkSession, settings: Settings, table: Table, consumed: int, 
     if consumed > now:
         refuse_replaced_bronze(table, consumed, now)
     landed = storage.read_bronze(spark, now) if consumed == NO_MARK else storage.read_changes_feed(spark, consumed + 1, now)
-    source = storage.source_identity(spark)
-    placeholders = source.placeholders if source else ()
-    own = landed.where(F.col("source_table") == table.name)
-    decoded = envelope.decode(own, table, placeholders, settings.source_schema).persist()
+    decoded = _decoded(spark, settings, table, landed.where(F.col("source_table") == table.name)).persist()
     try:
         yield _surveyed(decoded, landed, table, now)
     finally:
@@ -109,7 +109,8 @@ def _surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int)
     counted = decoded.agg(
         F.count(F.lit(1)).alias("records"),
         F.count("_reason").alias("quarantined"),
-        F.min(F.when((F.col("_kind") == TRUNCATE) & F.col("_reason").isNull(), F.col("_lsn"))).alias("truncated_at"),
+        truncates.found().alias("truncates"),
+        F.count("_linked_key").alias("links"),
         F.min(first).alias("least"),
         F.max(first).alias("greatest"),
     )
@@ -124,31 +125,74 @@ def _surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int)
         version=version,
         records=survey["records"],
         quarantined=survey["quarantined"],
-        truncated_at=survey["truncated_at"],
+        truncates=truncates.of(survey["truncates"]),
+        has_links=survey["links"] > 0,
         bounds=(survey["least"], survey["greatest"]) if is_bounded else None,
         complete_to=survey["complete_to"].astimezone(UTC) if survey["complete_to"] else None,
     )
 
 
-def _apply(spark: SparkSession, settings: Settings, table: Table, batch: Batch) -> bool:
+def _apply(spark: SparkSession, settings: Settings, table: Table, batch: Batch, mark: storage.Progress | None) -> bool:
     """Write quarantine and the difference to silver; whether silver changed."""
-    refuse_truncate(spark, table, batch)
     if batch.quarantined:
-        storage.append_quarantine(spark, quarantine_rows(batch))
+        storage.append_quarantine(spark, quarantine_rows(envelope.bad(batch.decoded)))
     read_at = storage.silver_version(spark, table)
     stored = storage.read_silver_changes(spark, table)
-    if batch.bounds:
-        stored = stored.where(F.col(table.key[0]).between(*batch.bounds))
-    good = envelope.good(batch.decoded)
-    touched = good.select(*table.key)
+    brought = incoming(spark, table, batch, mark, _waiting(spark, settings, table, batch))
+    touched = brought.changes.select(*table.key)
     if batch.quarantined:
         touched = touched.union(envelope.blocked(batch.decoded, table).select(*table.key))
-    waiting = _waiting(spark, settings, table, batch)
-    difference, is_only_last = history.difference(table, good, touched.distinct(), stored, batch.version, waiting)
-    if difference.isEmpty():
+    # A truncate is of every key, and a key change leads to keys beyond those the batch names.
+    is_truncated = bool(_new_truncates(batch, mark))
+    bounds = None if is_truncated or batch.has_links else batch.bounds
+    if is_truncated:
+        touched = touched.union(stored.where("_last").select(*table.key))
+    if bounds:
+        stored = stored.where(F.col(table.key[0]).between(*bounds))
+    made = history.difference(brought, touched.distinct(), stored)
+    if made.contested:
+        quarantine_beaten(spark, settings, table, batch, made.contested)
+    if not made.rows:
         return False
-    storage.merge_silver(spark, table, difference, is_only_last, batch.bounds, read_at)
+    storage.merge_silver(spark, table, made.rows, made.is_only_last, bounds, read_at)
     return True
+
+
+def incoming(spark: SparkSession, table: Table, batch: Batch, mark: storage.Progress | None, blocked: DataFrame | None) -> Incoming:
+    """What the batch brings, with every truncate that the mark or the batch knows of."""
+    every = truncates.merged(mark.truncates if mark else (), batch.truncates)
+    return Incoming(
+        table=table,
+        changes=envelope.good(batch.decoded).where(F.col("_kind") != TRUNCATE),
+        run=batch.version,
+        has_links=batch.has_links,
+        blocked=blocked,
+        truncates=truncates.of_keys(spark, table, every, _new_truncates(batch, mark)),
+    )
+
+
+def _new_truncates(batch: Batch, mark: storage.Progress | None) -> list[Truncate]:
+    known = {truncate.place for truncate in (mark.truncates if mark else ())}
+    return [truncate for truncate in batch.truncates if truncate.place not in known]
+
+
+def quarantine_beaten(spark: SparkSession, settings: Settings, table: Table, batch: Batch, contested: DataFrame) -> None:
+    """Enter the records that came with another's identity and the lesser content hash, whether they came now or in an earlier run."""
+    wanted = {row["_lsn"] for row in contested.select("_lsn").distinct().collect()}
+    if not wanted:
+        return
+    landed = storage.read_bronze(spark, batch.version).where((F.col("source_table") == table.name) & F.col("lsn").isin(wanted))
+    decoded = _decoded(spark, settings, table, landed)
+    winners = contested.withColumnRenamed("_content_hash", "_winner")
+    place = [*table.key, "_epoch", "_lsn", "_kind"]
+    beaten = envelope.good(decoded).join(F.broadcast(winners), on=place, how="inner").where("_content_hash <> _winner")
+    told = {"_reason": F.lit("conflicting_duplicate"), "_detail": F.lit("another record of this change has the greater content hash")}
+    storage.append_quarantine(spark, quarantine_rows(envelope.bad(beaten.withColumns(told))))
+
+
+def _decoded(spark: SparkSession, settings: Settings, table: Table, landed: DataFrame) -> DataFrame:
+    source = storage.source_identity(spark)
+    return envelope.decode(landed, table, source.placeholders if source else (), settings.source_schema)
 
 
 def _waiting(spark: SparkSession, settings: Settings, table: Table, batch: Batch) -> DataFrame | None:
@@ -165,26 +209,10 @@ def _waiting(spark: SparkSession, settings: Settings, table: Table, batch: Batch
     return waiting.unionByName(envelope.blocked(batch.decoded, table)) if batch.quarantined else waiting
 
 
-def quarantine_rows(batch: Batch) -> DataFrame:
+def quarantine_rows(bad: DataFrame) -> DataFrame:
+    """The faulty rows with the times that quarantine keeps of them."""
     times = {"first_seen_at": F.current_timestamp(), "replayed_at": F.lit(None).cast("TIMESTAMP")}
-    return envelope.bad(batch.decoded).withColumns(times)
-
-
-def refuse_truncate(spark: SparkSession, table: Table, batch: Batch) -> None:
-    if batch.truncated_at is None:
-        return
-    message = (
-        f"{table.full_name} stops at a TRUNCATE of the source table at lsn {batch.truncated_at}: this release cannot apply one, and "
-        "applies nothing past it. Bronze loses nothing; `python -m lakehouse rebuild` meets the same record and does not help. "
-        "The table goes on with a release that applies truncates."
-    )
-    mark = storage.progress(spark, table.name)
-    if mark is None or mark.error != message:
-        stopped = mark or storage.Progress(
-            source_table=table.name, bronze_version=NO_MARK, complete_to=None, refined_at=datetime.now(UTC), records=0, quarantined=0
-        )
-        storage.write_progress(spark, replace(stopped, error=message))
-    raise RefineError(message)
+    return bad.withColumns(times)
 
 
 def _finish(spark: SparkSession, table: Table, batch: Batch, changed: bool, mark: storage.Progress | None) -> RefineResult:
@@ -197,6 +225,7 @@ def _finish(spark: SparkSession, table: Table, batch: Batch, changed: bool, mark
         refined_at=datetime.now(UTC),
         records=batch.records,
         quarantined=batch.quarantined,
+        truncates=truncates.merged(mark.truncates if mark else (), batch.truncates),
     )
     storage.move_progress(spark, mark, made)
     return RefineResult(

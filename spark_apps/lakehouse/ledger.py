@@ -80,6 +80,9 @@ PROGRESS = Table(
         Column(name="refined_at", type="TIMESTAMP", doc="When that run ended."),
         Column(name="records", type="BIGINT", doc="Records of the table in that run."),
         Column(name="quarantined", type="BIGINT", doc="Records that run sent to quarantine."),
+        Column(
+            name="truncates", type="STRING", doc="Truncates of the source table so far, as a JSON array; they close every key's version."
+        ),
         Column(name="error", type="STRING", doc="Why the table is stopped; NULL while it is not."),
         Column(name="turn", type="BIGINT", doc="How often this row was written: who read it moves the mark only where nobody has since."),
     ),
@@ -143,7 +146,7 @@ COMPACTIONS = Table(
 
 # What silver keeps beside a source table's own columns, a row a change.
 STORED_COLUMNS = (
-    Column(name="_kind", type="STRING", doc="read, upsert or delete."),
+    Column(name="_kind", type="STRING", doc="read, upsert, delete or truncate."),
     Column(name="_epoch", type="INT", doc="Number of the source's timeline."),
     Column(name="_lsn", type="BIGINT", doc="Position of the change in the source's WAL."),
     Column(name="_txid", type="BIGINT", doc="Transaction at the source; NULL for a read."),
@@ -153,7 +156,8 @@ STORED_COLUMNS = (
     Column(name="_effective_at", type="TIMESTAMP", doc="Commit time, held so that it never runs backwards along a key."),
     Column(name="_content_hash", type="STRING", doc="Hash of the declared columns as received."),
     Column(name="_unchanged", type="ARRAY<STRING>", doc="Columns the change left unchanged and did not carry."),
-    Column(name="_previous_key", type="STRING", doc="Key before a primary-key change made this row, as JSON; else NULL."),
+    Column(name="_linked_key", type="STRING", doc="Other key of a primary-key change, as JSON: the old of an upsert, the new of a delete."),
+    Column(name="_previous_key", type="STRING", doc="Last visible key before a primary-key change made this row, as JSON; else NULL."),
     Column(name="_unresolved", type="ARRAY<STRING>", doc="Columns whose value is not known yet."),
     Column(name="_flags", type="ARRAY<STRING>", doc="Expectations of severity flag that the row breaks."),
     Column(name="_is_blocked", type="BOOLEAN", doc="Whether a newer change of the key waits in quarantine."),

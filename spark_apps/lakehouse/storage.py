@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from lakehouse import ddl, delta, ledger
+from lakehouse import ddl, delta, ledger, truncates
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
 from lakehouse.slices import Slice, is_within
+from lakehouse.truncates import Truncate
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -41,6 +42,7 @@ class Progress:
     refined_at: datetime
     records: int
     quarantined: int
+    truncates: tuple[Truncate, ...] = ()
     error: str | None = None
     turn: int = 0
 
@@ -228,13 +230,13 @@ def progress(spark: SparkSession, source_table: str) -> Progress | None:
     if row is None:
         return None
     values = utc(row.asDict())
-    # A row written before the column was there has none.
-    return Progress(**{**values, "turn": values["turn"] or 0})
+    # A row written before the column was there has no turn.
+    return Progress(**{**values, "truncates": truncates.from_json(values["truncates"]), "turn": values["turn"] or 0})
 
 
 def write_progress(spark: SparkSession, made: Progress) -> None:
     """Replace one source table's row of progress, whatever it says."""
-    write_row(spark, ledger.PROGRESS, {**vars(made), "turn": made.turn + 1})
+    write_row(spark, ledger.PROGRESS, {**vars(made), "truncates": truncates.to_json(made.truncates), "turn": made.turn + 1})
 
 
 def move_progress(spark: SparkSession, before: Progress | None, made: Progress) -> Progress:
@@ -244,8 +246,8 @@ def move_progress(spark: SparkSession, before: Progress | None, made: Progress) 
     """
     table, turn = ledger.PROGRESS, before.turn if before else 0
     written = replace(made, turn=turn + 1)
-    row = tuple(vars(written)[name] for name in table.column_names)
-    spark.createDataFrame([row], table.schema_ddl()).createOrReplaceTempView("ebap_row")
+    values = {**vars(written), "truncates": truncates.to_json(written.truncates)}
+    spark.createDataFrame([tuple(values[name] for name in table.column_names)], table.schema_ddl()).createOrReplaceTempView("ebap_row")
     matched = f"WHEN MATCHED AND coalesce(t.turn, 0) = {turn} THEN UPDATE SET *" if before else ""
     same = f"t.source_table = s.source_table AND t.source_table = '{made.source_table}'"
     merge = f"MERGE INTO {table.full_name} t USING ebap_row s ON {same} {matched} WHEN NOT MATCHED THEN INSERT *"

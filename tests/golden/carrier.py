@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.contract import Column, History, Table
 from lakehouse.ledger import stored
 from lakehouse.transforms import history
-from tests.golden.oracle import COLUMNS, UNCHANGED, Change, Version
+from lakehouse.transforms.history import Incoming
+from tests.golden.oracle import COLUMNS, UNCHANGED, WHOLE_TABLE, Change, Key, Version
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RECEIVED = (
     "_kind STRING, _epoch INT, _lsn BIGINT, _txid BIGINT, _last_commit_lsn BIGINT, _offset BIGINT, _commit_at TIMESTAMP, "
-    "_content_hash STRING, _unchanged ARRAY<STRING>"
+    "_content_hash STRING, _unchanged ARRAY<STRING>, _linked_key STRING"
 )
 Row = tuple[Any, ...]
 
@@ -54,8 +56,10 @@ class Silver:
     spark: SparkSession
     tracked: Sequence[str] = COLUMNS
     rows: dict[Row, Any] = field(default_factory=dict)
+    truncates: list[tuple[int, Change]] = field(default_factory=list)
     writes: dict[int, int] = field(default_factory=dict)
     runs: int = 0
+    contested: set[tuple[int, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.table = declared(self.tracked)
@@ -64,29 +68,46 @@ class Silver:
     def take(self, batches: Iterable[tuple[int, Change]]) -> None:
         """One run of refine's transform over one batch of every history."""
         self.runs += 1
-        received = [_record(case, change) for case, change in batches]
-        incoming = self.spark.createDataFrame(received, f"{self.table.schema_ddl()}, {_RECEIVED}")
+        taken = list(batches)
+        received = [_record(case, change) for case, change in taken if change.key != WHOLE_TABLE]
+        changes = self.spark.createDataFrame(received, f"{self.table.schema_ddl()}, {_RECEIVED}")
+        known = len(self.truncates)
+        self.truncates += [(case, change) for case, change in taken if change.key == WHOLE_TABLE]
+        truncates = self.spark.createDataFrame(
+            [(*_record(case, change), number < known) for number, (case, change) in enumerate(self.truncates)],
+            f"{self.table.schema_ddl()}, {_RECEIVED}, _is_placed BOOLEAN",
+        ).drop("first", "second")
+        incoming = Incoming(
+            table=self.table,
+            changes=changes,
+            run=self.runs,
+            has_links=any(change.linked for _, change in taken),
+            # A truncate empties a table; here each history is a table of its own.
+            truncates=(lambda keys: keys.join(truncates, on="case_id", how="inner")) if self.truncates else None,
+        )
         before = self.spark.createDataFrame(list(self.rows.values()), self.form.schema_ddl())
-        touched = incoming.select(*self.table.key).distinct()
-        written = history.difference(self.table, incoming, touched, before, self.runs)[0].collect()
+        emptied = truncates.where("NOT _is_placed").select("case_id").distinct()
+        touched = changes.select(*self.table.key).union(before.join(emptied, on="case_id", how="left_semi").select(*self.table.key))
+        made = history.difference(incoming, touched.distinct(), before)
         self.writes = defaultdict(int)
-        for row in written:
+        for row in made.rows.collect() if made.rows else []:
             self.writes[row["case_id"]] += 1
             self.rows[tuple(row[name] for name in self.form.key)] = row
+        self.contested = {(row["case_id"], row["_lsn"]) for row in made.contested.collect()} if made.contested else set()
 
     def versions(self) -> dict[int, list[Version]]:
         """The visible versions of each history, sorted as the oracle sorts them."""
         found: dict[int, list[Version]] = defaultdict(list)
         for row in self.rows.values():
             if row["_is_visible"]:
-                found[row["case_id"]].append(_version(row))
+                found[row["case_id"]].append(version(row))
         return {case: sorted(versions, key=lambda v: (v.key, v.from_us)) for case, versions in found.items()}
 
     def live(self) -> dict[int, list[Row]]:
         """Key and values of the newest rows that are no delete, a history: what `silver.<table>` shows."""
         found: dict[int, list[Row]] = defaultdict(list)
         for row in self.rows.values():
-            if row["_last"] and row["_kind"] != "delete":
+            if row["_last"] and row["_kind"] in ("read", "upsert"):
                 found[row["case_id"]].append((row["first"], row["second"], *(row[name] for name in COLUMNS)))
         return {case: sorted(rows, key=str) for case, rows in found.items()}
 
@@ -102,10 +123,12 @@ def _record(case: int, change: Change) -> Row:
     known = tuple(None if value == UNCHANGED else value for value in values)
     unchanged = [name for name, value in zip(COLUMNS, values, strict=True) if value == UNCHANGED]
     place = (change.kind, change.epoch, change.lsn, change.txid, change.last_commit_lsn, change.offset, _at(change.at_us))
-    return (case, *change.key, *known, *place, change.content_hash, unchanged)
+    linked = change.linked and json.dumps({"case_id": case, "first": change.linked[0], "second": change.linked[1]}, separators=(",", ":"))
+    return (case, *change.key, *known, *place, change.content_hash, unchanged, linked)
 
 
-def _version(row: Any) -> Version:
+def version(row: Any) -> Version:
+    """A row of history as the oracle would say it."""
     return Version(
         key=(row["first"], row["second"]),
         values=tuple(row[name] for name in COLUMNS),
@@ -114,7 +137,13 @@ def _version(row: Any) -> Version:
         to_us=None if row["_valid_to"] is None else _us(row["_valid_to"]),
         to_lsn=row["_to_lsn"],
         unresolved=tuple(row["_unresolved"]),
+        previous=_key(row["_previous_key"]),
     )
+
+
+def _key(text: str | None) -> Key | None:
+    parts = json.loads(text) if text else None
+    return parts and (parts["first"], parts["second"])
 
 
 def _at(us: int) -> datetime:

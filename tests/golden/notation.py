@@ -1,9 +1,10 @@
 """The short form of the golden cases, close to how people write them on a board.
 
-A change: `KEY:KIND(values)@lsn#transaction~seconds^commit`. KIND is U (upsert), D (delete) or R (read); values are `name` or
-`name,detail`, `null` is NULL and `?` a value that was not carried. Left out, the key is `k`, the transaction is its own, the commit
-time is lsn seconds after a fixed instant, and no commit before it is known. A version: `KEY:(values)[from,to)` in seconds, `+1` for
-one microsecond more, `∞` for an open one, `?` for a value not known.
+A change: `KEY:KIND(values)@lsn#transaction~seconds^commit`. KIND is U (upsert), D (delete), R (read) or T (truncate, of no key);
+values are `name` or `name,detail`, `null` is NULL and `?` a value that was not carried. `OLD>NEW:` is half of a primary-key change:
+the delete of OLD, or the upsert of NEW. An lsn of a later epoch is `e2.lsn`. Left out, the key is `k`, the transaction is its own, the
+commit time is lsn seconds after a fixed instant, and no commit before it is known. A version: `KEY:(values)[from,to)` in seconds, `+1`
+for one microsecond more, `∞` for an open one, `?` for a value not known; `NEW<OLD:` where a key change made it.
 """
 
 from __future__ import annotations
@@ -13,25 +14,34 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.golden.oracle import COLUMNS, UNCHANGED, Change, Key, Value, Version
+from tests.golden.oracle import COLUMNS, UNCHANGED, WHOLE_TABLE, Change, Key, Value, Version
 
 INSTANT_US = 1_700_000_000_000_000
 SECOND_US = 1_000_000
-_KINDS = {"U": "upsert", "D": "delete", "R": "read"}
-_CHANGE = re.compile(r"(?:([\w/]+):)?([UDR])(?:\(([^)]*)\))?@(\d+)(?:#(\d+))?(?:~(\d+))?(?:\^(\d+))?")
-_VERSION = re.compile(r"(?:([\w/]+):)?(?:\(([^)]*)\)|(\w+))\[(\d+)(?:\+(\d+))?,(?:(\d+)(?:\+(\d+))?|∞)\)")
+_KINDS = {"U": "upsert", "D": "delete", "R": "read", "T": "truncate"}
+_CHANGE = re.compile(r"(?:([\w/>]+):)?([UDRT])(?:\(([^)]*)\))?@(?:e(\d+)\.)?(\d+)(?:#(\d+))?(?:~(\d+))?(?:\^(\d+))?")
+_VERSION = re.compile(r"(?:([\w/]+)(?:<([\w/]+))?:)?(?:\(([^)]*)\)|(\w+))\[(\d+)(?:\+(\d+))?,(?:(\d+)(?:\+(\d+))?|∞)\)")
+
+
+Shown = tuple[Key, tuple[Value, ...], int, int | None, tuple[str, ...], Key | None]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One golden case: batches in, versions out. `is_silent`: the last batch writes nothing."""
+    """One golden case: batches in, versions out. `is_silent`: the last batch writes nothing.
+
+    `either`: another outcome that is as right, because which record wins is the hash's choice. `contested`: lsns of which a record
+    goes to quarantine as a conflicting duplicate.
+    """
 
     name: str
     doc: str
     batches: tuple[tuple[Change, ...], ...]
-    versions: tuple[tuple[Key, tuple[Value, ...], int, int | None, tuple[str, ...]], ...]
+    versions: tuple[Shown, ...]
     tracked: tuple[str, ...] = COLUMNS
     is_silent: bool = False
+    either: tuple[Shown, ...] | None = None
+    contested: tuple[int, ...] = ()
 
 
 def read_case(path: Path) -> Case:
@@ -43,17 +53,23 @@ def read_case(path: Path) -> Case:
             name=path.stem,
             doc=text["doc"],
             batches=tuple(_batches(" | ".join(batches))),
-            versions=tuple(sorted(map(_version, text["history"].split()), key=lambda version: (version[0], version[2]))),
+            versions=_versions(text["history"]),
             tracked=tuple(text.get("tracked", COLUMNS)),
             is_silent=text.get("is_silent", False),
+            either=_versions(text["either"]) if "either" in text else None,
+            contested=tuple(text.get("contested", ())),
         )
     except (KeyError, ValueError) as error:
         raise ValueError(f"{path.name}: {error}") from error
 
 
-def summary(version: Version) -> tuple[Key, tuple[Value, ...], int, int | None, tuple[str, ...]]:
+def summary(version: Version) -> Shown:
     """What a case says about a version."""
-    return version.key, version.values, version.from_us, version.to_us, version.unresolved
+    return version.key, version.values, version.from_us, version.to_us, version.unresolved, version.previous
+
+
+def _versions(text: str) -> tuple[Shown, ...]:
+    return tuple(sorted(map(_version, text.split()), key=lambda version: (version[0], version[2])))
 
 
 def _batches(text: str) -> list[tuple[Change, ...]]:
@@ -70,29 +86,43 @@ def _change(word: str, offset: int) -> Change:
     match = _CHANGE.fullmatch(word)
     if not match:
         raise ValueError(f"{word!r} is no change")
-    key, kind, values, lsn, txid, at_s, commit = match.groups()
+    keys, kind, values, epoch, lsn, txid, at_s, commit = match.groups()
+    key, linked = _halves(keys, kind)
     return Change(
-        key=_key(key),
+        key=key,
         kind=_KINDS[kind],
         lsn=int(lsn),
         at_us=INSTANT_US + int(at_s or lsn) * SECOND_US,
         offset=offset,
-        values=None if kind == "D" else _values(values),
+        values=None if kind in "DT" else _values(values),
         txid=None if kind == "R" else int(txid or lsn),
+        epoch=int(epoch or 1),
         last_commit_lsn=int(commit) if commit else None,
+        linked=linked,
     )
 
 
-def _version(word: str) -> tuple[Key, tuple[Value, ...], int, int | None, tuple[str, ...]]:
+def _version(word: str) -> Shown:
     match = _VERSION.fullmatch(word)
     if not match:
         raise ValueError(f"{word!r} is no version")
-    key, several, one, from_s, from_us, to_s, to_us = match.groups()
+    key, previous, several, one, from_s, from_us, to_s, to_us = match.groups()
     values = _values(several or one)
     unresolved = tuple(name for name, value in zip(COLUMNS, values, strict=True) if value == UNCHANGED)
     known = tuple(None if value == UNCHANGED else value for value in values)
     to = INSTANT_US + int(to_s) * SECOND_US + int(to_us or 0) if to_s else None
-    return _key(key), known, INSTANT_US + int(from_s) * SECOND_US + int(from_us or 0), to, unresolved
+    began = INSTANT_US + int(from_s) * SECOND_US + int(from_us or 0)
+    return _key(key), known, began, to, unresolved, _key(previous) if previous else None
+
+
+def _halves(keys: str | None, kind: str) -> tuple[Key, Key | None]:
+    """The change's own key and the one it is linked with."""
+    if kind == "T":
+        return WHOLE_TABLE, None
+    old, is_moved, new = (keys or "k").partition(">")
+    if not is_moved:
+        return _key(old), None
+    return (_key(old), _key(new)) if kind == "D" else (_key(new), _key(old))
 
 
 def _key(text: str | None) -> Key:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CASES = [read_case(path) for path in sorted((Path(__file__).parent / "history").glob("*.toml"))]
 NAME_ONLY = ("name",)
-_RANDOM_HISTORIES = 200
+_RANDOM_HISTORIES = 400
 _WORLDS = 3000
 
 Batches = Sequence[Sequence[Change]]
@@ -35,6 +35,7 @@ class Outcome:
     live: list[tuple[str | None, ...]]
     is_last_silent: bool
     is_repeat_silent: bool
+    contested: set[int]
 
 
 def _arrivals(case: Case) -> list[Batches]:
@@ -48,19 +49,37 @@ def _arrivals(case: Case) -> list[Batches]:
 def _lossy(seed: int) -> list[Change]:
     """A random history of which some changes never come, so that values stay unresolved and keys begin with a delete."""
     chance = random.Random(seed)
-    return [change for change in World(seed).changes if chance.random() < 0.8]
+    # Both halves of a key change are of one message: where one is lost, so is the other.
+    lost = {change.lsn for change in World(seed).changes if chance.random() < 0.2}
+    return [change for change in World(seed).changes if change.lsn not in lost]
+
+
+def _contested(seed: int) -> list[Change]:
+    """A random history in which some records come a second time with other content."""
+    chance = random.Random(seed)
+    changes = World(seed).changes
+    others = [replace(c, values=("c", "z"), offset=(c.offset or 0) + 500) for c in changes if c.values and chance.random() < 0.2]
+    return [*changes, *others]
 
 
 def _carry(spark: SparkSession, tracked: Sequence[str], histories: Sequence[Batches]) -> list[Outcome]:
     silver = Silver(spark, tracked)
     last_writes: dict[int, int] = {}
+    contested: set[tuple[int, int]] = set()
     for number, step in enumerate(in_step(histories)):
         silver.take(step)
+        contested |= silver.contested
         last_writes |= {case: silver.writes[case] for case, batches in enumerate(histories) if len(batches) == number + 1}
     silver.take([(case, change) for case, batches in enumerate(histories) for batch in batches for change in batch])
     versions, live = silver.versions(), silver.live()
     return [
-        Outcome(versions.get(case, []), live.get(case, []), not last_writes.get(case), not silver.writes[case])
+        Outcome(
+            versions.get(case, []),
+            live.get(case, []),
+            not last_writes.get(case),
+            not silver.writes[case],
+            {lsn for of, lsn in contested if of == case},
+        )
         for case in range(len(histories))
     ]
 
@@ -75,7 +94,8 @@ def outcomes(spark: SparkSession) -> dict[tuple[str, int], Outcome]:
         ]
         kind = "/".join(tracked)
         named += [((f"random {kind}", seed), deliveries(World(seed, tracked).changes, seed)) for seed in range(_RANDOM_HISTORIES)]
-        named += [((f"lossy {kind}", seed), deliveries(_lossy(seed), seed)) for seed in range(_RANDOM_HISTORIES // 2)]
+        named += [((f"lossy {kind}", seed), deliveries(_lossy(seed), seed)) for seed in range(_RANDOM_HISTORIES // 4)]
+        named += [((f"contested {kind}", seed), deliveries(_contested(seed), seed)) for seed in range(_RANDOM_HISTORIES // 4)]
         found |= dict(zip((name for name, _ in named), _carry(spark, tracked, [batches for _, batches in named]), strict=True))
     return found
 
@@ -84,7 +104,9 @@ def outcomes(spark: SparkSession) -> dict[tuple[str, int], Outcome]:
 def test_case_ends_as_written_however_it_arrives(case: Case, outcomes: dict[tuple[str, int], Outcome]) -> None:
     for way in range(len(_arrivals(case))):
         outcome = outcomes[case.name, way]
-        assert tuple(map(summary, outcome.versions)) == case.versions, f"{case.doc}, arrival {way}"
+        assert tuple(map(summary, outcome.versions)) in (case.versions, case.either), f"{case.doc}, arrival {way}"
+        assert outcome.versions == outcomes[case.name, 0].versions, f"{case.doc}, arrival {way}"
+        assert outcome.contested == set(case.contested), f"{case.doc}, arrival {way}"
         assert outcome.is_repeat_silent, f"{case.doc}, arrival {way}: all of it once more wrote something"
         assert outcome.live == _open_rows(outcome.versions), f"{case.doc}, arrival {way}"
     assert outcomes[case.name, 0].is_last_silent or not case.is_silent, f"{case.doc}: the batch wrote something"
@@ -98,14 +120,15 @@ def test_random_histories_equal_the_truth(tracked: tuple[str, ...], outcomes: di
         assert outcome.versions == World(seed, tracked).truth, f"world {seed}"
         assert outcome.is_repeat_silent, f"world {seed}"
         assert outcome.live == _open_rows(outcome.versions), f"world {seed}"
-    for seed in range(_RANDOM_HISTORIES // 2):
+    for seed in range(_RANDOM_HISTORIES // 4):
         assert outcomes[f"lossy {kind}", seed].versions == Rules(tracked).fold(_lossy(seed)), f"lossy world {seed}"
+        assert outcomes[f"contested {kind}", seed].versions == Rules(tracked).fold(_contested(seed)), f"contested world {seed}"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_oracle_knows_the_case(case: Case) -> None:
     folded = Rules(case.tracked).fold(change for batch in case.batches for change in batch)
-    assert tuple(map(summary, folded)) == case.versions
+    assert tuple(map(summary, folded)) in (case.versions, case.either)
 
 
 @pytest.mark.parametrize("tracked", [COLUMNS, NAME_ONLY], ids="/".join)
@@ -134,7 +157,28 @@ class ByOffset(Rules):
         return list({change.offset: change for change in changes}.values())
 
     def ordered(self, changes: list[Change]) -> list[Change]:
-        return sorted(changes, key=lambda change: change.offset)
+        return sorted(changes, key=lambda change: change.offset or 0)
+
+
+class ByLsnAlone(Rules):
+    """A planted fault: a position is taken for the name of a record."""
+
+    def distinct(self, changes: Sequence[Change]) -> list[Change]:  # type: ignore[override]
+        return list({(change.epoch, change.lsn): change for change in changes}.values())
+
+
+class OldKeyIgnored(Rules):
+    """A planted fault: the new row of a key change is taken for any other."""
+
+    def distinct(self, changes: Sequence[Change]) -> list[Change]:  # type: ignore[override]
+        return [replace(change, linked=None) for change in super().distinct(changes)]
+
+
+class TruncatesIgnored(Rules):
+    """A planted fault: truncates are left out, as Debezium does by default."""
+
+    def distinct(self, changes: Sequence[Change]) -> list[Change]:  # type: ignore[override]
+        return [change for change in super().distinct(changes) if change.kind != "truncate"]
 
 
 class NoOpsForgotten(Rules):
@@ -143,13 +187,13 @@ class NoOpsForgotten(Rules):
     def distinct(self, changes: Sequence[Change]) -> list[Change]:  # type: ignore[override]
         kept: list[Change] = []
         for change in super().distinct(changes):
-            known = [k for k in kept if k.key == change.key and k.lsn < change.lsn]
-            if not known or change.values is None or max(known, key=lambda k: k.lsn).values != change.values:
+            known = [k for k in kept if k.key == change.key and (k.epoch, k.lsn) < (change.epoch, change.lsn)]
+            if not known or change.values is None or max(known, key=lambda k: (k.epoch, k.lsn)).values != change.values:
                 kept.append(change)
         return kept
 
 
-@pytest.mark.parametrize("fault", [ByArrival, ByTime, ByOffset, NoOpsForgotten])
+@pytest.mark.parametrize("fault", [ByArrival, ByTime, ByOffset, ByLsnAlone, OldKeyIgnored, TruncatesIgnored, NoOpsForgotten])
 def test_a_planted_fault_is_seen(fault: Callable[..., Rules]) -> None:
     assert _wrong(lambda: fault(COLUMNS), COLUMNS, worlds=500) > 10
 

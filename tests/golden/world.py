@@ -9,9 +9,17 @@ import random
 from dataclasses import dataclass, field, replace
 
 from tests.golden.notation import INSTANT_US, SECOND_US
-from tests.golden.oracle import COLUMNS, UNCHANGED, Change, Key, Value, Version
+from tests.golden.oracle import COLUMNS, UNCHANGED, WHOLE_TABLE, Change, Key, Value, Version
 
-Row = tuple[Value, ...]
+_KEYS: tuple[Key, ...] = (("k", ""), ("l", ""), ("m", ""))
+
+
+@dataclass(eq=False)
+class _Row:
+    """A row as an object of its own: a primary-key change keeps it, a delete and an insert do not. `home`: where others saw it last."""
+
+    values: tuple[Value, ...]
+    home: Key | None = None
 
 
 @dataclass
@@ -25,84 +33,135 @@ class World:
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
-        self._rows: dict[Key, Row | None] = {}
+        self._rows: dict[Key, _Row] = {}
         self._open: dict[Key, Version] = {}
         self._clocks: dict[Key, int] = {}
         self._lsn = self._random.randint(10, 50)
+        self._epoch = 1
         self._last_commit: int | None = None
         self._at_us = INSTANT_US
         for txid in range(self._random.randint(2, 9)):
             self._pass_time()
-            if self._random.random() < 0.1:
+            chance = self._random.random()
+            if chance < 0.1:
+                self._unseen()
                 self._snapshot()
+            elif chance < 0.14:
+                self._fail_over()
             else:
-                self._transaction(txid)
+                self._transaction(txid, is_read_meanwhile=chance > 0.85)
         self.truth = sorted([*self.truth, *self._open.values()], key=lambda version: (version.key, version.from_us))
 
     def _pass_time(self) -> None:
         # One step in eight goes backwards or stands still: clocks are set.
         self._at_us += self._random.choice([-2, 0, 1, 1, 1, 2, 3, 5]) * SECOND_US
 
+    def _unseen(self) -> None:
+        """Now and then rows that the log never tells of: capture was away, and the snapshot that follows sees them."""
+        for key in _KEYS:
+            if self._random.random() < 0.2:
+                self._rows[key] = _Row((self._random.choice("ab"), self._random.choice(["x", "y", None])))
+
+    def _fail_over(self) -> None:
+        """Another server takes over: its log begins low, and capture reads everything anew."""
+        self._epoch += 1
+        self._lsn, self._last_commit = self._random.randint(1, 9), None
+        self._snapshot()
+
     def _snapshot(self) -> None:
         self._lsn += 10
         for key, row in self._rows.items():
-            if row is not None:
-                self._log(key, "read", row, None)
-                self._commit(key, row, self.changes[-1])
+            self._log([self._change(key, "read", row.values)])
+            self._commit(key, row, self.changes[-1])
+        self._settle()
 
-    def _transaction(self, txid: int) -> None:
+    def _transaction(self, txid: int, is_read_meanwhile: bool) -> None:
+        before = dict(self._rows)
+        made: list[Change] = []
         touched: dict[Key, Change] = {}
-        for _ in range(self._random.choice([1, 1, 1, 2, 3])):
+        for _ in range(self._random.choice([1, 1, 1, 2, 3, 4])):
             self._lsn += self._random.randint(1, 3)
-            key = (self._random.choice("kl"), "")
-            self._statement(key, txid)
-            touched[key] = self.changes[-1]
+            present = list(self._rows)
+            for change in self._statement(txid):
+                made.append(change)
+                touched |= dict.fromkeys(present if change.key == WHOLE_TABLE else (change.key,), change)
+        # A truncate waits for readers and readers for it; no other change does.
+        if is_read_meanwhile and all(change.kind != "truncate" for change in made):
+            after, self._rows = self._rows, before
+            self._snapshot()
+            self._rows = after
+            self._last_commit = self._random.choice([self._last_commit, self._lsn])
+            made = [replace(change, last_commit_lsn=self._last_commit) for change in made]
+        self._log(made)
         for key, last in touched.items():
-            self._commit(key, self._rows[key], last)
+            self._commit(key, self._rows.get(key), last)
+        self._settle()
         self._lsn += 1
         self._last_commit = self._lsn
 
-    def _statement(self, key: Key, txid: int) -> None:
+    def _statement(self, txid: int) -> list[Change]:
+        key = self._random.choice(_KEYS)
         row = self._rows.get(key)
-        if row is not None and self._random.random() < 0.25:
-            self._rows[key] = None
-            self._log(key, "delete", None, txid)
-            return
-        carried: Row = (self._random.choice("ab"), self._random.choice(["x", "y", None]))
-        if row is not None and self._random.random() < 0.4:
-            self._rows[key] = (carried[0], row[1])
-            # The log leaves out a wide value that an update did not touch.
-            self._log(key, "upsert", (carried[0], UNCHANGED), txid)
-            return
-        self._rows[key] = carried
-        self._log(key, "upsert", carried, txid)
+        chance = self._random.random()
+        if chance < 0.04:
+            self._rows = {}
+            return [self._change(WHOLE_TABLE, "truncate", None, txid)]
+        values: tuple[Value, ...] = (self._random.choice("ab"), self._random.choice(["x", "y", None]))
+        if row is None:
+            # A COPY gives all of its rows one position.
+            copied = [other for other in _KEYS if other not in self._rows] if chance > 0.8 else [key]
+            self._rows |= {other: _Row(values) for other in copied}
+            return [self._change(other, "upsert", values, txid) for other in copied]
+        if chance < 0.25:
+            del self._rows[key]
+            return [self._change(key, "delete", None, txid)]
+        # The log leaves out a wide value that an update did not touch.
+        is_unchanged = self._random.random() < 0.5
+        told = (values[0], UNCHANGED) if is_unchanged else values
+        values = (values[0], row.values[1]) if is_unchanged else values
+        free = [other for other in _KEYS if other not in self._rows]
+        if chance < 0.45 and free:
+            new = self._random.choice(free)
+            del self._rows[key]
+            self._rows[new] = _Row(values, row.home)
+            return [self._change(key, "delete", None, txid, new), self._change(new, "upsert", told, txid, key)]
+        self._rows[key] = _Row(values, row.home)
+        return [self._change(key, "upsert", told, txid)]
 
-    def _log(self, key: Key, kind: str, values: Row | None, txid: int | None) -> None:
-        place = {"lsn": self._lsn, "at_us": self._at_us, "offset": len(self.changes), "last_commit_lsn": self._last_commit}
-        self.changes.append(Change(key=key, kind=kind, values=values, txid=txid, **place))  # type: ignore[arg-type]
+    def _change(self, key: Key, kind: str, values: tuple[Value, ...] | None, txid: int | None = None, linked: Key | None = None) -> Change:
+        place = {"lsn": self._lsn, "at_us": self._at_us, "last_commit_lsn": self._last_commit, "epoch": self._epoch, "linked": linked}
+        return Change(key=key, kind=kind, values=values, txid=txid, offset=None, **place)  # type: ignore[arg-type]
 
-    def _commit(self, key: Key, row: Row | None, change: Change) -> None:
+    def _log(self, made: list[Change]) -> None:
+        self.changes += [replace(change, offset=len(self.changes) + place) for place, change in enumerate(made)]
+
+    def _commit(self, key: Key, row: _Row | None, change: Change) -> None:
         shown = self._open.get(key)
         if shown is None and row is None:
             return
         at_us = max(change.at_us, self._clocks.get(key, change.at_us - 1) + 1)
         self._clocks[key] = at_us
-        if shown and row is not None and self._is_equal(shown.values, row):
-            self._open[key] = replace(shown, values=row)
+        moved_from = row.home if row and row.home != key else None
+        if shown and row and moved_from is None and self._is_equal(shown.values, row.values):
+            self._open[key] = replace(shown, values=row.values)
             return
         if shown:
             self.truth.append(replace(self._open.pop(key), to_us=at_us, to_lsn=change.lsn))
-        if row is not None:
-            self._open[key] = Version(key, row, at_us, change.lsn)
+        if row:
+            self._open[key] = Version(key, row.values, at_us, change.lsn, previous=moved_from)
 
-    def _is_equal(self, one: Row, other: Row) -> bool:
+    def _settle(self) -> None:
+        """Everyone sees the rows where they are now."""
+        self._rows = {key: _Row(row.values, key) for key, row in self._rows.items()}
+
+    def _is_equal(self, one: tuple[Value, ...], other: tuple[Value, ...]) -> bool:
         return all(a == b for name, a, b in zip(COLUMNS, one, other, strict=True) if name in self.tracked)
 
 
 def deliveries(changes: list[Change], seed: int, most: int = 4) -> list[list[Change]]:
     """The same changes as a careless carrier brings them: shuffled, some twice with later offsets, in 1 to `most` batches."""
     chance = random.Random(seed)
-    repeats = [replace(change, offset=change.offset + 1000) for change in changes if chance.random() < 0.3]
+    repeats = [replace(change, offset=(change.offset or 0) + 1000) for change in changes if chance.random() < 0.3]
     records = [*changes, *repeats]
     if chance.random() < 0.7:
         chance.shuffle(records)

@@ -29,6 +29,20 @@ class Lake:
         frame = self.spark.createDataFrame(rows, ledger.CHANGES.schema_ddl())
         frame.write.format("delta").mode("append").insertInto(storage.BRONZE)
 
+    def land_key_change(self, table: str, lsn: int, old: dict[str, Any], row: dict[str, Any], *halves: str) -> None:
+        """One commit to bronze of a primary-key change, or of only one half of it (`d` or `c`)."""
+        key_names = tables.source(table).key
+        made = {"d": ("__debezium.newkey", row, old), "c": ("__debezium.oldkey", old, row)}
+        rows = []
+        for op in halves or made:
+            header, other, own = made[op]
+            linked = json.dumps({name: other[name] for name in key_names}).encode()
+            values = list(self._landed(table, op, lsn, own))
+            values[ledger.CHANGES.column_names.index("headers")] = [(header, linked)]
+            rows.append(tuple(values))
+        frame = self.spark.createDataFrame(rows, ledger.CHANGES.schema_ddl())
+        frame.write.format("delta").mode("append").insertInto(storage.BRONZE)
+
     def refine(self, table: str) -> refine.RefineResult:
         return refine.run(self.spark, self.settings, table)
 

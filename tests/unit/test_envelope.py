@@ -100,6 +100,7 @@ MISFITS: list[tuple[str, Any]] = [
     ("tags", {"a": 1}),
     ("note_of_id", None),  # the key column itself is NULL
 ]
+_NO_OLD_KEY = (("__debezium.oldkey", '{"other":10}'), ("ebap.epoch", "1"))
 
 # what it is, the record, its reason
 JUNK: list[tuple[str, Received, str]] = [
@@ -146,6 +147,7 @@ JUNK: list[tuple[str, Received, str]] = [
     ("a delete whose key is prose", received(wire.envelope("d"), key=b"abc"), "bad_value"),
     ("a delete of another key", received(wire.envelope("d"), key=b'{"other":1}'), "bad_value"),
     ("a key that came unchanged", received(wire.envelope("u", {"id": PLACEHOLDER})), "bad_value"),
+    ("a key change from no key of this table", received(wire.envelope("c", {"id": 1}), headers=_NO_OLD_KEY), "bad_value"),
     ("a refused row", row(units=13), "refused"),
 ]
 
@@ -246,12 +248,12 @@ def test_a_change_knows_its_place(decoded: dict[str, dict[Any, Row]]) -> None:
     got = _other(decoded, "create")
     committed = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=wire.COMMITTED_US)).replace(tzinfo=None)
     assert (got["_kind"], got["_epoch"], got["_lsn"], got["_txid"], got["_last_commit_lsn"]) == ("upsert", 1, 50, 7, 40)
-    assert (got["_commit_at"], got["_old_key"]) == (committed, '{"id":10}')
+    assert (got["_commit_at"], got["_linked_key"]) == (committed, '{"id":10}')
 
 
 def test_a_read_belongs_to_no_transaction_and_may_know_no_commit(decoded: dict[str, dict[Any, Row]]) -> None:
     got = _other(decoded, "read")
-    assert (got["_kind"], got["_txid"], got["_last_commit_lsn"], got["_old_key"]) == ("read", None, None, None)
+    assert (got["_kind"], got["_txid"], got["_last_commit_lsn"], got["_linked_key"]) == ("read", None, None, None)
 
 
 def test_a_delete_takes_its_key_from_kafka_and_nothing_from_before(decoded: dict[str, dict[Any, Row]]) -> None:

@@ -106,6 +106,27 @@ def test_days_name_the_keys_that_changed_on_them(lake: Lake) -> None:
     assert _planted(lake) == []
 
 
+def test_a_key_that_was_changed_is_made_anew_with_what_it_took_from_the_old_one(lake: Lake) -> None:
+    def item(order: int, quantity: int) -> dict[str, Any]:
+        return {"order_id": order, "line_no": 1, "quantity": quantity}
+
+    def live() -> set[tuple[int, int]]:
+        return {(row["order_id"], row["quantity"]) for row in lake.spark.table("silver.order_items").collect()}
+
+    lake.land("order_items", ("c", 5, item(4, 9)), ("t", 8, None), ("c", 10, item(1, 2)), ("c", 11, item(3, 2)))
+    lake.land_key_change("order_items", 20, item(1, 2), item(2, 2))
+    lake.refine("order_items")
+    for column, order in (("quantity", 2), ("quantity", 3)):
+        lake.spark.sql(f"UPDATE silver.order_items_changes SET {column} = 77 WHERE order_id = {order}")
+    lake.spark.sql("DELETE FROM silver.order_items_changes WHERE order_id IN (1, 4)")
+    keys = [f'[{{"order_id": {order}, "line_no": 1}}, {{"order_id": {order}, "line_no": 1}}]' for order in (2, 4)]
+    rebuild.run(lake.spark, lake.settings, "order_items", keys=keys)
+    assert live() == {(2, 2), (3, 77)}, "a truncate is of every key, and only the named ones are written"
+    assert lake.spark.table("silver.order_items_changes").where("order_id = 1").isEmpty()
+    rebuild.run(lake.spark, lake.settings, "order_items")
+    assert live() == {(2, 2), (3, 2)}
+
+
 def test_a_reader_sees_the_old_table_until_the_new_one_is_whole(lake: Lake) -> None:
     _plant(lake, "true")
     seen: list[tuple[int, int]] = []

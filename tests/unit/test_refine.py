@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -88,17 +89,69 @@ def test_rebuild_gives_what_the_runs_gave(lake: Lake) -> None:
     assert not lake.refine("users").changed
 
 
-def test_a_truncate_stops_its_table_and_nothing_is_applied_past_it(lake: Lake) -> None:
-    lake.land("order_items", ("c", 10, {"order_id": 1, "line_no": 1, "quantity": 2}))
+def test_a_truncate_closes_every_row_and_a_late_change_stays_before_it(lake: Lake) -> None:
+    def item(order: int, quantity: int = 2) -> dict[str, Any]:
+        return {"order_id": order, "line_no": 1, "quantity": quantity}
+
+    def live() -> set[int]:
+        return {row["order_id"] for row in lake.spark.table("silver.order_items").collect()}
+
+    lake.land("order_items", ("c", 10, item(1)), ("c", 11, item(2)))
     lake.refine("order_items")
-    lake.land("order_items", ("t", 20, None), ("c", 30, {"order_id": 2, "line_no": 1, "quantity": 2}))
-    for _ in range(2):
-        with pytest.raises(refine.RefineError, match=r"silver\.order_items stops at a TRUNCATE .* lsn 20"):
-            lake.refine("order_items")
-    assert lake.spark.table("silver.order_items").count() == 1
-    mark = storage.progress(lake.spark, "order_items")
-    assert mark and mark.error and "TRUNCATE" in mark.error
-    assert not lake.refine("products").changed, "another table must not be held back"
+    lake.land("order_items", ("t", 20, None), ("c", 30, item(3)))
+    assert lake.refine("order_items").changed
+    assert live() == {3}
+    lake.land("order_items", ("c", 15, item(4)), ("u", 16, item(1)), ("t", 20, None))
+    lake.refine("order_items")
+    assert live() == {3}, "what came late from before the truncate is behind it"
+    lake.land("order_items", ("u", 25, item(2)))
+    lake.refine("order_items")
+    assert live() == {2, 3}
+    before = lake.version("order_items")
+    lake.land("order_items", ("t", 20, None))
+    assert not lake.refine("order_items").changed
+    assert lake.version("order_items") == before
+    rebuild.run(lake.spark, lake.settings, "order_items")
+    assert live() == {2, 3}
+
+
+def test_a_key_change_in_two_runs_keeps_the_row_and_its_unchanged_value(lake: Lake) -> None:
+    lake.spark.sql(f"ALTER TABLE {storage.BRONZE} SET TBLPROPERTIES ('ebap.epoch'='1','ebap.source.1'='s','ebap.placeholder.1'='__same')")
+    old, new = {"product_id": 1, "description": "long", "name": "a"}, {"product_id": 2, "description": "__same", "name": "b"}
+    lake.land("products", ("c", 10, old))
+    lake.land_key_change("products", 20, old, new, "c")
+    lake.refine("products")
+    lake.land_key_change("products", 20, old, new, "d")
+    lake.refine("products")
+    rows = lake.spark.table("silver.products_history").orderBy("_valid_from").collect()
+    assert [(r["product_id"], r["description"], r["_previous_key"], r["_is_current"]) for r in rows] == [
+        (1, "long", None, False),
+        (2, "long", '{"product_id":1}', True),
+    ]
+    lake.land("products", ("u", 15, {**old, "description": "longer"}))
+    lake.refine("products")
+    assert [row["description"] for row in lake.spark.table("silver.products").collect()] == ["longer"]
+
+
+def test_of_two_contents_of_one_change_one_stands_and_the_other_is_kept(lake: Lake) -> None:
+    def found() -> tuple[set[str], set[str]]:
+        beaten = storage.read_quarantine(lake.spark, tables.source("users")).where("reason = 'conflicting_duplicate'").collect()
+        tiers = {json.loads(row["value"])["after"]["tier"] for row in beaten}
+        return {row[0] for row in lake.history("users", 51)}, tiers
+
+    lake.land("users", ("c", 10, user(51, "bronze")))
+    lake.refine("users")
+    lake.land("users", ("c", 10, user(51, "gold")))
+    lake.refine("users")
+    stands, beaten = found()
+    assert stands | beaten == {"bronze", "gold"}
+    assert len(stands) == len(beaten) == 1
+    before = lake.version("users")
+    lake.land("users", ("c", 10, user(51, "bronze")), ("c", 10, user(51, "gold")))
+    assert not lake.refine("users").changed
+    assert (found(), lake.version("users")) == ((stands, beaten), before)
+    rebuild.run(lake.spark, lake.settings, "users")
+    assert found() == (stands, beaten)
 
 
 def test_two_runs_made_from_one_version_never_both_apply(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

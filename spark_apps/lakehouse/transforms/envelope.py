@@ -20,7 +20,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from lakehouse.contract import Severity, Table
-from lakehouse.transforms import faults, quality
+from lakehouse.transforms import faults, keychanges, quality
 from lakehouse.transforms.values import JSON_OPTIONS, typed
 
 CHANGES = ("read", "upsert", "delete", "truncate")
@@ -95,7 +95,8 @@ def _placed(rows: DataFrame, table: Table) -> DataFrame:
 def _parsed(bronze: DataFrame) -> DataFrame:
     value = F.col("value").cast("string")
     key = F.col("key").cast("string")
-    old_key = F.filter("headers", lambda header: header["key"] == "__debezium.oldkey")
+    # A record has one of them: an upsert tells the old key of a primary-key change, a delete the new one.
+    linked = F.filter("headers", lambda header: header["key"].isin("__debezium.oldkey", "__debezium.newkey"))
     return bronze.select(
         F.col("source_table").alias("_source_table"),
         F.col("topic").alias("_topic"),
@@ -104,7 +105,7 @@ def _parsed(bronze: DataFrame) -> DataFrame:
         F.col("epoch").alias("_epoch"),
         F.col("key").alias("_key_bytes"),
         F.col("value").alias("_value_bytes"),
-        F.get(old_key, F.lit(0))["value"].cast("string").alias("_old_key"),
+        F.get(linked, F.lit(0))["value"].cast("string").alias(faults.LINKED_TEXT),
         (F.is_valid_utf8(value) & F.coalesce(F.is_valid_utf8(key), F.lit(True))).alias("_is_utf8"),
         F.json_object_keys(value).alias("_names"),
         F.from_json(F.concat(F.lit("["), value, F.lit(_END)), _RECORD, JSON_OPTIONS).alias("_records"),
@@ -150,6 +151,7 @@ def _values(opened: DataFrame, table: Table, placeholders: Sequence[str]) -> Dat
     source = F.col("_source")
     kind_of = F.create_map(*[F.lit(word) for pair in _KINDS.items() for word in pair])
     kind = F.when(F.col("_value_bytes").isNull(), "tombstone").otherwise(kind_of[F.col("_op")])
+    linked = F.from_json(F.when(kind.isin("upsert", "delete"), F.col(faults.LINKED_TEXT)), "MAP<STRING, STRING>", JSON_OPTIONS)
     sequence, micros = source["sequence"], source["ts_us"].try_cast("BIGINT")
     return opened.select(
         "*",
@@ -161,6 +163,7 @@ def _values(opened: DataFrame, table: Table, placeholders: Sequence[str]) -> Dat
         F.when(micros.between(0, _LAST_MICROSECOND), F.timestamp_micros(micros)).alias("_commit_at"),
         F.sha2(F.concat_ws(_NEVER_IN_TEXT, *image).cast("binary"), 256).alias("_content_hash"),
         F.array_compact(F.array(*[F.when(is_unchanged[name], name) for name in texts])).alias("_unchanged"),
+        keychanges.as_json([typed(linked[name], table.column(name).type).alias(name) for name in table.key]).alias("_linked_key"),
     )
 
 
@@ -182,7 +185,7 @@ def _judged(values: DataFrame, table: Table, source_schema: str | None) -> DataF
     refused = F.when(is_row, quality.broken(table, Severity.REFUSE, F.col("_unchanged"))).otherwise(no_names)
     judged = F.struct(
         *table.column_names,
-        *("_kind", "_epoch", "_lsn", "_txid", "_last_commit_lsn", "_offset", "_commit_at", "_content_hash", "_unchanged", "_old_key"),
+        *("_kind", "_epoch", "_lsn", "_txid", "_last_commit_lsn", "_offset", "_commit_at", "_content_hash", "_unchanged", "_linked_key"),
         flags.alias("_flags"),
         faults.first(table, refused, source_schema).alias("_fault"),
         *("_source_table", "_topic", "_partition", "_key_bytes", "_value_bytes"),

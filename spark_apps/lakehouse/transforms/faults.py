@@ -14,6 +14,8 @@ _KEYED_KINDS = ("read", "upsert", "delete")
 _KEYLESS_OPS = ("t", "m")
 _SHOWN_CHARACTERS = 80
 
+LINKED_TEXT = "_linked_text"  # the other key of a primary-key change, as received
+
 
 def first(table: Table, refused: Column, source_schema: str | None) -> Column:
     """STRUCT<reason, detail> of the first fault, NULL where there is none.
@@ -32,6 +34,7 @@ def first(table: Table, refused: Column, source_schema: str | None) -> Column:
         F.when(F.col("_lsn").isNull(), "no source.lsn"),
         F.when(F.col("_commit_at").isNull(), "no source.ts_us before the year 10000"),
     )
+    is_lost_link = F.col("_kind").isin("upsert", "delete") & F.col(LINKED_TEXT).isNotNull() & F.col("_linked_key").isNull()
     no_fault = F.lit(None)
     return (
         F.when(F.col("_value_bytes").isNull(), no_fault)
@@ -44,6 +47,7 @@ def first(table: Table, refused: Column, source_schema: str | None) -> Column:
         .when(F.col("_key_bytes").isNull() & ~op.isin(*_KEYLESS_OPS), _is("null_key", F.concat(F.lit("op "), op, F.lit(" without a key"))))
         .when(missing != "", _is("no_position", missing))
         .when(~F.col("_has_key"), _is("bad_value", f"after: lacks a key column ({', '.join(table.key)})"))
+        .when(is_lost_link, _is("bad_value", F.concat(F.lit("header: '"), _shown(F.col(LINKED_TEXT)), F.lit("' is no key of this table"))))
         .when(misfits != "", _is("bad_value", misfits))
         .when(F.size(refused) > 0, _is("refused", F.concat_ws(", ", refused)))
     )

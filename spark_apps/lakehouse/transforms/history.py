@@ -2,121 +2,173 @@
 
 `difference` is the whole of it: changes in, rows to write out. The stored form is one row a change, hidden ones included: a no-op
 that is forgotten is missed when a late change splits its run. The newest row of a key is all that a later change must know; the
-fold itself finds the keys whose new changes are not all later, and is made again with their whole histories.
-
-The fold of one key, in the order of `ordering`: unchanged values are inherited through every change; then only the last state of a
-transaction counts; then a run of rows equal on the tracked columns is one version, which starts at its head's time and carries its
-tail's values. Nothing here reads a clock, and nothing depends on the order of arrival.
+fold itself finds the keys whose new changes are not all later, and is made again with their whole histories, and with those of the
+keys they were linked with by key changes. Nothing here reads a clock, and nothing depends on the order of arrival.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pyspark.sql import Window
 from pyspark.sql import functions as F
 
-from lakehouse.contract import Severity, Table
+from lakehouse.contract import Table
 from lakehouse.ledger import stored as stored_form
-from lakehouse.transforms import ordering, quality
-from lakehouse.transforms.ordering import is_row
+from lakehouse.transforms import folding, keychanges, ordering
+from lakehouse.transforms.folding import Fold
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame, WindowSpec
+    from pyspark.sql import Column, DataFrame, Row
 
 # What a change brings, beside the declared columns.
-RECEIVED = ("_kind", "_epoch", "_lsn", "_txid", "_last_commit_lsn", "_offset", "_commit_at", "_content_hash", "_unchanged")
+RECEIVED = ("_kind", "_epoch", "_lsn", "_txid", "_last_commit_lsn", "_offset", "_commit_at", "_content_hash", "_unchanged", "_linked_key")
 # Columns that only say where a version stands: when they alone move, the row's own content is as old as it was.
-_PLACEMENT = ("_valid_from", "_valid_to", "_from_lsn", "_to_lsn", "_is_visible", "_is_blocked", "_last", "_run", "_offset")
+_PLACEMENT = ("_valid_from", "_valid_to", "_from_lsn", "_to_lsn", "_previous_key", "_is_visible", "_is_blocked", "_last", "_run", "_offset")
+_VERDICTS = ("_is_late", "_is_contested", "_is_changed")
 
 
-@dataclass(frozen=True)
-class _Fold:
-    """The windows of one table: a key's changes in order, up to each and before each."""
+@dataclass(frozen=True, kw_only=True)
+class Incoming:
+    """What a run brings to one table.
+
+    `changes`: declared columns and RECEIVED. `run`: what `_run` becomes of a row whose content or effective time changes.
+    `has_links`: primary-key changes are among them. `blocked`: keys with `_epoch`, `_lsn` (either may be NULL) and `_offset` of
+    changes that wait in quarantine. `truncates`: gives keys their truncates, as rows of `changes` with `_is_placed`, false for those
+    that this run brings; None where the table was never truncated.
+    """
 
     table: Table
-
-    @property
-    def ordered(self) -> WindowSpec:
-        return Window.partitionBy(*self.table.key).orderBy(*ordering.ORDER)
-
-    @property
-    def so_far(self) -> WindowSpec:
-        return self.ordered.rowsBetween(Window.unboundedPreceding, Window.currentRow)
-
-    @property
-    def before(self) -> WindowSpec:
-        return self.ordered.rowsBetween(Window.unboundedPreceding, -1)
-
-    def next_of(self, column: str) -> Column:
-        """The next value of `column` that is not NULL; a frame that reaches to the end would cost the square of the key's length."""
-        keys = ", ".join(f"`{name}`" for name in self.table.key)
-        return F.expr(f"lead({column}) IGNORE NULLS OVER (PARTITION BY {keys} ORDER BY {', '.join(ordering.ORDER)})")
+    changes: DataFrame
+    run: int
+    has_links: bool = False
+    blocked: DataFrame | None = None
+    truncates: Callable[[DataFrame], DataFrame] | None = None
 
 
-def difference(
-    table: Table, incoming: DataFrame, touched: DataFrame, stored: DataFrame, run: int, blocked: DataFrame | None = None
-) -> tuple[DataFrame, bool]:
-    """Rows of the stored form to insert or to update, by identity, worked out; and whether each that updates is the newest of its key.
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Rows of the stored form to insert or to update, by identity, worked out; None where the changes bring nothing new.
 
-    No rows where the changes bring nothing new. `touched`: the distinct keys to look at. `run`: what `_run` becomes of a row whose
-    content or effective time changes. `blocked`: keys with `_epoch`, `_lsn` (either may be NULL) and `_offset` of changes that wait
-    in quarantine.
+    `is_only_last`: each row that updates is the newest of its key. `contested`: identity and `_content_hash` of each change of which
+    another record had other content; None where there is none.
     """
-    key = list(table.key)
+
+    rows: DataFrame | None
+    is_only_last: bool
+    contested: DataFrame | None
+
+
+def difference(incoming: Incoming, touched: DataFrame, stored: DataFrame) -> Difference:
+    """What the changes make different; `touched`: the distinct keys to look at, beside those linked with them."""
+    table, key = incoming.table, list(incoming.table.key)
+    if incoming.has_links:
+        linked = keychanges.linked_keys(incoming.changes, table).select(*key)
+        touched = touched.unionByName(linked).distinct().localCheckpoint()
     newest = stored.where("_last").join(touched, on=key, how="left_semi")
     # Worked out once, here: MERGE reads its source twice, and refuses one that is merely cached.
-    rows = _folded(table, incoming, newest, None, run, blocked).localCheckpoint()
-    late = rows.where("_is_late").select(*key).distinct()
+    rows = _folded(incoming, touched, newest, None, has_links=False).localCheckpoint()
+    verdict = _verdict(rows)
     # No key is late in an ordinary batch: whole histories are read only for those that are.
-    if late.isEmpty():
-        return rows.drop("_is_late"), True
+    if not verdict["_is_late"]:
+        return _outcome(incoming, rows, verdict, is_only_last=True)
+    late = rows.where("_is_late").select(*key).distinct().localCheckpoint()
+    late, has_links = _with_linked(incoming, late, stored)
     whole = stored.join(late, on=key, how="left_semi")
-    rows = _folded(table, incoming, newest.join(late, on=key, how="left_anti"), whole, run, blocked).localCheckpoint()
-    return rows.drop("_is_late"), False
+    others = newest.join(late, on=key, how="left_anti")
+    rows = _folded(incoming, touched.unionByName(late).distinct(), others, whole, has_links).localCheckpoint()
+    return _outcome(incoming, rows, _verdict(rows), is_only_last=False)
 
 
-def anew(table: Table, incoming: DataFrame, run: int, blocked: DataFrame | None = None, kept: DataFrame | None = None) -> DataFrame:
-    """The whole stored form of a table from all of its changes; `kept` are stored ones that `incoming` no longer has."""
-    nothing = incoming.sparkSession.createDataFrame([], stored_form(table).schema_ddl())
-    rows = _folded(table, incoming, nothing, kept, run, blocked).drop("_is_late")
-    if kept is None:
-        return rows
-    # The fold gives only what differs from the stored row.
-    return rows.unionByName(kept.join(rows, on=list(stored_form(table).key), how="left_anti"))
+def anew(incoming: Incoming, kept: DataFrame | None = None) -> tuple[DataFrame, DataFrame]:
+    """The whole stored form of a table from all of its changes, and which of them are contested, as `Difference` has them.
 
-
-def _folded(
-    table: Table, incoming: DataFrame, newest: DataFrame, whole: DataFrame | None, run: int, blocked: DataFrame | None
-) -> DataFrame:
-    """The rows that differ from what is stored, with `_is_late`: the key needs its whole history, and what is said of it is wrong.
-
-    `newest`: the `_last` rows of touched keys without whole history. `whole`: all stored rows of the other touched keys.
+    `kept` are stored changes that `incoming` no longer has.
     """
-    fold = _Fold(table)
-    rows = ordering.in_order(ordering.one_per_identity(_stacked(table, incoming, newest, whole), table.key), table.key)
-    timed = _with_times(fold, _with_runs(fold, _with_inherited(fold, rows)))
-    folded = _with_blocked(table, _with_versions(fold, timed), blocked)
-    return _changed(table, folded, run)
+    table = incoming.table
+    keys = incoming.changes.select(*table.key)
+    if incoming.has_links:
+        keys = keys.unionByName(keychanges.linked_keys(incoming.changes, table).select(*table.key))
+    if kept is not None:
+        keys = keys.unionByName(kept.select(*table.key))
+    nothing = incoming.changes.sparkSession.createDataFrame([], stored_form(table).schema_ddl())
+    has_links = incoming.has_links or (kept is not None and not kept.where("_linked_key IS NOT NULL").isEmpty())
+    rows = _folded(incoming, keys.distinct(), nothing, kept, has_links).localCheckpoint()
+    contested = _contested(incoming, rows)
+    changed = rows.where("_is_changed").drop(*_VERDICTS)
+    if kept is None:
+        return changed, contested
+    # The fold gives only what differs from the stored row.
+    return changed.unionByName(kept.join(changed, on=list(stored_form(table).key), how="left_anti")), contested
 
 
-def _stacked(table: Table, incoming: DataFrame, newest: DataFrame, whole: DataFrame | None) -> DataFrame:
+def _with_linked(incoming: Incoming, late: DataFrame, stored: DataFrame) -> tuple[DataFrame, bool]:
+    """The late keys with all that key changes link them with, directly or through others; and whether any do."""
+    table, key = incoming.table, list(incoming.table.key)
+    brought = keychanges.linked_keys(incoming.changes, table).select(*key) if incoming.has_links else None
+    has_links, reached = incoming.has_links, late
+    while True:
+        known = stored.where("_linked_key IS NOT NULL").join(reached, on=key, how="left_semi").select(*key, "_linked_key")
+        linked = keychanges.linked_keys(known, table).select(*key).distinct()
+        if brought is not None:
+            linked, brought = linked.unionByName(brought).distinct(), None
+        linked = linked.localCheckpoint()
+        if linked.isEmpty():
+            return late, has_links
+        has_links = True
+        reached = linked.join(late, on=key, how="left_anti").localCheckpoint()
+        if reached.isEmpty():
+            return late, has_links
+        late = late.unionByName(reached).localCheckpoint()
+
+
+def _folded(incoming: Incoming, keys: DataFrame, newest: DataFrame, whole: DataFrame | None, has_links: bool) -> DataFrame:
+    """The rows that differ from what is stored, or are late or contested, in the stored form with the three verdicts.
+
+    `newest`: the `_last` rows of touched keys without whole history. `whole`: all stored rows of the other touched keys. What is said
+    of a key that is late is wrong: it needs its whole history.
+    """
+    fold = Fold(incoming.table, has_links, has_truncates=incoming.truncates is not None)
+    stacked = _stacked(incoming, keys, newest, whole)
+    rows = folding.with_void(fold, ordering.in_order(ordering.one_per_identity(stacked, fold.table.key), fold.table.key))
+    inherited = folding.with_moved(fold, rows) if has_links else folding.with_inherited(fold, rows)
+    versions = folding.with_versions(fold, folding.with_times(fold, folding.with_runs(fold, inherited)))
+    return _judged(fold.table, _with_blocked(fold.table, versions, incoming.blocked), incoming.run)
+
+
+def _stacked(incoming: Incoming, keys: DataFrame, newest: DataFrame, whole: DataFrame | None) -> DataFrame:
     """Incoming and stored changes in one frame; `_is_state` marks a newest row that stands for all changes before it."""
+    table = incoming.table
     names = [*table.column_names, *RECEIVED]
-    rows = incoming.select(*names, F.lit(False).alias("_is_state"), F.col("_unchanged").alias("_blank"))
+    changes = incoming.changes.select(*names)
+    if incoming.has_links:
+        changes = changes.unionByName(keychanges.deletes(changes, table))
+    rows = changes.withColumn("_is_placed", F.lit(False))
+    if incoming.truncates:
+        rows = rows.unionByName(incoming.truncates(keys), allowMissingColumns=True)
+    rows = rows.select("*", F.lit(False).alias("_is_state"), F.col("_unchanged").alias("_blank"))
     # What a state row could not resolve stays unknown; everything else it carries, however it came by it.
     state = newest.select(
         *names,
+        F.lit(True).alias("_is_placed"),
         F.lit(True).alias("_is_state"),
         F.col("_unresolved").alias("_blank"),
         F.col("_effective_at").alias("_state_at"),
-        F.struct(F.col("_valid_from").alias("at"), F.col("_from_lsn").alias("lsn")).alias("_state_head"),
+        F.struct(F.col("_valid_from").alias("at"), F.col("_from_lsn").alias("lsn"), F.col("_previous_key").alias("previous_key")).alias(
+            "_state_head"
+        ),
         _stored_struct(table),
     )
     stacked = rows.unionByName(state, allowMissingColumns=True)
     if whole is not None:
-        stored = whole.select(*names, F.lit(False).alias("_is_state"), F.col("_unchanged").alias("_blank"), _stored_struct(table))
+        stored = whole.select(
+            *names,
+            F.lit(True).alias("_is_placed"),
+            F.lit(False).alias("_is_state"),
+            F.col("_unchanged").alias("_blank"),
+            _stored_struct(table),
+        )
         stacked = stacked.unionByName(stored, allowMissingColumns=True)
     # One shuffle for all that follows: every window is of one key, and would by itself shuffle by all it partitions by.
     return ordering.placed(stacked).repartition(*table.key)
@@ -124,80 +176,6 @@ def _stacked(table: Table, incoming: DataFrame, newest: DataFrame, whole: DataFr
 
 def _stored_struct(table: Table) -> Column:
     return F.struct(*stored_form(table).column_names).alias("_old")
-
-
-def _with_inherited(fold: _Fold, rows: DataFrame) -> DataFrame:
-    """Fill unchanged values from the nearest earlier change that carried them; a delete ends a life, and inheritance with it.
-
-    A real NULL is a value. What stays unknown is NULL and named in `_unresolved`.
-    """
-    table = fold.table
-    values = [name for name in table.column_names if name not in table.key]
-    carried = {name: is_row() & ~F.array_contains("_blank", name) for name in values}
-
-    def carrier(name: str) -> Column:
-        ends = F.when(~is_row(), F.struct(F.lit(False).alias("is_found"), F.lit(None).cast(table.column(name).type).alias("value")))
-        return ends.when(carried[name], F.struct(F.lit(True).alias("is_found"), F.col(name).alias("value")))
-
-    sources = {f"_from_{name}": F.last(carrier(name), ignorenulls=True).over(fold.so_far) for name in values}
-    own = ordering.transaction()
-    found = rows.withColumns({**sources, "_is_superseded": F.coalesce(own == F.lead(own).over(fold.ordered), F.lit(False))})
-    is_found = {name: F.coalesce(F.col(f"_from_{name}.is_found"), F.lit(False)) for name in values}
-    missing = F.array_compact(F.array(*(F.when(is_row() & ~is_found[name], F.lit(name)) for name in values)).cast("array<string>"))
-    filled = {name: F.when(is_row() & is_found[name], F.col(f"_from_{name}.value")) for name in values}
-    resolved = found.withColumns({**filled, "_unresolved": missing})
-    no_names = F.array().cast("array<string>")
-    flags = F.when(is_row(), quality.broken(table, Severity.FLAG, F.col("_unresolved"))).otherwise(no_names)
-    return resolved.drop(*sources).withColumn("_flags", flags)
-
-
-def _with_runs(fold: _Fold, rows: DataFrame) -> DataFrame:
-    """Add what counts: `_counts` for a change that meets a live row or leaves one, `_starts` for the head of a run."""
-    image = F.struct(is_row().alias("is_live"), *(F.col(name) for name in fold.table.tracked))
-    survivors = rows.withColumns({"_stands": ~F.col("_is_superseded"), "_image": image})
-    previous = F.last(F.when(F.col("_stands"), F.col("_image")), ignorenulls=True).over(fold.before)
-    seen = survivors.withColumn("_previous", previous)
-    met_a_row = F.coalesce(F.col("_previous.is_live"), F.lit(False))
-    # A state row stands for the changes before it: it counts where one of them did, and its run began with their head.
-    counts = F.when(F.col("_is_state"), F.col("_state_at").isNotNull()).otherwise(F.col("_stands") & (is_row() | met_a_row))
-    continues = met_a_row & F.col("_previous").eqNullSafe(F.col("_image"))
-    starts = F.col("_stands") & is_row() & ~continues
-    return seen.withColumns({"_counts": counts, "_starts": starts}).drop("_image", "_previous", "_stands", "_is_superseded")
-
-
-def _with_times(fold: _Fold, rows: DataFrame) -> DataFrame:
-    """Add `_effective_at`: the greater of its own commit time and 1 µs after the previous change that counts.
-
-    The source's clock may step back, a key's history may not. As a running maximum: number n takes effect at
-    n + max(time of m - m, for m up to n). A change that does not count repeats what came before it.
-    """
-    counted = rows.withColumn("_number", F.count(F.when(F.col("_counts"), 1)).over(fold.so_far))
-    own_us = F.unix_micros(F.when(F.col("_is_state"), F.col("_state_at")).otherwise(F.col("_commit_at")))
-    shifted = F.max(F.when(F.col("_counts"), own_us - F.col("_number"))).over(fold.so_far)
-    return counted.withColumn("_effective_at", F.timestamp_micros(shifted + F.col("_number"))).drop("_number")
-
-
-def _with_versions(fold: _Fold, rows: DataFrame) -> DataFrame:
-    """Add the version that the tail of each run carries, and `_last`; a row that carries none has NULL there."""
-    here = F.struct(F.col("_effective_at").alias("at"), F.col("_lsn").alias("lsn"))
-    began = F.when(F.col("_is_state"), F.col("_state_head")).otherwise(here)
-    event = F.when(F.col("_counts"), F.struct(here.alias("here"), (F.col("_starts") | ~is_row()).alias("ends_run")))
-    marked = rows.withColumns({"_began": F.when(F.col("_starts"), began), "_event": event})
-    reached = marked.withColumns(
-        {
-            "_head": F.last("_began", ignorenulls=True).over(fold.so_far),
-            "_next": fold.next_of("_event"),
-            "_last": F.lead(F.lit(1)).over(fold.ordered).isNull(),
-        }
-    )
-    is_tail = F.col("_counts") & is_row() & F.coalesce(F.col("_next.ends_run"), F.lit(True))
-    shown = {
-        "_valid_from": F.col("_head.at"),
-        "_valid_to": F.col("_next.here.at"),
-        "_from_lsn": F.col("_head.lsn"),
-        "_to_lsn": F.col("_next.here.lsn"),
-    }
-    return reached.withColumn("_is_visible", is_tail).withColumns({name: F.when(is_tail, value) for name, value in shown.items()})
 
 
 def _with_blocked(table: Table, rows: DataFrame, blocked: DataFrame | None) -> DataFrame:
@@ -215,17 +193,36 @@ def _with_blocked(table: Table, rows: DataFrame, blocked: DataFrame | None) -> D
     return joined.withColumn("_is_blocked", is_open & F.coalesce(is_newer, F.lit(False)))
 
 
-def _changed(table: Table, rows: DataFrame, run: int) -> DataFrame:
-    """The rows that differ from what is stored, and those of late keys, in the stored form, each column cast to its declared type."""
+def _judged(table: Table, rows: DataFrame, run: int) -> DataFrame:
+    """The rows on which a verdict falls, in the stored form, each column cast to its declared type."""
     form = stored_form(table)
-    ready = rows.withColumns({"_previous_key": F.lit(None), "_run": F.lit(run)})
-    typed = ready.select(*(F.col(column.name).cast(column.type).alias(column.name) for column in form.columns), "_old", "_is_late")
+    typed = rows.withColumn("_run", F.lit(run)).select(
+        *(F.col(column.name).cast(column.type).alias(column.name) for column in form.columns), "_old", "_is_late", "_is_contested"
+    )
     content = [name for name in form.column_names if name not in _PLACEMENT]
     is_same_content = _same(content) & F.col("_old").isNotNull()
     kept = typed.withColumn("_run", F.when(is_same_content, F.col("_old._run")).otherwise(F.col("_run")))
     is_same = _same(list(form.column_names)) & F.col("_old").isNotNull()
-    return kept.where(~is_same | F.col("_is_late")).select(*form.column_names, "_is_late")
+    judged = kept.withColumns({"_is_changed": ~is_same, "_is_contested": F.coalesce("_is_contested", F.lit(False))})
+    return judged.where(F.col("_is_changed") | F.col("_is_late") | F.col("_is_contested")).select(*form.column_names, *_VERDICTS)
 
 
 def _same(names: list[str]) -> Column:
     return F.struct(*names).eqNullSafe(F.struct(*(F.col(f"_old.{name}").alias(name) for name in names)))
+
+
+def _verdict(rows: DataFrame) -> Row:
+    """Whether any row is late, contested, changed: one small job."""
+    found = rows.agg(*(F.coalesce(F.bool_or(name), F.lit(False)).alias(name) for name in _VERDICTS)).first()
+    assert found is not None  # an aggregate without groups is always one row
+    return found
+
+
+def _outcome(incoming: Incoming, rows: DataFrame, verdict: Row, *, is_only_last: bool) -> Difference:
+    changed = rows.where("_is_changed").drop(*_VERDICTS) if verdict["_is_changed"] else None
+    contested = _contested(incoming, rows) if verdict["_is_contested"] else None
+    return Difference(rows=changed, is_only_last=is_only_last, contested=contested)
+
+
+def _contested(incoming: Incoming, rows: DataFrame) -> DataFrame:
+    return rows.where("_is_contested").select(*incoming.table.key, "_epoch", "_lsn", "_kind", "_content_hash")

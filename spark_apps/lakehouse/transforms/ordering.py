@@ -52,21 +52,27 @@ def one_per_identity(rows: DataFrame, key: Sequence[str]) -> DataFrame:
     """One row per (key, epoch, lsn, kind): the greatest content hash, with the smallest offset and time that came with it.
 
     Which record came first makes no difference, so that any order of delivery ends the same. `_old`, what is stored under the
-    identity, is kept whichever wins. `_is_late` is added: a change of the key cannot be placed by the key's newest stored change.
+    identity, is kept whichever wins. Added are `_is_late`, a change of the key cannot be placed by the key's newest stored change, and
+    `_is_contested`, another record of the identity had other content. A row that `_is_placed` was
+    judged by an earlier run: it is never late.
     """
     best = (F.desc("_content_hash"), F.desc("_is_state"), F.asc_nulls_last("_commit_at"), F.asc("_offset"))
     identity = Window.partitionBy(*key, *BY_LSN, "_kind").orderBy(*best)
     # The same sort for all of them, so that it is made once.
     of_identity = identity.rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
     of_key = Window.partitionBy(*key).orderBy(*BY_LSN, "_kind", *best).rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
+    told = F.when(F.col("_content_hash") != "", F.col("_content_hash"))  # what a key change tells of its delete has none
     placed = rows.select(
         "*",
         F.row_number().over(identity).alias("_place"),
         F.min("_offset").over(of_identity).alias("_first_offset"),
         F.first("_old", ignorenulls=True).over(of_identity).alias("_stored"),
+        (F.min(told).over(of_identity) != F.max(told).over(of_identity)).alias("_is_contested"),
         F.first(F.when(F.col("_is_state"), F.struct(*_KNOWN)), ignorenulls=True).over(of_key).alias("_known"),
     )
-    is_late = ~F.col("_is_state") & F.col("_known").isNotNull() & _needs_whole_key(F.col("_known"))
+    is_new = ~F.col("_is_state") & ~F.col("_is_placed")
+    # A key change is told by two keys: what it moves can only be found in the whole of both.
+    is_late = is_new & (F.col("_linked_key").isNotNull() | (F.col("_known").isNotNull() & _needs_whole_key(F.col("_known"))))
     judged = placed.withColumn("_is_late", F.coalesce(F.bool_or(is_late).over(of_key), F.lit(False))).drop("_known")
     return judged.where("_place = 1").withColumns({"_offset": F.col("_first_offset"), "_old": F.col("_stored")})
 
@@ -112,7 +118,8 @@ def _is_later(stored: Column) -> Column:
     later_lsn = F.struct(F.col("_lsn"), F.col("_rank")) > F.struct(stored["_lsn"], rank(stored["_kind"]))
     # A repeat carries a larger offset than the first delivery, which only the whole key knows: offsets decide nothing here.
     after_read = F.coalesce(F.col("_last_commit_lsn") >= stored["_lsn"], F.lit(False))
-    same_epoch = F.when(F.col("_kind") == READ, F.lit(False)).when(stored["_kind"] == READ, after_read).otherwise(later_lsn)
+    by_read = F.when(F.col("_kind") == TRUNCATE, later_lsn).otherwise(after_read)
+    same_epoch = F.when(F.col("_kind") == READ, F.lit(False)).when(stored["_kind"] == READ, by_read).otherwise(later_lsn)
     return F.when(F.col("_epoch") == stored["_epoch"], same_epoch).otherwise(F.col("_epoch") > stored["_epoch"])
 
 

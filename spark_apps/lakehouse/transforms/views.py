@@ -10,7 +10,7 @@ from lakehouse.ledger import HISTORY_COLUMNS
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-IS_LIVE = "_last AND _kind <> 'delete'"
+IS_LIVE = "_last AND _kind IN ('read', 'upsert')"
 IS_VERSION = "_is_visible"
 _COMPUTED = {"_is_current": "_valid_to IS NULL"}
 
