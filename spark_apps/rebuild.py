@@ -73,7 +73,7 @@ def run(
     mark, version = storage.progress(spark, table.name), storage.bronze_version(spark)
     if (given is not None or days) and mark and mark.bronze_version > version:
         refine.refuse_replaced_bronze(table, mark.bronze_version, version)
-    with refine.clear_errors(table), refine.taken(spark, settings, table, refine.NO_MARK, version) as batch:
+    with refine.clear_errors(table), refine.batch_of(spark, settings, table, refine.NO_MARK, version) as batch:
         storage.append_quarantine(spark, refine.quarantine_rows(envelope.bad(batch.decoded)))
         wanted = _changed_on(table, batch.decoded, days) if days else given
         rows = _folded(spark, settings, table, batch, mark, wanted)

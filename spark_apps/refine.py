@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -78,22 +78,40 @@ def run(spark: SparkSession, settings: Settings, table_name: str) -> RefineResul
         return RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=consumed, paused=paused)
     if consumed == now:
         return RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=now)
-    with clear_errors(table), taken(spark, settings, table, consumed, now) as batch:
+    with clear_errors(table), batch_of(spark, settings, table, consumed, now) as batch:
         changed = batch.records > 0 and _apply(spark, settings, table, batch, mark)
         return _finish(spark, table, batch, changed, mark)
 
 
 @contextmanager
-def taken(spark: SparkSession, settings: Settings, table: Table, consumed: int, now: int) -> Iterator[Batch]:
+def batch_of(spark: SparkSession, settings: Settings, table: Table, consumed: int, now: int) -> Iterator[Batch]:
     """The records of the table in bronze versions after `consumed`, up to `now`."""
     if consumed > now:
         refuse_replaced_bronze(table, consumed, now)
     landed = storage.read_bronze(spark, now) if consumed == NO_MARK else storage.read_changes_feed(spark, consumed + 1, now)
-    decoded = _decoded(spark, settings, table, landed.where(F.col("source_table") == table.name)).persist()
+    taken = decoded(spark, settings, table, landed.where(F.col("source_table") == table.name)).persist()
     try:
-        yield _surveyed(decoded, landed, table, now)
+        yield _surveyed(taken, landed, table, now)
     finally:
-        decoded.unpersist()
+        taken.unpersist()
+
+
+def decoded(spark: SparkSession, settings: Settings, table: Table, landed: DataFrame) -> DataFrame:
+    """The table's records as `envelope.decode` reads them, with every placeholder the lake knows."""
+    source = storage.source_identity(spark)
+    return envelope.decode(landed, table, source.placeholders if source else (), settings.source_schema)
+
+
+def fold_in(spark: SparkSession, settings: Settings, table: Table, readable: DataFrame, landed: DataFrame, version: int) -> bool:
+    """Fold decoded records without a fault into the table as a run does, and leave its mark where it stands; whether silver changed.
+
+    `landed`: the same records as landed. `version`: the bronze version as of which that is done.
+    """
+    mark, batch = storage.progress(spark, table.name), _surveyed(readable, landed, table, version)
+    changed = _apply(spark, settings, table, batch, mark)
+    if mark and _new_truncates(batch, mark):
+        storage.move_progress(spark, mark, replace(mark, truncates=truncates.merged(mark.truncates, batch.truncates)))
+    return changed
 
 
 def refuse_replaced_bronze(table: Table, consumed: int, now: int) -> None:
@@ -182,17 +200,12 @@ def quarantine_beaten(spark: SparkSession, settings: Settings, table: Table, bat
     if not wanted:
         return
     landed = storage.read_bronze(spark, batch.version).where((F.col("source_table") == table.name) & F.col("lsn").isin(wanted))
-    decoded = _decoded(spark, settings, table, landed)
+    again = decoded(spark, settings, table, landed)
     winners = contested.withColumnRenamed("_content_hash", "_winner")
     place = [*table.key, "_epoch", "_lsn", "_kind"]
-    beaten = envelope.good(decoded).join(F.broadcast(winners), on=place, how="inner").where("_content_hash <> _winner")
+    beaten = envelope.good(again).join(F.broadcast(winners), on=place, how="inner").where("_content_hash <> _winner")
     told = {"_reason": F.lit("conflicting_duplicate"), "_detail": F.lit("another record of this change has the greater content hash")}
     storage.append_quarantine(spark, quarantine_rows(envelope.bad(beaten.withColumns(told))))
-
-
-def _decoded(spark: SparkSession, settings: Settings, table: Table, landed: DataFrame) -> DataFrame:
-    source = storage.source_identity(spark)
-    return envelope.decode(landed, table, source.placeholders if source else (), settings.source_schema)
 
 
 def _waiting(spark: SparkSession, settings: Settings, table: Table, batch: Batch) -> DataFrame | None:
@@ -203,9 +216,10 @@ def _waiting(spark: SparkSession, settings: Settings, table: Table, batch: Batch
     source = storage.source_identity(spark)
     as_landed = earlier.withColumns({"headers": F.lit(None).cast(KAFKA_HEADERS), "epoch": F.lit(source.epoch if source else 1)})
     # Positions are read again from the bytes: quarantine keeps what was received, not what was made of it.
-    decoded = envelope.decode(as_landed, table, source.placeholders if source else (), settings.source_schema)
+    # Also one that could be read by now: it waits until it is replayed.
+    placed = envelope.waiting(as_landed, table, source.placeholders if source else (), settings.source_schema)
     # A few rows, worked out here: their parsing inside the fold's plan would double its size, and the time to compile it.
-    waiting = envelope.blocked(decoded, table).localCheckpoint()
+    waiting = placed.localCheckpoint()
     return waiting.unionByName(envelope.blocked(batch.decoded, table)) if batch.quarantined else waiting
 
 
