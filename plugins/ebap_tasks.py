@@ -18,6 +18,7 @@ from infra.airflow import pools
 from lakehouse import ledger
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
+from lakehouse.submit import VERBS
 from vm_tasks import wait_for_machines
 from warm_server import session_of_this_try
 
@@ -29,10 +30,10 @@ def asset(table: Table) -> Asset:
     return Asset(name=table.full_name, uri=f"ebap://{table.layer.value}/{table.name}", group=table.layer.value)
 
 
-def table_task(
-    table: Table, pool: str, app: str, words: list[str], *, task_id: str = "", is_news: bool = True, can_wait: bool = False
-) -> Any:
-    """The task that runs the verb `app` with these words; where the result's `changed` is false it is skipped, its asset gets no event.
+def table_task(table: Table, pool: str, app: str, words: Any, *, task_id: str = "", is_news: bool = True, can_wait: bool = False) -> Any:
+    """The task that runs the verb `app` with these words, or with the list that a template of them gives; no words, nothing is run.
+
+    Where the result's `changed` is false the task is skipped, and its asset gets no event.
 
     It is named after the table, unless `task_id` says otherwise. What is no news changes files, not rows: it never has an event.
     `can_wait`: a later run makes up for this one, so that by the clock it does not start machines that are off.
@@ -55,9 +56,11 @@ def table_task(
         on_failure_callback=partial(alerts.task_gave_up, table.full_name),
     )
     def run(words: list[str]) -> None:
+        if not words:
+            raise AirflowSkipException(f"{table.full_name} was not asked for")
         result = _run(table, app, words, can_wait)
         if not result.changed:
-            log.info("%s has nothing new", table.full_name)
+            log.info("%s is as it was: %s", table.full_name, result)
             raise AirflowSkipException
         log.info("%s is done: %s", table.full_name, result)
 
@@ -109,7 +112,7 @@ def _run(table: Table, app: str, words: list[str], can_wait: bool) -> Any:
     settings = Settings.from_environment()
     try:
         wait_for_machines(settings, can_wait=can_wait)
-        if settings.batch_by == "submit":
+        if settings.batch_by == "submit" and app in VERBS:
             return submitted.run(settings, app, words)
         call = importlib.import_module(app).asked(words)  # loads Spark: never while a DAG file is parsed
         with session_of_this_try(settings) as spark:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pyspark.sql import functions as F
 
-from lakehouse import catalog, delta, erasure_store, erasures, schema_changes, shapes, storage, tables, truncates, verb
+from lakehouse import controls, delta, erasure_store, erasures, schema_changes, shapes, storage, tables, truncates, verb
 from lakehouse.contract import KAFKA_HEADERS, Table
 from lakehouse.erasure_store import Forgotten
 from lakehouse.ledger import HEARTBEAT
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _WHOLE_NUMBERS = ("BIGINT", "INT", "SMALLINT")
-_NO_MARK = -1
+NO_MARK = -1
 
 
 class RefineError(RuntimeError):
@@ -41,17 +41,21 @@ class RefineError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class RefineResult:
-    """What a run did: records of the table it took, whether silver changed, records sent to quarantine, bronze version consumed."""
+    """What a run did: records of the table it took, whether silver changed, records sent to quarantine, bronze version consumed.
+
+    `paused` says since when and by whom the table is paused, and the cure, where nothing was done for that reason.
+    """
 
     table: str
     records: int
     changed: bool
     quarantined: int
     bronze_version: int
+    paused: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Batch:
+class Batch:
     """The records of one run: decoded and kept in memory, and what is to be known of them before they are folded."""
 
     decoded: DataFrame
@@ -66,60 +70,28 @@ class _Batch:
 
 
 def run(spark: SparkSession, settings: Settings, table_name: str) -> RefineResult:
-    """Take what bronze landed since the table's mark; does nothing, quickly, where it landed nothing."""
+    """Take what bronze landed since the table's mark; does nothing, quickly, where it landed nothing or the table is paused."""
     table = tables.source(table_name)
     mark, now = storage.progress(spark, table.name), storage.bronze_version(spark)
-    consumed = mark.bronze_version if mark else _NO_MARK
+    consumed = mark.bronze_version if mark else NO_MARK
+    paused = controls.notice(spark, table)
+    if paused:
+        print(paused)
+        return RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=consumed, paused=paused)
     if consumed == now:
         return RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=now)
     table = _admitted(spark, table, mark)
-    with clear_errors(table), _batch(spark, settings, table, consumed, now) as batch:
+    with clear_errors(table), batch_of(spark, settings, table, consumed, now) as batch:
         changed = batch.records > 0 and _apply(spark, settings, table, batch, mark)
         return _finish(spark, table, batch, changed, mark)
 
 
-def rebuild(spark: SparkSession, settings: Settings, table_name: str) -> RefineResult:
-    """Make the whole table anew from all of bronze and put it in the old one's place in one commit."""
-    table = shapes.effective(spark, tables.source(table_name))
-    with clear_errors(table), _batch(spark, settings, table, _NO_MARK, storage.bronze_version(spark)) as batch:
-        storage.append_quarantine(spark, _quarantine_rows(envelope.bad(batch.decoded)))
-        mark = storage.progress(spark, table.name)
-        kept = _older_than_bronze(spark, table, envelope.good(batch.decoded))
-        incoming = _incoming(spark, table, batch, mark, envelope.blocked(batch.decoded, table))
-        rows, contested = history.anew(incoming, kept)
-        _quarantine_beaten(spark, settings, table, batch, contested)
-        if storage.overwrite_silver(spark, table, rows):
-            catalog.make_views(spark)
-        return _finish(spark, table, batch, True, mark)
-
-
-def _older_than_bronze(spark: SparkSession, table: Table, good: DataFrame) -> DataFrame | None:
-    """Stored changes that bronze no longer holds, where old days were removed from it; None where it holds all there ever was."""
-    compacted = storage.compaction(spark, storage.BRONZE)
-    if compacted is None or compacted.first_landed_on is None:
-        return None
-    first = good.agg(F.min(F.struct("_epoch", "_lsn")).alias("first")).first()
-    older = storage.read_silver_changes(spark, table)
-    if first is not None and first["first"] is not None:
-        epoch, lsn = first["first"]
-        older = older.where(f"_epoch < {epoch} OR (_epoch = {epoch} AND _lsn < {lsn})")
-    kept = older.localCheckpoint()
-    print(
-        f"{table.full_name}: bronze was emptied up to {compacted.first_landed_on}; the {kept.count()} stored changes older than its first "
-        "record stay as they are"
-    )
-    return kept
-
-
 @contextmanager
-def _batch(spark: SparkSession, settings: Settings, table: Table, consumed: int, now: int) -> Iterator[_Batch]:
+def batch_of(spark: SparkSession, settings: Settings, table: Table, consumed: int, now: int) -> Iterator[Batch]:
     """The records of the table in bronze versions after `consumed`, up to `now`."""
     if consumed > now:
-        raise RefineError(
-            f"{table.full_name} has consumed version {consumed} of {storage.BRONZE}, which is only at {now}: bronze was replaced. "
-            f"Run `python -m lakehouse rebuild {table.name}`."
-        )
-    landed = storage.read_bronze(spark, now) if consumed == _NO_MARK else storage.read_changes_feed(spark, consumed + 1, now)
+        refuse_replaced_bronze(table, consumed, now)
+    landed = storage.read_bronze(spark, now) if consumed == NO_MARK else storage.read_changes_feed(spark, consumed + 1, now)
     forgotten = erasure_store.forgotten(spark, table)
     taken = decoded(spark, settings, table, landed.where(F.col("source_table") == table.name), forgotten).persist()
     try:
@@ -145,11 +117,19 @@ def fold_in(
     mark, batch = storage.progress(spark, table.name), _surveyed(readable, landed, table, version, forgotten)
     changed = _apply(spark, settings, table, batch, mark)
     if mark and _new_truncates(batch, mark):
-        storage.write_progress(spark, replace(mark, truncates=truncates.merged(mark.truncates, batch.truncates)))
+        storage.move_progress(spark, mark, replace(mark, truncates=truncates.merged(mark.truncates, batch.truncates)))
     return changed
 
 
-def _surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int, forgotten: Forgotten) -> _Batch:
+def refuse_replaced_bronze(table: Table, consumed: int, now: int) -> None:
+    """Raise RefineError: the table has consumed more of bronze than there is."""
+    raise RefineError(
+        f"{table.full_name} has consumed version {consumed} of {storage.BRONZE}, which is only at {now}: bronze was replaced. "
+        f"Run `python -m lakehouse rebuild {table.name}`."
+    )
+
+
+def _surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int, forgotten: Forgotten) -> Batch:
     first = F.col(table.key[0])
     counted = decoded.agg(
         F.count(F.lit(1)).alias("records"),
@@ -165,7 +145,7 @@ def _surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int,
     survey = counted.crossJoin(complete).first()
     assert survey is not None  # aggregates without groups are always one row
     is_bounded = table.column(table.key[0]).type in _WHOLE_NUMBERS and survey["least"] is not None
-    return _Batch(
+    return Batch(
         decoded=decoded,
         version=version,
         records=survey["records"],
@@ -178,14 +158,14 @@ def _surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int,
     )
 
 
-def _apply(spark: SparkSession, settings: Settings, table: Table, batch: _Batch, mark: storage.Progress | None) -> bool:
+def _apply(spark: SparkSession, settings: Settings, table: Table, batch: Batch, mark: storage.Progress | None) -> bool:
     """Write quarantine and the difference to silver; whether silver changed."""
     if batch.quarantined:
-        storage.append_quarantine(spark, _quarantine_rows(envelope.bad(batch.decoded)))
+        storage.append_quarantine(spark, quarantine_rows(envelope.bad(batch.decoded)))
     read_at = storage.silver_version(spark, table)
     stored = storage.read_silver_changes(spark, table)
-    incoming = _incoming(spark, table, batch, mark, _waiting(spark, settings, table, batch))
-    touched = incoming.changes.select(*table.key)
+    brought = incoming(spark, table, batch, mark, _waiting(spark, settings, table, batch))
+    touched = brought.changes.select(*table.key)
     if batch.quarantined:
         touched = touched.union(envelope.blocked(batch.decoded, table).select(*table.key))
     # A truncate is of every key, and a key change leads to keys beyond those the batch names.
@@ -195,16 +175,17 @@ def _apply(spark: SparkSession, settings: Settings, table: Table, batch: _Batch,
         touched = touched.union(stored.where("_last").select(*table.key))
     if bounds:
         stored = stored.where(F.col(table.key[0]).between(*bounds))
-    made = history.difference(incoming, touched.distinct(), stored)
+    made = history.difference(brought, touched.distinct(), stored)
     if made.contested:
-        _quarantine_beaten(spark, settings, table, batch, made.contested)
+        quarantine_beaten(spark, settings, table, batch, made.contested)
     if not made.rows:
         return False
     storage.merge_silver(spark, table, made.rows, made.is_only_last, bounds, read_at)
     return True
 
 
-def _incoming(spark: SparkSession, table: Table, batch: _Batch, mark: storage.Progress | None, blocked: DataFrame | None) -> Incoming:
+def incoming(spark: SparkSession, table: Table, batch: Batch, mark: storage.Progress | None, blocked: DataFrame | None) -> Incoming:
+    """What the batch brings, with every truncate that the mark or the batch knows of."""
     every = truncates.merged(mark.truncates if mark else (), batch.truncates)
     return Incoming(
         table=table,
@@ -216,12 +197,12 @@ def _incoming(spark: SparkSession, table: Table, batch: _Batch, mark: storage.Pr
     )
 
 
-def _new_truncates(batch: _Batch, mark: storage.Progress | None) -> list[Truncate]:
+def _new_truncates(batch: Batch, mark: storage.Progress | None) -> list[Truncate]:
     known = {truncate.place for truncate in (mark.truncates if mark else ())}
     return [truncate for truncate in batch.truncates if truncate.place not in known]
 
 
-def _quarantine_beaten(spark: SparkSession, settings: Settings, table: Table, batch: _Batch, contested: DataFrame) -> None:
+def quarantine_beaten(spark: SparkSession, settings: Settings, table: Table, batch: Batch, contested: DataFrame) -> None:
     """Enter the records that came with another's identity and the lesser content hash, whether they came now or in an earlier run."""
     wanted = {row["_lsn"] for row in contested.select("_lsn").distinct().collect()}
     if not wanted:
@@ -232,10 +213,10 @@ def _quarantine_beaten(spark: SparkSession, settings: Settings, table: Table, ba
     place = [*table.key, "_epoch", "_lsn", "_kind"]
     beaten = envelope.good(again).join(F.broadcast(winners), on=place, how="inner").where("_content_hash <> _winner")
     told = {"_reason": F.lit("conflicting_duplicate"), "_detail": F.lit("another record of this change has the greater content hash")}
-    storage.append_quarantine(spark, _quarantine_rows(envelope.bad(beaten.withColumns(told))))
+    storage.append_quarantine(spark, quarantine_rows(envelope.bad(beaten.withColumns(told))))
 
 
-def _waiting(spark: SparkSession, settings: Settings, table: Table, batch: _Batch) -> DataFrame | None:
+def _waiting(spark: SparkSession, settings: Settings, table: Table, batch: Batch) -> DataFrame | None:
     """Keys and positions of the table's records that wait in quarantine, from this run and earlier ones; None where none does."""
     earlier = storage.read_quarantine(spark, table).where("replayed_at IS NULL")
     if earlier.isEmpty():
@@ -250,7 +231,8 @@ def _waiting(spark: SparkSession, settings: Settings, table: Table, batch: _Batc
     return waiting.unionByName(envelope.blocked(batch.decoded, table)) if batch.quarantined else waiting
 
 
-def _quarantine_rows(bad: DataFrame) -> DataFrame:
+def quarantine_rows(bad: DataFrame) -> DataFrame:
+    """The faulty rows with the times that quarantine keeps of them."""
     times = {"first_seen_at": F.current_timestamp(), "replayed_at": F.lit(None).cast("TIMESTAMP")}
     return bad.withColumns(times)
 
@@ -268,14 +250,14 @@ def _stop(spark: SparkSession, table: Table, mark: storage.Progress | None, mess
     """Raise RefineError, noted in the table's progress so that everybody sees why it stands."""
     if mark is None or mark.error != message:
         stopped = mark or storage.Progress(
-            source_table=table.name, bronze_version=_NO_MARK, complete_to=None, refined_at=datetime.now(UTC), records=0, quarantined=0
+            source_table=table.name, bronze_version=NO_MARK, complete_to=None, refined_at=datetime.now(UTC), records=0, quarantined=0
         )
         storage.write_progress(spark, replace(stopped, error=message))
     raise RefineError(message)
 
 
-def _finish(spark: SparkSession, table: Table, batch: _Batch, changed: bool, mark: storage.Progress | None) -> RefineResult:
-    """Move the table's mark to what this run consumed."""
+def _finish(spark: SparkSession, table: Table, batch: Batch, changed: bool, mark: storage.Progress | None) -> RefineResult:
+    """Move the table's mark from where this run found it to what the run consumed."""
     if batch.records:
         erasures.settle(spark, table, batch.forgotten)
     told = [at for at in (mark.complete_to if mark else None, batch.complete_to) if at]
@@ -288,7 +270,7 @@ def _finish(spark: SparkSession, table: Table, batch: _Batch, changed: bool, mar
         quarantined=batch.quarantined,
         truncates=truncates.merged(mark.truncates if mark else (), batch.truncates),
     )
-    storage.write_progress(spark, made)
+    storage.move_progress(spark, mark, made)
     return RefineResult(
         table=table.name, records=batch.records, changed=changed, quarantined=batch.quarantined, bronze_version=batch.version
     )

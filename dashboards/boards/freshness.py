@@ -49,8 +49,8 @@ def collect(cursor: Any, last_runs: Runs | None, ask_beat: status.AskBeat) -> di
 
 def _help(entry: dict[str, Any], more: dict[str, Any], error: str | None) -> str:
     """The next step for whoever looks, empty where nothing is wrong."""
-    if error:
-        return error
+    if error or entry["paused"]:
+        return str(error or entry["paused"])
     if entry["state"] in (liveness.KAFKA, liveness.CAPTURE, liveness.LAND):
         return _HELP[entry["state"]]
     if more["run"] and more["run"]["state"] == "failed":

@@ -15,7 +15,7 @@ from infra.kafka.topics import MAX_RECORD_BYTES, SIGNAL
 from lakehouse.contract import Table
 from lakehouse.ledger import EPOCH_HEADER, TOPIC_PREFIX
 
-NAME = "ebap"
+NAME = source.CONNECTOR
 TOPIC_ROOT = "ebap.source"
 
 _JSON = "org.apache.kafka.connect.json.JsonConverter"

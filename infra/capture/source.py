@@ -16,6 +16,7 @@ from psycopg2.extensions import parse_dsn
 
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
+from lakehouse.source import CONNECTOR as CONNECTOR
 from lakehouse.source import SLOT as SLOT
 from lakehouse.source import owner as owner
 

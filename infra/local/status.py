@@ -75,6 +75,8 @@ def show(answer: dict[str, Any], console: Console) -> None:
     console.print(f"Memory of all services: {total:,.0f} MB of {budget:,.0f} MB (measured, shared pages counted once)")
     if answer["tables"]:
         console.print(_lake_table(answer["tables"]))
+        for notice in sorted({row["paused"] for row in answer["tables"] if row["paused"]}):
+            console.print(f"[yellow]{notice}[/]")
         for row in answer["waiting"]:
             helps = f"after the fix, python -m lakehouse replay {row['source_table']} --reason {row['reason']}"
             console.print(f"[yellow]In quarantine: {row['waiting']:,} records of {row['source_table']} ({row['reason']})[/]; {helps}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from lakehouse import arguments as controlled
 from lakehouse import tables
 from lakehouse.contract import ContractError
 from lakehouse.settings import PROJECT, Settings, SettingsError
@@ -63,11 +65,32 @@ def _fence(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _rebuild(arguments: argparse.Namespace, settings: Settings) -> int:
-    import refine
+    import rebuild
     from lakehouse import session
 
-    tables.source(arguments.table)
-    print(refine.rebuild(session.open_for_verb(settings), settings, arguments.table))
+    print(rebuild.call(arguments)(session.open_for_verb(settings), settings))
+    return 0
+
+
+def _pause(arguments: argparse.Namespace, settings: Settings) -> int:
+    from lakehouse import controls, session
+
+    spark = session.open_for_verb(settings)
+    print(controls.pause(spark, arguments.table, getpass.getuser(), arguments.reason))
+    return 0
+
+
+def _resume(arguments: argparse.Namespace, settings: Settings) -> int:
+    from lakehouse import controls, session
+
+    print(controls.resume(session.open_for_verb(settings), arguments.table))
+    return 0
+
+
+def _resnapshot(arguments: argparse.Namespace, settings: Settings) -> int:
+    from lakehouse import signals
+
+    print(signals.ask(settings, arguments))
     return 0
 
 
@@ -160,12 +183,16 @@ def parser() -> argparse.ArgumentParser:
     docs.add_argument("--write", action="store_true", help="write it, .env.example and the reference of settings into the project")
     command("check", _check, "Check that the declarations and all that is generated from them agree.")
     submit = command("submit", _submit, "Print the exact spark-submit line of an app.")
-    submit.add_argument("app", help="spark (the warm server), land, refine, replay, aggregate, compact, reconcile or publish")
+    submit.add_argument("app", help="spark (the warm server), land, refine, rebuild, replay, aggregate, compact, reconcile or publish")
     submit.add_argument("arguments", nargs="*", help="arguments of the app")
     fence = command("fence", _fence, "Wait until everything committed at the source by now is in gold.")
     fence.add_argument("--timeout", type=float, default=300.0, metavar="S", help="give up after this many seconds (default 300)")
-    rebuild = command("rebuild", _rebuild, "Rebuild a silver table from bronze; readers see the old one until the new one is whole.")
-    rebuild.add_argument("table", metavar="TABLE")
+    text = "Rebuild a silver table from bronze, or some keys of it; readers see the old one until the new one is whole."
+    controlled.rebuild(command("rebuild", _rebuild, text))
+    controlled.pause(command("pause", _pause, "Keep a source table from being refined until it is resumed; its changes still land."))
+    controlled.table(command("resume", _resume, "Let a paused table be refined again, from where it stands."))
+    text = "Read a source table again from the source, all of it or some rows, beside what is captured."
+    controlled.resnapshot(command("resnapshot", _resnapshot, text))
     replay = command("replay", _replay, "After a fix, read a table's waiting records of quarantine again; what can be read moves into it.")
     replay.add_argument("table", metavar="TABLE")
     replay.add_argument("--reason", metavar="REASON", help="only records that wait for this reason")

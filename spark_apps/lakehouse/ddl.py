@@ -43,9 +43,7 @@ def view_names() -> list[str]:
 
 def stored_tables() -> list[Table]:
     """Every table that has files of its own: bronze, the platform's, silver's stored changes, gold."""
-    platform = [ledger.CHANGES, ledger.QUARANTINE, ledger.PROGRESS, ledger.SCHEMA_CHANGES, ledger.COMPACTIONS, ledger.ERASURES]
-    platform += [ledger.RECONCILIATIONS, ledger.GOLD_PROGRESS]
-    return platform + [ledger.stored(table) for table in tables.SOURCES] + [table for table in tables.GOLD if table.slice]
+    return [*ledger.PLATFORM] + [ledger.stored(table) for table in tables.SOURCES] + [table for table in tables.GOLD if table.slice]
 
 
 def properties(settings: Settings, table: Table) -> dict[str, str]:

@@ -66,10 +66,7 @@ def dictionary() -> str:
         *(_section(table) for table in (*tables.SOURCES, *tables.GOLD)),
         _HISTORY,
         _columns(ddl.history_view_columns(tables.SOURCES[0])[len(tables.SOURCES[0].columns) :]),
-        *(
-            _section(table)
-            for table in (ledger.CHANGES, ledger.QUARANTINE, ledger.PROGRESS, ledger.COMPACTIONS, ledger.ERASURES, ledger.GOLD_PROGRESS)
-        ),
+        *(_section(table) for table in ledger.PLATFORM),
     ]
     return "\n".join(parts)
 

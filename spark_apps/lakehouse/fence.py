@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psycopg2
 from pyspark.errors import PySparkException
 
-from lakehouse import dag_runs, ledger, objects, session, storage, tables
+from lakehouse import controls, dag_runs, ledger, objects, session, storage, tables
 from lakehouse.settings import Settings
-from lakehouse.source import SLOT, owner
+from lakehouse.source import SLOT, mark, owner
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -76,7 +76,7 @@ def main(settings: Settings, timeout_s: float) -> int:
 def run(settings: Settings, timeout_s: float) -> str:
     """Pass the fence and return the marked WAL position; raises LagError."""
     fence = Fence(settings=settings, give_up_at=time.monotonic() + timeout_s)
-    marked = fence.reach("marked", lambda: _mark(settings))
+    marked = fence.reach("marked", lambda: mark(settings))
     fence.reach("captured", lambda: _slot(settings, marked), partial(_slot_lag, marked))
     ends = fence.reach("sent", lambda: _end_offsets(settings))
     fence.reach("landed", lambda: landed_offsets(settings), partial(_landing_lag, ends))
@@ -92,7 +92,7 @@ def run(settings: Settings, timeout_s: float) -> str:
 def reach_silver(fence: Fence, spark: SparkSession, names: list[str]) -> None:
     """Pass the first four stages for these tables alone, from where no Kafka client is; raises LagError."""
     settings = fence.settings
-    marked = fence.reach("marked", lambda: _mark(settings))
+    marked = fence.reach("marked", lambda: mark(settings))
     fence.reach("captured", lambda: _slot(settings, marked), partial(_slot_lag, marked))
     ends = fence.reach("sent", lambda: _ends_by_spark(spark, settings))
     fence.reach("landed", lambda: landed_offsets(settings), partial(_landing_lag, ends))
@@ -124,15 +124,6 @@ def landed_offsets(settings: Settings) -> Offsets:
     # A version, the batch's settings, then one line a source: land has one.
     source = json.loads(objects.text(settings, f"{checkpoint}/offsets/{max(committed)}").splitlines()[2])
     return {(topic, int(number)): offset for topic, ends in source.items() for number, offset in ends.items()}
-
-
-def _mark(settings: Settings) -> str:
-    """The position behind everything committed so far, with a heartbeat behind it so that a quiet source moves past it too."""
-    with owner(settings) as cursor:
-        cursor.execute("SELECT pg_current_wal_insert_lsn()::text")
-        (marked,) = cursor.fetchone()
-        cursor.execute("UPDATE ebap.heartbeat SET beat_at = clock_timestamp() WHERE id = 1")
-    return str(marked)
 
 
 def _slot(settings: Settings, marked: str) -> tuple[str, bool, int] | None:
@@ -197,6 +188,9 @@ def _refined(fence: Fence, spark: SparkSession) -> None:
     version = storage.bronze_version(spark)
     names = [table.name for table in tables.SOURCES]
     _run(fence, spark, "silver", refine.run, names)
+    paused = [notice for table in tables.SOURCES if (notice := controls.notice(spark, table))]
+    if paused:
+        raise LagError(f"refined lags: {'; '.join(paused)}")
     fence.reach("refined", lambda: {name: storage.progress(spark, name) for name in names}, partial(_refining_lag, version))
 
 

@@ -85,6 +85,22 @@ PROGRESS = Table(
             name="truncates", type="STRING", doc="Truncates of the source table so far, as a JSON array; they close every key's version."
         ),
         Column(name="error", type="STRING", doc="Why the table is stopped; NULL while it is not."),
+        Column(name="turn", type="BIGINT", doc="How often this row was written: who read it moves the mark only where nobody has since."),
+    ),
+)
+
+CONTROLS = Table(
+    name="controls",
+    doc="What an operator has asked of each source table: whether it is paused, since when, by whom and why.",
+    grain="one row per source table that was ever paused",
+    key=("source_table",),
+    owner=_OWNER,
+    allowed_age_s=300,
+    columns=(
+        Column(name="source_table", type="STRING", doc="Source table."),
+        Column(name="paused_at", type="TIMESTAMP", doc="Since when nothing is refined into it; NULL while it runs."),
+        Column(name="paused_by", type="STRING", doc="Who paused it; NULL while it runs."),
+        Column(name="reason", type="STRING", doc="Why, where that was told."),
     ),
 )
 
@@ -198,6 +214,9 @@ SCHEMA_CHANGES = Table(
     ),
 )
 
+# Every table of the platform's own, in the order in which the data dictionary has them.
+PLATFORM = (CHANGES, QUARANTINE, PROGRESS, CONTROLS, SCHEMA_CHANGES, COMPACTIONS, ERASURES, RECONCILIATIONS, GOLD_PROGRESS)
+
 # What silver keeps beside a source table's own columns, a row a change.
 STORED_COLUMNS = (
     Column(name="_kind", type="STRING", doc="read, upsert, delete or truncate."),
@@ -242,6 +261,7 @@ PARTITIONS = {
     "silver.quarantine": ("source_table",),
     "silver.progress": ("source_table",),
     "silver.schema_changes": ("source_table",),
+    "silver.controls": ("source_table",),
     "silver.compactions": ("table_name",),
     "silver.erasures": ("source_table",),
     "silver.reconciliations": ("source_table",),

@@ -9,6 +9,7 @@ from typing import Any
 from lakehouse.settings import Settings
 
 SLOT = "ebap"
+CONNECTOR = "ebap"
 
 
 @contextmanager
@@ -22,3 +23,12 @@ def owner(settings: Settings) -> Iterator[Any]:
             yield cursor
     finally:
         connection.close()
+
+
+def mark(settings: Settings) -> str:
+    """The position behind everything committed so far, with a heartbeat behind it so that a quiet source moves past it too."""
+    with owner(settings) as cursor:
+        cursor.execute("SELECT pg_current_wal_insert_lsn()::text")
+        (marked,) = cursor.fetchone()
+        cursor.execute("UPDATE ebap.heartbeat SET beat_at = clock_timestamp() WHERE id = 1")
+    return str(marked)

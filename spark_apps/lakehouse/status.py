@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from lakehouse import ledger, liveness, objects, storage, tables, thrift, waiting
+from lakehouse import controls, ledger, liveness, objects, storage, tables, thrift, waiting
 from lakehouse.contract import History, Table
 from lakehouse.settings import Settings
 from lakehouse.transforms import gold_views, views
@@ -37,6 +37,7 @@ class TableStatus:
 
     `state` and `since` are those of `liveness`.
     `bytes` is what the table's files take, replaced ones included; None for a view that is not the table's own face.
+    `paused` says since when, by whom and why a source table is paused, with the cure.
     """
 
     name: str
@@ -48,6 +49,7 @@ class TableStatus:
     blocked: int = 0
     unresolved: int = 0
     bytes: int | None = None
+    paused: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +106,7 @@ def collect(cursor: Any, now: datetime, ask_beat: AskBeat) -> list[TableStatus]:
     """The same on an open cursor, with ages as of `now`; Kafka is asked for its heartbeat only where bronze does not follow it."""
     counts = {row["name"]: row for row in rows(cursor, _counts())}
     marks = _marks(cursor)
+    paused = _paused(cursor)
     complete = marks.complete_to
     # Everything committed before the newest heartbeat that landed has landed too.
     complete[_BRONZE] = _utc(counts[_BRONZE]["newest"])
@@ -123,6 +126,7 @@ def collect(cursor: Any, now: datetime, ask_beat: AskBeat) -> list[TableStatus]:
             since=states[key].since,
             blocked=found["blocked"],
             unresolved=found["unresolved"],
+            paused=paused.get(key),
         )
 
     statuses = [status(ledger.CHANGES, _BRONZE, _BRONZE)]
@@ -160,6 +164,12 @@ def gold_complete_to(cursor: Any) -> Moments:
     beat = f"SELECT max(commit_at) AS newest FROM {_BRONZE} WHERE source_table = '{ledger.HEARTBEAT}'"
     newest = _utc(rows(cursor, f"{beat} AND _landed_on >= current_date() - 1")[0]["newest"])
     return {table.name: newest if table.is_view and gold_views.reads_bronze(table) else known.get(table.name) for table in tables.GOLD}
+
+
+def _paused(cursor: Any) -> dict[str, str]:
+    """What is said of each paused source table."""
+    found = rows(cursor, f"SELECT * FROM {ledger.CONTROLS.full_name} WHERE paused_at IS NOT NULL")
+    return {row["source_table"]: str(controls.Control(**{**row, "paused_at": _utc(row["paused_at"])})) for row in found}
 
 
 def _marks(cursor: Any) -> _Marks:

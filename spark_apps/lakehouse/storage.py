@@ -9,11 +9,11 @@ import json
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from lakehouse import ddl, delta, ledger, shapes, truncates
+from lakehouse import ddl, delta, ledger, truncates
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
 from lakehouse.slices import Slice, is_within
@@ -34,7 +34,7 @@ class StorageError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far one source table is refined; times are UTC."""
+    """How far one source table is refined; times are UTC. `turn` counts the writes of the row, see `move_progress`."""
 
     source_table: str
     bronze_version: int
@@ -44,6 +44,7 @@ class Progress:
     quarantined: int
     truncates: tuple[Truncate, ...] = ()
     error: str | None = None
+    turn: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +211,7 @@ def merge_silver(spark: SparkSession, table: Table, diff: DataFrame, only_last: 
     that the difference was made from: StorageError where another writer has moved it since.
     """
     stored = ledger.stored(table)
-    _conform(diff, stored)
+    conform(diff, stored)
     diff.createOrReplaceTempView("ebap_diff")
     conditions = ["t._last = true"] if only_last else []
     if bounds:
@@ -223,36 +224,20 @@ def merge_silver(spark: SparkSession, table: Table, diff: DataFrame, only_last: 
         f"MERGE INTO {stored.full_name} t USING ebap_diff s ON {' AND '.join(conditions)} "
         "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
     )
-    with _only_once(spark, f"ebap.refine.{table.name}", read_at + 1):
+    with only_once(spark, writer_of(table), read_at + 1):
         counted = spark.sql(merge).first()
     # Delta skips a write whose number is taken, without an error: two differences made from one version never both apply.
     if counted is None or counted["num_affected_rows"] == 0:
         raise moved
 
 
-def overwrite_silver(spark: SparkSession, table: Table, rows: DataFrame) -> bool:
-    """Replace all stored changes of a table in one commit: readers see the old table until the new one is whole.
-
-    A table that was made by another declaration gets the shape of this one; whether its columns are others now.
-    """
-    stored = ledger.stored(table)
-    is_same = shapes.has_columns(spark, stored)
-    if is_same:
-        _replace(spark, stored, rows, "true")
-    else:
-        _conform(rows, stored)
-        shapes.replace_whole(rows, stored)
-    shapes.remember(spark, table)
-    return not is_same
-
-
 def append_once(spark: SparkSession, table: Table, rows: DataFrame, read_at: int) -> None:
     """Add rows that were made from version `read_at` of a table; StorageError where another writer has moved it since."""
-    _conform(rows, table)
+    conform(rows, table)
     rows.select(*table.column_names).createOrReplaceTempView("ebap_added")
     if version(spark, table.full_name) != read_at:
         raise StorageError(f"{table.full_name} is no longer at version {read_at}: somebody else wrote it; run it again")
-    with _only_once(spark, f"ebap.append.{table.full_name}", read_at + 1):
+    with only_once(spark, f"ebap.append.{table.full_name}", read_at + 1):
         spark.sql(f"INSERT INTO {table.full_name} SELECT * FROM ebap_added")
 
 
@@ -262,7 +247,7 @@ def append_quarantine(spark: SparkSession, rows: DataFrame) -> None:
     One that had been replayed waits again: code that reads less than the replay's has taken it out of the table.
     """
     quarantine = ledger.QUARANTINE
-    _conform(rows, quarantine)
+    conform(rows, quarantine)
     # Worked out first: MERGE reads its source twice, and refuses one that is merely cached.
     bad = rows.select(*quarantine.column_names).dropDuplicates(list(quarantine.key)).localCheckpoint()
     names = sorted(row["source_table"] for row in bad.select("source_table").distinct().collect())
@@ -281,7 +266,7 @@ def replace_slices(spark: SparkSession, table: Table, rows: DataFrame, slices: S
     if table.slice is None:
         raise StorageError(f"{table.full_name} is a view: nothing is stored for it")
     condition = "true" if slices is None else is_within(f"`{table.slice}`", slices)
-    _replace(spark, table, rows, condition)
+    replace_where(spark, table, rows, condition)
 
 
 def progress(spark: SparkSession, source_table: str) -> Progress | None:
@@ -290,12 +275,31 @@ def progress(spark: SparkSession, source_table: str) -> Progress | None:
     if row is None:
         return None
     values = in_utc(row.asDict())
-    return Progress(**{**values, "truncates": truncates.from_json(values["truncates"])})
+    # A row written before the column was there has no turn.
+    return Progress(**{**values, "truncates": truncates.from_json(values["truncates"]), "turn": values["turn"] or 0})
 
 
 def write_progress(spark: SparkSession, made: Progress) -> None:
-    """Replace one source table's row of progress."""
-    write_row(spark, ledger.PROGRESS, {**vars(made), "truncates": truncates.to_json(made.truncates)})
+    """Replace one source table's row of progress, whatever it says."""
+    write_row(spark, ledger.PROGRESS, {**vars(made), "truncates": truncates.to_json(made.truncates), "turn": made.turn + 1})
+
+
+def move_progress(spark: SparkSession, before: Progress | None, made: Progress) -> Progress:
+    """Replace one source table's row of progress where it is as it was read, and return it; StorageError where it was written since.
+
+    A run that began before a rebuild took its turn must not say afterwards how far the table is.
+    """
+    table, turn = ledger.PROGRESS, before.turn if before else 0
+    written = replace(made, turn=turn + 1)
+    values = {**vars(written), "truncates": truncates.to_json(written.truncates)}
+    spark.createDataFrame([tuple(values[name] for name in table.column_names)], table.schema_ddl()).createOrReplaceTempView("ebap_row")
+    matched = f"WHEN MATCHED AND coalesce(t.turn, 0) = {turn} THEN UPDATE SET *" if before else ""
+    same = f"t.source_table = s.source_table AND t.source_table = '{made.source_table}'"
+    merge = f"MERGE INTO {table.full_name} t USING ebap_row s ON {same} {matched} WHEN NOT MATCHED THEN INSERT *"
+    counted = spark.sql(merge).first()
+    if counted is None or counted["num_affected_rows"] == 0:
+        raise StorageError(f"another run of {made.source_table} said meanwhile how far it is; run it again")
+    return written
 
 
 def gold_progress(spark: SparkSession, table_name: str) -> GoldProgress | None:
@@ -356,22 +360,27 @@ def remember_source(spark: SparkSession, identity: str) -> Source:
     return Source(epoch=epoch, identity=identity, placeholders=(*(known.placeholders if known else ()), placeholder))
 
 
+def writer_of(table: Table) -> str:
+    """Under which name the commits to a source table's stored changes are numbered."""
+    return f"ebap.refine.{table.name}"
+
+
 @contextmanager
-def _only_once(spark: SparkSession, writer: str, number: int) -> Iterator[None]:
+def only_once(spark: SparkSession, writer: str, number: int) -> Iterator[None]:
     """Number the commits within: Delta skips one whose writer has already committed that number or a greater one."""
     with delta.configured(spark, {"spark.databricks.delta.write.txnAppId": writer, "spark.databricks.delta.write.txnVersion": str(number)}):
         yield
 
 
-def _replace(spark: SparkSession, table: Table, rows: DataFrame, condition: str) -> None:
-    _conform(rows, table)
+def replace_where(spark: SparkSession, table: Table, rows: DataFrame, condition: str) -> None:
+    conform(rows, table)
     rows.select(*table.column_names).createOrReplaceTempView("ebap_rows")
     spark.sql(f"INSERT INTO {table.full_name} REPLACE WHERE {condition} SELECT * FROM ebap_rows")
 
 
 def write_row(spark: SparkSession, table: Table, values: dict[str, Any]) -> None:
     rows = spark.createDataFrame([tuple(values[name] for name in table.column_names)], table.schema_ddl())
-    _replace(spark, table, rows, f"`{table.key[0]}` = '{values[table.key[0]]}'")
+    replace_where(spark, table, rows, f"`{table.key[0]}` = '{values[table.key[0]]}'")
 
 
 def in_utc(values: dict[str, Any]) -> dict[str, Any]:
@@ -379,7 +388,7 @@ def in_utc(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value.astimezone(UTC) if isinstance(value, datetime) else value for name, value in values.items()}
 
 
-def _conform(rows: DataFrame, table: Table) -> None:
+def conform(rows: DataFrame, table: Table) -> None:
     """Raise StorageError with all differences between the rows' columns and the declaration at once."""
     given = {field.name: field.dataType.simpleString().upper().replace(" ", "") for field in rows.schema.fields}
     wanted = {column.name: column.type.upper().replace(" ", "") for column in table.columns}

@@ -84,7 +84,8 @@ def _fill(spark: SparkSession, settings: Settings) -> None:
     texts = {name: of_spark for name, (_, of_spark) in _VALUES.items()} | _STORED
     form = ledger.stored(USERS)
     columns = [f"CAST({texts.get(c.name, 'NULL')} AS {c.type}) AS `{c.name}`" for c in form.columns]
-    storage.overwrite_silver(spark, USERS, spark.range(1, ROWS + 1).withColumnRenamed("id", "i").selectExpr(*columns))
+    rows = spark.range(1, ROWS + 1).withColumnRenamed("id", "i").selectExpr(*columns)
+    storage.replace_where(spark, form, rows, "true")
 
 
 def _round(spark: SparkSession, settings: Settings) -> tuple[float, float]:

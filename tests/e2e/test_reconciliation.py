@@ -13,6 +13,7 @@ import psycopg2
 import pytest
 from pyspark.sql import functions as F
 
+import rebuild
 import refine
 from lakehouse import fence, ledger, reconciliation, repair, storage, tables
 from lakehouse.reconciliation import Outcome
@@ -178,7 +179,7 @@ def test_planted_differences_are_found_by_name_and_only_they_and_the_repair_ends
     tiers = [r["tier"] for r in shop.spark.table("silver.users_history").where("user_id = 50").orderBy("_valid_from").collect()]
     assert tiers == ["gold", "silver"], "the ghost's delete stands between the two lives of the key"
     assert shop.spark.table("silver.users_history").where("user_id = 50 AND _is_current").count() == 1
-    refine.rebuild(shop.spark, shop.settings, "users")
+    rebuild.run(shop.spark, shop.settings, "users")
     assert shop.compare().is_equal, "bronze holds the repair"
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import rebuild
 import refine
 from lakehouse import catalog, ledger, storage, tables
 from lakehouse.contract import Table
@@ -147,7 +148,7 @@ def test_a_rebuild_gives_what_the_runs_gave(stored: dict[str, Stored], spark: Sp
     group = next(group for group in stored.values() if len(group.cases) > 20)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tables, "SOURCES", (*tables.SOURCES, group.table))
-        refine.rebuild(spark, lake_settings, group.table.name)
+        rebuild.run(spark, lake_settings, group.table.name)
     found: dict[int, list[Version]] = {}
     for row in spark.table(f"silver.{group.table.name}_history").collect():
         found.setdefault(row["case_id"], []).append(version(row))

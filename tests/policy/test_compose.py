@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,6 +107,24 @@ def test_no_container_is_root_or_may_become_it():
     for name, container in CONTAINERS.items():
         # Metabase's own entrypoint begins as root and drops to an account of its own.
         assert name == "metabase" or (container["cap_drop"] == ["ALL"] and container["security_opt"] == ["no-new-privileges:true"]), name
+
+
+def test_the_image_s_install_step_has_every_file_that_it_imports(tmp_path: Path):
+    text = (PROJECT / "infra" / "docker" / "ebap.Dockerfile").read_text().partition("RUN --mount")[0].replace("\\\n", " ")
+    for sources, target in re.findall(r"^COPY --chown=\S+ (.+) (\S+)$", text, re.MULTILINE):
+        for source in map(PROJECT.joinpath, sources.split()):
+            made = tmp_path / target if source.is_dir() else tmp_path / target / source.name
+            made.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(source, made) if source.is_dir() else shutil.copy(source, made)
+    imported = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        "import sys; sys.path[:0] = ['spark_apps', '.']; import infra.local.install, infra.local.java",
+    ]
+    done = subprocess.run(imported, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_passwords_are_files_of_one_volume_that_only_two_steps_may_write():

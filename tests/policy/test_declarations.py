@@ -12,7 +12,7 @@ from lakehouse import check, docs, ledger, settings, tables
 from lakehouse.contract import Expect, Layer, Table
 
 DECLARED = (*tables.SOURCES, *tables.GOLD)
-PLATFORM = (ledger.CHANGES, ledger.QUARANTINE, ledger.PROGRESS, ledger.COMPACTIONS, ledger.ERASURES, ledger.GOLD_PROGRESS)
+PLATFORM = ledger.PLATFORM
 EXPECTED = [(table, expect) for table in DECLARED for expect in table.expects]
 
 

@@ -20,6 +20,7 @@ STORED = [table for table in tables.GOLD if not table.is_view]
 BY_DAY = [table for table in STORED if table.slice and table.column(table.slice).type == "DATE"]
 EXPECTED = {"silver": tables.SOURCES, "gold": STORED, "gold_daily": BY_DAY}
 COMPACTED = {table.full_name: table for table in ddl.stored_tables()}
+CONTROLS = ("pause", "resume", "rebuild", "resnapshot")
 LAYER_DAGS = [(dag_id, table) for dag_id, members in EXPECTED.items() for table in members]
 
 
@@ -69,6 +70,46 @@ def test_compaction_tells_nobody_and_meets_no_writer_of_its_table(bag):
     for dag_id, table in LAYER_DAGS:
         written = table.full_name if dag_id != "silver" else ledger.stored(table).full_name
         assert bag.dags["compaction"].get_task(written).pool == bag.dags[dag_id].get_task(table.name).pool, written
+
+
+def test_control_is_asked_for_by_table_and_a_rebuild_takes_turns_with_refine(bag):
+    from airflow.sdk.exceptions import ParamValidationError
+
+    for action in CONTROLS:
+        dag, table = bag.dags[action], bag.dags[action].params.get_param("table")
+        assert not dag.timetable.can_be_scheduled, action
+        assert dag.task_ids == table.schema["enum"] == [source.name for source in tables.SOURCES]
+        with pytest.raises(ParamValidationError):
+            table.resolve()  # nothing is done to a table that nobody chose
+    for table in tables.SOURCES:
+        task = bag.dags["rebuild"].get_task(table.name)
+        assert task.pool == bag.dags["silver"].get_task(table.name).pool
+        assert [asset.name for asset in task.outlets] == [table.full_name], "gold hears of it"
+        assert not bag.dags["pause"].get_task(table.name).outlets
+
+
+@pytest.mark.parametrize(
+    ("action", "given", "expected"),
+    [
+        ("pause", {"reason": "-why"}, ["pause", "T", "--reason=-why", "--by=ann in Airflow"]),
+        ("resume", {}, ["resume", "T"]),
+        ("rebuild", {"keys": None, "first_day": None, "last_day": None}, ["T"]),
+        ("rebuild", {"keys": "[1, 2]"}, ["T", "--keys=[1, 2]"]),
+        ("rebuild", {"first_day": "2026-01-01", "last_day": "2026-01-03"}, ["T", "--days", "2026-01-01", "2026-01-03"]),
+        ("resnapshot", {"where": "id > 3"}, ["T", "--where=id > 3"]),
+    ],
+)
+def test_a_form_becomes_the_words_of_the_command_for_its_table_alone(bag, action, given, expected):
+    from types import SimpleNamespace
+
+    import control_forms
+
+    run, (table, other) = SimpleNamespace(triggering_user_name="ann"), [table.name for table in tables.SOURCES[:2]]
+    task = bag.dags[action].get_task(table)
+    context = {"words": control_forms.words, "params": {"table": table, **given}, "dag_run": run}
+    rendered = task.render_template(task.op_args[0], context, bag.dags[action].get_template_env())
+    assert rendered == [table if word == "T" else word for word in expected]
+    assert control_forms.words(action, other, {"table": table, **given}, run) == []
 
 
 def test_every_dag_has_a_runbook_and_one_run_at_a_time(bag):
@@ -145,7 +186,7 @@ def test_parsing_takes_less_than_two_seconds_and_loads_no_spark(bag):
 
     code = (
         "import sys, time; import airflow.sdk, airflow.providers.standard.decorators.python\n"
-        "start = time.perf_counter(); import silver, gold, vm\n"
+        "start = time.perf_counter(); import silver, gold, control, vm\n"
         "print(time.perf_counter() - start, 'pyspark' in sys.modules)"
     )
     path = ":".join(str(PROJECT / part) for part in ("spark_apps", ".", "plugins", "dags"))

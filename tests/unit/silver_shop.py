@@ -44,7 +44,7 @@ class Shop:
         """Write the stored changes of the tables that changed, and end the run."""
         for table in (table for table in tables.SOURCES if table.name in self.moved):
             rows = [row for changes in self.changes[table.name].values() for row in self._folded(table, changes)]
-            storage.overwrite_silver(spark, table, spark.createDataFrame(rows, stored(table).schema_ddl()))
+            storage.replace_where(spark, stored(table), spark.createDataFrame(rows, stored(table).schema_ddl()), "true")
         self.moved.clear()
         self.run += 1
 

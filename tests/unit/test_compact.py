@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import compact
+import rebuild
 import refine
 from lakehouse import catalog, ddl, files, storage, tables
 from tests.conftest import empty_lake
@@ -185,7 +186,7 @@ def test_a_vacuum_too_short_breaks_the_mark_loudly(lake: Lake, key: int) -> None
     lake.spark.conf.unset("spark.databricks.delta.retentionDurationCheck.enabled")
     with pytest.raises(refine.RefineError, match="rebuild users"):
         lake.refine("users")
-    refine.rebuild(lake.spark, lake.settings, "users")
+    rebuild.run(lake.spark, lake.settings, "users")
     assert newest(lake, key) == "tier 7"
 
 
@@ -205,7 +206,7 @@ def test_old_days_of_bronze_go_once_refined_and_a_rebuild_keeps_what_they_said(
     assert kept.refine("users").records == 0
     before, stored = kept.history("users", key), storage.read_silver_changes(kept.spark, tables.source("users")).count()
     kept.land("users", ("u", 2000, user(key, "tier 7")))
-    refine.rebuild(kept.spark, kept.settings, "users")
+    rebuild.run(kept.spark, kept.settings, "users")
     assert kept.history("users", key) == [*before[:-1], ("tier 3", 30, 2000, False), ("tier 7", 2000, None, False)]
     assert f"the {stored} stored changes older than its first record stay as they are" in capsys.readouterr().out
 

@@ -12,7 +12,7 @@ from pyarrow import parquet
 from pyspark.sql import functions as F
 
 import aggregate
-import refine
+import rebuild
 from lakehouse import ddl, delta, erasure_store, forget, ledger, leftovers, storage, tables
 from tests.conftest import empty_lake
 from tests.unit.lake import Lake
@@ -147,7 +147,7 @@ def test_a_rebuild_does_not_bring_the_person_back_and_gives_the_same_history(lak
 
     before = stored()
     for name in ("users", "orders"):
-        refine.rebuild(lake.spark, lake.settings, name)
+        rebuild.run(lake.spark, lake.settings, name)
     assert stored() == before
     assert seen(lake) == set()
 

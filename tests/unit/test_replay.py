@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pyspark.sql import functions as F
 
+import rebuild
 import refine
 import replay
 from lakehouse import quarantine_store, storage, tables, waiting
@@ -148,9 +149,9 @@ def test_what_a_later_rebuild_cannot_read_waits_again(lake: Lake, monkeypatch: p
     assert held(lake, 61) == [("refused", True)]
     with monkeypatch.context() as patch:
         patch.setattr(tables, "source", lambda _: STRICT)
-        refine.rebuild(lake.spark, lake.settings, "users")
+        rebuild.run(lake.spark, lake.settings, "users")
     assert (lake.history("users", 61), held(lake, 61)) == ([], [("refused", False)])
-    refine.rebuild(lake.spark, lake.settings, "users")
+    rebuild.run(lake.spark, lake.settings, "users")
     settle_all(lake)
 
 

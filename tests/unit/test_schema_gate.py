@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pyspark.sql import functions as F
 
+import rebuild
 import refine
 from infra.capture import gate
 from infra.capture.shape import SeenColumn, Shape
@@ -146,7 +147,7 @@ def test_a_column_declared_later_is_null_until_a_rebuild_fills_it(lake: Lake, de
     assert lake.refine("orders").changed, "a column that is only added must stop nothing"
     shown = lake.spark.table("silver.orders").orderBy("order_id")
     assert [row["channel"] for row in shown.collect()] == [None, "app"]
-    refine.rebuild(lake.spark, lake.settings, "orders")
+    rebuild.run(lake.spark, lake.settings, "orders")
     assert [row["channel"] for row in lake.spark.table("silver.orders").orderBy("order_id").collect()] == ["web", "app"]
     gate.record_found(lake.spark, source(orders={"channel": "text"}))
     assert states(lake, "orders") == [("channel", "added", "applied")]
@@ -180,7 +181,7 @@ def test_a_rebuild_gives_a_table_its_new_shape(lake: Lake, declare: Callable[[Ta
     declare(other)
     with pytest.raises(refine.RefineError, match="rebuild users"):
         lake.refine("users")
-    refine.rebuild(lake.spark, lake.settings, "users")
+    rebuild.run(lake.spark, lake.settings, "users")
     assert [row["birth_on"] for row in lake.spark.table("silver.users").where("user_id = 60").collect()] == ["2000-02-03Z"]
     comments = {field.name: field.metadata.get("comment") for field in lake.spark.table("silver.users_changes").schema.fields}
     assert comments["birth_on"] == other.column("birth_on").doc

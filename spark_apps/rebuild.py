@@ -1,0 +1,283 @@
+"""Rebuild one source table from bronze: all of it, the keys named, or the keys that changed on the days named.
+
+Does: folds what bronze holds of them anew and puts it in the place of what is stored, in one commit: readers see the old until then.
+Runs: when asked, from Airflow or a shell; by spark-submit too: `rebuild.py TABLE [--keys KEY ... | --days FROM [TO]]`.
+Safe to run again, beside land and beside refine: of two writers one is first and the other begins its write again, or says so.
+When it fails: the table is as it was, and at worst refine takes some of bronze a second time, which changes nothing.
+
+The mark says up to which version of bronze nothing is missing in the table. What is written here stands at the version that was read
+when the rebuild began, and a refine may have come further since: so, before the write, the mark is taken back to that version, in a
+way that a refine under way can no longer move it. What lies behind that version is taken again by the next refine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+import refine
+from lakehouse import arguments, catalog, erasures, ledger, shapes, storage, swaps, tables, truncates, verb
+from lakehouse import keys as named
+from lakehouse.contract import Table
+from lakehouse.settings import Settings
+from lakehouse.transforms import envelope, history, keychanges
+from lakehouse.transforms.history import Incoming
+from lakehouse.truncates import Truncate
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+# A refine is at work for seconds, the write that it can overtake takes as long: the third try has mostly not met one.
+_TRIES = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class RebuildResult:
+    """What a rebuild did: records of the table it read, keys it made anew (None for all), whether silver changed, bronze version read."""
+
+    table: str
+    records: int
+    keys: int | None
+    changed: bool
+    bronze_version: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Anew:
+    """What the stored changes are to be: of the keys `wanted`, or of all for None; made from `batch` and the `truncates` known then."""
+
+    table: Table
+    batch: refine.Batch
+    truncates: tuple[Truncate, ...]
+    rows: DataFrame
+    wanted: DataFrame | None
+
+
+def run(
+    spark: SparkSession, settings: Settings, table_name: str, keys: list[str] | None = None, days: tuple[date, date] | None = None
+) -> RebuildResult:
+    """Make the table anew, or only those keys of it, or the keys changed on those UTC days (both inclusive).
+
+    `keys` are texts as `lakehouse.keys` reads them. Raises RefineError, ValueError for keys that are none of the table's.
+    """
+    table = shapes.effective(spark, tables.source(table_name))
+    given = named.frame(spark, table, keys) if keys else None
+    # The mark first: it is never beyond the version that is read after it.
+    mark, version = storage.progress(spark, table.name), storage.bronze_version(spark)
+    if given is not None or days:
+        _refuse_partial(spark, table, mark, version)
+    with refine.clear_errors(table), refine.batch_of(spark, settings, table, refine.NO_MARK, version) as batch:
+        storage.append_quarantine(spark, refine.quarantine_rows(envelope.bad(batch.decoded)))
+        wanted = _changed_on(table, batch.decoded, days) if days else given
+        rows = _folded(spark, settings, table, batch, mark, wanted)
+        known = truncates.merged(mark.truncates if mark else (), batch.truncates)
+        made = _Anew(table=table, batch=batch, truncates=known, rows=rows, wanted=wanted)
+        changed = _written(spark, made)
+        erasures.settle(spark, table, batch.forgotten)
+    count = None if wanted is None else wanted.count()
+    return RebuildResult(table=table.name, records=batch.records, keys=count, changed=changed, bronze_version=version)
+
+
+def _refuse_partial(spark: SparkSession, table: Table, mark: storage.Progress | None, version: int) -> None:
+    """Raise RefineError where some keys made anew would not stand beside the others: only the whole table can be rebuilt."""
+    if mark and mark.bronze_version > version:
+        refine.refuse_replaced_bronze(table, mark.bronze_version, version)
+    _, fault = shapes.judged(spark, table)
+    if fault:
+        raise refine.RefineError(fault)
+
+
+def _changed_on(table: Table, decoded: DataFrame, days: tuple[date, date]) -> DataFrame:
+    """Keys that bronze holds a change of whose commit day is one of those."""
+    begin, end = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (days[0], days[1] + timedelta(days=1)))
+    is_within = (F.col("_commit_at") >= F.lit(begin)) & (F.col("_commit_at") < F.lit(end))
+    return decoded.where(is_within).select(*table.key).dropna().distinct().localCheckpoint()
+
+
+def _folded(
+    spark: SparkSession, settings: Settings, table: Table, batch: refine.Batch, mark: storage.Progress | None, wanted: DataFrame | None
+) -> DataFrame:
+    """The stored form of the wanted keys, worked out: the write may have to be tried again, and shall not take long."""
+    kept = _older_than_bronze(spark, table, envelope.good(batch.decoded))
+    brought = refine.incoming(spark, table, batch, mark, envelope.blocked(batch.decoded, table))
+    if wanted is not None:
+        own = partial(_of_keys, table, _with_linked(table, brought, kept, wanted))
+        blocked = None if brought.blocked is None else own(brought.blocked)
+        brought, kept = replace(brought, changes=own(brought.changes), blocked=blocked), None if kept is None else own(kept)
+    rows, contested = history.anew(brought, kept)
+    refine.quarantine_beaten(spark, settings, table, batch, contested)
+    return (rows if wanted is None else _of_keys(table, wanted, rows)).localCheckpoint()
+
+
+def _with_linked(table: Table, brought: Incoming, kept: DataFrame | None, wanted: DataFrame) -> DataFrame:
+    """The wanted keys with all that key changes link them with, directly or through others: a row keeps its life across keys."""
+    key = list(table.key)
+    columns = [*map(F.col, key), *(F.col(name).alias(f"_own_{name}") for name in key), F.col("_linked_key")]
+    links = brought.changes.select(*columns).where("_linked_key IS NOT NULL")
+    if kept is not None:
+        links = links.unionByName(kept.select(*columns).where("_linked_key IS NOT NULL"))
+    links = links.localCheckpoint()
+    back = keychanges.linked_keys(links, table)
+    reached = wanted
+    while True:
+        there = keychanges.linked_keys(_of_keys(table, reached, links), table).select(*key)
+        here = _of_keys(table, reached, back).select(*(F.col(f"_own_{name}").alias(name) for name in key))
+        more = there.unionByName(here).distinct().join(reached, on=key, how="left_anti").localCheckpoint()
+        if more.isEmpty():
+            return reached
+        reached = reached.unionByName(more).localCheckpoint()
+
+
+def _older_than_bronze(spark: SparkSession, table: Table, good: DataFrame) -> DataFrame | None:
+    """Stored changes that bronze no longer holds, where old days were removed from it; None where it holds all there ever was."""
+    compacted = storage.compaction(spark, storage.BRONZE)
+    if compacted is None or compacted.first_landed_on is None:
+        return None
+    first = good.agg(F.min(F.struct("_epoch", "_lsn")).alias("first")).first()
+    older = storage.read_silver_changes(spark, table)
+    if first is not None and first["first"] is not None:
+        epoch, lsn = first["first"]
+        older = older.where(f"_epoch < {epoch} OR (_epoch = {epoch} AND _lsn < {lsn})")
+    kept = older.localCheckpoint()
+    print(
+        f"{table.full_name}: bronze was emptied up to {compacted.first_landed_on}; the {kept.count()} stored changes older than its first "
+        "record stay as they are"
+    )
+    return kept
+
+
+def _of_keys(table: Table, wanted: DataFrame, rows: DataFrame) -> DataFrame:
+    return rows.join(wanted, on=list(table.key), how="left_semi")
+
+
+def _written(spark: SparkSession, made: _Anew) -> bool:
+    """Write once no other writer is first, and leave the mark right; whether silver changed. Raises MovedError where one always was."""
+    if made.wanted is None and not shapes.has_columns(spark, ledger.stored(made.table)):
+        return _reshaped(spark, made)
+    for left in reversed(range(_TRIES)):
+        read_at = storage.silver_version(spark, made.table)
+        _move_mark(spark, made, _held)
+        try:
+            changed = _write(spark, made, read_at)
+        except swaps.MovedError:
+            if not left:
+                raise
+            continue
+        now = storage.progress(spark, made.table.name)
+        if made.wanted is None:
+            shapes.remember(spark, made.table)
+            _move_mark(spark, made, _reached)
+        elif now and now.bronze_version > made.batch.version:
+            # A refine that found nothing new in the old rows moved the mark between the two.
+            _move_mark(spark, made, _held)
+        return changed
+    raise AssertionError("unreachable")
+
+
+def _reshaped(spark: SparkSession, made: _Anew) -> bool:
+    """Write the table in the shape that its declaration has now; refine refuses the old one, so that nobody else writes it."""
+    _move_mark(spark, made, _held)
+    shapes.replace_whole(_as_of_now(spark, made.rows), ledger.stored(made.table))
+    shapes.remember(spark, made.table)
+    catalog.make_views(spark)
+    _move_mark(spark, made, _reached)
+    return True
+
+
+def _move_mark(spark: SparkSession, made: _Anew, to: Callable[[_Anew, storage.Progress], storage.Progress]) -> None:
+    """Write the mark as `to` makes it of what it is; a refine that has read it before can no longer move it."""
+    nowhere = storage.Progress(
+        source_table=made.table.name,
+        bronze_version=refine.NO_MARK,
+        complete_to=None,
+        refined_at=datetime.now(UTC),
+        records=0,
+        quarantined=0,
+    )
+    for left in reversed(range(_TRIES)):
+        before = storage.progress(spark, made.table.name)
+        try:
+            storage.move_progress(spark, before, to(made, before or nowhere))
+            return
+        except storage.StorageError:
+            if not left:
+                raise
+
+
+def _held(made: _Anew, mark: storage.Progress) -> storage.Progress:
+    """Not beyond the version that was read."""
+    batch = made.batch
+    if mark.bronze_version <= batch.version:
+        return mark
+    # A truncate that a refine has met since is news again to the keys that are made anew.
+    return replace(mark, bronze_version=batch.version, complete_to=batch.complete_to or mark.complete_to, truncates=made.truncates)
+
+
+def _reached(made: _Anew, mark: storage.Progress) -> storage.Progress:
+    """At the version that was read."""
+    batch = made.batch
+    return storage.Progress(
+        source_table=made.table.name,
+        bronze_version=batch.version,
+        complete_to=batch.complete_to or mark.complete_to,
+        refined_at=datetime.now(UTC),
+        records=batch.records,
+        quarantined=batch.quarantined,
+        truncates=made.truncates,
+    )
+
+
+def _write(spark: SparkSession, made: _Anew, read_at: int) -> bool:
+    """Put the rows in the place of what is stored at that version; no commit where nothing differs."""
+    table, key = made.table, list(made.table.key)
+    whole = storage.read_silver_changes(spark, table)
+    stored = whole if made.wanted is None else _of_keys(table, made.wanted, whole)
+    differing = _differing(made.rows.drop("_run"), stored.drop("_run")).select(*key).distinct().localCheckpoint()
+    if differing.isEmpty():
+        return False
+    rows = _as_of_now(spark, made.rows)
+    if made.wanted is None:
+        swaps.replace_all(spark, table, rows, read_at)
+    elif not differing.join(rows, on=key, how="left_anti").isEmpty():
+        # A key that is gone leaves no row to say so: gold looks everywhere once every row is of this run.
+        others = _as_of_now(spark, whole.join(made.wanted, on=key, how="left_anti"))
+        swaps.replace_all(spark, table, others.unionByName(rows).localCheckpoint(), read_at)
+    else:
+        fresh = rows.join(differing, on=key, how="left_semi").withColumn(swaps.GONE, F.lit(False))
+        gone = stored.join(made.rows, on=list(ledger.stored(table).key), how="left_anti").withColumn(swaps.GONE, F.lit(True))
+        # MERGE reads its source twice.
+        swaps.replace_some(spark, table, fresh.unionByName(gone).localCheckpoint(), read_at)
+    return True
+
+
+def _differing(mine: DataFrame, stored: DataFrame) -> DataFrame:
+    theirs = stored.select(*mine.columns)
+    return mine.exceptAll(theirs).unionByName(theirs.exceptAll(mine))
+
+
+def _as_of_now(spark: SparkSession, rows: DataFrame) -> DataFrame:
+    """The rows as of a run of now: gold looks for runs no older than the newest it has seen."""
+    return rows.withColumn("_run", F.lit(storage.bronze_version(spark)).cast("BIGINT"))
+
+
+def asked(words: list[str]) -> verb.Call:
+    """What rebuilds the named table, or some keys of it, once."""
+    parser = argparse.ArgumentParser(prog="rebuild", description="Rebuild a silver table, or some keys of it, from bronze.")
+    arguments.rebuild(parser)
+    return call(parser.parse_args(words))
+
+
+def call(given: argparse.Namespace) -> verb.Call:
+    """What does what the parsed arguments ask; ValueError where the days are none."""
+    return partial(run, table_name=given.table, keys=given.keys, days=arguments.days_of(given))
+
+
+if __name__ == "__main__":
+    verb.main("rebuild", asked, sys.argv[1:])
