@@ -23,7 +23,10 @@ class ColumnType:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceTable:
-    """One table of the source. `kind` is `r` for an ordinary one, `identity` is `n` where its replica identity is NOTHING."""
+    """One table of the source. `kind` is `r` for an ordinary one, `p` for a partitioned one.
+
+    `identity` is `n` where its replica identity is NOTHING.
+    """
 
     kind: str = "r"
     identity: str = "d"

@@ -61,8 +61,8 @@ def table_faults(sources: Iterable[Table], schema: str, catalog: Catalog) -> lis
 
 def _shape_faults(table: Table, found: SourceTable) -> list[str]:
     faults = []
-    if found.kind != "r":
-        faults.append("is not an ordinary table (a view, a partitioned or a foreign table): capture its parts under their own names")
+    if found.kind not in ("r", "p"):
+        faults.append("is a view or a foreign table, which Postgres cannot publish: declare the tables it is made of")
     elif not found.key:
         faults.append(f"has no primary key, so its updates cannot be captured: add PRIMARY KEY ({', '.join(table.key)})")
     elif set(found.key) != set(table.key):
