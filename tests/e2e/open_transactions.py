@@ -67,11 +67,11 @@ def _hold(platform: Platform, user_ids: tuple[int, int]) -> None:
 
 
 def _slot_waits_for(platform: Platform, connection: Any) -> bool:
-    """Whether a replication connection waits for the end of that connection's transaction."""
+    """Whether a slot that is being made waits for the end of that connection's transaction."""
     with platform.postgres() as cursor:
         cursor.execute(
-            "SELECT EXISTS (SELECT FROM pg_locks held JOIN pg_locks waiting USING (transactionid) JOIN pg_stat_activity a"
-            " ON a.pid = waiting.pid WHERE held.pid = %s AND held.granted AND NOT waiting.granted AND a.backend_type = 'walsender')",
+            "SELECT EXISTS (SELECT FROM pg_locks held JOIN pg_locks waiting USING (transactionid) JOIN pg_replication_slots s"
+            " ON s.active_pid = waiting.pid WHERE held.pid = %s AND held.granted AND NOT waiting.granted)",
             [connection.info.backend_pid],
         )
         return bool(cursor.fetchone()[0])
