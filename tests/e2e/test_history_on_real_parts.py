@@ -210,9 +210,13 @@ def _work_on(running: Workload, seconds: float) -> None:
 
 
 @pytest.fixture(scope="module")
-def loaded(shop: Platform) -> Iterator[Platform]:
+def loaded(shop: Platform) -> Platform:
     """The platform after the workload, each service killed once in the middle of it, compared after each."""
-    faults: list[str] = []
+    _load(shop)
+    return shop
+
+
+def _load(shop: Platform) -> None:
     with Workload(shop.settings, SEED, pause_s=0.05) as running:
         for name in KILLED:
             _work_on(running, 0)
@@ -220,14 +224,11 @@ def loaded(shop: Platform) -> Iterator[Platform]:
             _work_on(running, BETWEEN_FAULTS_S)
             with running.paused():
                 print(f"\n{name} killed; {running.done.total()} transactions done; {shop.fence().strip()}")
-                faults += [f"after {name}: {line}" for line in wrong(shop)]
-            if faults:
-                break
+                faults = wrong(shop)
+            assert not faults, f"after the kill of {name}:\n" + "\n".join(faults)
     print(f"\ndone: {dict(running.done)}\nrefused: {dict(running.refused)}")
-    assert not faults, "\n".join(faults)
     never = {action.__name__ for action in (*workload.FREQUENT, *workload.USUAL, *workload.RARE)} - running.done.keys()
     assert not never, f"the load was too short: {sorted(never)} were never done"
-    yield shop
 
 
 def test_silver_equals_the_source_after_everything_that_can_happen_to_a_row(loaded: Platform) -> None:
