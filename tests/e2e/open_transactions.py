@@ -33,7 +33,7 @@ def across_the_initial_snapshot(platform: Platform, user_ids: tuple[int, int]) -
     """Two transactions, each updating one user before the initial snapshot's position, that commit after the users were read.
 
     A new slot waits for the transactions that run when it begins, and then for those that have begun meanwhile; only what begins after
-    that can be open across its snapshot. So two others are held open first, one after the other.
+    that can be open across its snapshot. So two others are held open first, one after the other; they lock nothing.
     """
     failed: list[BaseException | None] = []
 
@@ -53,9 +53,9 @@ def across_the_initial_snapshot(platform: Platform, user_ids: tuple[int, int]) -
 
 def _hold(platform: Platform, user_ids: tuple[int, int]) -> None:
     with session(platform) as first, session(platform) as second, session(platform) as third, session(platform) as fourth:
-        execute(first, "UPDATE shop.products SET stock = stock + 1 WHERE product_id = 1")
+        execute(first, "SELECT pg_current_xact_id()")
         until(lambda: _slot_waits_for(platform, first), _WAIT_S, "the new slot to wait for the first transaction")
-        execute(second, "UPDATE shop.products SET stock = stock + 1 WHERE product_id = 2")
+        execute(second, "SELECT pg_current_xact_id()")
         first.commit()
         until(lambda: _slot_waits_for(platform, second), _WAIT_S, "the new slot to wait for the second transaction")
         for user_id, held in zip(user_ids, (third, fourth), strict=True):
