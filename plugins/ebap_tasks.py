@@ -14,6 +14,8 @@ from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
 import alerts
 import submitted
+from infra.airflow import pools
+from lakehouse import ledger
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
 from vm_tasks import wait_for_machines
@@ -61,6 +63,32 @@ def table_task(
 
     # Given as an argument: what stands in them as a template is filled in.
     return run(words)
+
+
+def quarantine_task() -> Any:
+    """The check that fails where too many records wait in quarantine. As a teardown: it always runs, and stops nothing."""
+
+    @task(
+        task_id=ledger.QUARANTINE.name,
+        owner=ledger.QUARANTINE.owner,
+        pool=pools.PLATFORM,
+        doc_md="Fails where more records of a table wait in quarantine than EBAP_QUARANTINE_ALERT; the tables go on.",
+        retries=1,
+        retry_delay=timedelta(seconds=5),
+        execution_timeout=timedelta(minutes=5),
+        do_xcom_push=False,
+        on_failure_callback=partial(alerts.task_gave_up, ledger.QUARANTINE.full_name),
+    )
+    def check() -> None:
+        settings = Settings.from_environment()
+        wait_for_machines(settings, can_wait=True)
+        from lakehouse import waiting  # loads Spark: never while a DAG file is parsed
+
+        # Always in the warm server: a spark-submit for one count would cost more than all the tables.
+        with session_of_this_try(settings) as spark:
+            log.info("%s records wait in quarantine", waiting.check(spark, settings))
+
+    return check().as_teardown()
 
 
 def due(dag_id: str, members: Iterable[Table]) -> DeadlineAlert:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -70,7 +70,7 @@ def run(spark: SparkSession, settings: Settings, table_name: str) -> RefineResul
     consumed = mark.bronze_version if mark else _NO_MARK
     if consumed == now:
         return RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=now)
-    with _clear_errors(table), _batch(spark, settings, table, consumed, now) as batch:
+    with clear_errors(table), _batch(spark, settings, table, consumed, now) as batch:
         changed = batch.records > 0 and _apply(spark, settings, table, batch, mark)
         return _finish(spark, table, batch, changed, mark)
 
@@ -78,7 +78,7 @@ def run(spark: SparkSession, settings: Settings, table_name: str) -> RefineResul
 def rebuild(spark: SparkSession, settings: Settings, table_name: str) -> RefineResult:
     """Make the whole table anew from all of bronze and put it in the old one's place in one commit."""
     table = tables.source(table_name)
-    with _clear_errors(table), _batch(spark, settings, table, _NO_MARK, storage.bronze_version(spark)) as batch:
+    with clear_errors(table), _batch(spark, settings, table, _NO_MARK, storage.bronze_version(spark)) as batch:
         storage.append_quarantine(spark, _quarantine_rows(envelope.bad(batch.decoded)))
         mark = storage.progress(spark, table.name)
         kept = _older_than_bronze(spark, table, envelope.good(batch.decoded))
@@ -116,11 +116,29 @@ def _batch(spark: SparkSession, settings: Settings, table: Table, consumed: int,
             f"Run `python -m lakehouse rebuild {table.name}`."
         )
     landed = storage.read_bronze(spark, now) if consumed == _NO_MARK else storage.read_changes_feed(spark, consumed + 1, now)
-    decoded = _decoded(spark, settings, table, landed.where(F.col("source_table") == table.name)).persist()
+    taken = decoded(spark, settings, table, landed.where(F.col("source_table") == table.name)).persist()
     try:
-        yield _surveyed(decoded, landed, table, now)
+        yield _surveyed(taken, landed, table, now)
     finally:
-        decoded.unpersist()
+        taken.unpersist()
+
+
+def decoded(spark: SparkSession, settings: Settings, table: Table, landed: DataFrame) -> DataFrame:
+    """The table's records as `envelope.decode` reads them, with every placeholder the lake knows."""
+    source = storage.source_identity(spark)
+    return envelope.decode(landed, table, source.placeholders if source else (), settings.source_schema)
+
+
+def fold_in(spark: SparkSession, settings: Settings, table: Table, readable: DataFrame, landed: DataFrame, version: int) -> bool:
+    """Fold decoded records without a fault into the table as a run does, and leave its mark where it stands; whether silver changed.
+
+    `landed`: the same records as landed. `version`: the bronze version as of which that is done.
+    """
+    mark, batch = storage.progress(spark, table.name), _surveyed(readable, landed, table, version)
+    changed = _apply(spark, settings, table, batch, mark)
+    if mark and _new_truncates(batch, mark):
+        storage.write_progress(spark, replace(mark, truncates=truncates.merged(mark.truncates, batch.truncates)))
+    return changed
 
 
 def _surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int) -> _Batch:
@@ -200,17 +218,12 @@ def _quarantine_beaten(spark: SparkSession, settings: Settings, table: Table, ba
     if not wanted:
         return
     landed = storage.read_bronze(spark, batch.version).where((F.col("source_table") == table.name) & F.col("lsn").isin(wanted))
-    decoded = _decoded(spark, settings, table, landed)
+    again = decoded(spark, settings, table, landed)
     winners = contested.withColumnRenamed("_content_hash", "_winner")
     place = [*table.key, "_epoch", "_lsn", "_kind"]
-    beaten = envelope.good(decoded).join(F.broadcast(winners), on=place, how="inner").where("_content_hash <> _winner")
+    beaten = envelope.good(again).join(F.broadcast(winners), on=place, how="inner").where("_content_hash <> _winner")
     told = {"_reason": F.lit("conflicting_duplicate"), "_detail": F.lit("another record of this change has the greater content hash")}
     storage.append_quarantine(spark, _quarantine_rows(envelope.bad(beaten.withColumns(told))))
-
-
-def _decoded(spark: SparkSession, settings: Settings, table: Table, landed: DataFrame) -> DataFrame:
-    source = storage.source_identity(spark)
-    return envelope.decode(landed, table, source.placeholders if source else (), settings.source_schema)
 
 
 def _waiting(spark: SparkSession, settings: Settings, table: Table, batch: _Batch) -> DataFrame | None:
@@ -221,9 +234,10 @@ def _waiting(spark: SparkSession, settings: Settings, table: Table, batch: _Batc
     source = storage.source_identity(spark)
     as_landed = earlier.withColumns({"headers": F.lit(None).cast(KAFKA_HEADERS), "epoch": F.lit(source.epoch if source else 1)})
     # Positions are read again from the bytes: quarantine keeps what was received, not what was made of it.
-    decoded = envelope.decode(as_landed, table, source.placeholders if source else (), settings.source_schema)
+    # Also one that could be read by now: it waits until it is replayed.
+    placed = envelope.waiting(as_landed, table, source.placeholders if source else (), settings.source_schema)
     # A few rows, worked out here: their parsing inside the fold's plan would double its size, and the time to compile it.
-    waiting = envelope.blocked(decoded, table).localCheckpoint()
+    waiting = placed.localCheckpoint()
     return waiting.unionByName(envelope.blocked(batch.decoded, table)) if batch.quarantined else waiting
 
 
@@ -251,7 +265,7 @@ def _finish(spark: SparkSession, table: Table, batch: _Batch, changed: bool, mar
 
 
 @contextmanager
-def _clear_errors(table: Table) -> Iterator[None]:
+def clear_errors(table: Table) -> Iterator[None]:
     """Say what the errors mean that an operator can do something about."""
     rebuild_it = f"Run `python -m lakehouse rebuild {table.name}`."
     try:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from TCLIService import ttypes
@@ -19,7 +20,7 @@ from thrift.transport.TTransport import TTransportException
 
 from dashboards.boards import freshness
 from dashboards.metabase.files import Question
-from lakehouse import status, tables, thrift
+from lakehouse import liveness, status, tables, thrift
 from lakehouse.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ class Answers:
     def _collect(self) -> dict[str, Any]:
         runs = freshness.runs(self._settings)
         with self._cursor() as cursor:
-            return freshness.collect(cursor, runs)
+            return freshness.collect(cursor, runs, partial(liveness.beat_sent_at, self._settings))
 
     @contextlib.contextmanager
     def _cursor(self) -> Iterator[Any]:

@@ -12,6 +12,7 @@ from pyhive.exc import Error as HiveError
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from thrift.transport.TTransport import TTransportException
 
+from dashboards.boards import metrics
 from dashboards.boards.answers import AnswerError, Answers
 from dashboards.metabase import files
 from lakehouse.settings import LOOPBACK, Settings, SettingsError
@@ -65,6 +66,10 @@ def application(settings: Settings) -> FastAPI:
     @app.get("/api/freshness")
     def fresh() -> dict[str, Any]:
         return _answered(answers.freshness)
+
+    @app.get("/metrics")
+    def figures() -> Response:
+        return Response(metrics.exposition(_answered(answers.freshness)), headers={"Content-Type": metrics.CONTENT_TYPE})
 
     @app.get("/static/echarts.js")
     def charts() -> FileResponse:

@@ -53,6 +53,7 @@ PASSED_ON = (
     "silver_slots",
     "airflow_parallelism",
     "alert_url",
+    "quarantine_alert",
 )
 # They write passwords; all others only read them.
 _WRITE_SECRETS = ("passwords", "metabase-boards")

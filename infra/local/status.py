@@ -21,7 +21,7 @@ _COLOURS = {"ready": "green", "completed": "green", "starting": "yellow", "faile
 
 
 def collect(settings: Settings) -> dict[str, Any]:
-    """The object of `make status JSON=1`; `error` says why the tables could not be read: `tables` is then empty, `delays` null."""
+    """The object of `make status JSON=1`; `error` says why the tables could not be read: `tables`, `waiting` are empty, `delays` null."""
     measured = memory.measure(settings, [step for step in steps(settings) if isinstance(step, Service)])
     services = service_states(settings, measured)
     found, error = _lake(settings, services)
@@ -75,6 +75,9 @@ def show(answer: dict[str, Any], console: Console) -> None:
     console.print(f"Memory of all services: {total:,.0f} MB of {budget:,.0f} MB (measured, shared pages counted once)")
     if answer["tables"]:
         console.print(_lake_table(answer["tables"]))
+        for row in answer["waiting"]:
+            helps = f"after the fix, python -m lakehouse replay {row['source_table']} --reason {row['reason']}"
+            console.print(f"[yellow]In quarantine: {row['waiting']:,} records of {row['source_table']} ({row['reason']})[/]; {helps}")
         console.print(_delays_line(answer["delays"]))
     if answer.get("error"):
         console.print(f"[yellow]Tables: {answer['error']}[/]")
@@ -117,7 +120,7 @@ def _state(settings: Settings, service: Service, info: dict[str, Any]) -> str:
 
 
 def _lake(settings: Settings, services: list[dict[str, Any]]) -> tuple[dict[str, Any], str | None]:
-    nothing: dict[str, Any] = {"tables": [], "delays": None}
+    nothing: dict[str, Any] = {"tables": [], "waiting": [], "delays": None}
     spark = next(service for service in services if service["name"] == "spark")
     if spark["state"] != "ready":
         return nothing, f"the warm server is {spark['state']}: `make up` starts it, `make logs S=spark` shows its log"
@@ -149,9 +152,11 @@ def _services_table(services: list[dict[str, Any]]) -> Table:
 
 
 def _lake_table(tables: list[dict[str, Any]]) -> Table:
-    table = Table("table", "rows", "MB", "age s", "allowed s", "blocked", "unresolved")
+    table = Table("table", "state", "rows", "MB", "age s", "allowed s", "blocked", "unresolved")
     for row in tables:
         megabytes = None if row["bytes"] is None else f"{row['bytes'] / 2**20:,.1f}"
-        cells = [row["name"], row["rows"], megabytes, *(row.get(name) for name in ("age_s", "allowed_age_s", "blocked", "unresolved"))]
+        since = f" since {row['since']:%m-%d %H:%M:%S} UTC" if row["since"] else ""
+        cells = [row["name"], row["state"] + since, row["rows"], megabytes]
+        cells += [row.get(name) for name in ("age_s", "allowed_age_s", "blocked", "unresolved")]
         table.add_row(*("" if cell is None else f"{cell:,.0f}" if isinstance(cell, float) else str(cell) for cell in cells))
     return table

@@ -68,6 +68,15 @@ def _rebuild(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _replay(arguments: argparse.Namespace, settings: Settings) -> int:
+    import replay
+    from lakehouse import session
+
+    words = [arguments.table, *(("--reason", arguments.reason) if arguments.reason else ())]
+    print(replay.asked(words)(session.open_for_verb(settings), settings))
+    return 0
+
+
 def _sql(arguments: argparse.Namespace, settings: Settings) -> int:
     from lakehouse import thrift
 
@@ -111,12 +120,15 @@ def parser() -> argparse.ArgumentParser:
     docs.add_argument("--write", action="store_true", help="write it, .env.example and the reference of settings into the project")
     command("check", _check, "Check that the declarations and all that is generated from them agree.")
     submit = command("submit", _submit, "Print the exact spark-submit line of an app.")
-    submit.add_argument("app", help="spark (the warm server), land, refine, aggregate, compact or publish")
+    submit.add_argument("app", help="spark (the warm server), land, refine, replay, aggregate, compact or publish")
     submit.add_argument("arguments", nargs="*", help="arguments of the app")
     fence = command("fence", _fence, "Wait until everything committed at the source by now is in gold.")
     fence.add_argument("--timeout", type=float, default=300.0, metavar="S", help="give up after this many seconds (default 300)")
     rebuild = command("rebuild", _rebuild, "Rebuild a silver table from bronze; readers see the old one until the new one is whole.")
     rebuild.add_argument("table", metavar="TABLE")
+    replay = command("replay", _replay, "After a fix, read a table's waiting records of quarantine again; what can be read moves into it.")
+    replay.add_argument("table", metavar="TABLE")
+    replay.add_argument("--reason", metavar="REASON", help="only records that wait for this reason")
     sql = command("sql", _sql, "Run one SQL query over Thrift and print its rows.")
     sql.add_argument("query", metavar="QUERY")
     hold = command(

@@ -40,6 +40,11 @@ CHANGES = Table(
     ),
 )
 
+REASONS = (
+    *("empty", "not_utf8", "not_json", "no_op", "wrong_table", "null_key", "no_position", "bad_value", "refused"),
+    "conflicting_duplicate",
+)
+
 QUARANTINE = Table(
     name="quarantine",
     doc="Records that silver could not take, with their bytes and the reason. Nothing is dropped.",
@@ -49,11 +54,7 @@ QUARANTINE = Table(
     allowed_age_s=300,
     columns=(
         Column(name="source_table", type="STRING", doc="Table whose topic carried the record."),
-        Column(
-            name="reason",
-            type="STRING",
-            doc="empty, not_utf8, not_json, no_op, wrong_table, null_key, no_position, bad_value, refused or conflicting_duplicate.",
-        ),
+        Column(name="reason", type="STRING", doc=f"{', '.join(REASONS[:-1])} or {REASONS[-1]}."),
         Column(name="detail", type="STRING", doc="What exactly was wrong: the column, its text, its declared type."),
         Column(name="topic", type="STRING", doc="Kafka topic."),
         Column(name="partition", type="INT", doc="Kafka partition."),

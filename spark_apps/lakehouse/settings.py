@@ -98,6 +98,8 @@ class Settings:
         "", 'Address that failed tables, late runs and machines in trouble are posted to as {"text": …}. Empty: they are only logged.'
     )
 
+    quarantine_alert: int = _setting(100, "Records of one table that may wait in quarantine; where more do, silver's check task fails.")
+
     gcp_project: str = _setting(
         "", "Google Cloud project of the machines. Empty: there are none to switch, and vm_start and vm_stop stay paused."
     )

@@ -210,14 +210,22 @@ def overwrite_silver(spark: SparkSession, table: Table, rows: DataFrame) -> None
 
 
 def append_quarantine(spark: SparkSession, rows: DataFrame) -> None:
-    """Add the records that quarantine does not hold yet; running it again adds nothing."""
+    """Add the records that quarantine does not hold yet; running it again adds nothing.
+
+    One that had been replayed waits again: code that reads less than the replay's has taken it out of the table.
+    """
     quarantine = ledger.QUARANTINE
     _conform(rows, quarantine)
-    rows.select(*quarantine.column_names).createOrReplaceTempView("ebap_bad")
-    same = " AND ".join(f"q.`{name}` = b.`{name}`" for name in quarantine.key)
+    # Worked out first: MERGE reads its source twice, and refuses one that is merely cached.
+    bad = rows.select(*quarantine.column_names).dropDuplicates(list(quarantine.key)).localCheckpoint()
+    names = sorted(row["source_table"] for row in bad.select("source_table").distinct().collect())
+    bad.createOrReplaceTempView("ebap_bad")
+    # As literals: a partition a table, so that runs of two tables do not meet.
+    own = f"q.source_table IN ({', '.join(ddl.quote(name) for name in names) or 'NULL'})"
+    same = " AND ".join([own, *(f"q.`{name}` = b.`{name}`" for name in quarantine.key)])
     spark.sql(
-        f"INSERT INTO {quarantine.full_name} SELECT * FROM ebap_bad b "
-        f"WHERE NOT EXISTS (SELECT 1 FROM {quarantine.full_name} q WHERE {same})"
+        f"MERGE INTO {quarantine.full_name} q USING ebap_bad b ON {same} "
+        "WHEN MATCHED AND q.replayed_at IS NOT NULL THEN UPDATE SET replayed_at = NULL WHEN NOT MATCHED THEN INSERT *"
     )
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
+pytestmark = pytest.mark.timeout(900)
+
 _PLACEHOLDER = "__ebap_unchanged_of_this_test"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OPS = {"upsert": "u", "delete": "d", "read": "r", "truncate": "t"}
@@ -37,7 +39,7 @@ _OPS = {"upsert": "u", "delete": "d", "read": "r", "truncate": "t"}
 
 @dataclass
 class Stored:
-    """One table and the cases in it; a case's number is its place, once as written and once as a careless carrier brings it."""
+    """One table and the cases in it; a case's number is its place, once as written and, where the table is shared, once in disorder."""
 
     table: Table
     cases: list[Case]
@@ -50,7 +52,7 @@ class Stored:
         """Batch after batch; those of a case that comes twice alternate."""
         written = [case.batches for case in self.cases]
         carried = [deliveries([change for batch in case.batches for change in batch], 1) for case in self.cases]
-        return iter(in_step([*written, *carried]))
+        return iter(in_step([*written, *carried] if len(self.cases) > 1 else written))
 
 
 def _groups() -> list[Stored]:
@@ -133,7 +135,7 @@ def _text(value: str | None) -> str | None:
 def test_every_case_ends_as_written_on_stored_tables(stored: dict[str, Stored]) -> None:
     for group in stored.values():
         assert group.is_silent, f"{group.table.name}: all of it once more wrote something"
-        for number, case in enumerate([*group.cases, *group.cases]):
+        for number, case in enumerate(group.cases * (2 if len(group.cases) > 1 else 1)):
             found = sorted(group.versions.get(number, []), key=lambda v: (v.key, v.from_us))
             assert tuple(map(summary, found)) in (case.versions, case.either), f"{case.name}: {case.doc}, number {number}"
             assert group.contested[number] == set(case.contested), f"{case.name}: {case.doc}"

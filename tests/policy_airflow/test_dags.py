@@ -41,7 +41,8 @@ def test_every_file_imports(bag):
 
 def test_the_tasks_are_the_declared_tables(bag):
     for dag_id, members in EXPECTED.items():
-        assert sorted(bag.dags[dag_id].task_ids) == sorted(table.name for table in members), dag_id
+        checks = ["quarantine"] if dag_id == "silver" else []
+        assert sorted(bag.dags[dag_id].task_ids) == sorted([*(table.name for table in members), *checks]), dag_id
     assert sorted(bag.dags["compaction"].task_ids) == sorted(COMPACTED)
 
 
@@ -115,8 +116,14 @@ def test_a_gold_table_waits_for_the_gold_tables_it_reads_and_an_unchanged_one_do
             assert task.trigger_rule == "none_failed"
 
 
-def test_no_silver_table_waits_for_another(bag):
-    assert all(not task.upstream_task_ids for task in bag.dags["silver"].tasks)
+def test_no_silver_table_waits_for_another_and_the_check_for_all_of_them(bag):
+    dag = bag.dags["silver"]
+    assert all(not dag.get_task(table.name).upstream_task_ids for table in tables.SOURCES)
+    check = dag.get_task("quarantine")
+    assert check.upstream_task_ids == {table.name for table in tables.SOURCES}
+    # As a teardown it runs whatever became of the tables, and a run is as red as its tables are.
+    assert check.is_teardown
+    assert not check.on_failure_fail_dagrun
 
 
 @pytest.mark.parametrize("path", DAG_FILES, ids=lambda path: path.name)

@@ -1,6 +1,7 @@
 // Every table's age against what its declaration allows; asked again every half minute while somebody looks.
 
 const REFRESH_S = 30;
+const FIGURES = ["Age", "Allowed", "Rows", "Quarantined", "Blocked keys"];
 const $ = (id) => document.getElementById(id);
 
 function element(name, properties = {}, ...children) {
@@ -12,11 +13,25 @@ function element(name, properties = {}, ...children) {
 const seconds = (s) => (s === null ? "–" : s < 120 ? `${s.toFixed(s < 10 ? 1 : 0)} s` : s < 7200 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`);
 const count = (n) => n.toLocaleString("en-US");
 
+const WELL = { fresh: "✓ fresh", idle: "✓ idle" };
+const clock = (at) => (at.slice(0, 10) === new Date().toISOString().slice(0, 10) ? `${at.slice(11, 19)} UTC` : `${at.slice(0, 16).replace("T", " ")} UTC`);
+
 function state(table) {
-  if (table.run?.state === "failed") return ["failed", "✗ failed"];
-  if (table.age_s === null) return ["late", "not made yet"];
-  if (table.age_s > table.allowed_age_s) return ["late", "! late"];
-  return ["fresh", "✓ fresh"];
+  const since = table.since ? ` since ${clock(table.since)}` : "";
+  if (WELL[table.state]) return table.run?.state === "failed" ? ["failed", "✗ run failed"] : ["fresh", WELL[table.state] + since];
+  if (table.state !== "late") return ["failed", `✗ ${table.state}${since}`];
+  return table.age_s === null ? ["late", "not made yet"] : ["late", `! late${since}`];
+}
+
+function head(names, isFigure) {
+  return element("thead", {}, element("tr", {}, ...names.map((name) => element("th", { scope: "col", textContent: name, className: isFigure(name) ? "figure" : "" }))));
+}
+
+function waitingRow(entry) {
+  return element("tr", {},
+    element("th", { scope: "row", textContent: entry.source_table }), element("td", { textContent: entry.reason }),
+    element("td", { className: "figure", textContent: count(entry.waiting) }), element("td", { textContent: clock(entry.since) }),
+    element("td", {}, element("code", { textContent: entry.help })));
 }
 
 function row(table) {
@@ -36,8 +51,9 @@ async function refresh() {
   const found = await answer.json();
   if (!answer.ok) throw new Error(found.detail);
   const names = ["Table", "State", "Age", "Allowed", "Rows", "Quarantined", "Blocked keys", "Last run", "What helps"];
-  const head = element("thead", {}, element("tr", {}, ...names.map((name, i) => element("th", { scope: "col", textContent: name, className: i >= 2 && i <= 6 ? "figure" : "" }))));
-  $("tables").replaceChildren(head, element("tbody", {}, ...found.tables.map(row)));
+  $("tables").replaceChildren(head(names, (name) => FIGURES.includes(name)), element("tbody", {}, ...found.tables.map(row)));
+  const waiting = found.waiting.length ? found.waiting.map(waitingRow) : [element("tr", {}, element("td", { colSpan: 5, className: "fresh", textContent: "✓ nothing waits" }))];
+  $("waiting").replaceChildren(head(["Table", "Reason", "Records", "Since", "What helps"], (name) => name === "Records"), element("tbody", {}, ...waiting));
   const wrong = found.tables.filter((table) => state(table)[0] !== "fresh").length;
   const airflow = found.is_airflow_away ? " Runs are unknown: Airflow does not answer." : "";
   $("about").textContent = `${wrong ? `${wrong} of ${found.tables.length} tables need a look.` : `All ${found.tables.length} tables are as fresh as declared.`}${airflow} ${new Date().toISOString().slice(11, 19)} UTC, again every ${REFRESH_S} s.`;

@@ -1,0 +1,50 @@
+"""The same figures for Prometheus, in its text format 0.0.4: a scrape that fails says that nothing is known.
+
+Source: https://prometheus.io/docs/instrumenting/exposition_formats/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from lakehouse import liveness
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+Sample = tuple[dict[str, str], float]
+
+
+def exposition(found: dict[str, Any]) -> str:
+    """The text of what `freshness.collect` found; a table without an age yet has no sample of it."""
+    tables = found["tables"]
+
+    def of(name: str) -> list[Sample]:
+        return [({"table": table["name"]}, table[name]) for table in tables if table[name] is not None]
+
+    states: list[Sample] = [
+        ({"table": table["name"], "state": word}, int(table["state"] == word)) for table in tables for word in liveness.STATES
+    ]
+    waiting: list[Sample] = [({"table": row["source_table"], "reason": row["reason"]}, row["waiting"]) for row in found["waiting"]]
+    families = [
+        ("ebap_table_age_seconds", "Now less the commit time up to which the table is complete.", of("age_s")),
+        ("ebap_table_allowed_age_seconds", "The age that the table's declaration allows.", of("allowed_age_s")),
+        ("ebap_table_state", "1 for the state that the table is in: idle or dead, see the freshness page.", states),
+        ("ebap_table_rows", "Rows, or versions of a history.", of("rows")),
+        ("ebap_table_blocked_keys", "Keys of which a newer change waits in quarantine.", of("blocked")),
+        ("ebap_table_unresolved_versions", "Versions with a value that is not known yet.", of("unresolved")),
+        ("ebap_quarantine_waiting_records", "Records that wait in quarantine, by table and reason.", waiting),
+    ]
+    return "".join(_family(*family) for family in families)
+
+
+def _family(name: str, text: str, samples: Iterable[Sample]) -> str:
+    lines = [f"# HELP {name} {text}", f"# TYPE {name} gauge"]
+    for labels, value in samples:
+        listed = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
+        lines.append(f"{name}{{{listed}}} {value!r}")
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
