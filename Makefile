@@ -95,7 +95,7 @@ test: check compose-check  ## Everything: check, then machines in a fake cloud, 
 	@$(MAIN)/python -m pytest -m gcs tests/e2e -s
 	@$(MAIN)/python -m pytest -m compose tests/e2e -s -rs
 
-bench: install  ## Speed as ratios to peers, on the running platform (make demo, make pause); LINES='3 11' runs those alone
+bench: install  ## Speed as ratios to peers, on the running platform (make demo, make pause); LINES='5 6 7 13' runs those alone, with no platform
 	@$(MAIN)/python -m tests.bench $(LINES)
 
 generated: install  ## Write again what is generated: data dictionary, .env.example, reference pages, docker-compose.yaml

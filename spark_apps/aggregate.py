@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
-from lakehouse import delta, ledger, storage, tables, verb
+from lakehouse import delta, ledger, pseudonyms, shapes, storage, tables, verb
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
 from lakehouse.slices import Slice, is_within
@@ -48,7 +48,7 @@ class AggregateResult:
 def run(spark: SparkSession, settings: Settings, table_name: str, slices: Sequence[date] | None = None) -> AggregateResult:
     """Recompute the slices touched since the table's mark, or exactly the given ones, which leaves the mark where it is.
 
-    Does nothing, quickly, where no input has moved. `settings` is not needed here: every verb is called alike.
+    Does nothing, quickly, where no input has moved.
     """
     table = tables.gold(table_name)
     if table.is_view:
@@ -59,11 +59,11 @@ def run(spark: SparkSession, settings: Settings, table_name: str, slices: Sequen
     versions = {name: storage.version(spark, _stored_name(name)) for name in table.inputs}
     try:
         if slices is not None:
-            return _result(table, slices, _recompute(spark, table, _pinned(spark, versions), slices))
+            return _result(table, slices, _recompute(spark, settings, table, _pinned(spark, versions), slices))
         if mark and versions == {name: made["version"] for name, made in mark.marks.items()}:
             _note(spark, table, mark.marks, complete_to, mark)
             return _result(table, [], [])
-        return _advance(spark, table, versions, mark, complete_to)
+        return _advance(spark, settings, table, versions, mark, complete_to)
     except Exception as error:  # see delta: its class depends on the kind of session
         if delta.is_overtaken(error):
             raise AggregateError(f"another run of {table.full_name} committed first; run it again") from error
@@ -71,14 +71,19 @@ def run(spark: SparkSession, settings: Settings, table_name: str, slices: Sequen
 
 
 def _advance(
-    spark: SparkSession, table: Table, versions: dict[str, int], mark: storage.GoldProgress | None, complete_to: datetime | None
+    spark: SparkSession,
+    settings: Settings,
+    table: Table,
+    versions: dict[str, int],
+    mark: storage.GoldProgress | None,
+    complete_to: datetime | None,
 ) -> AggregateResult:
     """Recompute what moved since the mark, then move the mark."""
     pinned = _pinned(spark, versions)
     runs = _runs({name: frame for name, frame in pinned.items() if name in _SOURCES})
     marks = {name: {"version": version, **({"run": runs[name][1]} if name in runs else {})} for name, version in versions.items()}
     touched = _touched(spark, table, pinned, versions, runs, mark.marks) if mark else None
-    written = _recompute(spark, table, pinned, touched)
+    written = _recompute(spark, settings, table, pinned, touched)
     _note(spark, table, marks, complete_to, mark)
     return _result(table, touched, written)
 
@@ -119,14 +124,18 @@ def _touched(
         raise
 
 
-def _recompute(spark: SparkSession, table: Table, pinned: dict[str, DataFrame], slices: Sequence[Slice] | None) -> list[Slice]:
+def _recompute(
+    spark: SparkSession, settings: Settings, table: Table, pinned: dict[str, DataFrame], slices: Sequence[Slice] | None
+) -> list[Slice]:
     """Compute the slices (all for None) and replace those that differ from what is stored, in one commit; returns them."""
     if slices is not None and not slices:
         return []
     assert table.slice is not None  # views were refused
     condition = "true" if slices is None else is_within(f"`{table.slice}`", slices)
     frames = _frames(table, pinned, slices)
-    rows = gold.transform(table)(**frames).where(condition).select(*table.column_names).persist()
+    # A column that the source widened is wider in silver too; gold's is as declared.
+    made = shapes.fitted(gold.transform(table)(**frames), table).where(condition).select(*table.column_names)
+    rows = pseudonyms.hidden(made, table, settings).persist()
     try:
         stored = _stored_now(spark, table).where(condition)
         differing = _collected(differing_slices(rows, stored, table.slice))

@@ -1,6 +1,7 @@
 """Land every captured change in bronze: one streaming query over an explicit list of topics, one Delta commit a batch.
 
-Does: reads Kafka, keeps key, value and headers as received, parses the few fields that place a change, appends.
+Does: reads Kafka, keeps key, value and headers as received, parses the few fields that place a change, appends. Every minute it
+has the source's schema looked at, in a process of its own: where changes land, somebody looks.
 Runs: always, as its own spark-submit (`python -m lakehouse submit land` prints the line).
 Stops: `make down` leaves a stop request that is obeyed between two batches; SIGTERM alone may replay one batch.
 When it fails: the supervisor starts it again and the checkpoint goes on where it was. It stops for good where Kafka no
@@ -17,6 +18,7 @@ from pyspark.sql import functions as F
 
 from lakehouse import ledger, session, storage, tables
 from lakehouse.landing import OBSERVED, run_until_stopped
+from lakehouse.schema_watch import SchemaWatch
 from lakehouse.settings import Settings, SettingsError
 from lakehouse.transforms.landing import located
 
@@ -30,7 +32,7 @@ def main() -> None:
     settings = Settings.from_environment()
     spark = session.classic(settings, "land")
     topics = [ledger.topic(name) for name in (*(table.name for table in tables.SOURCES), ledger.HEARTBEAT)]
-    run_until_stopped(start(spark, settings, topics), settings)
+    run_until_stopped(start(spark, settings, topics), settings, SchemaWatch().look)
 
 
 def start(spark: SparkSession, settings: Settings, topics: Sequence[str], until_caught_up: bool = False) -> StreamingQuery:

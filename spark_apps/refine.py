@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from pyspark.sql import functions as F
 
-from lakehouse import delta, storage, tables, truncates, verb
+from lakehouse import catalog, delta, erasure_store, erasures, schema_changes, shapes, storage, tables, truncates, verb
 from lakehouse.contract import KAFKA_HEADERS, Table
+from lakehouse.erasure_store import Forgotten
 from lakehouse.ledger import HEARTBEAT
 from lakehouse.settings import Settings
 from lakehouse.transforms import envelope, history
@@ -61,6 +62,7 @@ class _Batch:
     has_links: bool
     bounds: tuple[int, int] | None
     complete_to: datetime | None
+    forgotten: Forgotten
 
 
 def run(spark: SparkSession, settings: Settings, table_name: str) -> RefineResult:
@@ -70,6 +72,7 @@ def run(spark: SparkSession, settings: Settings, table_name: str) -> RefineResul
     consumed = mark.bronze_version if mark else _NO_MARK
     if consumed == now:
         return RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=now)
+    table = _admitted(spark, table, mark)
     with clear_errors(table), _batch(spark, settings, table, consumed, now) as batch:
         changed = batch.records > 0 and _apply(spark, settings, table, batch, mark)
         return _finish(spark, table, batch, changed, mark)
@@ -77,7 +80,7 @@ def run(spark: SparkSession, settings: Settings, table_name: str) -> RefineResul
 
 def rebuild(spark: SparkSession, settings: Settings, table_name: str) -> RefineResult:
     """Make the whole table anew from all of bronze and put it in the old one's place in one commit."""
-    table = tables.source(table_name)
+    table = shapes.effective(spark, tables.source(table_name))
     with clear_errors(table), _batch(spark, settings, table, _NO_MARK, storage.bronze_version(spark)) as batch:
         storage.append_quarantine(spark, _quarantine_rows(envelope.bad(batch.decoded)))
         mark = storage.progress(spark, table.name)
@@ -85,7 +88,8 @@ def rebuild(spark: SparkSession, settings: Settings, table_name: str) -> RefineR
         incoming = _incoming(spark, table, batch, mark, envelope.blocked(batch.decoded, table))
         rows, contested = history.anew(incoming, kept)
         _quarantine_beaten(spark, settings, table, batch, contested)
-        storage.overwrite_silver(spark, table, rows)
+        if storage.overwrite_silver(spark, table, rows):
+            catalog.make_views(spark)
         return _finish(spark, table, batch, True, mark)
 
 
@@ -116,32 +120,36 @@ def _batch(spark: SparkSession, settings: Settings, table: Table, consumed: int,
             f"Run `python -m lakehouse rebuild {table.name}`."
         )
     landed = storage.read_bronze(spark, now) if consumed == _NO_MARK else storage.read_changes_feed(spark, consumed + 1, now)
-    taken = decoded(spark, settings, table, landed.where(F.col("source_table") == table.name)).persist()
+    forgotten = erasure_store.forgotten(spark, table)
+    taken = decoded(spark, settings, table, landed.where(F.col("source_table") == table.name), forgotten).persist()
     try:
-        yield _surveyed(taken, landed, table, now)
+        yield _surveyed(taken, landed, table, now, forgotten)
     finally:
         taken.unpersist()
 
 
-def decoded(spark: SparkSession, settings: Settings, table: Table, landed: DataFrame) -> DataFrame:
-    """The table's records as `envelope.decode` reads them, with every placeholder the lake knows."""
+def decoded(spark: SparkSession, settings: Settings, table: Table, landed: DataFrame, forgotten: Forgotten) -> DataFrame:
+    """The table's records as `envelope.decode` reads them, with every placeholder the lake knows, and without those of forgotten keys."""
     source = storage.source_identity(spark)
-    return envelope.decode(landed, table, source.placeholders if source else (), settings.source_schema)
+    read = envelope.decode(landed, table, source.placeholders if source else (), settings.source_schema)
+    return erasures.kept_out(spark, table, read, forgotten)
 
 
-def fold_in(spark: SparkSession, settings: Settings, table: Table, readable: DataFrame, landed: DataFrame, version: int) -> bool:
+def fold_in(
+    spark: SparkSession, settings: Settings, table: Table, readable: DataFrame, landed: DataFrame, version: int, forgotten: Forgotten
+) -> bool:
     """Fold decoded records without a fault into the table as a run does, and leave its mark where it stands; whether silver changed.
 
     `landed`: the same records as landed. `version`: the bronze version as of which that is done.
     """
-    mark, batch = storage.progress(spark, table.name), _surveyed(readable, landed, table, version)
+    mark, batch = storage.progress(spark, table.name), _surveyed(readable, landed, table, version, forgotten)
     changed = _apply(spark, settings, table, batch, mark)
     if mark and _new_truncates(batch, mark):
         storage.write_progress(spark, replace(mark, truncates=truncates.merged(mark.truncates, batch.truncates)))
     return changed
 
 
-def _surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int) -> _Batch:
+def _surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int, forgotten: Forgotten) -> _Batch:
     first = F.col(table.key[0])
     counted = decoded.agg(
         F.count(F.lit(1)).alias("records"),
@@ -166,6 +174,7 @@ def _surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int)
         has_links=survey["links"] > 0,
         bounds=(survey["least"], survey["greatest"]) if is_bounded else None,
         complete_to=survey["complete_to"].astimezone(UTC) if survey["complete_to"] else None,
+        forgotten=forgotten,
     )
 
 
@@ -218,7 +227,7 @@ def _quarantine_beaten(spark: SparkSession, settings: Settings, table: Table, ba
     if not wanted:
         return
     landed = storage.read_bronze(spark, batch.version).where((F.col("source_table") == table.name) & F.col("lsn").isin(wanted))
-    again = decoded(spark, settings, table, landed)
+    again = decoded(spark, settings, table, landed, batch.forgotten)
     winners = contested.withColumnRenamed("_content_hash", "_winner")
     place = [*table.key, "_epoch", "_lsn", "_kind"]
     beaten = envelope.good(again).join(F.broadcast(winners), on=place, how="inner").where("_content_hash <> _winner")
@@ -246,8 +255,29 @@ def _quarantine_rows(bad: DataFrame) -> DataFrame:
     return bad.withColumns(times)
 
 
+def _admitted(spark: SparkSession, table: Table, mark: storage.Progress | None) -> Table:
+    """The declaration by which the stored table takes changes, unless its own change or one of the source's schema stops it."""
+    made, message = shapes.judged(spark, table)
+    message = message or schema_changes.stop(spark, table)
+    if message:
+        _stop(spark, table, mark, message)
+    return made
+
+
+def _stop(spark: SparkSession, table: Table, mark: storage.Progress | None, message: str) -> NoReturn:
+    """Raise RefineError, noted in the table's progress so that everybody sees why it stands."""
+    if mark is None or mark.error != message:
+        stopped = mark or storage.Progress(
+            source_table=table.name, bronze_version=_NO_MARK, complete_to=None, refined_at=datetime.now(UTC), records=0, quarantined=0
+        )
+        storage.write_progress(spark, replace(stopped, error=message))
+    raise RefineError(message)
+
+
 def _finish(spark: SparkSession, table: Table, batch: _Batch, changed: bool, mark: storage.Progress | None) -> RefineResult:
     """Move the table's mark to what this run consumed."""
+    if batch.records:
+        erasures.settle(spark, table, batch.forgotten)
     told = [at for at in (mark.complete_to if mark else None, batch.complete_to) if at]
     made = storage.Progress(
         source_table=table.name,

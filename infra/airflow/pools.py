@@ -8,6 +8,7 @@ from lakehouse.settings import Settings
 
 SILVER = "silver"
 PLATFORM = "platform"
+RECONCILE = "reconcile"
 MACHINES = "machines"
 
 
@@ -22,6 +23,7 @@ def slots(settings: Settings) -> dict[str, tuple[int, str]]:
         SILVER: (settings.silver_slots, "Silver tables refined at the same time."),
         MACHINES: (1, "Machines are switched one by one: a start waits for a stop to end, and the other way round."),
         PLATFORM: (1, "Compaction of bronze and of the platform's own tables."),
+        RECONCILE: (1, "One table at a time is compared with the source."),
     }
     for table in tables.GOLD:
         if not table.is_view:

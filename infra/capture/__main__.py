@@ -82,10 +82,11 @@ def _apply(settings: Settings, _: argparse.Namespace) -> str:
 
 
 def _preflight(settings: Settings, _: argparse.Namespace) -> str:
-    from lakehouse import storage
+    from lakehouse import schema_changes, storage
 
-    known = storage.source_identity(_lake(settings))
-    identity = apply.check(settings, known.identity if known else None)
+    spark = _lake(settings)
+    known = storage.source_identity(spark)
+    identity = apply.check(settings, known.identity if known else None, schema_changes.altered_columns(spark))
     return f"nothing stands in the way of capturing Postgres {identity}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psycopg2
@@ -17,6 +18,8 @@ from lakehouse.settings import Settings
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from lakehouse.storage import Source
+
 RUNNING_LIMIT_S = 120
 
 
@@ -25,34 +28,55 @@ def apply(settings: Settings, spark: SparkSession) -> None:
 
     Raises PreflightError before the connector is touched; the source is prepared only where every table can be published.
     """
-    from lakehouse import storage
+    from infra.capture import gate
+    from lakehouse import schema_changes, storage
 
     known = storage.source_identity(spark)
-    with source.owner(settings) as cursor:
-        found = catalog.read(cursor, tables.SOURCES, settings.source_schema)
-        if not preflight.table_faults(tables.SOURCES, settings.source_schema, found):
-            source.prepare(cursor, tables.SOURCES, settings.source_schema)
-    identity = check(settings, known.identity if known else None)
+    if known and source_identity(settings)[0] == known.identity:
+        # What changed while the capture was down is the gate's to judge, a table at a time, before it could be the preflight's.
+        gate.record(settings, spark)
+    altered = schema_changes.altered_columns(spark)
+    prepare(settings, altered)
+    identity = check(settings, known.identity if known else None, altered)
     # Remembered before the first record can arrive, so that no record's placeholder is ever unknown.
     known = known or storage.remember_source(spark, identity)
+    gate.record(settings, spark)
+    run(settings, known)
+
+
+def prepare(settings: Settings, altered: preflight.Altered) -> None:
+    """Make or correct what capture needs in the source, where every table can be published."""
+    with source.owner(settings) as cursor:
+        found = catalog.read(cursor, tables.SOURCES, settings.source_schema)
+        if not preflight.table_faults(tables.SOURCES, settings.source_schema, found, altered):
+            source.prepare(cursor, tables.SOURCES, settings.source_schema)
+
+
+def run(settings: Settings, known: Source) -> None:
+    """Put the connector as the lake knows its source, and wait until it runs."""
     worker.put(settings, rendered(settings, known.epoch, known.placeholders[-1]))
     worker.wait_running(settings, RUNNING_LIMIT_S)
 
 
-def check(settings: Settings, known_identity: str | None) -> str:
-    """Run the whole preflight and return the source's identity; raises PreflightError with every fault."""
+def check(settings: Settings, known_identity: str | None, altered: preflight.Altered = frozenset(), begins_anew: bool = False) -> str:
+    """Run the whole preflight and return the source's identity; raises PreflightError with every fault.
+
+    `begins_anew` judges as if slot and offset were gone already.
+    """
     identity, login_fault = source_identity(settings)
     admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     situation = preflight.Situation(
         identity=identity,
         login_fault=login_fault,
         known_identity=known_identity,
-        has_offset=worker.stored_offset(settings) is not None,
+        has_offset=not begins_anew and worker.stored_offset(settings) is not None,
         topic_faults=tuple(topics.faults(admin, topics.declared(tables.SOURCES))),
+        altered=altered,
     )
     admin.close()
     with source.owner(settings) as cursor:
         found = catalog.read(cursor, tables.SOURCES, settings.source_schema)
+    found = replace(found, slot_status=None) if begins_anew else found
     preflight.check(tables.SOURCES, settings.source_schema, found, situation)
     return identity or ""
 

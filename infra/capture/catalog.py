@@ -12,13 +12,19 @@ from lakehouse.contract import Table
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnType:
-    """A column's type as the catalog names it: `_text` is an array of text; `is_enum` and precision where they apply."""
+    """A column as the catalog has it: `_text` is an array of text; enum, labels and precision where they apply.
+
+    `position` outlives a rename, and no other column of the table ever gets it.
+    """
 
     name: str
     is_enum: bool = False
     precision: int | None = None
     scale: int | None = None
     is_generated: bool = False
+    labels: tuple[str, ...] = ()
+    is_nullable: bool = True
+    position: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +32,11 @@ class SourceTable:
     """One table of the source. `kind` is `r` for an ordinary one, `p` for a partitioned one.
 
     `identity` is `n` where its replica identity is NOTHING.
+
+    `oid` is another one where the table was dropped and made again.
     """
 
+    oid: int = 0
     kind: str = "r"
     identity: str = "d"
     has_row_security: bool = False
@@ -48,7 +57,7 @@ class Catalog:
 
 
 _TABLES = """
-SELECT c.relname, c.relkind::text, c.relreplident::text, c.relrowsecurity,
+SELECT c.relname, c.oid::bigint, c.relkind::text, c.relreplident::text, c.relrowsecurity,
        COALESCE(has_schema_privilege(r.oid, n.oid, 'USAGE') AND has_table_privilege(r.oid, c.oid, 'SELECT'), false),
        ARRAY(SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
              WHERE i.indrelid = c.oid AND i.indisprimary ORDER BY array_position(i.indkey::int2[], a.attnum))
@@ -61,7 +70,9 @@ _COLUMNS = """
 SELECT c.relname, a.attname, b.typname, b.typtype = 'e',
        CASE WHEN b.typname = 'numeric' AND m.typmod >= 4 THEN (m.typmod - 4) >> 16 END,
        CASE WHEN b.typname = 'numeric' AND m.typmod >= 4 THEN (m.typmod - 4) & 65535 END,
-       a.attgenerated <> ''
+       a.attgenerated <> '',
+       ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = b.oid ORDER BY e.enumsortorder),
+       NOT a.attnotnull, a.attnum
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 JOIN pg_type t ON t.oid = a.atttypid JOIN pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
@@ -72,7 +83,6 @@ WHERE n.nspname = %(schema)s AND c.relname = ANY (%(names)s)
 
 def read(cursor: Any, sources: Iterable[Table], schema: str) -> Catalog:
     """Read the catalog as any role that can connect."""
-    names = [table.name for table in sources]
     cursor.execute("SHOW wal_level")
     (wal_level,) = cursor.fetchone()
     cursor.execute("SELECT puballtables FROM pg_publication WHERE pubname = %s", [source.PUBLICATION])
@@ -82,25 +92,39 @@ def read(cursor: Any, sources: Iterable[Table], schema: str) -> Catalog:
     slot = cursor.fetchone()
     return Catalog(
         wal_level=wal_level,
-        tables=_tables(cursor, names, schema),
+        tables=read_tables(cursor, sources, schema),
         published=published,
         is_for_all_tables=bool(publication and publication[0]),
         slot_status=(slot[0] or "unknown") if slot else None,
     )
 
 
-def _tables(cursor: Any, names: list[str], schema: str) -> dict[str, SourceTable]:
-    wanted = {"role": source.ROLE, "schema": schema, "names": names}
+def read_tables(cursor: Any, sources: Iterable[Table], schema: str) -> dict[str, SourceTable]:
+    """Those of the declared tables that exist."""
+    wanted = {"role": source.ROLE, "schema": schema, "names": [table.name for table in sources]}
     cursor.execute(_COLUMNS, wanted)
     columns: dict[str, dict[str, ColumnType]] = {}
-    for table, name, type_name, is_enum, precision, scale, is_generated in cursor.fetchall():
+    for table, name, type_name, is_enum, precision, scale, is_generated, labels, is_nullable, position in cursor.fetchall():
         columns.setdefault(table, {})[name] = ColumnType(
-            name=type_name, is_enum=is_enum, precision=precision, scale=scale, is_generated=is_generated
+            name=type_name,
+            is_enum=is_enum,
+            precision=precision,
+            scale=scale,
+            is_generated=is_generated,
+            labels=tuple(labels),
+            is_nullable=is_nullable,
+            position=position,
         )
     cursor.execute(_TABLES, wanted)
     return {
         name: SourceTable(
-            kind=kind, identity=identity, has_row_security=secured, is_readable=readable, key=tuple(key), columns=columns.get(name, {})
+            oid=oid,
+            kind=kind,
+            identity=identity,
+            has_row_security=secured,
+            is_readable=readable,
+            key=tuple(key),
+            columns=columns.get(name, {}),
         )
-        for name, kind, identity, secured, readable, key in cursor.fetchall()
+        for name, oid, kind, identity, secured, readable, key in cursor.fetchall()
     }

@@ -20,6 +20,11 @@ _HOLDS = {
     "BINARY": {"bytea"},
     "ARRAY<STRING>": {"_text", "_varchar", "_bpchar", "_uuid"},
 }
+_NUMBERS = {"int2": "SMALLINT", "int4": "INT", "int8": "BIGINT", "float4": "FLOAT", "float8": "DOUBLE"}
+# A text of a limited length, and one of any.
+LONGER_TEXT = ("varchar", "text")
+_NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
+_MOST_DIGITS = 38
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _DIGITS = {"int2": 5, "int4": 10, "int8": 19}
 
@@ -33,6 +38,22 @@ def is_compatible(declared: str, found: ColumnType) -> bool:
     if decimal:
         return _fits_decimal(int(decimal[1]), int(decimal[2]), found)
     return found.name in _HOLDS.get(declared, set()) or (declared == "STRING" and found.is_enum)
+
+
+def spark_type(text: str) -> str | None:
+    """The Spark type of exactly the values of a numeric type, written as `described` does; None for any other."""
+    numeric = _NUMERIC.fullmatch(text)
+    if numeric and int(numeric[2]) <= int(numeric[1]) <= _MOST_DIGITS:
+        return f"DECIMAL({numeric[1]},{numeric[2]})"
+    return _NUMBERS.get(text)
+
+
+def holds(declared: str, text: str) -> bool:
+    """The same as `is_compatible`, of a numeric type written as `described` does."""
+    numeric = _NUMERIC.fullmatch(text)
+    if numeric:
+        return is_compatible(declared, ColumnType(name="numeric", precision=int(numeric[1]), scale=int(numeric[2])))
+    return is_compatible(declared, ColumnType(name=text))
 
 
 def described(found: ColumnType) -> str:

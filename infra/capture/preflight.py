@@ -14,6 +14,8 @@ from infra.capture.catalog import Catalog, SourceTable
 from infra.capture.compatibility import described, is_compatible
 from lakehouse.contract import Table
 
+# Table and column; None in place of the column is the table's key.
+Altered = frozenset[tuple[str, str | None]]
 _AGAIN = "begin again with `make wipe`, then `make up`"
 
 
@@ -25,6 +27,9 @@ class PreflightError(RuntimeError):
 class Situation:
     """What the parts around the source say.
 
+    `altered` are table and column (None for the key) of what the lake saw change in the source: such a change is for the schema's
+    gate, which stops its table alone, and keeps the capture of no other from starting.
+
     `identity` is `<system identifier>/<timeline>` of the Postgres that answers, None where the capture role cannot ask
     (`login_fault` says why); `known_identity` the one the lake was filled from, None for a new lake; `has_offset` whether
     Connect keeps a position for the connector; `topic_faults` come from `infra.kafka`.
@@ -35,18 +40,23 @@ class Situation:
     known_identity: str | None
     has_offset: bool
     topic_faults: tuple[str, ...] = ()
+    altered: Altered = frozenset()
 
 
 def check(sources: Iterable[Table], schema: str, catalog: Catalog, situation: Situation) -> None:
     """Raise PreflightError with every fault; return where there is none."""
     declared = tuple(sources)
-    faults = [*table_faults(declared, schema, catalog), *_server_faults(declared, schema, catalog), *_position_faults(catalog, situation)]
+    faults = [
+        *table_faults(declared, schema, catalog, situation.altered),
+        *_server_faults(declared, schema, catalog),
+        *_position_faults(catalog, situation),
+    ]
     faults += situation.topic_faults
     if faults:
         raise PreflightError("Capture cannot start:\n" + "\n".join(f"  - {fault}" for fault in faults))
 
 
-def table_faults(sources: Iterable[Table], schema: str, catalog: Catalog) -> list[str]:
+def table_faults(sources: Iterable[Table], schema: str, catalog: Catalog, altered: Altered = frozenset()) -> list[str]:
     """What keeps a declared table from being published at all."""
     faults = []
     for table in sources:
@@ -55,17 +65,17 @@ def table_faults(sources: Iterable[Table], schema: str, catalog: Catalog) -> lis
         if found is None:
             faults.append(f"table {name} does not exist in the source: create it, or remove its declaration {table.name}.py")
         else:
-            faults += [f"table {name} {fault}" for fault in (*_shape_faults(table, found), *_column_faults(table, found))]
+            faults += [f"table {name} {fault}" for fault in (*_shape_faults(table, found, altered), *_column_faults(table, found, altered))]
     return faults
 
 
-def _shape_faults(table: Table, found: SourceTable) -> list[str]:
+def _shape_faults(table: Table, found: SourceTable, altered: Altered) -> list[str]:
     faults = []
     if found.kind not in ("r", "p"):
         faults.append("is a view or a foreign table, which Postgres cannot publish: declare the tables it is made of")
     elif not found.key:
         faults.append(f"has no primary key, so its updates cannot be captured: add PRIMARY KEY ({', '.join(table.key)})")
-    elif set(found.key) != set(table.key):
+    elif set(found.key) != set(table.key) and (table.name, None) not in altered:
         faults.append(
             f"has the primary key ({', '.join(found.key)}), its declaration says ({', '.join(table.key)}): correct the declaration"
         )
@@ -76,9 +86,11 @@ def _shape_faults(table: Table, found: SourceTable) -> list[str]:
     return faults
 
 
-def _column_faults(table: Table, found: SourceTable) -> list[str]:
+def _column_faults(table: Table, found: SourceTable, altered: Altered) -> list[str]:
     faults = []
     for column in table.columns:
+        if (table.name, column.name) in altered:
+            continue
         actual = found.columns.get(column.name)
         if actual is None:
             faults.append(f"has no column {column.name}: add it, or remove it from the declaration")
@@ -119,7 +131,8 @@ def _position_faults(catalog: Catalog, situation: Situation) -> list[str]:
     known, found = situation.known_identity, situation.identity
     if known and found and known != found:
         faults.append(
-            f"the source is another Postgres ({found}) than the lake was filled from ({known}): point back to that one, or {_AGAIN}"
+            f"the source is another Postgres ({found}) than the lake was filled from ({known}): point back to that one, or take this one as"
+            " the next epoch: `python -m lakehouse accept epoch`"
         )
     if catalog.slot_status == "lost":
         faults.append(f"replication slot {source.SLOT} is lost: it fell behind max_slot_wal_keep_size and changes are gone; {_AGAIN}")

@@ -24,6 +24,7 @@ _POLL_S = 0.5
 # A restart is asked for and done later: until then the state of before is shown.
 _STALE_S = 10.0
 _CONFLICT_S = 30.0
+_STOP_LIMIT_S = 60.0
 # How Debezium says, at great length, that the slot stands beyond the stored offset.
 _NOT_THERE = "is no longer available on the server"
 
@@ -78,6 +79,36 @@ def delete(settings: Settings) -> bool:
     return _request(settings, "DELETE", f"/connectors/{NAME}") is not None
 
 
+def stop(settings: Settings) -> None:
+    """Let the connector capture no more until it is configured again; safe to repeat, and where there is none."""
+    if state(settings).connector not in ("ABSENT", "STOPPED"):
+        _request(settings, "PUT", f"/connectors/{NAME}/stop")
+
+
+def forget_offset(settings: Settings, config: dict[str, str]) -> None:
+    """Leave a stopped connector of this configuration that knows no position: what it captures next begins with a snapshot.
+
+    Raises WorkerError where it does not stop in time.
+    """
+    if state(settings).connector == "ABSENT":
+        # Offsets outlive their connector, and only a connector's can be deleted.
+        _request(settings, "POST", "/connectors", json={"name": NAME, "config": config, "initial_state": "STOPPED"})
+    stop(settings)
+    deadline = time.monotonic() + _STOP_LIMIT_S
+    while True:
+        seen = state(settings)
+        if (seen.connector, seen.task) == ("STOPPED", "ABSENT"):
+            try:
+                _request(settings, "DELETE", f"/connectors/{NAME}/offsets")
+                return
+            except WorkerError as error:
+                if error.status != requests.codes.conflict or time.monotonic() > deadline:
+                    raise
+        if time.monotonic() > deadline:
+            raise WorkerError(f"connector {NAME} does not stop: connector {seen.connector}, task {seen.task}")
+        time.sleep(_POLL_S)
+
+
 def state(settings: Settings) -> State:
     """How the connector and its task are."""
     answer = _request(settings, "GET", f"/connectors/{NAME}/status")
@@ -122,6 +153,15 @@ def wait_snapshot(settings: Settings, timeout_s: float) -> None:
             return
         time.sleep(_POLL_S)
     raise WorkerError(f"the initial snapshot is not complete after {timeout_s:.0f} s: task {seen.task}, offset {json.dumps(offset)}")
+
+
+def wait_offset(settings: Settings, timeout_s: float) -> None:
+    """Return once Connect keeps a position for the connector: until then nothing says whose the slot is."""
+    deadline = time.monotonic() + timeout_s
+    while stored_offset(settings) is None:
+        if time.monotonic() > deadline:
+            raise WorkerError(f"connector {NAME} has stored no offset after {timeout_s:.0f} s: see `make status`")
+        time.sleep(_POLL_S)
 
 
 def stored_offset(settings: Settings) -> dict[str, Any] | None:

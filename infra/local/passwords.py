@@ -23,6 +23,7 @@ NAMES = (
     "airflow_jwt",
     "airflow_api",
     "metabase_db",
+    "pseudonyms",
 )
 
 

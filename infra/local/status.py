@@ -152,11 +152,12 @@ def _services_table(services: list[dict[str, Any]]) -> Table:
 
 
 def _lake_table(tables: list[dict[str, Any]]) -> Table:
-    table = Table("table", "state", "rows", "MB", "age s", "allowed s", "blocked", "unresolved")
+    table = Table("table", "state", "rows", "MB", "age s", "allowed s", "blocked", "unresolved", "equal to the source as of")
     for row in tables:
         megabytes = None if row["bytes"] is None else f"{row['bytes'] / 2**20:,.1f}"
         since = f" since {row['since']:%m-%d %H:%M:%S} UTC" if row["since"] else ""
         cells = [row["name"], row["state"] + since, row["rows"], megabytes]
         cells += [row.get(name) for name in ("age_s", "allowed_age_s", "blocked", "unresolved")]
+        cells.append((row.get("verified_through") or "")[:19])
         table.add_row(*("" if cell is None else f"{cell:,.0f}" if isinstance(cell, float) else str(cell) for cell in cells))
     return table

@@ -11,7 +11,10 @@ from lakehouse import tables
 from lakehouse.contract import ContractError
 from lakehouse.settings import PROJECT, Settings, SettingsError
 
-_EXIT_CODES = "Exits with 0 when done, 1 where check finds a fault, fence gives up or a query fails, 2 with one line that names the cure."
+_EXIT_CODES = (
+    "Exits with 0 when done, 1 where check or forget --verify finds a fault, reconcile a difference, fence gives up or a query fails, "
+    "2 with one line that names the cure."
+)
 
 
 def _tables(_: argparse.Namespace, settings: Settings) -> int:
@@ -77,6 +80,43 @@ def _replay(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
+def _forget(arguments: argparse.Namespace, settings: Settings) -> int:
+    from lakehouse import forget_report
+
+    if arguments.verify == bool(arguments.table or arguments.key) or bool(arguments.table) != bool(arguments.key):
+        raise ValueError("name a table and a key, as in `forget users 42`, or give --verify alone")
+    return forget_report.main(settings, arguments.table, arguments.key, is_verify=arguments.verify)
+
+
+def _reconcile(arguments: argparse.Namespace, settings: Settings) -> int:
+    import reconcile
+    from lakehouse import session
+
+    names = [tables.source(name).name for name in arguments.tables]
+    return reconcile.command(session.open_for_verb(settings), settings, names, arguments.repair, arguments.timeout)
+
+
+def _schema(arguments: argparse.Namespace, settings: Settings) -> int:
+    from infra.capture import gate
+
+    said = gate.look(settings, only_if_changed=arguments.if_changed)
+    print(said, end="\n" if said else "")
+    return 0
+
+
+def _accept(arguments: argparse.Namespace, settings: Settings) -> int:
+    from infra.capture import epoch
+    from lakehouse import schema_changes, session
+
+    spark = session.connect(settings)
+    if arguments.what == "epoch":
+        print(epoch.accept(settings, spark))
+    else:
+        for change in schema_changes.accept(spark, tables.source(arguments.what)):
+            print(f"accepted: {change}")
+    return 0
+
+
 def _sql(arguments: argparse.Namespace, settings: Settings) -> int:
     from lakehouse import thrift
 
@@ -120,7 +160,7 @@ def parser() -> argparse.ArgumentParser:
     docs.add_argument("--write", action="store_true", help="write it, .env.example and the reference of settings into the project")
     command("check", _check, "Check that the declarations and all that is generated from them agree.")
     submit = command("submit", _submit, "Print the exact spark-submit line of an app.")
-    submit.add_argument("app", help="spark (the warm server), land, refine, replay, aggregate, compact or publish")
+    submit.add_argument("app", help="spark (the warm server), land, refine, replay, aggregate, compact, reconcile or publish")
     submit.add_argument("arguments", nargs="*", help="arguments of the app")
     fence = command("fence", _fence, "Wait until everything committed at the source by now is in gold.")
     fence.add_argument("--timeout", type=float, default=300.0, metavar="S", help="give up after this many seconds (default 300)")
@@ -129,6 +169,22 @@ def parser() -> argparse.ArgumentParser:
     replay = command("replay", _replay, "After a fix, read a table's waiting records of quarantine again; what can be read moves into it.")
     replay.add_argument("table", metavar="TABLE")
     replay.add_argument("--reason", metavar="REASON", help="only records that wait for this reason")
+    forget = command(
+        "forget", _forget, "Take a person out of the lake, now and for whatever comes later, and say where copies remain until when."
+    )
+    forget.add_argument("table", nargs="?", metavar="TABLE", help="source table of the row, such as users")
+    forget.add_argument("key", nargs="?", metavar="KEY", help="its key: the value, or a JSON object of the key's columns")
+    forget.add_argument("--verify", action="store_true", help="look into every file: say what is left of those forgotten, and until when")
+    reconcile = command("reconcile", _reconcile, "Compare silver with a snapshot of the source and name the keys that differ.")
+    reconcile.add_argument("tables", nargs="*", metavar="TABLE", help="all of them for none")
+    reconcile.add_argument("--repair", action="store_true", help="have rows that differ read again, and close those the source has no more")
+    reconcile.add_argument("--timeout", type=float, default=900.0, metavar="S", help="give up after this many seconds (default 900)")
+    schema = command("schema", _schema, "Look at the source's schema now: record what changed, say what is not declared and what waits.")
+    schema.add_argument("--if-changed", action="store_true", help="be done, quickly, where the last look saw the same")
+    accept = command(
+        "accept", _accept, "Let a table go on that a change of the source's schema stopped, or take another Postgres as source."
+    )
+    accept.add_argument("what", metavar="TABLE|epoch", help="the table; or `epoch`, for the Postgres that the settings name now")
     sql = command("sql", _sql, "Run one SQL query over Thrift and print its rows.")
     sql.add_argument("query", metavar="QUERY")
     hold = command(

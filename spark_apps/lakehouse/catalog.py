@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from lakehouse import ddl
-from lakehouse.contract import Layer, Table
+from lakehouse import ddl, ledger, shapes, tables
+from lakehouse.contract import Layer, Table, is_widening
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,19 +23,33 @@ class CatalogError(RuntimeError):
 
 
 def bring_up(spark: SparkSession, settings: Settings) -> bool:
-    """Make the catalog say what the declarations say; whether anything had to be done. Raises CatalogError before any write."""
+    """Make the catalog say what the declarations say; whether anything had to be done. Raises CatalogError before any write.
+
+    A source's table that was made by another declaration is left as it is: refine refuses it alone (see `shapes`).
+    """
     statements = ddl.statements(settings)
     fingerprint = hashlib.sha256("\n".join(statements).encode()).hexdigest()
     if not _missing(spark) and fingerprint in _schema_properties(spark):
         return False
     existing = {layer: _names(spark, layer) for layer in Layer}
     known = [table for table in ddl.stored_tables() if table.name in existing[table.layer]]
-    amendments = [statement for table in known for statement in (*_amendments(spark, table), *_properties(spark, settings, table))]
-    for statement in statements[: len(Layer)] + amendments + statements[len(Layer) :]:
+    amendments = [statement for table in known for statement in (*_properties(spark, settings, table), *_amendments(spark, table))]
+    stored = ddl.stored_statements(settings)
+    for statement in stored[: len(Layer)] + amendments + stored[len(Layer) :]:
         spark.sql(statement)
+    make_views(spark)
+    for table in tables.SOURCES:
+        if shapes.judged(spark, table)[1] is None:
+            shapes.remember(spark, table)
     # On the schema and not on a table: a table's properties are metadata that a running writer would stumble over.
     spark.sql(f"ALTER SCHEMA {Layer.BRONZE.value} SET DBPROPERTIES ('{_FINGERPRINT}' = '{fingerprint}')")
     return True
+
+
+def make_views(spark: SparkSession) -> None:
+    """Make every view anew, in the types that are stored."""
+    for statement in ddl.view_statements([shapes.effective(spark, table) for table in tables.SOURCES]):
+        spark.sql(statement)
 
 
 def _missing(spark: SparkSession) -> set[str]:
@@ -57,15 +71,19 @@ def _schema_properties(spark: SparkSession) -> str:
 def _amendments(spark: SparkSession, table: Table) -> list[str]:
     """What makes a stored table's columns and comments those of its declaration."""
     given = {field.name: field for field in spark.read.table(table.full_name).schema.fields}
+    types = {name: shapes.as_declared(field.dataType.simpleString()) for name, field in given.items()}
+    differing = [column for column in table.columns if types.get(column.name, column.type) != column.type]
+    wider = [column for column in differing if is_widening(types[column.name], column.type)]
     faults = [
-        f"{table.full_name}: column {column.name} is {given[column.name].dataType.simpleString().upper()}, declared {column.type}"
-        for column in table.columns
-        if column.name in given and not _same_type(given[column.name].dataType.simpleString(), column.type)
+        f"{table.full_name}: column {column.name} is {types[column.name]}, declared {column.type}"
+        for column in differing
+        if column not in wider and not is_widening(column.type, types[column.name])
     ]
-    if faults:
+    if faults and table.name not in [ledger.stored(source).name for source in tables.SOURCES]:
         cure = "declare the stored type again, or `make wipe` and start anew"
         raise CatalogError(f"{'; '.join(faults)}: a stored type is not changed in place; {cure}")
     made = [f"COMMENT ON TABLE {table.full_name} IS {ddl.quote(ddl.comment(table))}"]
+    made += [f"ALTER TABLE {table.full_name} ALTER COLUMN `{column.name}` TYPE {column.type}" for column in wider]
     for column in table.columns:
         if column.name not in given:
             made.append(f"ALTER TABLE {table.full_name} ADD COLUMN `{column.name}` {column.type} COMMENT {ddl.quote(column.doc)}")
@@ -77,10 +95,8 @@ def _amendments(spark: SparkSession, table: Table) -> list[str]:
 def _properties(spark: SparkSession, settings: Settings, table: Table) -> list[str]:
     """What makes a stored table's properties those of its declaration; land, which meets it in mid-batch, lands the batch again."""
     given = {row["key"]: row["value"] for row in spark.sql(f"SHOW TBLPROPERTIES {table.full_name}").collect()}
-    wanted = {name: value for name, value in ddl.properties(settings, table).items() if given.get(name) != value}
+    # Which shape a table has is known once it has been looked at, not because it is declared.
+    declared = {name: value for name, value in ddl.properties(settings, table).items() if name != ddl.SHAPE}
+    wanted = {name: value for name, value in declared.items() if given.get(name) != value}
     listed = ", ".join(f"{ddl.quote(name)} = {ddl.quote(value)}" for name, value in sorted(wanted.items()))
     return [f"ALTER TABLE {table.full_name} SET TBLPROPERTIES ({listed})"] if wanted else []
-
-
-def _same_type(given: str, declared: str) -> bool:
-    return given.upper().replace(" ", "") == declared.upper().replace(" ", "")

@@ -20,6 +20,7 @@ _PLAIN_TYPES = frozenset(
 # Kafka's headers as received: in bronze alone, which no BI tool reads.
 KAFKA_HEADERS = "ARRAY<STRUCT<key: STRING, value: BINARY>>"
 _DECIMAL = re.compile(r"DECIMAL\((\d{1,2}),(\d{1,2})\)")
+_WIDENINGS = {("SMALLINT", "INT"), ("SMALLINT", "BIGINT"), ("INT", "BIGINT"), ("FLOAT", "DOUBLE")}
 # Nothing reads one version of a table for longer: tasks give up after minutes, a person's query is ended by then.
 LONGEST_READER_H = 24
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -60,11 +61,21 @@ def is_type(text: str) -> bool:
     return text in _PLAIN_TYPES or text == KAFKA_HEADERS
 
 
+def is_widening(narrow: str, wide: str) -> bool:
+    """Whether `wide` is another type that holds every value of `narrow`, and that Delta can make of it in place."""
+    if (narrow, wide) in _WIDENINGS:
+        return True
+    before, after = _DECIMAL.fullmatch(narrow), _DECIMAL.fullmatch(wide)
+    return bool(before and after) and before[2] == after[2] and int(before[1]) < int(after[1])  # type: ignore[index]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Column:
     """One column: its Spark DDL type and what it means, with the unit where it has one.
 
-    `tracked=False` keeps a change of this column from opening a version. `pii=True` marks personal data.
+    `tracked=False` keeps a change of this column from opening a version. `pii=True` marks personal data: gold leaves it out, or
+    declares its column `hashed=True` too and shows a keyed hash of it. `person` names the table of persons whose key this column
+    holds; on that table's own key it says that a row of it is a person.
     """
 
     name: str
@@ -72,6 +83,8 @@ class Column:
     doc: str
     tracked: bool = True
     pii: bool = False
+    hashed: bool = False
+    person: str | None = None
 
     def __post_init__(self) -> None:
         faults = []
@@ -81,6 +94,8 @@ class Column:
             faults.append(f"column {self.name!r} has type {self.type!r}, which EBAP does not store")
         if not self.doc.strip():
             faults.append(f"column {self.name!r} has no doc")
+        if self.hashed and not (self.pii and self.type == "STRING"):
+            faults.append(f"column {self.name!r} is hashed, so it is personal data and a STRING: declare pii=True and that type")
         _raise(faults)
 
 
@@ -138,6 +153,7 @@ class Table:
                 faults.append(f"it has no {what}")
         faults += self._column_faults()
         faults += self._kind_faults()
+        faults += self._personal_faults()
         if self.allowed_age_s <= 0:
             faults.append("allowed_age_s must be a positive number of seconds")
         if self.keep_h < LONGEST_READER_H:
@@ -170,6 +186,38 @@ class Table:
         if self.slice and not self.inputs:
             faults.append("only a gold table has a slice")
         return faults
+
+    def _personal_faults(self) -> list[str]:
+        faults = []
+        for column in self.columns:
+            if column.hashed and (self.layer is not Layer.GOLD or self.is_view):
+                faults.append(f"column {column.name!r} is hashed: only a gold table with a slice can do that, a view would show the secret")
+            if column.pii and not column.hashed and self.layer is Layer.GOLD:
+                faults.append(f"column {column.name!r} is personal data: gold leaves it out, or declares it hashed=True")
+            if column.person and self.layer is not Layer.SILVER:
+                faults.append(f"column {column.name!r} names a person: only a source table says so")
+            if column.pii and self.history and column.type.startswith("ARRAY"):
+                faults.append(f"column {column.name!r} is personal data in an array, which cannot be blanked in a record as received")
+            if column.pii and self.history and column.name in self.key and not self.is_of_persons:
+                faults.append(f"key column {column.name!r} is personal data: declare whose key it holds (person={self.name!r})")
+        if self.is_of_persons and len(self.key) > 1:
+            faults.append("a table of persons has a key of one column, which others can refer to")
+        return faults
+
+    @property
+    def is_of_persons(self) -> bool:
+        """Whether a row is a person: forgetting the person removes it, where in other tables only `erased` columns go."""
+        return any(column.person == self.name for column in self.columns if column.name in self.key)
+
+    @property
+    def person_columns(self) -> tuple[Column, ...]:
+        """Columns that hold the key of a person of another table."""
+        return tuple(column for column in self.columns if column.person and column.person != self.name)
+
+    @property
+    def erased(self) -> tuple[str, ...]:
+        """Columns that are blanked where a row tells of a forgotten person: personal data, and whom it names."""
+        return tuple(c.name for c in self.columns if c.name not in self.key and (c.pii or c in self.person_columns))
 
     @property
     def full_name(self) -> str:

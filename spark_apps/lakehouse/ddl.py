@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 
 from lakehouse import ledger, tables
@@ -13,13 +14,25 @@ from lakehouse.transforms import gold_views, views
 _CHANGE_FEED = {"delta.enableChangeDataFeed": "true"}
 # An update marks the old row as deleted instead of rewriting its file: 10,000 changes in a million rows rewrite nothing.
 _DELETION_VECTORS = {"delta.enableDeletionVectors": "true"}
+# A stored column can be made wider in place: INT to BIGINT rewrites nothing.
+_WIDENING = {"delta.enableTypeWidening": "true"}
+# The property that keeps the declared shape with the table it was made by.
+SHAPE = "ebap.shape"
 # Bronze gets 17,000 commits a day at the default trigger; a checkpoint every 10th would be most of the writing.
-_BRONZE = {**_CHANGE_FEED, "delta.checkpointInterval": "50"}
+# Not append-only: a person who is forgotten is taken out, and old days are, where the settings say so.
+_BRONZE = {**_CHANGE_FEED, "delta.checkpointInterval": "50", "delta.appendOnly": "false"}
+# Types of which Delta keeps the least and greatest value of each file.
+_WITH_STATISTICS = ("BIGINT", "INT", "SMALLINT", "STRING", "DOUBLE", "FLOAT", "DATE", "TIMESTAMP")
 
 
 def statements(settings: Settings) -> list[str]:
     """Every statement in the order in which they can run; each is safe to run again."""
-    return [*_schemas(settings), *_tables(settings), *_views()]
+    return [*stored_statements(settings), *view_statements(tables.SOURCES)]
+
+
+def stored_statements(settings: Settings) -> list[str]:
+    """What makes the schemas, one for each layer, and then the stored tables."""
+    return [*_schemas(settings), *_tables(settings)]
 
 
 def view_names() -> list[str]:
@@ -30,7 +43,8 @@ def view_names() -> list[str]:
 
 def stored_tables() -> list[Table]:
     """Every table that has files of its own: bronze, the platform's, silver's stored changes, gold."""
-    platform = [ledger.CHANGES, ledger.QUARANTINE, ledger.PROGRESS, ledger.COMPACTIONS, ledger.GOLD_PROGRESS]
+    platform = [ledger.CHANGES, ledger.QUARANTINE, ledger.PROGRESS, ledger.SCHEMA_CHANGES, ledger.COMPACTIONS, ledger.ERASURES]
+    platform += [ledger.RECONCILIATIONS, ledger.GOLD_PROGRESS]
     return platform + [ledger.stored(table) for table in tables.SOURCES] + [table for table in tables.GOLD if table.slice]
 
 
@@ -38,12 +52,32 @@ def properties(settings: Settings, table: Table) -> dict[str, str]:
     """The Delta properties of a stored table."""
     kept = f"interval {table.keep_h} hours"
     # A version in the log whose files are gone is a promise broken: both go at the same age.
-    own = {"delta.logRetentionDuration": kept, "delta.deletedFileRetentionDuration": kept}
+    own = {"delta.logRetentionDuration": kept, "delta.deletedFileRetentionDuration": kept} | _statistics(table)
     if table.full_name == ledger.CHANGES.full_name:
-        return own | _BRONZE | {"delta.appendOnly": str(not settings.bronze_keep_days).lower()}
+        return own | _BRONZE
     if "_last" in table.column_names:
-        return own | _DELETION_VECTORS
-    return own | (_CHANGE_FEED if table in tables.GOLD else {})
+        made_by = tables.source(table.name.removesuffix(ledger.STORED_SUFFIX))
+        return own | _DELETION_VECTORS | _WIDENING | {SHAPE: shape(made_by)}
+    return own | (_CHANGE_FEED | _WIDENING if table in tables.GOLD else {})
+
+
+def shape(table: Table) -> str:
+    """What of a source table's declaration its stored rows depend on, as JSON: key, kind of history, tracked and other columns."""
+    others = sorted(set(table.column_names) - set(table.tracked) - set(table.key))
+    kind = table.history.value if table.history else None
+    return json.dumps({"history": kind, "key": table.key, "tracked": sorted(table.tracked), "untracked": others}, sort_keys=True)
+
+
+def _statistics(table: Table) -> dict[str, str]:
+    """Keeps personal values out of Delta's log, which lists the least and greatest values of each file, by naming all other columns."""
+    if not any(column.pii and column.type != "BINARY" for column in table.columns):
+        return {}
+    kept = [c.name for c in table.columns if not c.pii and c.name not in _partitions(table) and c.type.startswith(_WITH_STATISTICS)]
+    return {"delta.dataSkippingStatsColumns": ",".join(kept)}
+
+
+def _partitions(table: Table) -> Sequence[str]:
+    return ledger.PARTITIONS.get(table.full_name) or ((table.slice,) if table.slice else ("_last",))
 
 
 def create_table(table: Table, location: str, properties: dict[str, str], partitions: Sequence[str]) -> str:
@@ -88,20 +122,20 @@ def _schemas(settings: Settings) -> list[str]:
 
 
 def _tables(settings: Settings) -> list[str]:
-    def partitions(table: Table) -> Sequence[str]:
-        return ledger.PARTITIONS.get(table.full_name) or ((table.slice,) if table.slice else ("_last",))
-
-    return [create_table(table, location(settings, table), properties(settings, table), partitions(table)) for table in stored_tables()]
+    return [create_table(table, location(settings, table), properties(settings, table), _partitions(table)) for table in stored_tables()]
 
 
-def _views() -> list[str]:
-    made = [
-        create_view(f"bronze.{t.name}", bronze_view_columns(t), f"Typed changes of {t.name}.", bronze_select(t)) for t in tables.SOURCES
-    ]
-    for table in tables.SOURCES:
+def view_statements(sources: Iterable[Table]) -> list[str]:
+    """What makes the views of all layers; `sources` are the source tables with their columns' types as they are stored.
+
+    A view keeps the types that it was made with: it is made again where a stored column was widened.
+    """
+    sources = tuple(sources)
+    made = [create_view(f"bronze.{t.name}", bronze_view_columns(t), f"Typed changes of {t.name}.", bronze_select(t)) for t in sources]
+    for table in sources:
         select = f"SELECT {', '.join(views.live_columns(table))}\nFROM silver.{table.name}_changes WHERE {views.IS_LIVE}"
         made.append(create_view(table.full_name, table.columns, comment(table), select))
-    for table in _with_history():
+    for table in (table for table in sources if table.history is History.FULL):
         select = f"SELECT {', '.join(views.history_columns(table))}\nFROM silver.{table.name}_changes WHERE {views.IS_VERSION}"
         about = f"Every version of {table.name}: {comment(table)}"
         made.append(create_view(f"{table.full_name}_history", history_view_columns(table), about, select))
@@ -120,14 +154,39 @@ def bronze_select(table: Table) -> str:
     raw = ", ".join(column.name for column in bronze_view_columns(table)[: -len(table.columns)])
     fields = ", ".join(f"`{c.name}`: {'ARRAY<STRING>' if c.type == 'ARRAY<STRING>' else 'STRING'}" for c in table.columns)
     typed = ", ".join(f"{_cast(column)} AS `{column.name}`" for column in table.columns)
-    return (
+    return _without_forgotten(
+        table,
         f"SELECT {raw}, {typed} FROM (\n"
         f"  SELECT *, coalesce(image.after, image.before) AS row FROM (\n"
         f"    SELECT *, from_json(CAST(value AS STRING), 'after STRUCT<{fields}>, before STRUCT<{fields}>') AS image,\n"
         f"      row_number() OVER (PARTITION BY key, epoch, lsn, op ORDER BY offset) AS repeat\n"
         f"    FROM bronze.changes WHERE source_table = {quote(table.name)} AND op IS NOT NULL AND lsn IS NOT NULL\n"
-        f"  ) WHERE repeat = 1)"
+        f"  ) WHERE repeat = 1)",
     )
+
+
+def _without_forgotten(table: Table, select: str) -> str:
+    """The rows of a typed view without whom the lake has forgotten: what lands of them late is not seen until refine takes it out."""
+    if not table.erased and not table.is_of_persons:
+        return select
+    own = ", ".join(f"'{name}', r.`{name}`" for name in table.key)
+    listed = {"own": (table.name, own)}
+    for column in table.person_columns:
+        person = tables.source(column.person or "")
+        listed[column.name] = (person.name, f"'{person.key[0]}', r.`{column.name}`")
+    joins = "".join(
+        f"\nLEFT JOIN {ledger.ERASURES.full_name} AS of_{name} ON of_{name}.source_table = {quote(source)} "
+        f"AND of_{name}.key = to_json(named_struct({key}))"
+        for name, (source, key) in listed.items()
+    )
+    if table.is_of_persons:
+        return f"SELECT r.* FROM (\n{select}\n) AS r{joins}\nWHERE of_own.key IS NULL"
+    is_known = " AND ".join(f"of_{name}.key IS NULL" for name in listed)
+    shown = [
+        f"CASE WHEN {is_known} THEN r.`{column.name}` END AS `{column.name}`" if column.name in table.erased else f"r.`{column.name}`"
+        for column in bronze_view_columns(table)
+    ]
+    return f"SELECT {', '.join(shown)} FROM (\n{select}\n) AS r{joins}"
 
 
 def _cast(column: Column) -> str:

@@ -10,7 +10,15 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 # By its text: a classic session raises Delta's own errors as the JVM's, a Connect session as PySpark's.
-_OVERTAKEN = ("DELTA_CONCURRENT", "ConcurrentAppend", "ConcurrentDelete", "ConcurrentTransaction", "ConcurrentWrite")
+# A table that was widened or described anew meanwhile counts too: what was planned before may be wrong.
+_OVERTAKEN = (
+    "DELTA_METADATA_CHANGED",
+    "DELTA_CONCURRENT",
+    "ConcurrentAppend",
+    "ConcurrentDelete",
+    "ConcurrentTransaction",
+    "ConcurrentWrite",
+)
 _GONE = (
     "DELTA_VERSION_NOT_FOUND",
     "DELTA_CHANGE_DATA_FILE_NOT_FOUND",

@@ -66,7 +66,10 @@ def dictionary() -> str:
         *(_section(table) for table in (*tables.SOURCES, *tables.GOLD)),
         _HISTORY,
         _columns(ddl.history_view_columns(tables.SOURCES[0])[len(tables.SOURCES[0].columns) :]),
-        *(_section(table) for table in (ledger.CHANGES, ledger.QUARANTINE, ledger.PROGRESS, ledger.COMPACTIONS, ledger.GOLD_PROGRESS)),
+        *(
+            _section(table)
+            for table in (ledger.CHANGES, ledger.QUARANTINE, ledger.PROGRESS, ledger.COMPACTIONS, ledger.ERASURES, ledger.GOLD_PROGRESS)
+        ),
     ]
     return "\n".join(parts)
 
@@ -115,7 +118,11 @@ def _columns(columns: Iterable[Column]) -> str:
 
 
 def _notes(column: Column) -> str:
-    notes = ["Personal data."] * column.pii + ["Its change opens no version."] * (not column.tracked)
+    notes = (
+        ["Personal data."] * column.pii
+        + ["Shown as a keyed hash."] * column.hashed
+        + ["Its change opens no version."] * (not column.tracked)
+    )
     return "".join(f" **{note}**" for note in notes)
 
 

@@ -16,8 +16,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg2
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
 from pyspark.errors import PySparkException
 
 from lakehouse import dag_runs, ledger, objects, session, storage, tables
@@ -53,7 +51,7 @@ class Fence:
             try:
                 seen = look()
                 behind = lag(seen)
-            except (OSError, psycopg2.Error, KafkaError) as error:
+            except (OSError, psycopg2.Error) as error:
                 behind = " ".join(f"{type(error).__name__}: {error}".split())
             else:
                 if behind is None:
@@ -89,6 +87,32 @@ def run(settings: Settings, timeout_s: float) -> str:
     finally:
         spark.stop()
     return marked
+
+
+def reach_silver(fence: Fence, spark: SparkSession, names: list[str]) -> None:
+    """Pass the first four stages for these tables alone, from where no Kafka client is; raises LagError."""
+    settings = fence.settings
+    marked = fence.reach("marked", lambda: _mark(settings))
+    fence.reach("captured", lambda: _slot(settings, marked), partial(_slot_lag, marked))
+    ends = fence.reach("sent", lambda: _ends_by_spark(spark, settings))
+    fence.reach("landed", lambda: landed_offsets(settings), partial(_landing_lag, ends))
+    version = storage.bronze_version(spark)
+    if failed := _failed_of(fence, spark, names):
+        raise LagError(f"silver lags: {'; '.join(failed)}")
+    fence.reach("refined", lambda: {name: storage.progress(spark, name) for name in names}, partial(_refining_lag, version))
+
+
+def _failed_of(fence: Fence, spark: SparkSession, names: list[str]) -> list[str]:
+    """Have these tables refined, and say which were not; what becomes of others is not asked."""
+    import refine  # a verb stands above this package: reached only when it is to be run
+
+    try:
+        if dag_runs.is_scheduled(fence.settings, "silver"):
+            failed = set(dag_runs.finish(fence.settings, "silver", fence.give_up_at))
+            return [f"{name} failed, see DAG silver" for name in names if name in failed]
+    except dag_runs.DagRunError as error:
+        raise LagError(f"silver lags: {error}") from None
+    return [fault for name in names if (fault := _fault(refine.run, spark, fence.settings, name))]
 
 
 def landed_offsets(settings: Settings) -> Offsets:
@@ -133,13 +157,30 @@ def _slot_lag(marked: str, slot: tuple[str, bool, int] | None) -> str | None:
 
 
 def _end_offsets(settings: Settings) -> Offsets:
-    consumer = KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap)
+    from kafka import KafkaConsumer, TopicPartition  # not there where Airflow's tasks run
+    from kafka.errors import KafkaError
+
     try:
-        topics = [ledger.topic(name) for name in (*(table.name for table in tables.SOURCES), ledger.HEARTBEAT)]
-        places = [TopicPartition(topic, number) for topic in topics for number in consumer.partitions_for_topic(topic) or ()]
-        return {(place.topic, place.partition): end for place, end in consumer.end_offsets(places).items()}
-    finally:
-        consumer.close()
+        consumer = KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap)
+        try:
+            topics = [ledger.topic(name) for name in (*(table.name for table in tables.SOURCES), ledger.HEARTBEAT)]
+            places = [TopicPartition(topic, number) for topic in topics for number in consumer.partitions_for_topic(topic) or ()]
+            return {(place.topic, place.partition): end for place, end in consumer.end_offsets(places).items()}
+        finally:
+            consumer.close()
+    except KafkaError as error:
+        raise ConnectionError(f"{type(error).__name__}: {error}") from None
+
+
+def _ends_by_spark(spark: SparkSession, settings: Settings) -> Offsets:
+    """The same from where no Kafka client is: Spark reads the few records that land has not committed yet."""
+    landed = landed_offsets(settings)
+    if not landed:
+        raise ConnectionError("land has not committed a batch yet")
+    try:
+        return landed | storage.kafka_ends(spark, settings, landed)
+    except PySparkException as error:
+        raise ConnectionError(str(error).partition("\n")[0]) from None
 
 
 def _landing_lag(ends: Offsets, landed: Offsets) -> str | None:

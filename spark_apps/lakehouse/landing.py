@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,13 +30,17 @@ def report_file(settings: Settings) -> Path:
     return settings.control_dir / "land.json"
 
 
-def run_until_stopped(query: StreamingQuery, settings: Settings) -> None:
-    """Report each batch until a stop is requested, then stop between batches; a failed query raises its error."""
+def run_until_stopped(query: StreamingQuery, settings: Settings, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Report each batch until a stop is requested, then stop between batches; a failed query raises its error.
+
+    `meanwhile` is called twice a second, so it must return at once.
+    """
     settings.control_dir.mkdir(parents=True, exist_ok=True)
     stop_file(settings).unlink(missing_ok=True)
     reported = -1
     while not query.awaitTermination(_POLL_S):  # type: ignore[arg-type]  # seconds, and a float is taken
         reported = _report_batches(query, settings, reported)
+        meanwhile()
         if stop_file(settings).exists():
             _stop_between_batches(query)
             _report_batches(query, settings, reported)

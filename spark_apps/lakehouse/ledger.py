@@ -14,7 +14,7 @@ _OWNER = "platform"
 
 CHANGES = Table(
     name="changes",
-    doc="The change log as received: every record of every captured topic, readable or not, never changed afterwards.",
+    doc="The change log as received: every record of every captured topic, readable or not. Only a person who is forgotten is taken out.",
     grain="one row per Kafka record and landing; a lost checkpoint lands records again",
     key=("topic", "partition", "offset"),
     layer=Layer.BRONZE,
@@ -28,8 +28,8 @@ CHANGES = Table(
         Column(name="partition", type="INT", doc="Kafka partition."),
         Column(name="offset", type="BIGINT", doc="Kafka offset within the partition."),
         Column(name="kafka_at", type="TIMESTAMP", doc="Kafka's timestamp of the record, in milliseconds."),
-        Column(name="key", type="BINARY", doc="Record key as received."),
-        Column(name="value", type="BINARY", doc="Record value as received; NULL for a tombstone."),
+        Column(name="key", type="BINARY", doc="Record key as received.", pii=True),
+        Column(name="value", type="BINARY", doc="Record value as received; NULL for a tombstone.", pii=True),
         Column(name="headers", type=KAFKA_HEADERS, doc="Record headers as received."),
         Column(name="epoch", type="INT", doc="Number of the source's timeline, from the header ebap.epoch."),
         Column(name="op", type="STRING", doc="Debezium operation: c, u, d, r, t or m; NULL where unreadable."),
@@ -55,12 +55,12 @@ QUARANTINE = Table(
     columns=(
         Column(name="source_table", type="STRING", doc="Table whose topic carried the record."),
         Column(name="reason", type="STRING", doc=f"{', '.join(REASONS[:-1])} or {REASONS[-1]}."),
-        Column(name="detail", type="STRING", doc="What exactly was wrong: the column, its text, its declared type."),
+        Column(name="detail", type="STRING", doc="What exactly was wrong: the column, its text, its declared type.", pii=True),
         Column(name="topic", type="STRING", doc="Kafka topic."),
         Column(name="partition", type="INT", doc="Kafka partition."),
         Column(name="offset", type="BIGINT", doc="Kafka offset."),
-        Column(name="key", type="BINARY", doc="Record key as received."),
-        Column(name="value", type="BINARY", doc="Record value as received."),
+        Column(name="key", type="BINARY", doc="Record key as received.", pii=True),
+        Column(name="value", type="BINARY", doc="Record value as received.", pii=True),
         Column(name="sha256", type="STRING", doc="SHA-256 of the value, in hex."),
         Column(name="first_seen_at", type="TIMESTAMP", doc="When refine first met the record."),
         Column(name="replayed_at", type="TIMESTAMP", doc="When a replay moved the record into its table; NULL while it waits."),
@@ -129,6 +129,75 @@ COMPACTIONS = Table(
     ),
 )
 
+ERASURES = Table(
+    name="erasures",
+    doc="Whom the lake has forgotten: nothing that a record says of these keys comes back, whenever it arrives.",
+    grain="one row per forgotten key: a person's, or that of a row which named one",
+    key=("source_table", "key"),
+    owner=_OWNER,
+    allowed_age_s=3600,
+    columns=(
+        Column(name="source_table", type="STRING", doc="Source table of the key."),
+        Column(name="key", type="STRING", doc="The key as a JSON object; all that is kept of it."),
+        Column(name="forgotten_at", type="TIMESTAMP", doc="When the key was entered here."),
+        Column(name="erased_at", type="TIMESTAMP", doc="When something of the key was last taken out of a table; files follow later."),
+    ),
+)
+
+RECONCILIATIONS = Table(
+    name="reconciliations",
+    doc="The last comparison of each source table with the source itself.",
+    grain="one row per source table",
+    key=("source_table",),
+    owner=_OWNER,
+    allowed_age_s=2 * 3600,
+    columns=(
+        Column(name="source_table", type="STRING", doc="Source table."),
+        Column(
+            name="verified_through",
+            type="TIMESTAMP",
+            doc="Moment, by the source's clock, as of which the table was last found equal to the source, blocked keys left out; or NULL.",
+        ),
+        Column(name="checked_at", type="TIMESTAMP", doc="Moment, by the source's clock, as of which it was last compared."),
+        Column(name="rows", type="BIGINT", doc="Rows that the source had then."),
+        Column(name="missing", type="BIGINT", doc="Rows of the source that silver did not have."),
+        Column(name="ghosts", type="BIGINT", doc="Rows of silver that the source did not have."),
+        Column(name="different", type="BIGINT", doc="Rows that both had, with other values."),
+        Column(name="blocked", type="BIGINT", doc="Rows that differed because a newer change waits in quarantine."),
+        Column(name="took_s", type="DOUBLE", doc="How long the comparison took, in seconds, without the wait for the pipeline."),
+        Column(name="detail", type="STRING", doc="The first keys of each kind, as a JSON object of lists."),
+    ),
+)
+
+SCHEMA_CHANGES = Table(
+    name="schema_changes",
+    doc="What changed in the source's own catalog, as far as captured tables go, and what became of it.",
+    grain="one row per change seen, and one per table for its first look",
+    key=("source_table", "seen_at", "column"),
+    owner=_OWNER,
+    allowed_age_s=300,
+    columns=(
+        Column(name="source_table", type="STRING", doc="Table of the source."),
+        Column(name="column", type="STRING", doc="Column, or NULL where the change is of the whole table."),
+        Column(
+            name="what",
+            type="STRING",
+            doc="first seen, added, dropped, renamed, widened, narrowed, retyped, enum value added, nullability changed or key changed. "
+            "A rename is two rows: the old name as a drop, the new one as an add.",
+        ),
+        Column(name="type_before", type="STRING", doc="Type in the source before, or key columns; NULL for what is new."),
+        Column(name="type_after", type="STRING", doc="The same after; NULL for what is gone."),
+        Column(name="seen_at", type="TIMESTAMP", doc="When the probe first saw it."),
+        Column(
+            name="state",
+            type="STRING",
+            doc="applied (silver follows), drift (kept in bronze alone until it is declared), waiting (the table is stopped) or accepted.",
+        ),
+        Column(name="accepted_at", type="TIMESTAMP", doc="When a waiting change was accepted; else NULL."),
+        Column(name="shape", type="STRING", doc="The whole table as the source's catalog had it then, as a JSON object."),
+    ),
+)
+
 # What silver keeps beside a source table's own columns, a row a change.
 STORED_COLUMNS = (
     Column(name="_kind", type="STRING", doc="read, upsert, delete or truncate."),
@@ -172,15 +241,21 @@ PARTITIONS = {
     "bronze.changes": ("source_table", "_landed_on"),
     "silver.quarantine": ("source_table",),
     "silver.progress": ("source_table",),
+    "silver.schema_changes": ("source_table",),
     "silver.compactions": ("table_name",),
+    "silver.erasures": ("source_table",),
+    "silver.reconciliations": ("source_table",),
     "gold.progress": ("table_name",),
 }
+
+
+STORED_SUFFIX = "_changes"
 
 
 def stored(table: Table) -> Table:
     """The table silver keeps for a source table: its columns and the platform's, a row a change."""
     return Table(
-        name=f"{table.name}_changes",
+        name=f"{table.name}{STORED_SUFFIX}",
         doc=f"Stored form of {table.name}: every change with its resolved values. Read silver.{table.name} instead.",
         grain="one row per change, hidden ones included",
         key=(*table.key, "_epoch", "_lsn", "_kind"),

@@ -32,11 +32,18 @@ def spark_conf(settings: Settings, role: str) -> dict[str, str]:
         # Land writes by path and needs no catalog: a metastore that is away does not stop it.
         conf["spark.sql.catalogImplementation"] = "in-memory"
         return conf
-    # C2 stays on here too: a run of every table takes 44 CPU seconds in a warm session, 132 in one with C1 alone.
-    conf["spark.driver.extraJavaOptions"] = "-XX:+UseParallelGC -XX:MaxDirectMemorySize=512m"
-    conf["spark.driver.memory"] = f"{settings.spark_memory_mb}m"
+    conf |= heap(settings)
     conf |= _metastore(settings)
     return conf | _warm_server(settings) if role == "spark" else conf
+
+
+def heap(settings: Settings) -> dict[str, str]:
+    """The JVM of the warm server and of a submitted verb."""
+    return {
+        # C2 stays on here too: a run of every table takes 44 CPU seconds in a warm session, 132 in one with C1 alone.
+        "spark.driver.extraJavaOptions": "-XX:+UseParallelGC -XX:MaxDirectMemorySize=512m",
+        "spark.driver.memory": f"{settings.spark_memory_mb}m",
+    }
 
 
 def _small_machine(settings: Settings) -> dict[str, str]:

@@ -63,19 +63,29 @@ class _Marks:
 def lake_status(settings: Settings) -> dict[str, Any]:
     """`tables`, the status of `bronze.changes` and every silver and gold table and view, what is `waiting` in quarantine, and `delays`.
 
+    A captured table has `verified_through` too: the moment as of which it was last found equal to the source, None before the first.
+
     Asked over Thrift, whose share of the server no batch run can take away.
     """
     with thrift.cursor(settings) as cursor:
         found = collect(cursor, datetime.now(UTC), partial(liveness.beat_sent_at, settings))
         sizes = objects.bytes_by_table(settings)
         sizes |= {table.full_name: sizes.get(ledger.stored(table).full_name, 0) for table in tables.SOURCES}
-        sized = [asdict(status) | {"bytes": sizes.get(status.name)} for status in found]
+        verified = _verified_through(cursor)
+        sized = [asdict(s) | {"bytes": sizes.get(s.name)} | verified.get(s.name, {}) for s in found]
         return {"tables": sized, "waiting": waiting_counts(cursor), "delays": delays(cursor)}
 
 
 def waiting_counts(cursor: Any) -> list[dict[str, Any]]:
     """How many records of each table wait in quarantine for each reason, and since when: source_table, reason, waiting, since."""
     return [row | {"since": _utc(row["since"])} for row in rows(cursor, waiting.COUNTS)]
+
+
+def _verified_through(cursor: Any) -> dict[str, dict[str, str | None]]:
+    seen = rows(cursor, f"SELECT source_table, verified_through FROM {ledger.RECONCILIATIONS.full_name}")
+    known = {row["source_table"]: _utc(row["verified_through"]) for row in seen}
+    moments = {table: known.get(table.name) for table in tables.SOURCES}
+    return {table.full_name: {"verified_through": at.isoformat() if at else None} for table, at in moments.items()}
 
 
 def delays(cursor: Any) -> dict[str, Any]:

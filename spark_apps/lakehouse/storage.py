@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from lakehouse import ddl, delta, ledger, truncates
+from lakehouse import ddl, delta, ledger, shapes, truncates
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
 from lakehouse.slices import Slice, is_within
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 BRONZE = ledger.CHANGES.full_name
 # Delta's names of commits that leave every row as it was.
-NO_NEWS = ("OPTIMIZE", "VACUUM START", "VACUUM END")
+NO_NEWS = ("OPTIMIZE", "REORG", "VACUUM START", "VACUUM END")
 
 
 class StorageError(RuntimeError):
@@ -75,6 +75,22 @@ class Compaction:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reconciliation:
+    """The last comparison of a source table with the source; times are UTC. See `ledger.RECONCILIATIONS`."""
+
+    source_table: str
+    verified_through: datetime | None
+    checked_at: datetime
+    rows: int
+    missing: int
+    ghosts: int
+    different: int
+    blocked: int
+    took_s: float
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """The Postgres the lake knows: its current epoch, identity, and every placeholder ever used for unchanged values."""
 
@@ -97,6 +113,17 @@ def kafka_records(spark: SparkSession, settings: Settings, topics: Sequence[str]
     reader = reader.option("failOnDataLoss", "true")
     # The default wait of 500 ms would be most of the latency of a quiet topic.
     return reader.option("kafka.fetch.max.wait.ms", "50").load()
+
+
+def kafka_ends(spark: SparkSession, settings: Settings, landed: dict[tuple[str, int], int]) -> dict[tuple[str, int], int]:
+    """Where Kafka's partitions end, of those that hold records beyond `landed` (offset by topic and partition); reads these records."""
+    starts: dict[str, dict[int, int]] = {}
+    for (topic, partition), offset in landed.items():
+        starts.setdefault(topic, {})[partition] = offset
+    reader = spark.read.format("kafka").option("kafka.bootstrap.servers", settings.kafka_bootstrap)
+    beyond = reader.option("subscribe", ",".join(starts)).option("startingOffsets", json.dumps(starts)).load()
+    ends = beyond.groupBy("topic", "partition").agg({"offset": "max"}).collect()
+    return {(topic, partition): last + 1 for topic, partition, last in ends}
 
 
 def bronze_sink(frame: DataFrame, settings: Settings, until_caught_up: bool = False) -> StreamingQuery:
@@ -203,10 +230,30 @@ def merge_silver(spark: SparkSession, table: Table, diff: DataFrame, only_last: 
         raise moved
 
 
-def overwrite_silver(spark: SparkSession, table: Table, rows: DataFrame) -> None:
-    """Replace all stored changes of a table in one commit: readers see the old table until the new one is whole."""
+def overwrite_silver(spark: SparkSession, table: Table, rows: DataFrame) -> bool:
+    """Replace all stored changes of a table in one commit: readers see the old table until the new one is whole.
+
+    A table that was made by another declaration gets the shape of this one; whether its columns are others now.
+    """
     stored = ledger.stored(table)
-    _replace(spark, stored, rows, "true")
+    is_same = shapes.has_columns(spark, stored)
+    if is_same:
+        _replace(spark, stored, rows, "true")
+    else:
+        _conform(rows, stored)
+        shapes.replace_whole(rows, stored)
+    shapes.remember(spark, table)
+    return not is_same
+
+
+def append_once(spark: SparkSession, table: Table, rows: DataFrame, read_at: int) -> None:
+    """Add rows that were made from version `read_at` of a table; StorageError where another writer has moved it since."""
+    _conform(rows, table)
+    rows.select(*table.column_names).createOrReplaceTempView("ebap_added")
+    if version(spark, table.full_name) != read_at:
+        raise StorageError(f"{table.full_name} is no longer at version {read_at}: somebody else wrote it; run it again")
+    with _only_once(spark, f"ebap.append.{table.full_name}", read_at + 1):
+        spark.sql(f"INSERT INTO {table.full_name} SELECT * FROM ebap_added")
 
 
 def append_quarantine(spark: SparkSession, rows: DataFrame) -> None:
@@ -242,13 +289,13 @@ def progress(spark: SparkSession, source_table: str) -> Progress | None:
     row = spark.read.table(ledger.PROGRESS.full_name).where(f"source_table = '{source_table}'").first()
     if row is None:
         return None
-    values = _utc(row.asDict())
+    values = in_utc(row.asDict())
     return Progress(**{**values, "truncates": truncates.from_json(values["truncates"])})
 
 
 def write_progress(spark: SparkSession, made: Progress) -> None:
     """Replace one source table's row of progress."""
-    _write_row(spark, ledger.PROGRESS, {**vars(made), "truncates": truncates.to_json(made.truncates)})
+    write_row(spark, ledger.PROGRESS, {**vars(made), "truncates": truncates.to_json(made.truncates)})
 
 
 def gold_progress(spark: SparkSession, table_name: str) -> GoldProgress | None:
@@ -256,24 +303,35 @@ def gold_progress(spark: SparkSession, table_name: str) -> GoldProgress | None:
     row = spark.read.table(ledger.GOLD_PROGRESS.full_name).where(f"table_name = '{table_name}'").first()
     if row is None:
         return None
-    values = _utc(row.asDict())
+    values = in_utc(row.asDict())
     return GoldProgress(**{**values, "marks": json.loads(values["marks"])})
 
 
 def write_gold_progress(spark: SparkSession, made: GoldProgress) -> None:
     """Replace one gold table's row of progress."""
-    _write_row(spark, ledger.GOLD_PROGRESS, {**vars(made), "marks": json.dumps(made.marks, sort_keys=True)})
+    write_row(spark, ledger.GOLD_PROGRESS, {**vars(made), "marks": json.dumps(made.marks, sort_keys=True)})
 
 
 def compaction(spark: SparkSession, full_name: str) -> Compaction | None:
     """The last compaction of a stored table; None before its first."""
     row = spark.read.table(ledger.COMPACTIONS.full_name).where(f"table_name = '{full_name}'").first()
-    return None if row is None else Compaction(**_utc(row.asDict()))
+    return None if row is None else Compaction(**in_utc(row.asDict()))
 
 
 def write_compaction(spark: SparkSession, made: Compaction) -> None:
     """Replace one stored table's row of compactions."""
-    _write_row(spark, ledger.COMPACTIONS, vars(made))
+    write_row(spark, ledger.COMPACTIONS, vars(made))
+
+
+def reconciliation(spark: SparkSession, source_table: str) -> Reconciliation | None:
+    """The last comparison of a source table; None before its first."""
+    row = spark.read.table(ledger.RECONCILIATIONS.full_name).where(f"source_table = '{source_table}'").first()
+    return None if row is None else Reconciliation(**in_utc(row.asDict()))
+
+
+def write_reconciliation(spark: SparkSession, made: Reconciliation) -> None:
+    """Replace one source table's row of reconciliations."""
+    write_row(spark, ledger.RECONCILIATIONS, vars(made))
 
 
 def source_identity(spark: SparkSession) -> Source | None:
@@ -311,12 +369,12 @@ def _replace(spark: SparkSession, table: Table, rows: DataFrame, condition: str)
     spark.sql(f"INSERT INTO {table.full_name} REPLACE WHERE {condition} SELECT * FROM ebap_rows")
 
 
-def _write_row(spark: SparkSession, table: Table, values: dict[str, Any]) -> None:
+def write_row(spark: SparkSession, table: Table, values: dict[str, Any]) -> None:
     rows = spark.createDataFrame([tuple(values[name] for name in table.column_names)], table.schema_ddl())
     _replace(spark, table, rows, f"`{table.key[0]}` = '{values[table.key[0]]}'")
 
 
-def _utc(values: dict[str, Any]) -> dict[str, Any]:
+def in_utc(values: dict[str, Any]) -> dict[str, Any]:
     """Collected timestamps are naive in this machine's time zone, whatever the session's is: make them UTC, and say so."""
     return {name: value.astimezone(UTC) if isinstance(value, datetime) else value for name, value in values.items()}
 

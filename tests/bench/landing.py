@@ -28,7 +28,7 @@ from lakehouse import ddl, ledger, session, storage, submit
 from lakehouse.settings import PROJECT, Settings
 from lakehouse.transforms.landing import placed
 from tests.bench import peer, scratch
-from tests.bench.sides import agree, begin, tell, timed
+from tests.bench.sides import Run, agree, begin, measured, tell
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -37,14 +37,6 @@ ROUNDS = 3
 VERSIONS = (100, 1000)
 # Three appends of so many commits pass one of the checkpoints that Delta writes every 50.
 COMMITS = 15
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """What one run of a side took, its processes and the broker's together."""
-
-    wall_s: float
-    cpu_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +50,8 @@ class Bench:
     processes: list[psutil.Process]
 
     def measured(self, side: Callable[[], object]) -> Run:
-        """Run a side and say what it took."""
-        before = self._cpu_s()
-        wall_s, _ = timed(side)
-        return Run(wall_s=wall_s, cpu_s=self._cpu_s() - before)
-
-    def _cpu_s(self) -> float:
-        return sum(times.user + times.system for times in (process.cpu_times() for process in self.processes))
+        """Run a side and say what it took, the broker's CPU included."""
+        return measured(side, self.processes)
 
 
 def rate(settings: Settings) -> None:

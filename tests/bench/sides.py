@@ -7,7 +7,11 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
+
+import psutil
 
 T = TypeVar("T")
 
@@ -33,6 +37,21 @@ def timed(run: Callable[[], T]) -> tuple[float, T]:
     return time.perf_counter() - began, found
 
 
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What one run of a side took, its processes together."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def measured(side: Callable[[], object], processes: Sequence[psutil.Process] = ()) -> Run:
+    """Run a side and say what it took: wall time, and CPU time of these processes, or of this one and all below it."""
+    before = _cpu_s(processes)
+    wall_s, _ = timed(side)
+    return Run(wall_s=wall_s, cpu_s=_cpu_s(processes) - before)
+
+
 def until(condition: Callable[[], T | None], limit_s: float, what: str) -> T:
     """Look until there is something to see, and give it; exits where there is nothing within the limit."""
     ends = time.monotonic() + limit_s
@@ -56,6 +75,24 @@ def p95(values: Sequence[float]) -> float:
 def tell(what: str, ratios: Sequence[float], context: str) -> None:
     """One line: what was compared, the median of the paired ratios, the least and the greatest, and absolute figures as context."""
     print(f"    {what}: median {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); {context}", flush=True)
+
+
+def compare(what: str, ones: Sequence[Run], others: Sequence[Run]) -> None:
+    """Tell how often the second side's time goes into the first's, by wall and by CPU."""
+    for clock, name in (("wall_s", "wall"), ("cpu_s", "CPU")):
+        some, rest = ([getattr(run, clock) for run in runs] for runs in (ones, others))
+        ratios = [one / other for one, other in zip(some, rest, strict=True)]
+        tell(f"{what}, {name}", ratios, f"{statistics.median(some):.2f} s / {statistics.median(rest):.2f} s")
+
+
+def _cpu_s(processes: Sequence[psutil.Process]) -> float:
+    """CPU time of the processes so far. That of a child that has ended is its parent's: Spark's Python workers come and go."""
+    spent = 0.0
+    for process in processes or [psutil.Process(), *psutil.Process().children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            spent += times.user + times.system + times.children_user + times.children_system
+    return spent
 
 
 def _plain(row: Sequence[Any]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from lakehouse import check, docs, ledger, settings, tables
 from lakehouse.contract import Expect, Layer, Table
 
 DECLARED = (*tables.SOURCES, *tables.GOLD)
-PLATFORM = (ledger.CHANGES, ledger.QUARANTINE, ledger.PROGRESS, ledger.COMPACTIONS, ledger.GOLD_PROGRESS)
+PLATFORM = (ledger.CHANGES, ledger.QUARANTINE, ledger.PROGRESS, ledger.COMPACTIONS, ledger.ERASURES, ledger.GOLD_PROGRESS)
 EXPECTED = [(table, expect) for table in DECLARED for expect in table.expects]
 
 
@@ -88,6 +88,6 @@ def test_the_dictionary_shows_every_table_column_and_expectation() -> None:
 
 
 def test_personal_data_is_marked() -> None:
-    marked = {f"{table.name}.{column.name}" for table in tables.SOURCES for column in table.columns if column.pii}
-    assert {"users.email", "users.full_name", "users.birth_on", "orders.shipping_address"} <= marked
+    marked = {f"{table.name}.{column.name}" for table in (*DECLARED, *PLATFORM) for column in table.columns if column.pii}
+    assert {"users.email", "users.full_name", "users.birth_on", "orders.shipping_address", "changes.value", "quarantine.value"} <= marked
     assert docs.dictionary().count("**Personal data.**") == len(marked)

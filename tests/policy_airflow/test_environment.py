@@ -66,9 +66,9 @@ def test_the_login_file_is_for_its_owner_only(settings, monkeypatch):
     assert called == [("db", "migrate"), ("pools", "import")]
 
 
-def test_one_pool_a_stored_gold_table_one_for_silver_one_for_machines_and_one_for_the_platforms_own(settings):
+def test_one_pool_a_stored_gold_table_and_one_for_each_other_kind_of_work(settings):
     made = pools.slots(settings)
-    others = {pools.SILVER, pools.MACHINES, pools.PLATFORM}
+    others = {pools.SILVER, pools.MACHINES, pools.PLATFORM, pools.RECONCILE}
     assert made.keys() == others | {pools.gold(table) for table in tables.GOLD if not table.is_view}
     assert made[pools.SILVER][0] == settings.silver_slots
     assert made[pools.MACHINES][0] == 1  # a start waits for a stop to end

@@ -85,6 +85,20 @@ def test_a_source_that_would_lose_changes_is_refused(changes, message):
     assert re.search(message, refusal(replace(RIGHT, **changes)))
 
 
+@pytest.mark.parametrize(
+    ("changes", "altered"),
+    [
+        ({"key": ("id",)}, None),
+        ({"columns": {"order_id": ColumnType(name="int8")}}, "total_usd"),
+        ({"columns": {**RIGHT_TABLE.columns, "total_usd": ColumnType(name="text")}}, "total_usd"),
+    ],
+)
+def test_what_the_lake_saw_change_is_for_the_gate_and_keeps_nobody_from_starting(changes, altered):
+    seen = replace(CAPTURING, altered=frozenset({("orders", altered)}))
+    preflight.check((ORDERS,), "shop", with_table(**changes), seen)
+    assert refusal(with_table(**changes), replace(CAPTURING, altered=frozenset({("users", altered)})))
+
+
 def test_a_slot_without_offsets_is_refused():
     assert "slot ebap exists but Connect's offsets are gone" in refusal(situation=replace(CAPTURING, has_offset=False))
 

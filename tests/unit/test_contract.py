@@ -23,6 +23,13 @@ _SOURCE: dict[str, Any] = {
 _GOLD: dict[str, Any] = {**_SOURCE, "history": None, "layer": Layer.GOLD, "inputs": ("users",), "slice": "id"}
 
 
+_WHO = Column(name="id", type="BIGINT", doc="The thing's number.", person="things")
+
+
+def _personal(name: str, type_: str = "STRING", **how: Any) -> Column:
+    return Column(name=name, type=type_, doc="Of a person.", pii=True, **how)
+
+
 def _expect(name: str) -> Expect:
     return Expect(name=name, condition="id > 0", doc="Positive.")
 
@@ -45,6 +52,10 @@ def _expect(name: str) -> Expect:
         ({"inputs": ("users",)}, "only a gold table has inputs"),
         ({"slice": "id"}, "only a gold table has a slice"),
         ({"slice": "other"}, "slice 'other' is not a declared column"),
+        ({"columns": (_ID, _personal("names", "ARRAY<STRING>"))}, "column 'names' is personal data in an array"),
+        ({"columns": (_ID, _personal("email")), "key": ("email",)}, "key column 'email' is personal data: declare whose key"),
+        ({"columns": (_ID, _personal("email", hashed=True))}, "column 'email' is hashed: only a gold table"),
+        ({"columns": (_WHO, _NOTE), "key": ("id", "note"), "history": History.FULL}, "a table of persons has a key of one column"),
     ],
 )
 def test_a_wrong_source_table_is_refused(changes: dict[str, Any], fault: str) -> None:
@@ -57,6 +68,28 @@ def test_a_wrong_source_table_is_refused(changes: dict[str, Any], fault: str) ->
 def test_a_gold_table_without_inputs_is_refused() -> None:
     with pytest.raises(ContractError, match="a gold table names its inputs"):
         Table(**{**_GOLD, "inputs": (), "slice": None})
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"columns": (_ID, _personal("email"))}, "column 'email' is personal data: gold leaves it out, or declares it hashed=True"),
+        ({"columns": (_ID, _personal("email", hashed=True)), "slice": None}, "column 'email' is hashed: only a gold table with a slice"),
+        ({"columns": (_WHO,)}, "column 'id' names a person: only a source table says so"),
+    ],
+)
+def test_a_gold_table_that_would_show_persons_is_refused(changes: dict[str, Any], fault: str) -> None:
+    assert Table(**{**_GOLD, "columns": (_ID, _personal("email", hashed=True))}).column("email").hashed
+    with pytest.raises(ContractError) as raised:
+        Table(**{**_GOLD, **changes})
+    assert fault in str(raised.value)
+
+
+def test_what_is_erased_of_a_row_is_what_is_personal_and_whom_it_names() -> None:
+    who = Column(name="user_id", type="BIGINT", doc="Whose.", person="users")
+    table = Table(**{**_SOURCE, "columns": (_ID, who, _NOTE, _personal("address"))})
+    assert (table.erased, table.is_of_persons) == (("user_id", "address"), False)
+    assert Table(**{**_SOURCE, "columns": (_WHO, _NOTE)}).is_of_persons
 
 
 def test_all_faults_are_named_at_once() -> None:
@@ -77,6 +110,7 @@ def test_all_faults_are_named_at_once() -> None:
         ({"type": "VARIANT"}, "which EBAP does not store"),
         ({"type": "bigint"}, "which EBAP does not store"),
         ({"doc": ""}, "has no doc"),
+        ({"hashed": True}, "is hashed, so it is personal data and a STRING"),
     ],
 )
 def test_a_wrong_column_is_refused(changes: dict[str, Any], fault: str) -> None:

@@ -28,6 +28,13 @@ def _in_order_of_inputs(tables: dict[str, Table]) -> tuple[Table, ...]:
         for name in table.inputs:
             if name not in tables:
                 raise ContractError(f"table {table.name!r} reads {name!r}, which is not declared")
+        for column in table.person_columns:
+            person = tables.get(column.person or "")
+            if person is None or not person.is_of_persons or person.column(person.key[0]).type != column.type:
+                raise ContractError(
+                    f"table {table.name!r}: column {column.name!r} names a person of {column.person!r}, which is no table of persons "
+                    f"with a key of type {column.type}"
+                )
     try:
         order = TopologicalSorter({name: sorted(table.inputs) for name, table in sorted(tables.items())}).static_order()
         return tuple(tables[name] for name in order)

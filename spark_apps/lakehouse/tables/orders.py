@@ -12,7 +12,7 @@ TABLE = Table(
     allowed_age_s=300,
     columns=(
         Column(name="order_id", type="BIGINT", doc="The order's number."),
-        Column(name="user_id", type="BIGINT", doc="The account that ordered; NULL for a guest or a deleted account."),
+        Column(name="user_id", type="BIGINT", doc="The account that ordered; NULL for a guest or a deleted account.", person="users"),
         Column(name="status", type="STRING", doc="placed, paid, shipped, delivered, cancelled or returned."),
         Column(
             name="ordered_at", type="TIMESTAMP", doc="When the customer ordered, by the shop's clock; its UTC day is the day of the sale."

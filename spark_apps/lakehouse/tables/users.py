@@ -11,7 +11,7 @@ TABLE = Table(
     owner="customer-data",
     allowed_age_s=300,
     columns=(
-        Column(name="user_id", type="BIGINT", doc="The account's number, never reused."),
+        Column(name="user_id", type="BIGINT", doc="The account's number, never reused.", person="users"),
         Column(name="email", type="STRING", doc="Login address, unique among live accounts.", pii=True),
         Column(name="full_name", type="STRING", doc="Name as the customer writes it.", pii=True),
         Column(name="region", type="STRING", doc="Sales region of the account: AMER, EMEA, APAC or LATAM."),

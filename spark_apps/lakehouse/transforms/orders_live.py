@@ -25,11 +25,26 @@ def orders_live_sql() -> str:
     fields = ", ".join(f"`{column.name}`: STRING" for column in wanted)
     typed = ",\n  ".join(_expression(column, source) for column in view.columns)
     key = " AND ".join(f"`{name}` IS NOT NULL" for name in view.key)
+    forgotten = [column for column in source.person_columns if column.name in view.column_names]
+    shown = ", ".join(_unless_forgotten(column, forgotten) for column in view.columns)
     return (
-        f"SELECT * FROM (\nSELECT {typed}\nFROM (\n"
+        f"SELECT {shown} FROM (\nSELECT {typed}\nFROM (\n"
         f"  SELECT from_json(CAST(value AS STRING), 'after STRUCT<{fields}>').after AS row, commit_at\n"
-        f"  FROM (\n{_newest(source)}\n  ) WHERE newest = 1 AND op <> 'd'\n))\nWHERE {key}"
+        f"  FROM (\n{_newest(source)}\n  ) WHERE newest = 1 AND op <> 'd'\n)){''.join(map(_join_forgotten, forgotten))}\nWHERE {key}"
     )
+
+
+def _unless_forgotten(column: Column, forgotten: list[Column]) -> str:
+    is_person = column.name in [person.name for person in forgotten]
+    return f"CASE WHEN of_{column.name}.key IS NULL THEN `{column.name}` END AS `{column.name}`" if is_person else f"`{column.name}`"
+
+
+def _join_forgotten(column: Column) -> str:
+    """Finds whether the person that `column` names is forgotten: an order that lands late must not name them."""
+    person = tables.source(column.person or "")
+    named = f"to_json(named_struct('{person.key[0]}', `{column.name}`))"
+    alias = f"of_{column.name}"
+    return f"\nLEFT JOIN {ledger.ERASURES.full_name} AS {alias} ON {alias}.source_table = '{person.name}' AND {alias}.key = {named}"
 
 
 def _newest(source: Table) -> str:

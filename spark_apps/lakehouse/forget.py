@@ -1,0 +1,137 @@
+"""Forget a person: out of every read at once, out of the files once they are old enough, and never back.
+
+The key is entered in `silver.erasures`, with the keys of rows in other tables that ever named the person; then bronze, quarantine,
+silver and gold are made to agree with the list. What arrives later is kept out by refine. Safe to run again, beside everything.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import partial, reduce
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from lakehouse import erasure_store, erasures, storage, tables
+from lakehouse.contract import Table
+from lakehouse.settings import Settings
+from lakehouse.transforms import erasing
+from lakehouse.transforms.values import typed
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+class ForgetError(RuntimeError):
+    """Nothing was forgotten; the message says why, and what can be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forgotten:
+    """What was done: the key, keys of other tables' rows that named the person, tables that changed, and other keys of the person.
+
+    `other_keys` are keys from which, or to which, a primary-key change led: the same person, forgotten only if asked for.
+    """
+
+    table: str
+    key: str
+    linked: dict[str, int]
+    changed: tuple[str, ...]
+    other_keys: tuple[str, ...]
+
+
+def run(spark: SparkSession, settings: Settings, table_name: str, key: str) -> Forgotten:
+    """Forget that key of that source table. Raises ForgetError, KeyError for a table there is not."""
+    table = personal(table_name)
+    named = canonical(spark, table, key)
+    listed = erasure_store.forgotten(spark, table).get(table.name, frozenset())
+    linked = {other.name: keys for other in tables.SOURCES if (keys := _linked(spark, other, table, named))}
+    other_keys = _other_keys(spark, table, named)
+    if named not in listed and not linked and not _is_known(spark, table, named):
+        raise ForgetError(f"no record in the lake is of {table.name} {named}: see whether the key is right, or refine it first")
+    erasure_store.enter(spark, {table.name: frozenset({named}), **linked})
+    swept = {source.full_name: erasures.sweep(spark, source) for source in erasure_store.personal_sources()}
+    for source in erasure_store.personal_sources():
+        # Not only after a change: a run that was cut short may have left marked rows in the files.
+        erasure_store.again(partial(erasure_store.purge, spark, source))
+    changed = [name for name, is_changed in swept.items() if is_changed] + _aggregated(spark, settings)
+    counts = {name: len(keys) for name, keys in linked.items()}
+    return Forgotten(table=table.name, key=named, linked=counts, changed=tuple(changed), other_keys=other_keys)
+
+
+def personal(table_name: str) -> Table:
+    """The source table of that name; ForgetError where it holds nothing personal."""
+    table = tables.source(table_name)
+    known = erasure_store.personal_sources()
+    if table not in known:
+        raise ForgetError(f"{table.name} holds no personal data: a row of {', '.join(t.name for t in known)} can be forgotten")
+    return table
+
+
+def canonical(spark: SparkSession, table: Table, text: str) -> str:
+    """The key as the list writes it, from a JSON object or, of one column, the plain value. Raises ForgetError."""
+    wanted = "{" + ", ".join(f'"{name}": …' for name in table.key) + "}"
+    try:
+        given = json.loads(text)
+    except ValueError:
+        given = text
+    if not isinstance(given, dict):
+        # As written: a number's text, not what JSON makes of it.
+        given = {table.key[0]: text} if len(table.key) == 1 else {}
+    if set(given) != set(table.key):
+        raise ForgetError(f"{text!r} is no key of {table.name}: give {wanted}" + (" or the value alone" if len(table.key) == 1 else ""))
+    texts = [str(given[name]) for name in table.key]
+    row = spark.createDataFrame([tuple(texts)], ", ".join(f"`{name}` STRING" for name in table.key))
+    read = row.select(*(typed(F.col(name), table.column(name).type).alias(name) for name in table.key))
+    made = read.select(erasing.key_json(table).alias("key"), *(F.col(name).isNull().alias(f"is_{name}_null") for name in table.key)).first()
+    assert made is not None
+    faults = [
+        f"{name} {value!r} is no {table.column(name).type}" for name, value in zip(table.key, texts, strict=True) if made[f"is_{name}_null"]
+    ]
+    if faults:
+        raise ForgetError(f"{text!r} is no key of {table.name}: {'; '.join(faults)}")
+    return str(made["key"])
+
+
+def _linked(spark: SparkSession, other: Table, table: Table, key: str) -> frozenset[str]:
+    """Keys of another table's rows that ever named this person: in silver, in bronze not refined yet, in quarantine."""
+    found: list[DataFrame] = []
+    for column in other.person_columns:
+        if column.person == table.name:
+            stored = storage.read_silver_changes(spark, other)
+            found.append(erasing.names_in(stored, other, F.array(erasing.person_of_row(column, table)), [key]))
+            for records in _records(spark, other):
+                is_named = F.array_contains(erasing.persons_of_record(column, table), key)
+                found.append(records.where(is_named).select(erasing.key_of_record(other).alias("key")))
+    if not found:
+        return frozenset()
+    rows = reduce(lambda one, more: one.union(more), found).distinct().collect()
+    return frozenset(row["key"] for row in rows if len(json.loads(row["key"] or "{}")) == len(other.key))
+
+
+def _records(spark: SparkSession, table: Table) -> tuple[DataFrame, DataFrame]:
+    return erasure_store.read_records(spark, table), storage.read_quarantine(spark, table)
+
+
+def _is_known(spark: SparkSession, table: Table, key: str) -> bool:
+    stored = storage.read_silver_changes(spark, table).where(erasing.key_json(table) == key)
+    records = (records.where(erasing.key_of_record(table) == key) for records in _records(spark, table))
+    return not stored.isEmpty() or any(not found.isEmpty() for found in records)
+
+
+def _other_keys(spark: SparkSession, table: Table, key: str) -> tuple[str, ...]:
+    """Keys that a primary-key change gave to, or took from, the rows of this key."""
+    of_key = erasure_store.read_records(spark, table).where(erasing.key_of_record(table) == key)
+    names = F.filter("headers", lambda header: header["key"].isin("__debezium.oldkey", "__debezium.newkey"))
+    rows = of_key.select(F.explode(names).alias("header")).select(F.col("header.value").cast("string").alias("key")).distinct().collect()
+    return tuple(sorted(row["key"] for row in rows if row["key"]))
+
+
+def _aggregated(spark: SparkSession, settings: Settings) -> list[str]:
+    """Bring gold up to silver; the tables that changed."""
+    import aggregate  # a verb stands above this package: reached only when it is to be run
+
+    stored = [table for table in tables.GOLD if not table.is_view]
+    made = [(table, erasure_store.again(partial(aggregate.run, spark, settings, table.name))) for table in stored]
+    return [table.full_name for table, result in made if result.changed]

@@ -1,0 +1,40 @@
+"""Personal values that gold shows: as HMAC-SHA256 under the platform's secret `pseudonyms`, so that they join and count but say nothing.
+
+Equal values have equal hashes in every table. The secret is needed to make one: without it, nobody can hash all known addresses
+and compare, as a plain hash would allow. A lake whose secret is lost gets other hashes, with the next full recomputation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from lakehouse.contract import Table
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+    from lakehouse.settings import Settings
+
+SECRET = "pseudonyms"
+_BLOCK = 64  # bytes that SHA-256 takes at a time
+
+
+def hidden(rows: DataFrame, table: Table, settings: Settings) -> DataFrame:
+    """The rows with each column that the table declares hashed replaced by its hash; a NULL stays one."""
+    named = [column.name for column in table.columns if column.hashed]
+    if not named:
+        return rows
+    secret = settings.secret(SECRET).encode()
+    return rows.withColumns({name: hmac_sha256(F.col(name), secret) for name in named})
+
+
+def hmac_sha256(text: Column, secret: bytes) -> Column:
+    """The HMAC of a text in UTF-8 (RFC 2104), in hex. Spark has no function for it; a secret longer than a block is refused."""
+    if len(secret) > _BLOCK:
+        raise ValueError(f"the secret {SECRET} has {len(secret)} bytes: at most {_BLOCK} are used as they are")
+    padded = secret.ljust(_BLOCK, b"\0")
+    outer, inner = (F.lit(bytes(byte ^ pad for byte in padded)) for pad in (0x5C, 0x36))
+    digest = F.sha2(F.concat(inner, text.cast("binary")), 256)
+    return F.sha2(F.concat(outer, F.unhex(digest)), 256)

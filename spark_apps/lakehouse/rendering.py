@@ -1,0 +1,114 @@
+"""One text for a value on both sides of a comparison: as Postgres has it and as silver has it, equal exactly where the values are.
+
+Each function gives an SQL expression, for Postgres (`source_*`) or Spark (`silver_*`), of the declared type. A floating number is
+rendered by its bits, in Java's hexadecimal notation; an instant as microseconds since 1970. A text or an array is what Postgres prints.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from lakehouse.contract import Column, Table
+
+WHOLE_NUMBERS = ("BIGINT", "INT", "SMALLINT")
+# Capture writes it in a form that Postgres prints in no style.
+NOT_COMPARED = frozenset({"interval"})
+_FLOATS = ("DOUBLE", "FLOAT")
+
+
+def compared(table: Table, source_types: Mapping[str, str]) -> list[Column]:
+    """The declared columns that the source still has, in a form that can be compared."""
+    return [column for column in table.columns if source_types.get(column.name, "interval") not in NOT_COMPARED]
+
+
+def source_text(column: Column) -> str:
+    """The value as text in Postgres; NULL for NULL."""
+    name = f'"{column.name}"'
+    if column.type.startswith("DECIMAL"):
+        scale = _scale(column.type)
+        # Rounded only where that loses nothing: what does not fit must differ.
+        return f"CASE WHEN round({name}::numeric, {scale}) = {name} THEN round({name}::numeric, {scale})::text ELSE {name}::text END"
+    if column.type in _FLOATS:
+        return _source_float(name)
+    if column.type == "TIMESTAMP":
+        return f"CASE WHEN isfinite({name}) THEN (extract(epoch FROM {name}) * 1000000)::bigint::text ELSE {name}::text END"
+    if column.type == "BINARY":
+        return f"encode({name}, 'hex')"
+    if column.type == "STRING":
+        # concat prints as capture receives it; a cast would take the blanks from the end of a char(n).
+        return f"CASE WHEN {name} IS NOT NULL THEN concat({name}) END"
+    return f"{name}::text"
+
+
+def silver_text(column: Column, source_type: str) -> str:
+    """The same in Spark; `source_type` is the column's type in Postgres."""
+    name = f"`{column.name}`"
+    if column.type in _FLOATS:
+        # A float4 arrived as its own shortest text: as a DOUBLE it stands beside the number that it is, as a FLOAT it is that number.
+        narrow = f"CAST({name} AS FLOAT)" if source_type == "float4" else name
+        return f"CASE WHEN {name} IS NOT NULL THEN format_string('%a', CAST({narrow} AS DOUBLE)) END"
+    if column.type == "TIMESTAMP":
+        return f"CAST(unix_micros({name}) AS STRING)"
+    if column.type == "BINARY":
+        return f"lower(hex({name}))"
+    if column.type == "ARRAY<STRING>":
+        return _silver_array(name)
+    return f"CAST({name} AS STRING)"
+
+
+def source_digest(columns: Sequence[Column]) -> str:
+    """64 bits of a row in Postgres, by its texts: NULL, the empty text and every division into columns apart."""
+    cells = " || ".join(_cell(source_text(column), column, "text") for column in columns)
+    return f"('x' || left(md5(convert_to({cells}, 'UTF8')), 16))::bit(64)::bigint"
+
+
+def silver_digest(columns: Sequence[Column], source_types: Mapping[str, str]) -> str:
+    """The same in Spark."""
+    cells = " || ".join(_cell(silver_text(column, source_types[column.name]), column, "STRING") for column in columns)
+    return f"CAST(conv(left(md5({cells}), 16), 16, -10) AS BIGINT)"
+
+
+def source_place(table: Table) -> str:
+    """A whole number by which the rows of a table are divided into ranges: the key's first column, or a digest of the key."""
+    first = table.column(table.key[0])
+    return f'"{first.name}"::bigint' if first.type in WHOLE_NUMBERS else source_digest([table.column(name) for name in table.key])
+
+
+def silver_place(table: Table, source_types: Mapping[str, str]) -> str:
+    """The same in Spark."""
+    first = table.column(table.key[0])
+    if first.type in WHOLE_NUMBERS:
+        return f"CAST(`{first.name}` AS BIGINT)"
+    return silver_digest([table.column(name) for name in table.key], source_types)
+
+
+def _cell(text: str, column: Column, text_type: str) -> str:
+    """A column's part of the row's text: only a STRING can hold the separator, so it comes with its length instead."""
+    if column.type != "STRING":
+        return f"coalesce(({text}) || ';', 'N;')"
+    return f"coalesce(CAST(length({text}) AS {text_type}) || ':' || ({text}), 'N;')"
+
+
+def _source_float(name: str) -> str:
+    """What Java's `%a` makes of a double, from the bits that Postgres sends: sign, exponent and mantissa."""
+    bits = f"encode(float8send({name}::float8), 'hex')"
+    exponent = f"(('x' || left({bits}, 3))::bit(12)::int & 2047)"
+    mantissa = f"coalesce(nullif(rtrim(right({bits}, 13), '0'), ''), '0')"
+    subnormal = f"CASE WHEN {name} = 0 THEN '0x0.0p0' ELSE '0x0.' || {mantissa} || 'p-1022' END"
+    finite = f"CASE {exponent} WHEN 0 THEN {subnormal} ELSE '0x1.' || {mantissa} || 'p' || ({exponent} - 1023) END"
+    sign = f"CASE WHEN {bits} >= '8' THEN '-' ELSE '' END"
+    is_finite = f"{name} NOT IN ('NaN', 'Infinity', '-Infinity')"
+    return f"CASE WHEN {is_finite} THEN {sign} || {finite} ELSE {name}::text END"
+
+
+def _silver_array(name: str) -> str:
+    """What Postgres prints of an array: an element is quoted where it is empty, NULL as a text, or holds a sign of the notation."""
+    needs_quotes = r"""e RLIKE '^$|^(?i:null)$|[\\\\"{},\\s]'"""
+    escaped = r"""replace(replace(e, '\\', '\\\\'), '"', '\\"')"""
+    element = f"CASE WHEN e IS NULL THEN 'NULL' WHEN {needs_quotes} THEN '\"' || {escaped} || '\"' ELSE e END"
+    return f"CASE WHEN {name} IS NOT NULL THEN '{{' || concat_ws(',', transform({name}, e -> {element})) || '}}' END"
+
+
+def _scale(type_: str) -> str:
+    return re.findall(r"\d+", type_)[1]

@@ -1,0 +1,106 @@
+"""What was seen to change in the source's schema, as `silver.schema_changes` keeps it, and what stops a table until it is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from lakehouse import ledger, storage
+from lakehouse.contract import Table
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+APPLIED, DRIFT, WAITING, ACCEPTED = "applied", "drift", "waiting", "accepted"
+_NAME = ledger.SCHEMA_CHANGES.full_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchemaChange:
+    """One change of a captured table; times are UTC. See `ledger.SCHEMA_CHANGES`."""
+
+    source_table: str
+    column: str | None
+    what: str
+    type_before: str | None
+    type_after: str | None
+    seen_at: datetime
+    state: str
+    accepted_at: datetime | None = None
+    shape: str
+
+    def __str__(self) -> str:
+        name = f"column {self.column}" if self.column else "the table"
+        said = f"{self.source_table}: {name} {self.what}"
+        if self.type_before or self.type_after:
+            said += f", {self.type_before or 'nothing'} before, {self.type_after or 'nothing'} now"
+        return said
+
+
+def shapes(spark: SparkSession) -> dict[str, str]:
+    """How each table looked when it was last seen to change; a table never looked at is missing."""
+    newest = spark.sql(f"SELECT source_table, max_by(shape, seen_at) AS shape FROM {_NAME} GROUP BY source_table")
+    return {row["source_table"]: row["shape"] for row in newest.collect()}
+
+
+def in_state(spark: SparkSession, state: str, source_table: str | None = None) -> list[SchemaChange]:
+    """The changes in that state, oldest first, of one table or of all."""
+    rows = spark.read.table(_NAME).where(f"state = '{state}'")
+    if source_table:
+        rows = rows.where(f"source_table = '{source_table}'")
+    found = rows.orderBy("seen_at", "source_table", "column").collect()
+    return [SchemaChange(**storage.in_utc(row.asDict())) for row in found]
+
+
+def altered_columns(spark: SparkSession) -> frozenset[tuple[str, str | None]]:
+    """Table and column of every change that was seen of what had been there; the column is None for the table's key."""
+    rows = spark.read.table(_NAME).where("type_before IS NOT NULL").select("source_table", "column").distinct().collect()
+    return frozenset((row["source_table"], row["column"]) for row in rows)
+
+
+def append(spark: SparkSession, found: Sequence[SchemaChange], read_at: int) -> None:
+    """Add changes in one commit; StorageError where another look has added to version `read_at` since."""
+    table = ledger.SCHEMA_CHANGES
+    rows = [tuple(vars(change)[name] for name in table.column_names) for change in found]
+    storage.append_once(spark, table, spark.createDataFrame(rows, table.schema_ddl()), read_at)
+
+
+def apply_declared(spark: SparkSession, table: Table) -> None:
+    """Drift that has been declared since is no drift any more."""
+    declared = [change for change in in_state(spark, DRIFT, table.name) if change.column in table.column_names]
+    if declared:
+        names = ", ".join(sorted(f"'{change.column}'" for change in declared))
+        condition = f"source_table = '{table.name}' AND state = '{DRIFT}' AND column IN ({names})"
+        spark.sql(f"UPDATE {_NAME} SET state = '{APPLIED}' WHERE {condition}")
+
+
+def accept(spark: SparkSession, table: Table) -> list[SchemaChange]:
+    """Let a stopped table go on, and return what was accepted; StorageError where nothing of it waits."""
+    found = in_state(spark, WAITING, table.name)
+    if not found:
+        stopped = ", ".join(sorted({change.source_table for change in in_state(spark, WAITING)})) or "no table"
+        raise storage.StorageError(f"nothing of {table.name} waits to be accepted: {stopped} is stopped by a change of the source's schema")
+    # What came in since it was looked at has not been seen by anybody: it goes on waiting.
+    newest = max(change.seen_at for change in found)
+    condition = f"source_table = '{table.name}' AND state = '{WAITING}' AND seen_at <= timestamp_micros({_micros(newest)})"
+    spark.sql(f"UPDATE {_NAME} SET state = '{ACCEPTED}', accepted_at = current_timestamp() WHERE {condition}")
+    return found
+
+
+def stop(spark: SparkSession, table: Table) -> str | None:
+    """Why the table may not be refined until a person has looked; None where it may."""
+    found = in_state(spark, WAITING, table.name)
+    if not found:
+        return None
+    return (
+        f"{table.full_name} is stopped: the source's schema changed ({'; '.join(map(str, found))}). Its changes wait in bronze. "
+        f"`python -m lakehouse accept {table.name}` lets it go on where it stood; values that its declared types cannot hold then go to "
+        "quarantine"
+    )
+
+
+def _micros(at: datetime) -> int:
+    since = at - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

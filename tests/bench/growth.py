@@ -1,0 +1,109 @@
+"""Line 5: how a refine grows with its table and with its changes, and what it costs where there is nothing new.
+
+One lake has ten times the keys of the other, one version each; both grew by their newest keys. Local changes are of the newest
+keys, the same number of them in both lakes; uniform ones are spread over all keys.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import refine
+from lakehouse import tables
+from lakehouse.settings import Settings
+from tests.bench import synthetic
+from tests.bench.sides import Run, agree, compare, measured, timed
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+KEYS = 1_000_000
+CHANGES = 10_000
+ROUNDS = 5
+# Newest keys among which the local changes are, as a multiple of their number.
+_WINDOW = 5
+
+
+def silver(settings: Settings) -> None:
+    """Run this line in a Spark process of its own."""
+    synthetic.apart(settings, f" 5  a refine of {CHANGES:,} changes on {KEYS:,} keys / on {KEYS // 10:,}", __name__)
+
+
+def main() -> None:
+    """Every ratio of the line."""
+    parser = argparse.ArgumentParser(prog="tests.bench.growth")
+    for name, value in (("keys", KEYS), ("changes", CHANGES), ("rounds", ROUNDS)):
+        parser.add_argument(f"--{name}", type=int, default=value)
+    size = parser.parse_args()
+    with synthetic.scene() as (spark, settings, folder):
+        small, large = (synthetic.lake(settings, folder, name) for name in ("small", "large"))
+        synthetic.grow(spark, small, size.keys // 10, 1)
+        synthetic.grow(spark, large, size.keys, 1)
+        runs: list[tuple[dict[str, Run], dict[str, Run]]] = []
+        for number in range(size.rounds + 1):
+            some = _round(spark, small, size.keys // 10, size.changes, number)
+            rest = _round(spark, large, size.keys, size.changes, number)
+            step = size.keys // size.changes // 10
+            rest["tenfold"] = _refined(spark, large, range(number % step, size.keys, step), _turn(number, 3))
+            runs.append((some, rest))
+        told = runs[1:]
+        for kind, target in (("local", 1.2), ("uniform", 3)):
+            what = f"{kind} keys, 10 times the table (target at most {target})"
+            compare(what, [rest[kind] for _, rest in told], [some[kind] for some, _ in told])
+        what = "10 times the changes (target at most 8)"
+        compare(what, [rest["tenfold"] for _, rest in told], [rest["uniform"] for _, rest in told])
+        _nothing_new(spark, large, size.rounds)
+
+
+def _round(spark: SparkSession, lake: Settings, keys: int, changes: int, number: int) -> dict[str, Run]:
+    """A refine of local and one of uniform changes, after a small one that is not told: what it costs to show a lake is no side's."""
+    synthetic.use(spark, lake)
+    _refined(spark, lake, range(1), _turn(number, 0))
+    window = range(keys - _WINDOW * changes + number % _WINDOW, keys, _WINDOW)
+    step = keys // changes
+    return {
+        "local": _refined(spark, lake, window, _turn(number, 1)),
+        "uniform": _refined(spark, lake, range(number % step, keys, step), _turn(number, 2)),
+    }
+
+
+def _turn(number: int, kind: int) -> int:
+    """A turn later than every one before it."""
+    return 10 * (number + 1) + kind
+
+
+def _refined(spark: SparkSession, lake: Settings, keys: Sequence[int], turn: int) -> Run:
+    synthetic.land(spark, synthetic.picked(spark, keys, turn))
+    run = measured(lambda: refine.run(spark, lake, "users"))
+    newest = spark.sql(f"SELECT count(*) FROM silver.users WHERE full_name LIKE '% of turn {turn}'").first()
+    agree("line 5", [newest or ()], [(len(keys),)])
+    return run
+
+
+def _nothing_new(spark: SparkSession, lake: Settings, rounds: int) -> None:
+    """All source tables, one after another, where bronze has nothing new for any."""
+    names = [table.name for table in tables.SOURCES]
+
+    def every() -> list[tuple[bool, int]]:
+        done = [refine.run(spark, lake, name) for name in names]
+        return [(result.changed, result.records) for result in done]
+
+    every()
+    seconds = []
+    for _ in range(rounds + 1):
+        took_s, found = timed(every)
+        agree("no change", found, [(False, 0)] * len(names))
+        seconds.append(took_s)
+    told = seconds[1:]
+    print(
+        f"    no change, {len(names)} tables one after another (target under 0.5 s): median {statistics.median(told):.2f} s "
+        f"({min(told):.2f} to {max(told):.2f})",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""The peers of line 6: type 2 history as users of Spark write it by hand, over the same bronze, in the same session.
+
+None of them takes a late change, tells a bad record, knows a delete or keeps a change that made no version: less work than
+refine's. Their tables are made by a plain CREATE TABLE; with `has_deletion_vectors` they have what silver's have.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from lakehouse import storage, tables
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_USERS = tables.source("users")
+_COLUMNS = ", ".join(_USERS.column_names)
+_VALUES = [name for name in _USERS.column_names if name != "user_id"]
+_IMAGE = f"after STRUCT<{', '.join(f'{column.name}: {column.type}' for column in _USERS.columns)}>"
+# The wire's dates end in their zone.
+_OPTIONS = {"dateFormat": "yyyy-MM-dd'Z'"}
+
+
+def hashed(spark: SparkSession, rows: str, columns: str = _COLUMNS) -> tuple[int, int]:
+    """How many rows there are, and the sum of their hashes, which their order does not change."""
+    found = spark.sql(f"SELECT count(*), sum(CAST(xxhash64({columns}) AS DECIMAL(38, 0))) FROM {rows}").first()
+    assert found
+    return found[0], int(found[1] or 0)
+
+
+def changes(spark: SparkSession, first: int, last: int) -> DataFrame:
+    """The last change of each key that these versions of bronze landed, typed."""
+    landed = storage.read_changes_feed(spark, first, last).where(f"source_table = '{_USERS.name}'")
+    image = F.from_json(F.col("value").cast("string"), _IMAGE, _OPTIONS)["after"]
+    newest = landed.groupBy("key").agg(F.max_by(F.struct(image.alias("row"), "commit_at"), "lsn").alias("newest"))
+    return newest.select("newest.row.*", "newest.commit_at")
+
+
+def fill(spark: SparkSession, table: str, *, has_deletion_vectors: bool) -> None:
+    """Make a peer's table with silver's versions, for both forms: the columns of either are there under its own names."""
+    spark.sql(f"""CREATE OR REPLACE TABLE {table} USING DELTA
+        TBLPROPERTIES ('delta.enableDeletionVectors' = '{str(has_deletion_vectors).lower()}') AS
+        SELECT {_COLUMNS}, {_scd_id("_valid_from")} AS dbt_scd_id,
+            _valid_from AS effective_at, _valid_to AS ended_at, _is_current AS is_current
+        FROM silver.users_history""")
+
+
+def close_and_insert(spark: SparkSession, table: str) -> None:
+    """The staged MERGE of Delta's documentation and of mack's `type_2_scd_upsert`: a changed key comes twice, once without its key."""
+    differs = " OR ".join(f"NOT b.{name} <=> s.{name}" for name in _VALUES)
+    spark.sql(f"""MERGE INTO {table} b USING (
+            SELECT CAST(NULL AS BIGINT) AS merge_key, s.* FROM changes s JOIN {table} b ON b.user_id = s.user_id
+            WHERE b.is_current AND ({differs})
+            UNION ALL SELECT user_id AS merge_key, * FROM changes) s
+        ON b.user_id = s.merge_key AND b.is_current
+        WHEN MATCHED AND ({differs}) THEN UPDATE SET is_current = false, ended_at = s.commit_at
+        WHEN NOT MATCHED THEN INSERT ({_COLUMNS}, is_current, effective_at, ended_at) VALUES ({_of("s")}, true, s.commit_at, NULL)""")
+
+
+def snapshot(spark: SparkSession, table: str) -> None:
+    """What dbt-spark runs for a snapshot by timestamp: rows to insert and rows to close are staged, and merged by their hashed id."""
+    open_rows = f"SELECT user_id, dbt_scd_id, effective_at FROM {table} WHERE ended_at IS NULL"
+    spark.sql(f"""CREATE OR REPLACE TEMPORARY VIEW staged AS
+        SELECT 'insert' AS change_type, {_scd_id("s.commit_at", "s.")} AS scd_id, s.*, CAST(NULL AS TIMESTAMP) AS closed_at
+        FROM changes s LEFT JOIN ({open_rows}) b ON b.user_id = s.user_id WHERE b.user_id IS NULL OR b.effective_at < s.commit_at
+        UNION ALL SELECT 'update' AS change_type, b.dbt_scd_id AS scd_id, s.*, s.commit_at AS closed_at
+        FROM changes s JOIN ({open_rows}) b ON b.user_id = s.user_id WHERE b.effective_at < s.commit_at""")
+    spark.sql(f"""MERGE INTO {table} b USING staged s ON b.dbt_scd_id = s.scd_id
+        WHEN MATCHED AND b.ended_at IS NULL AND s.change_type = 'update' THEN UPDATE SET ended_at = s.closed_at
+        WHEN NOT MATCHED AND s.change_type = 'insert'
+        THEN INSERT ({_COLUMNS}, dbt_scd_id, effective_at, ended_at) VALUES ({_of("s")}, s.scd_id, s.commit_at, NULL)""")
+
+
+def _of(alias: str) -> str:
+    return ", ".join(f"{alias}.{name}" for name in _USERS.column_names)
+
+
+def _scd_id(at: str, alias: str = "") -> str:
+    return f"md5(concat_ws('|', {alias}user_id, {at}))"
