@@ -29,7 +29,9 @@ class ColumnType:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceTable:
-    """One table of the source. `kind` is `r` for an ordinary one, `identity` is `n` where its replica identity is NOTHING.
+    """One table of the source. `kind` is `r` for an ordinary one, `p` for a partitioned one.
+
+    `identity` is `n` where its replica identity is NOTHING.
 
     `oid` is another one where the table was dropped and made again.
     """

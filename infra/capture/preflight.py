@@ -71,8 +71,8 @@ def table_faults(sources: Iterable[Table], schema: str, catalog: Catalog, altere
 
 def _shape_faults(table: Table, found: SourceTable, altered: Altered) -> list[str]:
     faults = []
-    if found.kind != "r":
-        faults.append("is not an ordinary table (a view, a partitioned or a foreign table): capture its parts under their own names")
+    if found.kind not in ("r", "p"):
+        faults.append("is a view or a foreign table, which Postgres cannot publish: declare the tables it is made of")
     elif not found.key:
         faults.append(f"has no primary key, so its updates cannot be captured: add PRIMARY KEY ({', '.join(table.key)})")
     elif set(found.key) != set(table.key) and (table.name, None) not in altered:

@@ -2,7 +2,8 @@
 
 Everything is made by the owner of the captured schema, never by the capture role, and REPLICA IDENTITY is left as it is: a
 source is not asked to change. The publication is never FOR ALL TABLES, which would break UPDATE and DELETE on every table of
-the source that has no primary key.
+the source that has no primary key. It publishes a partitioned table as one, under its own name; Postgres then keeps to itself what
+is done to a partition alone (TRUNCATE, ATTACH, DETACH, DROP).
 """
 
 from __future__ import annotations
@@ -54,17 +55,19 @@ def _publish(cursor: Any, wanted: tuple[tuple[str, str], ...]) -> None:
     publication = sql.Identifier(PUBLICATION)
     names = sql.SQL(", ").join(sql.Identifier(*table) for table in wanted)
     cursor.execute(
-        "SELECT puballtables, pubinsert AND pubupdate AND pubdelete AND pubtruncate FROM pg_publication WHERE pubname = %s", [PUBLICATION]
+        "SELECT puballtables, pubinsert AND pubupdate AND pubdelete AND pubtruncate AND pubviaroot FROM pg_publication WHERE pubname = %s",
+        [PUBLICATION],
     )
     found = cursor.fetchone()
+    options = sql.SQL("publish = {}, publish_via_partition_root = true").format(sql.Literal(_EVERY_OPERATION))
     if found is None:
-        cursor.execute(sql.SQL("CREATE PUBLICATION {} FOR TABLE {}").format(publication, names))
+        cursor.execute(sql.SQL("CREATE PUBLICATION {} FOR TABLE {} WITH ({})").format(publication, names, options))
         return
-    is_for_all, has_every_operation = found
+    is_for_all, has_every_option = found
     if is_for_all:
         return  # cannot be altered into a list; the preflight refuses it and says what to do
-    if not has_every_operation:
-        cursor.execute(sql.SQL("ALTER PUBLICATION {} SET (publish = {})").format(publication, sql.Literal(_EVERY_OPERATION)))
+    if not has_every_option:
+        cursor.execute(sql.SQL("ALTER PUBLICATION {} SET ({})").format(publication, options))
     # Only where it differs: each change of a publication invalidates the caches of the running replication.
     if published(cursor) != set(wanted):
         cursor.execute(sql.SQL("ALTER PUBLICATION {} SET TABLE {}").format(publication, names))

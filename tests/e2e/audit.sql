@@ -7,7 +7,8 @@
 --                op       r: was there when the log began; c, u, d: as Debezium names them; t: TRUNCATE, with NULL key
 --                row      the new row as to_jsonb gives it in UTC; NULL for d and t
 --                txid     the writer's transaction; committed_at in audit.commits joins it with pg_xact_commit_timestamp
--- An update of the key is two rows: d of the old key, c of the new one.
+--                moved_from  the key that the row had before, where an update changed it
+-- An update of the key is two rows: d of the old key, c of the new one with moved_from.
 
 SET LOCAL client_min_messages = warning;
 DROP SCHEMA IF EXISTS audit CASCADE;
@@ -19,11 +20,12 @@ CREATE TABLE audit.changes (
     key jsonb,
     op "char" NOT NULL,
     row jsonb,
+    moved_from jsonb,
     txid bigint NOT NULL
 );
 
 CREATE VIEW audit.commits AS
-SELECT seq, table_name, key, op, row, txid, CASE WHEN op <> 'r' THEN pg_xact_commit_timestamp(txid::text::xid) END AS committed_at
+SELECT seq, table_name, key, op, row, moved_from, txid, CASE WHEN op <> 'r' THEN pg_xact_commit_timestamp(txid::text::xid) END AS committed_at
 FROM audit.changes;
 
 CREATE FUNCTION audit.note_truncate() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
@@ -49,18 +51,20 @@ BEGIN
         DECLARE
             txid bigint := pg_current_xact_id()::text::bigint;
             op "char" := CASE TG_OP WHEN 'INSERT' THEN 'c' WHEN 'UPDATE' THEN 'u' ELSE 'd' END;
+            moved_from jsonb;
         BEGIN
             IF TG_OP = 'UPDATE' THEN
                 IF %4$s THEN
                     INSERT INTO audit.changes (table_name, key, op, txid) VALUES (%1$L, jsonb_build_object(%3$s), 'd', txid);
                     op := 'c';
+                    moved_from := jsonb_build_object(%3$s);
                 END IF;
             END IF;
             IF op = 'd' THEN
                 INSERT INTO audit.changes (table_name, key, op, txid) VALUES (%1$L, jsonb_build_object(%3$s), op, txid);
             ELSE
-                INSERT INTO audit.changes (table_name, key, op, row, txid)
-                VALUES (%1$L, jsonb_build_object(%2$s), op, to_jsonb(NEW), txid);
+                INSERT INTO audit.changes (table_name, key, op, row, moved_from, txid)
+                VALUES (%1$L, jsonb_build_object(%2$s), op, to_jsonb(NEW), moved_from, txid);
             END IF;
             RETURN NULL;
         END

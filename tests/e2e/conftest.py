@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -135,9 +136,16 @@ def platform() -> Iterator[Platform]:
         yield made
 
 
-@contextlib.contextmanager
-def running_platform(*steps: str, **variables: str) -> Iterator[Platform]:
+def running_platform(*steps: str, **variables: str) -> AbstractContextManager[Platform]:
     """A platform of its own with these steps (all for none) and these further variables; see `platform`."""
+    return platform_with(steps, variables)
+
+
+@contextlib.contextmanager
+def platform_with(
+    steps: tuple[str, ...], variables: dict[str, str], while_starting: Callable[[Platform], AbstractContextManager[None]] | None = None
+) -> Iterator[Platform]:
+    """The same; `while_starting` is entered once the shop is seeded, before capture starts, and left when everything is up."""
     home = Path(tempfile.mkdtemp(prefix="ebap-e2e-"))
     base = Settings.from_environment()
     for name in ("venv", "jars", "assets"):
@@ -145,17 +153,20 @@ def running_platform(*steps: str, **variables: str) -> Iterator[Platform]:
     own = {"EBAP_HOME": str(home), "EBAP_LAKE": "", "PYTHONPATH": f"{PROJECT / 'spark_apps'}:{PROJECT}"}
     with listening() as chat:
         environ = {**os.environ, **free_ports(), **own, "EBAP_ALERT_URL": chat.url, **variables}
-        yield from _running(Platform(Settings.from_environment(environ), environ, chat), steps)
+        yield from _running(Platform(Settings.from_environment(environ), environ, chat), steps, while_starting)
 
 
-def _running(made: Platform, steps: tuple[str, ...]) -> Iterator[Platform]:
+def _running(
+    made: Platform, steps: tuple[str, ...], while_starting: Callable[[Platform], AbstractContextManager[None]] | None
+) -> Iterator[Platform]:
     home = made.settings.home_dir
     try:
         # After the seed: what capture will read in its snapshot is the log's baseline.
         made.run("infra.local", "up", "shop-seed", limit_s=300)
         with made.postgres() as cursor:
             cursor.execute(AUDIT.read_text())
-        made.run("infra.local", "up", *steps, limit_s=900)
+        with while_starting(made) if while_starting else contextlib.nullcontext():
+            made.run("infra.local", "up", *steps, limit_s=900)
         made.run("generator", "pause")
         yield made
     finally:

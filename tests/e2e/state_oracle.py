@@ -28,6 +28,18 @@ class Version(NamedTuple):
     values: Row
     valid_from: datetime | None
     valid_to: datetime | None
+    previous: Row | None = None
+
+
+class _Change(NamedTuple):
+    """One row of the log: a truncate is put among the changes of every key."""
+
+    seq: int
+    op: str
+    values: Row | None
+    moved_from: Row | None
+    txid: int
+    committed_at: datetime | None
 
 
 def expected_state(cursor: Any, table: Table) -> dict[Row, Row]:
@@ -44,13 +56,18 @@ def actual_state(rows: list[Any], table: Table) -> dict[Row, Row]:
 def expected_history(cursor: Any, table: Table) -> dict[Row, list[Version]]:
     """Versions of each key, folded from the audit log."""
     cursor.execute(
-        "SELECT op, key, row, txid, committed_at FROM audit.commits WHERE table_name = %s ORDER BY seq",
+        "SELECT seq, op, key, row, moved_from, txid, committed_at FROM audit.commits WHERE table_name = %s ORDER BY seq",
         (table.name,),
     )
-    changes: dict[Row, list[Any]] = defaultdict(list)
-    for op, key, image, txid, committed_at in cursor.fetchall():
-        changes[_key_of(table, key)].append((op, image, txid, committed_at))
-    return {key: versions for key, log in changes.items() if (versions := _fold(table, log))}
+    changes: dict[Row, list[_Change]] = defaultdict(list)
+    truncates = []
+    for seq, op, key, image, moved_from, txid, committed_at in cursor.fetchall():
+        moved = _key_of(table, moved_from) if moved_from else None
+        change = _Change(seq, op, image and _image_row(table, image), moved, txid, committed_at and _naive(committed_at))
+        truncates.append(change) if op == "t" else changes[_key_of(table, key)].append(change)
+    origins = _origins(changes)
+    folded = {key: _fold(table, key, sorted([*log, *truncates]), origins) for key, log in changes.items()}
+    return {key: versions for key, versions in folded.items() if versions}
 
 
 def actual_history(rows: list[Any], table: Table) -> dict[Row, list[Version]]:
@@ -59,7 +76,8 @@ def actual_history(rows: list[Any], table: Table) -> dict[Row, list[Version]]:
     for row in sorted(rows, key=lambda row: row["_valid_from"]):
         values = _normal_row(table, [row[name] for name in table.column_names])
         ended_at = row["_valid_to"] and _naive(row["_valid_to"])
-        found[_key(table, values)].append(Version(values, _naive(row["_valid_from"]), ended_at))
+        previous = row["_previous_key"] and tuple(json.loads(row["_previous_key"]).values())
+        found[_key(table, values)].append(Version(values, _naive(row["_valid_from"]), ended_at, previous))
     return dict(found)
 
 
@@ -76,31 +94,49 @@ def differences(expected: dict[Row, Any], actual: dict[Row, Any], limit: int = 5
 def _same_versions(want: Any, have: Any) -> bool:
     if not isinstance(want, list) or not isinstance(have, list) or len(want) != len(have):
         return False
-    return all(
-        w.values == h.values and w.valid_to == h.valid_to and w.valid_from in (None, h.valid_from) for w, h in zip(want, have, strict=True)
-    )
+    return all(h._replace(valid_from=w.valid_from and h.valid_from) == w for w, h in zip(want, have, strict=True))
 
 
-def _fold(table: Table, log: list[Any]) -> list[Version]:
+def _origins(changes: dict[Row, list[_Change]]) -> dict[tuple[int, Row], Row | None]:
+    """By transaction and key that a row ended it under: the key under which others had last seen that row; None for a new row."""
+    log = sorted((change, key) for key, found in changes.items() for change in found)
+    ended: dict[tuple[int, Row], Row | None] = {}
+    left: dict[tuple[int, Row], Row | None] = {}
+    for change, key in log:
+        place = (change.txid, key)
+        if change.op == "d":
+            left[place] = ended.pop(place, key)
+        elif change.moved_from:
+            ended[place] = left[change.txid, change.moved_from]
+        elif change.op == "c":
+            ended[place] = None
+        else:
+            ended.setdefault(place, key)
+    return ended
+
+
+def _fold(table: Table, key: Row, log: list[_Change], origins: dict[tuple[int, Row], Row | None]) -> list[Version]:
     versions: list[Version] = []
     effective_at: datetime | None = None
-    for _, group in groupby(log, key=lambda change: change[2]):
-        op, image, _, committed_at = list(group)[-1]
+    for txid, group in groupby(log, key=lambda change: change.txid):
+        last = list(group)[-1]
         live = bool(versions) and versions[-1].valid_to is None
-        if op == "r":
-            versions.append(Version(_image_row(table, image), None, None))
+        if last.op == "r":
+            assert last.values is not None
+            versions.append(Version(last.values, None, None))
             continue
-        if op == "d" and not live:
+        if last.values is None and not live:
             continue
-        at = _naive(committed_at)
-        effective_at = at if effective_at is None else max(at, effective_at + _TICK)
-        values = None if op == "d" else _image_row(table, image)
-        if live and versions[-1].values == values:
+        assert last.committed_at is not None
+        effective_at = last.committed_at if effective_at is None else max(last.committed_at, effective_at + _TICK)
+        origin = origins.get((txid, key))
+        previous = origin if last.values is not None and origin != key else None
+        if live and versions[-1].values == last.values and not previous:
             continue
         if live:
             versions[-1] = versions[-1]._replace(valid_to=effective_at)
-        if values is not None:
-            versions.append(Version(values, effective_at, None))
+        if last.values is not None:
+            versions.append(Version(last.values, effective_at, None, previous))
     return versions
 
 

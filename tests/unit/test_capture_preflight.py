@@ -53,7 +53,7 @@ def test_a_source_that_is_right_passes_on_a_new_lake_and_on_one_it_filled():
     [
         ({"key": ()}, "shop.orders has no primary key.*add PRIMARY KEY \\(order_id\\)"),
         ({"key": ("id",)}, "primary key \\(id\\), its declaration says \\(order_id\\)"),
-        ({"kind": "p"}, "not an ordinary table"),
+        ({"kind": "v"}, "is a view or a foreign table"),
         ({"identity": "n"}, "REPLICA IDENTITY NOTHING"),
         ({"has_row_security": True}, "row-level security"),
         ({"is_readable": False}, "cannot read shop.orders: GRANT SELECT ON shop.orders TO ebap_capture"),
