@@ -33,7 +33,11 @@ CHANGES = Table(
         Column(name="headers", type=KAFKA_HEADERS, doc="Record headers as received."),
         Column(name="epoch", type="INT", doc="Number of the source's timeline, from the header ebap.epoch."),
         Column(name="op", type="STRING", doc="Debezium operation: c, u, d, r, t or m; NULL where unreadable."),
-        Column(name="lsn", type="BIGINT", doc="Position of the change in the source's WAL; NULL where unreadable."),
+        Column(
+            name="lsn",
+            type="BIGINT",
+            doc="Position in the source's WAL; of a read without one, the last commit sent before it; NULL where unreadable.",
+        ),
         Column(name="sequence", type="STRING", doc="Debezium's source.sequence: a JSON array of last commit LSN and LSN."),
         Column(name="txid", type="BIGINT", doc="Transaction of the change at the source."),
         Column(name="commit_at", type="TIMESTAMP", doc="Commit time of that transaction, in microseconds."),

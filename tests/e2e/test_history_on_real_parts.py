@@ -175,34 +175,6 @@ def test_changes_redelivered_after_a_read_stay_before_it(shop: Platform) -> None
     assert not wrong(shop)
 
 
-def test_a_change_committed_while_capture_lags_keeps_its_commit_time(shop: Platform) -> None:
-    """A read carries the clock of the moment it was sent: a change behind it in the log may have been committed before that moment."""
-    for attempt in range(20):
-        name, seen = f"behind {attempt}", _reads_so_far(shop)
-        with open_transactions.session(shop) as held:
-            _read_again(shop)
-            # One of many commits falls between the snapshot's closing mark and the moment at which its reads are sent.
-            for number in range(60):
-                open_transactions.execute(
-                    held, "UPDATE shop.users SET full_name = %s WHERE user_id = %s", (f"{name} {number}", USER["user_id"])
-                )
-                held.commit()
-        found = _until_named(shop, f"{name} 59")
-        late = [
-            (read, change)
-            for read in _reads(found)[seen:]
-            for change in found
-            if change.op == "u" and change.offset > read.offset and change.ts_us <= read.ts_us
-        ]
-        if late:
-            print(wire.shown("committed before the read's time, behind it in the log", late[0], "full_name"))
-            break
-    else:
-        pytest.skip("no read was sent after the commit of a change behind it")
-    shop.fence()
-    assert not wrong(shop)
-
-
 def _work_on(running: Workload, seconds: float) -> None:
     """Return after that time, and a hundred transactions more."""
     began, ends_at = running.done.total(), time.monotonic() + seconds

@@ -179,10 +179,15 @@ class Rules:
 
     def _fold_key(self, states: list[State]) -> None:
         live: Version | None = None
-        meant = list(self._counting(states))
-        for (state, is_equal), at_us in zip(meant, self._times(meant), strict=True):
+        clock_us: int | None = None
+        for state in states:
             change, values = state.change, state.values
-            if live and is_equal and values is not None:
+            if values is None and live is None:
+                continue
+            at_us = change.at_us if clock_us is None else max(change.at_us, clock_us + 1)
+            clock_us = at_us
+            is_same_row = values is not None and state.moved_from is None
+            if live and is_same_row and values is not None and self._tracked(values) == self._tracked(live.values):
                 live = replace(live, values=values, unresolved=state.unresolved)
                 continue
             if live:
@@ -191,32 +196,6 @@ class Rules:
             live = None if values is None else Version(change.key, values, at_us, change.lsn, **opened)  # type: ignore[arg-type]
         if live:
             self.versions.append(live)
-
-    def _counting(self, states: list[State]) -> Iterator[tuple[State, bool]]:
-        """The states that meet a live row or leave one, and whether each leaves the row as it was."""
-        row: Values | None = None
-        for state in states:
-            if state.values is None and row is None:
-                continue
-            known, row = row, state.values
-            yield state, known is not None and row is not None and not state.moved_from and self._tracked(row) == self._tracked(known)
-
-    def _times(self, meant: list[tuple[State, bool]]) -> list[int]:
-        """When each takes effect: a read of what was known at no time of its own, any other read not after the commit that follows."""
-        times: list[int] = []
-        clock_us: int | None = None
-        for place, (state, is_equal) in enumerate(meant):
-            at_us = state.change.at_us
-            if state.change.kind == "read" and is_equal:
-                times.append(clock_us or at_us)
-                continue
-            if state.change.kind == "read":
-                following = [s.change for s, is_same in meant[place + 1 :] if s.change.kind != "read" or not is_same]
-                reads = next((n for n, change in enumerate(following) if change.kind != "read"), None)
-                at_us = at_us if reads is None else min(at_us, following[reads].at_us - reads - 1)
-            clock_us = at_us if clock_us is None else max(at_us, clock_us + 1)
-            times.append(clock_us)
-        return times
 
     def _tracked(self, values: Values) -> list[Value]:
         return [value for name, value in zip(COLUMNS, values, strict=True) if name in self.tracked]

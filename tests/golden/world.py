@@ -6,10 +6,7 @@ The truth is taken from the rows as committed, never from the changes, so that i
 from __future__ import annotations
 
 import random
-from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 
 from tests.golden.notation import INSTANT_US, SECOND_US
 from tests.golden.oracle import COLUMNS, UNCHANGED, WHOLE_TABLE, Change, Key, Value, Version
@@ -37,7 +34,8 @@ class World:
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
         self._rows: dict[Key, _Row] = {}
-        self._shown: dict[Key, list[tuple[_Row | None, Change]]] = defaultdict(list)
+        self._open: dict[Key, Version] = {}
+        self._clocks: dict[Key, int] = {}
         self._lsn = self._random.randint(10, 50)
         self._epoch = 1
         self._last_commit: int | None = None
@@ -52,7 +50,7 @@ class World:
                 self._fail_over()
             else:
                 self._transaction(txid, is_read_meanwhile=chance > 0.85)
-        self.truth = sorted((life for key in self._shown for life in self._lives(key)), key=lambda life: (life.key, life.from_us))
+        self.truth = sorted([*self.truth, *self._open.values()], key=lambda version: (version.key, version.from_us))
 
     def _pass_time(self) -> None:
         # One step in eight goes backwards or stands still: clocks are set.
@@ -72,10 +70,8 @@ class World:
 
     def _snapshot(self) -> None:
         self._lsn += 10
-        # A read is sent after what is committed meanwhile, and by another machine's clock.
-        behind_us = self._random.choice([0, 0, 1, 4]) * SECOND_US
         for key, row in self._rows.items():
-            self._log([replace(self._change(key, "read", row.values), at_us=self._at_us + behind_us)])
+            self._log([self._change(key, "read", row.values)])
             self._commit(key, row, self.changes[-1])
         self._settle()
 
@@ -140,28 +136,19 @@ class World:
         self.changes += [replace(change, offset=len(self.changes) + place) for place, change in enumerate(made)]
 
     def _commit(self, key: Key, row: _Row | None, change: Change) -> None:
-        self._shown[key].append((row, change))
-
-    def _lives(self, key: Key) -> Iterator[Version]:
-        """What everyone saw of a key: first which changes were seen, then when, then what."""
-        seen: list[tuple[_Row | None, Change, bool]] = []
-        before: _Row | None = None
-        for row, change in self._shown[key]:
-            is_same = bool(before and row and row.home in (None, key) and self._is_equal(before.values, row.values))
-            if before or row:
-                seen.append((row, change, is_same))
-            before = row
-        opened: Version | None = None
-        for (row, change, is_same), at_us in zip(seen, _dates(seen), strict=True):
-            if is_same and opened and row:
-                opened = replace(opened, values=row.values)
-                continue
-            if opened:
-                yield replace(opened, to_us=at_us, to_lsn=change.lsn)
-            moved_from = row.home if row and row.home != key else None
-            opened = Version(key, row.values, at_us, change.lsn, previous=moved_from) if row else None
-        if opened:
-            yield opened
+        shown = self._open.get(key)
+        if shown is None and row is None:
+            return
+        at_us = max(change.at_us, self._clocks.get(key, change.at_us - 1) + 1)
+        self._clocks[key] = at_us
+        moved_from = row.home if row and row.home != key else None
+        if shown and row and moved_from is None and self._is_equal(shown.values, row.values):
+            self._open[key] = replace(shown, values=row.values)
+            return
+        if shown:
+            self.truth.append(replace(self._open.pop(key), to_us=at_us, to_lsn=change.lsn))
+        if row:
+            self._open[key] = Version(key, row.values, at_us, change.lsn, previous=moved_from)
 
     def _settle(self) -> None:
         """Everyone sees the rows where they are now."""
@@ -169,20 +156,6 @@ class World:
 
     def _is_equal(self, one: tuple[Value, ...], other: tuple[Value, ...]) -> bool:
         return all(a == b for name, a, b in zip(COLUMNS, one, other, strict=True) if name in self.tracked)
-
-
-def _dates(seen: list[tuple[_Row | None, Change, bool]]) -> list[int]:
-    """When each took effect: a commit at its time, a microsecond after the one before it at the earliest; a read before the next commit."""
-    dated = [place for place, (_, change, is_same) in enumerate(seen) if change.kind != "read" or not is_same]
-    times = {place: seen[place][1].at_us for place in dated}
-    latest: int | None = None
-    for place in reversed(dated):
-        is_commit = seen[place][1].kind != "read"
-        latest = times[place] if is_commit else latest and latest - 1
-        times[place] = min(times[place], latest or times[place])
-    for place, following in pairwise(dated):
-        times[following] = max(times[following], times[place] + 1)
-    return [times.get(place, 0) for place in range(len(seen))]
 
 
 def deliveries(changes: list[Change], seed: int, most: int = 4) -> list[list[Change]]:

@@ -157,6 +157,7 @@ _UNCHANGED = {"note": PLACEHOLDER, "raw": b64encode(PLACEHOLDER.encode()).decode
 
 OTHERS: dict[str, Received] = {
     "read": received(wire.envelope("r", {"id": 1}, {"snapshot": "first", "sequence": '[null,"50"]'})),
+    "incremental read": received(wire.envelope("r", {"id": 1}, {"snapshot": "incremental", "lsn": None, "sequence": '["50","50"]'})),
     "create": received(wire.envelope("c", {"id": 1, "note": "a"}), headers=_OLD_KEY),
     "same again": received(wire.envelope("u", {"note": "a", "id": 1, "price": None, "gone": 5})),
     "other content": row(note="b"),
@@ -254,6 +255,11 @@ def test_a_change_knows_its_place(decoded: dict[str, dict[Any, Row]]) -> None:
 def test_a_read_belongs_to_no_transaction_and_may_know_no_commit(decoded: dict[str, dict[Any, Row]]) -> None:
     got = _other(decoded, "read")
     assert (got["_kind"], got["_txid"], got["_last_commit_lsn"], got["_linked_key"]) == ("read", None, None, None)
+
+
+def test_a_read_of_an_incremental_snapshot_stands_behind_the_last_commit_sent(decoded: dict[str, dict[Any, Row]]) -> None:
+    got = _other(decoded, "incremental read")
+    assert (got["_reason"], got["_kind"], got["_lsn"]) == (None, "read", 50)
 
 
 def test_a_delete_takes_its_key_from_kafka_and_nothing_from_before(decoded: dict[str, dict[Any, Row]]) -> None:

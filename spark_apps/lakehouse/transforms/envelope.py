@@ -20,7 +20,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from lakehouse.contract import Severity, Table
-from lakehouse.transforms import faults, keychanges, quality
+from lakehouse.transforms import faults, keychanges, ordering, quality
 from lakehouse.transforms.values import JSON_OPTIONS, typed
 
 CHANGES = ("read", "upsert", "delete", "truncate")
@@ -153,15 +153,13 @@ def _values(opened: DataFrame, table: Table, placeholders: Sequence[str]) -> Dat
     kind = F.when(F.col("_value_bytes").isNull(), "tombstone").otherwise(kind_of[F.col("_op")])
     linked = F.from_json(F.when(kind.isin("upsert", "delete"), F.col(faults.LINKED_TEXT)), "MAP<STRING, STRING>", JSON_OPTIONS)
     sequence, micros = source["sequence"], source["ts_us"].try_cast("BIGINT")
-    is_told, last_commit = sequence.startswith('["'), F.split_part(sequence, F.lit('"'), F.lit(2)).try_cast("BIGINT")
     return opened.select(
         "*",
         *columns,
         kind.alias("_kind"),
-        # A read of an incremental snapshot has no lsn of its own: it stands behind the last commit that was sent before it.
-        F.coalesce(source["lsn"].try_cast("BIGINT"), F.when((F.col("_op") == "r") & is_told, last_commit)).alias("_lsn"),
+        ordering.position(F.col("_op"), source["lsn"].try_cast("BIGINT"), sequence).alias("_lsn"),
         F.when(F.col("_op") != "r", source["txId"].try_cast("BIGINT")).alias("_txid"),
-        F.when(is_told, last_commit).alias("_last_commit_lsn"),
+        ordering.last_commit(sequence).alias("_last_commit_lsn"),
         F.when(micros.between(0, _LAST_MICROSECOND), F.timestamp_micros(micros)).alias("_commit_at"),
         F.sha2(F.concat_ws(_NEVER_IN_TEXT, *image).cast("binary"), 256).alias("_content_hash"),
         F.array_compact(F.array(*[F.when(is_unchanged[name], name) for name in texts])).alias("_unchanged"),

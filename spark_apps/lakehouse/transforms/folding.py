@@ -117,10 +117,7 @@ def with_moved(fold: Fold, rows: DataFrame) -> DataFrame:
 
 
 def with_runs(fold: Fold, rows: DataFrame) -> DataFrame:
-    """Add what counts: `_counts` for a change that meets a live row or leaves one, `_starts` for the head of a run.
-
-    `_dates`: it counts for the times of what follows; a read of what was known does not, as it happened to nothing.
-    """
+    """Add what counts: `_counts` for a change that meets a live row or leaves one, `_starts` for the head of a run."""
     image = F.struct(is_row().alias("is_live"), *(F.col(name) for name in fold.table.tracked))
     survivors = rows.withColumns({"_stands": ~F.col("_is_superseded"), "_image": image})
     previous = F.last(F.when(F.col("_stands"), F.col("_image")), ignorenulls=True).over(fold.before)
@@ -132,32 +129,19 @@ def with_runs(fold: Fold, rows: DataFrame) -> DataFrame:
     if fold.has_links:
         continues = continues & F.col("_moved_from").isNull()
     starts = F.col("_stands") & is_row() & ~continues
-    dates = counts & ~(_is_read() & continues)
-    return seen.withColumns({"_counts": counts, "_starts": starts, "_dates": dates}).drop(
-        "_image", "_previous", "_stands", "_is_superseded"
-    )
+    return seen.withColumns({"_counts": counts, "_starts": starts}).drop("_image", "_previous", "_stands", "_is_superseded")
 
 
 def with_times(fold: Fold, rows: DataFrame) -> DataFrame:
-    """Add `_effective_at`: the greater of its own commit time and 1 µs after the previous change that dates.
+    """Add `_effective_at`: the greater of its own commit time and 1 µs after the previous change that counts.
 
     The source's clock may step back, a key's history may not. As a running maximum: number n takes effect at
-    n + max(time of m - m, for m up to n). A change that does not date repeats what came before it. A read carries the sender's
-    clock, which may be ahead of the commits that follow it: it gives way to the next of them.
+    n + max(time of m - m, for m up to n). A change that does not count repeats what came before it.
     """
-    counted = rows.withColumn("_number", F.count(F.when(F.col("_dates"), 1)).over(fold.so_far))
+    counted = rows.withColumn("_number", F.count(F.when(F.col("_counts"), 1)).over(fold.so_far))
     own_us = F.unix_micros(F.when(F.col("_is_state"), F.col("_state_at")).otherwise(F.col("_commit_at")))
-    shifted = counted.withColumn("_shifted", F.when(F.col("_dates"), own_us - F.col("_number")))
-    committed = shifted.withColumn("_committed", F.when(~_is_read(), F.col("_shifted")))
-    given_way = F.when(_is_read() & F.col("_dates"), F.least("_shifted", fold.next_of("_committed"))).otherwise(F.col("_shifted"))
-    reached = F.max("_given_way").over(fold.so_far)
-    dated = committed.withColumn("_given_way", given_way).withColumn("_effective_at", F.timestamp_micros(reached + F.col("_number")))
-    return dated.drop("_number", "_shifted", "_committed", "_given_way")
-
-
-def _is_read() -> Column:
-    """Whether the change is a read that does not stand for the changes before it."""
-    return (F.col("_kind") == ordering.READ) & ~F.col("_is_state")
+    shifted = F.max(F.when(F.col("_counts"), own_us - F.col("_number"))).over(fold.so_far)
+    return counted.withColumn("_effective_at", F.timestamp_micros(shifted + F.col("_number"))).drop("_number")
 
 
 def with_versions(fold: Fold, rows: DataFrame) -> DataFrame:

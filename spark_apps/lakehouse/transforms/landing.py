@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse.ledger import CHANGES, EPOCH_HEADER, TOPIC_PREFIX
+from lakehouse.transforms.ordering import position
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -41,7 +42,7 @@ def placed(records: DataFrame, landed_at: Column) -> DataFrame:
     parsed = rows.select(
         "*",
         F.col("place.op").alias("op"),
-        F.col("place.source.lsn").alias("lsn"),
+        position(F.col("place.op"), F.col("place.source.lsn"), F.col("place.source.sequence")).alias("lsn"),
         F.col("place.source.sequence").alias("sequence"),
         F.col("place.source.txId").alias("txid"),
         F.timestamp_micros("place.source.ts_us").alias("commit_at"),

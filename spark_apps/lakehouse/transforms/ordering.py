@@ -25,7 +25,17 @@ BY_LSN = ("_epoch", "_is_change", "_lsn", "_rank")
 ORDER = ("_epoch", "_after_reads", "_is_change", "_lsn", "_rank")
 
 # What tells of a key's newest stored change whether another is later.
-_KNOWN = ("_epoch", "_lsn", "_kind", "_txid", "_offset", "_commit_at", "_content_hash", "_state_at")
+_KNOWN = ("_epoch", "_lsn", "_kind", "_txid", "_offset", "_commit_at", "_content_hash")
+
+
+def last_commit(sequence: Column) -> Column:
+    """The last commit before a record, from Debezium's `source.sequence`; NULL where it tells none."""
+    return F.when(sequence.startswith('["'), F.split_part(sequence, F.lit('"'), F.lit(2)).try_cast("BIGINT"))
+
+
+def position(op: Column, lsn: Column, sequence: Column) -> Column:
+    """Where a record stands in the source's log. A read of an incremental snapshot has no lsn: it stands behind the last commit sent."""
+    return F.coalesce(lsn, F.when(op == "r", last_commit(sequence)))
 
 
 def is_row() -> Column:
@@ -118,9 +128,7 @@ def _is_later(stored: Column) -> Column:
     later_lsn = F.struct(F.col("_lsn"), F.col("_rank")) > F.struct(stored["_lsn"], rank(stored["_kind"]))
     # A repeat carries a larger offset than the first delivery, which only the whole key knows: offsets decide nothing here.
     after_read = F.coalesce(F.col("_last_commit_lsn") >= stored["_lsn"], F.lit(False))
-    # A read gives way to a change that was committed before it was sent.
-    is_undisputed = F.coalesce(F.col("_commit_at") > F.greatest(stored["_commit_at"], stored["_state_at"]), F.lit(False))
-    by_read = F.when(F.col("_kind") == TRUNCATE, later_lsn).otherwise(after_read) & is_undisputed
+    by_read = F.when(F.col("_kind") == TRUNCATE, later_lsn).otherwise(after_read)
     same_epoch = F.when(F.col("_kind") == READ, F.lit(False)).when(stored["_kind"] == READ, by_read).otherwise(later_lsn)
     return F.when(F.col("_epoch") == stored["_epoch"], same_epoch).otherwise(F.col("_epoch") > stored["_epoch"])
 
