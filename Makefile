@@ -71,7 +71,7 @@ metabase: install  ## Start Metabase and make or repair the boards in it; PLAN=1
 	@[ -n "$(PLAN)" ] || { "$(PYTHON)" -m infra.local.install metabase 1>&2 && $(LOCAL) metabase 1>&2; }
 	@$(MAIN)/python -m dashboards.metabase.provision $(if $(PLAN),plan,apply)
 
-.PHONY: check compose-check test bench generated lock
+.PHONY: check compose-check test test-long bench generated lock
 check: install  ## The two-minute loop: format, lint, types, tests that need neither Spark nor processes
 	@$(MAIN)/ruff format --check $(CODE)
 	@$(MAIN)/ruff check $(CODE)
@@ -85,14 +85,18 @@ compose-check: install  ## The Compose file and its image's Dockerfile, by schem
 	@if docker compose version > /dev/null 2>&1; then docker compose config -q && echo 'ok -- docker compose config'; \
 	else echo 'skipped -- docker compose config: there is no docker with its compose command here'; fi
 
-test: check compose-check  ## Everything: check, then machines in a fake cloud, Spark, real processes on a disk, on gs:// and in containers
+test: check compose-check  ## check, then machines in a fake cloud, Spark, and real processes with kills and oracles
 	@# The machines' tests wait for a clock nine tenths of their time: beside those on Spark they cost nothing.
 	@mkdir -p $(EBAP_HOME)/tmp; $(EBAP_HOME)/venv/airflow/bin/python -m pytest tests/machines > $(EBAP_HOME)/tmp/machines.log 2>&1 & machines=$$!; \
 	$(MAIN)/python -m pytest -m spark tests/unit tests/golden tests/policy tests/e2e --durations=10; \
 	wait $$machines || { cat $(EBAP_HOME)/tmp/machines.log; exit 1; }; tail -n 1 $(EBAP_HOME)/tmp/machines.log
 	@$(MAIN)/python -m pytest -m 'e2e and not spark' tests/e2e -s --durations=20
+
+test-long: install  ## What takes longer: histories and schema changes on real parts, the lake on gs://, a cluster, containers
+	@$(MAIN)/python -m pytest -m long tests/e2e -s
 	@EBAP_LAKE=gs://tests/lake $(MAKE) -s install
 	@$(MAIN)/python -m pytest -m gcs tests/e2e -s
+	@$(MAIN)/python -m pytest -m cluster tests/e2e -s
 	@$(MAIN)/python -m pytest -m compose tests/e2e -s -rs
 
 bench: install  ## Speed as ratios to peers, on the running platform (make demo, make pause); LINES='5 6 7 13' runs those alone, with no platform

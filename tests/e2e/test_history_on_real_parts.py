@@ -24,7 +24,7 @@ from tests.e2e import open_transactions, state_oracle, wire, workload
 from tests.e2e.conftest import AUDIT, Platform, platform_with, until
 from tests.e2e.workload import Workload
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(2400)]
 
 SEED = int(os.environ.get("WORKLOAD_SEED", "7"))
 BETWEEN_FAULTS_S = float(os.environ.get("WORKLOAD_S", "20"))

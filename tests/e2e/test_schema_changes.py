@@ -20,7 +20,7 @@ from lakehouse.settings import PROJECT, Settings
 from tests.e2e.conftest import Platform, running_platform, until
 from tests.e2e.own_postgres import running_postgres
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(2400)]
 
 # What the tests below do to the source, in their order: what a second Postgres must have done to it as well.
 ADD = "ALTER TABLE shop.users ADD COLUMN nickname text NOT NULL DEFAULT 'none'"
