@@ -173,14 +173,13 @@ def _apply(spark: SparkSession, settings: Settings, table: Table, batch: Batch, 
     bounds = None if is_truncated or batch.has_links else batch.bounds
     if is_truncated:
         touched = touched.union(stored.where("_last").select(*table.key))
-    if bounds:
-        stored = stored.where(F.col(table.key[0]).between(*bounds))
-    made = history.difference(brought, touched.distinct(), stored)
+    near = F.col(table.key[0]).between(*bounds) if bounds else None
+    made = history.difference(brought, touched.distinct(), stored, near)
     if made.contested:
         quarantine_beaten(spark, settings, table, batch, made.contested)
     if not made.rows:
         return False
-    storage.merge_silver(spark, table, made.rows, made.is_only_last, bounds, read_at)
+    storage.merge_silver(spark, table, made.rows, made.is_only_last, bounds if made.is_near else None, read_at)
     return True
 
 

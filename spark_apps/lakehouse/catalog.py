@@ -72,7 +72,8 @@ def _amendments(spark: SparkSession, table: Table) -> list[str]:
     """What makes a stored table's columns and comments those of its declaration."""
     given = {field.name: field for field in spark.read.table(table.full_name).schema.fields}
     types = {name: shapes.as_declared(field.dataType.simpleString()) for name, field in given.items()}
-    differing = [column for column in table.columns if types.get(column.name, column.type) != column.type]
+    # Field names within a type are written in either case.
+    differing = [column for column in table.columns if types.get(column.name) not in (None, shapes.as_declared(column.type))]
     wider = [column for column in differing if is_widening(types[column.name], column.type)]
     faults = [
         f"{table.full_name}: column {column.name} is {types[column.name]}, declared {column.type}"

@@ -112,6 +112,8 @@ def _files(spark: SparkSession, settings: Settings, source: Table, stored: Table
         # The log is not asked: it knows only what is live. Files may go while they are looked at.
         with delta.configured(spark, {"spark.databricks.delta.formatCheck.enabled": "false"}):
             reader = spark.read.schema(schema).option("recursiveFileLookup", "true").option("ignoreMissingFiles", "true")
+            # Deletion vectors lie beside the files, and hold row numbers only.
+            reader = reader.option("pathGlobFilter", "*.parquet")
             try:
                 yield reader.parquet(folder).withColumn("_file", F.col("_metadata.file_name")).localCheckpoint()
             except Exception as error:  # see delta: its class depends on the kind of session

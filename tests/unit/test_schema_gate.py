@@ -153,10 +153,15 @@ def test_a_column_declared_later_is_null_until_a_rebuild_fills_it(lake: Lake, de
     assert states(lake, "orders") == [("channel", "added", "applied")]
 
 
+def nobody(table: Table) -> Table:
+    """The table without the word that its rows are persons, who have a key of one column."""
+    return replace(table, columns=tuple(replace(column, person=None, pii=False) for column in table.columns))
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda t: replace(t, key=("user_id", "email")), "key was user_id and is user_id, email"),
+        (lambda t: replace(nobody(t), key=("user_id", "email")), "key was user_id and is user_id, email"),
         (lambda t: replace(t, history=History.LATEST), "history was full and is latest"),
         (lambda t: with_column(t, "region", tracked=False), "tracked columns were .*region.* and are "),
         (lambda t: replace(t, columns=t.columns[:-1]), "column updated_at is no longer declared"),

@@ -51,34 +51,40 @@ class Incoming:
 class Difference:
     """Rows of the stored form to insert or to update, by identity, worked out; None where the changes bring nothing new.
 
-    `is_only_last`: each row that updates is the newest of its key. `contested`: identity and `_content_hash` of each change of which
+    `is_only_last`: each row that updates is the newest of its key. `is_near`: no row is of a key that the batch did not lead to by its
+    bounds. `contested`: identity and `_content_hash` of each change of which
     another record had other content; None where there is none.
     """
 
     rows: DataFrame | None
     is_only_last: bool
+    is_near: bool
     contested: DataFrame | None
 
 
-def difference(incoming: Incoming, touched: DataFrame, stored: DataFrame) -> Difference:
-    """What the changes make different; `touched`: the distinct keys to look at, beside those linked with them."""
+def difference(incoming: Incoming, touched: DataFrame, stored: DataFrame, bounds: Column | None = None) -> Difference:
+    """What the changes make different; `touched`: the distinct keys to look at, beside those linked with them.
+
+    `bounds`: a condition that holds for every stored row of the touched keys, by which files are left unread.
+    """
     table, key = incoming.table, list(incoming.table.key)
     if incoming.has_links:
         linked = keychanges.linked_keys(incoming.changes, table).select(*key)
         touched = touched.unionByName(linked).distinct().localCheckpoint()
-    newest = stored.where("_last").join(touched, on=key, how="left_semi")
+    near = stored if bounds is None else stored.where(bounds)
+    newest = near.where("_last").join(touched, on=key, how="left_semi")
     # Worked out once, here: MERGE reads its source twice, and refuses one that is merely cached.
     rows = _folded(incoming, touched, newest, None, has_links=False).localCheckpoint()
     verdict = _verdict(rows)
     # No key is late in an ordinary batch: whole histories are read only for those that are.
     if not verdict["_is_late"]:
-        return _outcome(incoming, rows, verdict, is_only_last=True)
+        return _outcome(incoming, rows, verdict, is_only_last=True, is_near=True)
     late = rows.where("_is_late").select(*key).distinct().localCheckpoint()
-    late, has_links = _with_linked(incoming, late, stored)
-    whole = stored.join(late, on=key, how="left_semi")
+    late, has_links = _with_linked(incoming, late, near, stored)
+    whole = (stored if has_links else near).join(late, on=key, how="left_semi")
     others = newest.join(late, on=key, how="left_anti")
     rows = _folded(incoming, touched.unionByName(late).distinct(), others, whole, has_links).localCheckpoint()
-    return _outcome(incoming, rows, _verdict(rows), is_only_last=False)
+    return _outcome(incoming, rows, _verdict(rows), is_only_last=False, is_near=not has_links)
 
 
 def anew(incoming: Incoming, kept: DataFrame | None = None) -> tuple[DataFrame, DataFrame]:
@@ -103,20 +109,23 @@ def anew(incoming: Incoming, kept: DataFrame | None = None) -> tuple[DataFrame, 
     return changed.unionByName(kept.join(changed, on=list(stored_form(table).key), how="left_anti")), contested
 
 
-def _with_linked(incoming: Incoming, late: DataFrame, stored: DataFrame) -> tuple[DataFrame, bool]:
-    """The late keys with all that key changes link them with, directly or through others; and whether any do."""
+def _with_linked(incoming: Incoming, late: DataFrame, near: DataFrame, stored: DataFrame) -> tuple[DataFrame, bool]:
+    """The late keys with all that key changes link them with, directly or through others; and whether any do.
+
+    `near` are the stored rows of the late keys and more: of keys beyond, all of them are asked.
+    """
     table, key = incoming.table, list(incoming.table.key)
     brought = keychanges.linked_keys(incoming.changes, table).select(*key) if incoming.has_links else None
     has_links, reached = incoming.has_links, late
     while True:
-        known = stored.where("_linked_key IS NOT NULL").join(reached, on=key, how="left_semi").select(*key, "_linked_key")
+        known = near.where("_linked_key IS NOT NULL").join(reached, on=key, how="left_semi").select(*key, "_linked_key")
         linked = keychanges.linked_keys(known, table).select(*key).distinct()
         if brought is not None:
             linked, brought = linked.unionByName(brought).distinct(), None
         linked = linked.localCheckpoint()
         if linked.isEmpty():
             return late, has_links
-        has_links = True
+        has_links, near = True, stored
         reached = linked.join(late, on=key, how="left_anti").localCheckpoint()
         if reached.isEmpty():
             return late, has_links
@@ -218,10 +227,10 @@ def _verdict(rows: DataFrame) -> Row:
     return found
 
 
-def _outcome(incoming: Incoming, rows: DataFrame, verdict: Row, *, is_only_last: bool) -> Difference:
+def _outcome(incoming: Incoming, rows: DataFrame, verdict: Row, *, is_only_last: bool, is_near: bool) -> Difference:
     changed = rows.where("_is_changed").drop(*_VERDICTS) if verdict["_is_changed"] else None
     contested = _contested(incoming, rows) if verdict["_is_contested"] else None
-    return Difference(rows=changed, is_only_last=is_only_last, contested=contested)
+    return Difference(rows=changed, is_only_last=is_only_last, is_near=is_near, contested=contested)
 
 
 def _contested(incoming: Incoming, rows: DataFrame) -> DataFrame:
