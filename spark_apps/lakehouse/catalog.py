@@ -33,7 +33,7 @@ def bring_up(spark: SparkSession, settings: Settings) -> bool:
         return False
     existing = {layer: _names(spark, layer) for layer in Layer}
     known = [table for table in ddl.stored_tables() if table.name in existing[table.layer]]
-    amendments = [statement for table in known for statement in (*_properties(spark, settings, table), *_amendments(spark, table))]
+    amendments = [statement for table in known for statement in _brought_up(spark, settings, table)]
     stored = ddl.stored_statements(settings)
     for statement in stored[: len(Layer)] + amendments + stored[len(Layer) :]:
         spark.sql(statement)
@@ -68,6 +68,14 @@ def _schema_properties(spark: SparkSession) -> str:
     return " ".join(row["info_value"] for row in rows if row["info_name"] == "Properties")
 
 
+def _brought_up(spark: SparkSession, settings: Settings, table: Table) -> list[str]:
+    """What makes a stored table that of its declaration: a property allows what is done to columns, another names them all."""
+    wanted = _properties(spark, settings, table)
+    last = {name: value for name, value in wanted.items() if name == ddl.STATISTICS}
+    first = {name: value for name, value in wanted.items() if name not in last}
+    return [*_set(table, first), *_amendments(spark, table), *_set(table, last)]
+
+
 def _amendments(spark: SparkSession, table: Table) -> list[str]:
     """What makes a stored table's columns and comments those of its declaration."""
     given = {field.name: field for field in spark.read.table(table.full_name).schema.fields}
@@ -93,11 +101,14 @@ def _amendments(spark: SparkSession, table: Table) -> list[str]:
     return made
 
 
-def _properties(spark: SparkSession, settings: Settings, table: Table) -> list[str]:
-    """What makes a stored table's properties those of its declaration; land, which meets it in mid-batch, lands the batch again."""
+def _properties(spark: SparkSession, settings: Settings, table: Table) -> dict[str, str]:
+    """The declared properties that a stored table has not got; land, which meets the change in mid-batch, lands the batch again."""
     given = {row["key"]: row["value"] for row in spark.sql(f"SHOW TBLPROPERTIES {table.full_name}").collect()}
     # Which shape a table has is known once it has been looked at, not because it is declared.
     declared = {name: value for name, value in ddl.properties(settings, table).items() if name != ddl.SHAPE}
-    wanted = {name: value for name, value in declared.items() if given.get(name) != value}
+    return {name: value for name, value in declared.items() if given.get(name) != value}
+
+
+def _set(table: Table, wanted: dict[str, str]) -> list[str]:
     listed = ", ".join(f"{ddl.quote(name)} = {ddl.quote(value)}" for name, value in sorted(wanted.items()))
     return [f"ALTER TABLE {table.full_name} SET TBLPROPERTIES ({listed})"] if wanted else []

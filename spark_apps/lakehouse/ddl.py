@@ -16,6 +16,8 @@ _CHANGE_FEED = {"delta.enableChangeDataFeed": "true"}
 _DELETION_VECTORS = {"delta.enableDeletionVectors": "true"}
 # A stored column can be made wider in place: INT to BIGINT rewrites nothing.
 _WIDENING = {"delta.enableTypeWidening": "true"}
+# The property that names the columns of which Delta's log keeps the least and greatest values.
+STATISTICS = "delta.dataSkippingStatsColumns"
 # The property that keeps the declared shape with the table it was made by.
 SHAPE = "ebap.shape"
 # Bronze gets 17,000 commits a day at the default trigger; a checkpoint every 10th would be most of the writing.
@@ -71,7 +73,7 @@ def _statistics(table: Table) -> dict[str, str]:
     if not any(column.pii and column.type != "BINARY" for column in table.columns):
         return {}
     kept = [c.name for c in table.columns if not c.pii and c.name not in _partitions(table) and c.type.startswith(_WITH_STATISTICS)]
-    return {"delta.dataSkippingStatsColumns": ",".join(kept)}
+    return {STATISTICS: ",".join(kept)}
 
 
 def _partitions(table: Table) -> Sequence[str]:
