@@ -92,7 +92,7 @@ test: check compose-check  ## check, then machines in a fake cloud, Spark, and r
 	wait $$machines || { cat $(EBAP_HOME)/tmp/machines.log; exit 1; }; tail -n 1 $(EBAP_HOME)/tmp/machines.log
 	@$(MAIN)/python -m pytest -m 'e2e and not spark' tests/e2e -s --durations=20
 
-test-long: install  ## What takes longer: histories and schema changes on real parts, the lake on gs://, a cluster, containers
+test-long: install  ## What takes longer: long histories, schema changes, an hour of orders, gs://, a cluster, containers
 	@$(MAIN)/python -m pytest -m long tests/e2e -s
 	@EBAP_LAKE=gs://tests/lake $(MAKE) -s install
 	@$(MAIN)/python -m pytest -m gcs tests/e2e -s

@@ -12,7 +12,7 @@ import pytest
 from lakehouse.settings import PROJECT, Settings
 from tests.e2e.conftest import Platform
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
 
 def test_the_notebook_runs(platform: Platform, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from lakehouse import ledger, session
 from lakehouse.transforms.orders_live import orders_live_sql
 from tests.e2e.conftest import Platform
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 CHANGES, ORDERS, FILES = 720_000, 180_000, 720
 HOUR = "bronze.one_hour"

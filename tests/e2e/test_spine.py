@@ -1,6 +1,6 @@
 """From a committed row to gold over Thrift, under load and under kill -9, against two independent oracles.
 
-`ORACLE_S` sets the seconds of load (default 180), `ORACLE_RATE` its operations a second (default 200).
+`ORACLE_S` sets the seconds of load (default 90), `ORACLE_RATE` its operations a second (default 200).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.e2e.conftest import Platform, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
 
-LOAD_S = int(os.environ.get("ORACLE_S", "180"))
+LOAD_S = int(os.environ.get("ORACLE_S", "90"))
 RATE = int(os.environ.get("ORACLE_RATE", "200"))
 KILLED = ("connect", "kafka", "postgres", "land", "spark", "airflow-scheduler")
 JUNK = {
