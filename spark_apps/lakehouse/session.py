@@ -77,6 +77,8 @@ def _delta(settings: Settings) -> dict[str, str]:
             "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
             # Delta's own state is read by 50 tasks by default; the logs here are small.
             "spark.databricks.delta.snapshotPartitions": "2",
+            # VACUUM lists a table's folders in as many tasks, 10,000 by default: minutes of two cores for folders of a hundred files.
+            "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
             # Without it the metastore gets an empty schema and JDBC's getColumns sees no columns.
             "spark.databricks.delta.catalog.update.enabled": "true",
             # The MERGE source is a finished, deterministic difference: writing it to disk first gains nothing and costs seconds.
