@@ -238,7 +238,7 @@ def append_once(spark: SparkSession, table: Table, rows: DataFrame, read_at: int
     if version(spark, table.full_name) != read_at:
         raise StorageError(f"{table.full_name} is no longer at version {read_at}: somebody else wrote it; run it again")
     with only_once(spark, f"ebap.append.{table.full_name}", read_at + 1):
-        spark.sql(f"INSERT INTO {table.full_name} SELECT * FROM ebap_added")
+        spark.sql(f"INSERT INTO {table.full_name} BY NAME SELECT * FROM ebap_added")
 
 
 def append_quarantine(spark: SparkSession, rows: DataFrame) -> None:
@@ -374,7 +374,8 @@ def only_once(spark: SparkSession, writer: str, number: int) -> Iterator[None]:
 
 def replace_where(spark: SparkSession, table: Table, rows: DataFrame, condition: str) -> None:
     conform(rows, table)
-    rows.select(*table.column_names).createOrReplaceTempView("ebap_rows")
+    # By position, and a column that was declared later stands last in the stored table.
+    rows.select(*spark.read.table(table.full_name).columns).createOrReplaceTempView("ebap_rows")
     spark.sql(f"INSERT INTO {table.full_name} REPLACE WHERE {condition} SELECT * FROM ebap_rows")
 
 
