@@ -7,20 +7,19 @@ one byte of the log behind the change that made the ghost, where no real change 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
 
 from lakehouse import ledger, signals
-from lakehouse.contract import Column, Table
+from lakehouse.contract import Column
 from lakehouse.ranges import Key, Row
 from lakehouse.reconciliation import Outcome
 from lakehouse.rendering import WHOLE_NUMBERS
 from lakehouse.settings import Settings
 
 REPAIR_HEADER = "ebap.repair"
-# What a key may be of: their texts are the same in SQL and, but for a date's zone, in Debezium's JSON.
+# What a ghost's key may be of: their texts are, but for a date's zone, the same in Debezium's JSON.
 _KEY_TYPES = (*WHOLE_NUMBERS, "STRING", "DATE")
-# What ebap.signal holds of a request, 2048, with room for the rest of it.
-_CONDITION_CHARACTERS = 1700
+# Beyond it the source reads all rows sooner than it looks so many up, in every chunk of the reading anew.
+_MOST_KEYS = 10_000
 
 
 class RepairError(RuntimeError):
@@ -32,33 +31,15 @@ def send(settings: Settings, outcome: Outcome) -> list[str]:
     table, found = outcome.table, outcome.found
     said = []
     keys = sorted(found.missing | found.different)
-    if not found.is_whole:
-        # Too much to name it all: every row is read again.
+    if len(keys) > _MOST_KEYS or not found.is_whole:
         said.append(f"{table.full_name}: the whole table is read again, by request {signals.snapshot(settings, table)}")
-    else:
-        for part, condition in conditions(table, keys):
-            said.append(f"{table.full_name}: {len(part)} rows are read again, by request {signals.snapshot(settings, table, condition)}")
+    elif keys:
+        request = signals.snapshot(settings, table, signals.condition_of(settings, table, keys))
+        said.append(f"{table.full_name}: {len(keys)} rows are read again, by request {request}")
     if found.ghosts:
         _close(settings, outcome)
         said.append(f"{table.full_name}: {len(found.ghosts)} ghosts get a delete")
     return said
-
-
-def conditions(table: Table, keys: Sequence[Key]) -> Iterator[tuple[list[Key], str]]:
-    """Keys and the SQL condition that selects them, as many at a time as one request holds."""
-    names = ", ".join(f'"{name}"' for name in table.key)
-    part: list[Key] = []
-    texts: list[str] = []
-    for key in keys:
-        text = f"({', '.join(_literal(table.column(name), value) for name, value in zip(table.key, key, strict=True))})"
-        # Measured as it travels: JSON in ASCII.
-        if texts and len(json.dumps(", ".join([*texts, text]))) > _CONDITION_CHARACTERS:
-            yield part, f"({names}) IN ({', '.join(texts)})"
-            part, texts = [], []
-        part.append(key)
-        texts.append(text)
-    if part:
-        yield part, f"({names}) IN ({', '.join(texts)})"
 
 
 def delete_record(outcome: Outcome, key: Key, row: Row, source_schema: str) -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
@@ -107,23 +88,11 @@ def _json_bytes(value: object) -> bytes:
 
 
 def _json_value(column: Column, text: str) -> int | str:
-    _refuse_type(column)
+    if column.type not in _KEY_TYPES:
+        raise RepairError(
+            f"key column {column.name} is a {column.type}: a ghost is closed by a key of whole numbers, texts and dates. "
+            "Insert and delete a row of that key at the source instead"
+        )
     if column.type in WHOLE_NUMBERS:
         return int(text)
     return f"{text}Z" if column.type == "DATE" else text
-
-
-def _literal(column: Column, text: str) -> str:
-    _refuse_type(column)
-    if column.type in WHOLE_NUMBERS:
-        return text
-    quoted = text.replace("'", "''")
-    return f"'{quoted}'" if "\\" not in text else "E'{}'".format(quoted.replace("\\", "\\\\"))
-
-
-def _refuse_type(column: Column) -> None:
-    if column.type not in _KEY_TYPES:
-        raise RepairError(
-            f"key column {column.name} is a {column.type}: rows are repaired by keys of whole numbers, texts and dates; "
-            "have the whole table read again instead"
-        )

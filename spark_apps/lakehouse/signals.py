@@ -67,12 +67,12 @@ def snapshot(settings: Settings, table: Table, condition: str | None = None) -> 
     return f"{number}@{source.mark(settings)}"
 
 
-def condition_of(settings: Settings, table: Table, named: Sequence[str]) -> str:
-    """The condition that these keys meet, texts as `lakehouse.keys` reads them."""
+def condition_of(settings: Settings, table: Table, wanted: Sequence[keys.Key]) -> str:
+    """The condition that these keys meet."""
     from psycopg2 import sql
 
     columns = sql.SQL(", ").join(sql.Identifier(name) for name in table.key)
-    rows = sql.SQL(", ").join(sql.SQL("({})").format(sql.SQL(", ").join(map(sql.Literal, key))) for key in keys.parse(table, named))
+    rows = sql.SQL(", ").join(sql.SQL("({})").format(sql.SQL(", ").join(map(sql.Literal, key))) for key in wanted)
     with source.owner(settings) as cursor:
         return str(sql.SQL("({}) IN ({})").format(columns, rows).as_string(cursor))
 
@@ -100,7 +100,10 @@ def wait(settings: Settings, snapshot_id: str, timeout_s: float) -> None:
 def ask(settings: Settings, given: argparse.Namespace) -> SnapshotResult:
     """Do what the parsed arguments ask."""
     table = tables.source(given.table)
-    made = snapshot(settings, table, condition_of(settings, table, given.keys) if given.keys else given.where)
+    if ";" in (given.where or ""):
+        raise ValueError(f"the condition {given.where!r} holds a semicolon: give one condition, as it stands after WHERE")
+    condition = condition_of(settings, table, keys.parse(table, given.keys)) if given.keys else given.where
+    made = snapshot(settings, table, condition)
     if given.wait:
         wait(settings, made, given.wait)
     return SnapshotResult(table=table.name, id=made, has_ended=bool(given.wait))
@@ -124,8 +127,6 @@ def _try(settings: Settings, table: Table, condition: str | None) -> None:
 
     if not condition:
         return
-    if ";" in condition:
-        raise ValueError(f"the condition {condition!r} holds a semicolon: give one condition, as it stands after WHERE")
     with source.owner(settings) as cursor:
         cursor.execute("SET TRANSACTION READ ONLY")
         name = sql.Identifier(settings.source_schema, table.name).as_string(cursor)

@@ -1,4 +1,4 @@
-"""What a repair sends: conditions that fit a request, and deletes that stand right behind the change they end."""
+"""What a repair sends: deletes that stand right behind the change they end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from lakehouse import repair, tables
 from lakehouse.contract import Column, History, Table
-from lakehouse.ranges import Differences, Key, Row
+from lakehouse.ranges import Differences, Row
 from lakehouse.reconciliation import Outcome
 
 ITEMS = tables.source("order_items")
@@ -28,20 +28,6 @@ NAMES = Table(
 def outcome(table: Table, key_order: tuple[str, ...]) -> Outcome:
     at = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
     return Outcome(table=table, taken_at=at, found=Differences(), blocked=(), took_s=1.0, key_order=key_order)
-
-
-def test_every_key_is_in_one_condition_and_each_fits_a_request() -> None:
-    keys: list[Key] = [(str(order), "1") for order in range(10**12, 10**12 + 1000)]
-    parts = list(repair.conditions(ITEMS, keys))
-    assert [key for part, _ in parts for key in part] == keys
-    assert len(parts) > 1
-    assert all(len(json.dumps(condition)) < 1800 for _, condition in parts)
-    assert parts[-1][1].startswith('("order_id", "line_no") IN ((')
-
-
-def test_texts_in_a_condition_are_quoted() -> None:
-    (_, condition) = next(repair.conditions(NAMES, [("O'Neil\\", "2026-01-01")]))
-    assert condition == """("name", "day") IN ((E'O''Neil\\\\', '2026-01-01'))"""
 
 
 def test_a_ghosts_delete_stands_right_behind_the_change_that_made_it() -> None:
@@ -65,4 +51,4 @@ def test_a_key_of_another_type_is_refused_by_name() -> None:
     column = Column(name="at", type="TIMESTAMP", doc="A moment.")
     table = Table(name="t", doc="d", grain="g", key=("at",), history=History.LATEST, owner="o", allowed_age_s=1, columns=(column,))
     with pytest.raises(repair.RepairError, match="key column at is a TIMESTAMP"):
-        list(repair.conditions(table, [("1",)]))
+        repair.delete_record(outcome(table, ("at",)), ("1",), Row(1, 0, epoch=1, lsn=5), "shop")

@@ -2,41 +2,49 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
-import time
-from pathlib import Path
+from typing import Any
+
+import pytest
 
 from lakehouse.schema_watch import SchemaWatch
 
+_AT_ONCE = [sys.executable, "-c", ""]
+# Ends when the test does, which holds the other end of its input.
+_UNTIL_TOLD = [sys.executable, "-c", "import os; os.read(0, 1)"]
 
-def _looks(marks: Path, s: float) -> list[str]:
-    return [sys.executable, "-c", f"import sys,time; open({str(marks)!r}, 'a').write('x'); time.sleep({s})"]
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """Every process that is started, in order."""
+    found: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    def noted(command: list[str], **_: Any) -> subprocess.Popen[bytes]:
+        found.append(start(command, stdin=subprocess.PIPE))
+        return found[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    return found
 
 
-def _wait_for(marks: Path, count: int, watch: SchemaWatch) -> None:
-    limit = time.monotonic() + 20
-    while time.monotonic() < limit and not (marks.is_file() and len(marks.read_text()) >= count):
+def test_a_look_begins_at_once_and_again_only_when_it_is_due(begun: list[subprocess.Popen[bytes]]) -> None:
+    for every_s, expected in ((1000, 1), (0, 2)):
+        begun.clear()
+        watch = SchemaWatch(_AT_ONCE, every_s=every_s)
         watch.look()
-        time.sleep(0.02)
-    assert len(marks.read_text()) >= count
+        assert begun[0].wait(timeout=20) == 0
+        watch.look()
+        assert len(begun) == expected
 
 
-def test_a_look_begins_at_once_and_again_only_when_it_is_due(tmp_path: Path) -> None:
-    marks = tmp_path / "marks"
-    watch = SchemaWatch(_looks(marks, 0), every_s=1000)
-    _wait_for(marks, 1, watch)
-    time.sleep(0.3)
-    watch.look()
-    time.sleep(0.3)
-    assert marks.read_text() == "x"
-    _wait_for(marks, 3, SchemaWatch(_looks(marks, 0), every_s=0.01))
-
-
-def test_there_is_never_a_second_look_beside_one_that_runs(tmp_path: Path) -> None:
-    marks = tmp_path / "marks"
-    watch = SchemaWatch(_looks(marks, 5), every_s=0.01)
-    _wait_for(marks, 1, watch)
+def test_there_is_never_a_second_look_beside_one_that_runs(begun: list[subprocess.Popen[bytes]]) -> None:
+    watch = SchemaWatch(_UNTIL_TOLD, every_s=0)
     for _ in range(20):
         watch.look()
-        time.sleep(0.02)
-    assert marks.read_text() == "x"
+    assert len(begun) == 1
+    begun[0].communicate(b"x", timeout=20)
+    watch.look()
+    assert len(begun) == 2, "once it has ended the next may begin"
+    begun[1].communicate(b"x", timeout=20)

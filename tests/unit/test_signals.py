@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg2
@@ -52,16 +54,26 @@ def test_a_request_names_the_table_as_a_pattern_and_the_rows_by_condition(settin
 
 
 def test_keys_become_a_condition_that_meets_them_alone(settings: Settings) -> None:
-    condition = signals.condition_of(settings, ITEMS, ['[{"order_id": 1, "line_no": 2}, {"order_id": 2, "line_no": 1}]'])
+    condition = signals.condition_of(settings, ITEMS, [("1", "2"), ("2", "1")])
     with source.owner(settings) as cursor:
         cursor.execute(f"SELECT order_id, line_no FROM shop.order_items WHERE {condition} ORDER BY 1")
         assert cursor.fetchall() == [(1, 2), (2, 1)]
 
 
+def test_a_text_in_a_condition_is_quoted_whatever_it_holds(settings: Settings) -> None:
+    hostile = "O'Neil\\; DROP TABLE shop.users; --"
+    named = replace(USERS, key=("email",), columns=tuple(replace(column, person=None, pii=False) for column in USERS.columns))
+    condition = signals.condition_of(settings, named, [(hostile,)])
+    assert signals.snapshot(settings, USERS, condition)
+    with source.owner(settings) as cursor:
+        cursor.execute(f"SELECT %s IN (SELECT email FROM (VALUES (%s)) AS users (email) WHERE {condition})", (hostile, hostile))
+        assert cursor.fetchone() == (True,)
+
+
 @pytest.mark.parametrize("condition", ["nobody = 1", "user_id = 'x'", "true); DROP TABLE shop.users; --"])
 def test_what_the_source_cannot_read_is_refused_before_it_is_sent(settings: Settings, condition: str) -> None:
     with pytest.raises(ValueError, match=r"the (source refuses the )?condition"):
-        signals.snapshot(settings, USERS, condition)
+        signals.ask(settings, Namespace(table="users", keys=None, where=condition, wait=None))
 
 
 def test_the_capture_role_may_mark_its_chunks_and_change_no_request(settings: Settings) -> None:
