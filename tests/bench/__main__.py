@@ -10,7 +10,8 @@ bronze, which it leaves as long as that (writes orders).
 
 In a Spark process of their own, with lakes of synthetic changes that are gone afterwards; they need what `make install` installs and
 no platform, and each takes its time for a lake of a million keys:
-5, how a refine grows; 6, type 2 history against Spark's textbook forms; 7, a refresh of gold; 13, what compaction gives back.
+5, how a refine grows; 6, type 2 history against Spark's textbook forms; 7, a refresh of gold; 13, what compaction gives back; 14, what a
+comparison with the source costs (with a Postgres of its own).
 Their modules take sizes: `python -m tests.bench.histories --keys 50000 --changes 500` shows in minutes what they do.
 """
 
@@ -22,6 +23,8 @@ import sys
 from lakehouse import thrift
 from lakehouse.settings import Settings
 from tests.bench import ageing, boards, comparing, freshness, growth, histories, landing, pressure, refreshing
+
+_WITHOUT = "without a platform: make bench LINES='5 6 7 13 14'"
 
 
 def main(asked: list[str]) -> None:
@@ -49,9 +52,9 @@ def _require_platform(settings: Settings) -> None:
     try:
         with thrift.cursor(settings) as cursor:
             if boards.over_thrift(cursor, "SELECT count(*) FROM gold.daily_sales") == [(0,)]:
-                sys.exit("bench: gold is empty: run `make demo` first; lines 5, 6, 7 and 13 need no platform: make bench LINES='5 6 7 13'")
+                sys.exit(f"bench: gold is empty: run `make demo` first; {_WITHOUT}")
     except ConnectionError as error:
-        sys.exit(f"bench: {error}; lines 5, 6, 7 and 13 need no platform: make bench LINES='5 6 7 13'")
+        sys.exit(f"bench: {error}; {_WITHOUT}")
 
 
 def _growing(settings: Settings) -> None:
