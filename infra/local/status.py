@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+from collections.abc import Iterator
 from typing import Any
 
 from psycopg2.extensions import parse_dsn
@@ -80,6 +81,8 @@ def show(answer: dict[str, Any], console: Console) -> None:
         for row in answer["waiting"]:
             helps = f"after the fix, python -m lakehouse replay {row['source_table']} --reason {row['reason']}"
             console.print(f"[yellow]In quarantine: {row['waiting']:,} records of {row['source_table']} ({row['reason']})[/]; {helps}")
+        for line in _key_lines(answer["tables"]):
+            console.print(line)
         console.print(_delays_line(answer["delays"]))
     if answer.get("error"):
         console.print(f"[yellow]Tables: {answer['error']}[/]")
@@ -154,12 +157,24 @@ def _services_table(services: list[dict[str, Any]]) -> Table:
 
 
 def _lake_table(tables: list[dict[str, Any]]) -> Table:
-    table = Table("table", "state", "rows", "MB", "age s", "allowed s", "blocked", "unresolved", "equal to the source as of")
+    """What a screen of 80 columns has room for; names are never cut."""
+    table = Table()
+    table.add_column("table", no_wrap=True)
+    table.add_column("state")
+    for name in ("rows", "MB", "age s", "of s"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in tables:
         megabytes = None if row["bytes"] is None else f"{row['bytes'] / 2**20:,.1f}"
         since = f" since {row['since']:%m-%d %H:%M:%S} UTC" if row["since"] else ""
-        cells = [row["name"], row["state"] + since, row["rows"], megabytes]
-        cells += [row.get(name) for name in ("age_s", "allowed_age_s", "blocked", "unresolved")]
-        cells.append((row.get("verified_through") or "")[:19])
+        cells = [row["name"], row["state"] + since, row["rows"], megabytes, row["age_s"], row["allowed_age_s"]]
         table.add_row(*("" if cell is None else f"{cell:,.0f}" if isinstance(cell, float) else str(cell) for cell in cells))
     return table
+
+
+def _key_lines(tables: list[dict[str, Any]]) -> Iterator[str]:
+    """What is wrong with keys, a line a table, and as of when tables were last found equal to the source."""
+    for row in tables:
+        if row["blocked"] or row["unresolved"]:
+            yield f"[yellow]{row['name']}: {row['blocked']:,} keys wait for quarantine, {row['unresolved']:,} versions for values[/]"
+    compared = [f"{row['name']} {row['verified_through'][:19]}" for row in tables if row.get("verified_through")]
+    yield f"Equal to the source as of: {', '.join(compared) or 'not compared yet (python -m lakehouse reconcile)'}"
