@@ -107,7 +107,7 @@ def shop(spark: SparkSession, lake_settings: Settings, tmp_path_factory: pytest.
     with running_postgres(tmp_path_factory.mktemp("home")) as own:
         lake = empty_lake(spark, lake_settings, tmp_path_factory.mktemp("lake"))
         made = Shop(Settings(home=own.home, postgres_port=own.postgres_port, lake=lake.lake), spark)
-        with made.connect() as connection, connection.cursor() as cursor:
+        with closing(made.connect()) as connection, connection, connection.cursor() as cursor:
             cursor.execute((PROJECT / "generator" / "schema.sql").read_text())
         for key in range(1, 41):
             made.write(key, "bronze")
