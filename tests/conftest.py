@@ -47,11 +47,16 @@ def lake_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="session")
 def spark(lake_settings: Settings) -> Iterator[SparkSession]:
-    """A classic session without metastore; times it collects are UTC, as everywhere."""
+    """A classic session without metastore; times it collects are UTC, as everywhere.
+
+    Its plans are interpreted: to compile one takes longer than a test's ten rows. End-to-end tests run them compiled.
+    """
     os.environ["TZ"] = "UTC"
     os.environ["JDK_JAVA_OPTIONS"] = "-XX:+UseSerialGC"
     time.tzset()
     made = session.classic(lake_settings, metastore=False)
     made.sparkContext.setLogLevel("ERROR")
+    made.conf.set("spark.sql.codegen.wholeStage", "false")
+    made.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
     yield made
     made.stop()
