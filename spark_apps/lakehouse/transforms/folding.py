@@ -15,7 +15,6 @@ from pyspark.sql import functions as F
 
 from lakehouse.contract import Severity, Table
 from lakehouse.transforms import keychanges, ordering, quality
-from lakehouse.transforms.ordering import is_row
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, WindowSpec
@@ -60,7 +59,7 @@ def with_void(fold: Fold, rows: DataFrame) -> DataFrame:
     if not fold.has_truncates:
         return rows
     in_order = Window.partitionBy(*fold.table.key).orderBy(*ordering.ORDER)
-    met_a_row = F.col("_is_state") | F.coalesce(F.lag(is_row()).over(in_order), F.lit(False))
+    met_a_row = F.col("_is_state") | F.coalesce(F.lag(F.col("_is_row")).over(in_order), F.lit(False))
     marked = rows.withColumn("_is_void", (F.col("_kind") == ordering.TRUNCATE) & ~met_a_row)
     return marked.where(~F.col("_is_void") | F.col("_old").isNotNull())
 
@@ -73,12 +72,12 @@ def with_inherited(fold: Fold, rows: DataFrame) -> DataFrame:
     """
     table = fold.table
     values = [name for name in table.column_names if name not in table.key]
-    carried = {name: is_row() & ~F.array_contains("_blank", name) for name in values}
+    carried = {name: F.col("_is_row") & ~F.array_contains("_blank", name) for name in values}
 
     def carrier(name: str) -> Column:
         type_ = table.column(name).type
         nothing = F.struct(F.lit(False).alias("is_found"), F.lit(None).cast(type_).alias("value"))
-        found = F.when(~is_row(), nothing).when(carried[name], F.struct(F.lit(True).alias("is_found"), F.col(name).alias("value")))
+        found = F.when(~F.col("_is_row"), nothing).when(carried[name], F.struct(F.lit(True).alias("is_found"), F.col(name).alias("value")))
         if not fold.has_links:
             return found
         given = F.struct((~F.array_contains("_given._unresolved", name)).alias("is_found"), F.col(f"_given.{name}").alias("value"))
@@ -88,11 +87,11 @@ def with_inherited(fold: Fold, rows: DataFrame) -> DataFrame:
     own = ordering.transaction()
     found = rows.withColumns({**sources, "_is_superseded": F.coalesce(own == F.lead(own).over(fold.ordered), F.lit(False))})
     is_found = {name: F.coalesce(F.col(f"_from_{name}.is_found"), F.lit(False)) for name in values}
-    missing = F.array_compact(F.array(*(F.when(is_row() & ~is_found[name], F.lit(name)) for name in values)).cast("array<string>"))
-    filled = {name: F.when(is_row() & is_found[name], F.col(f"_from_{name}.value")) for name in values}
+    missing = F.array_compact(F.array(*(F.when(F.col("_is_row") & ~is_found[name], F.lit(name)) for name in values)).cast("array<string>"))
+    filled = {name: F.when(F.col("_is_row") & is_found[name], F.col(f"_from_{name}.value")) for name in values}
     resolved = found.withColumns({**filled, "_unresolved": missing})
     no_names = F.array().cast("array<string>")
-    flags = F.when(is_row(), quality.broken(table, Severity.FLAG, F.col("_unresolved"))).otherwise(no_names)
+    flags = F.when(F.col("_is_row"), quality.broken(table, Severity.FLAG, F.col("_unresolved"))).otherwise(no_names)
     return resolved.drop(*sources).withColumn("_flags", flags)
 
 
@@ -118,17 +117,17 @@ def with_moved(fold: Fold, rows: DataFrame) -> DataFrame:
 
 def with_runs(fold: Fold, rows: DataFrame) -> DataFrame:
     """Add what counts: `_counts` for a change that meets a live row or leaves one, `_starts` for the head of a run."""
-    image = F.struct(is_row().alias("is_live"), *(F.col(name) for name in fold.table.tracked))
+    image = F.struct(F.col("_is_row").alias("is_live"), *(F.col(name) for name in fold.table.tracked))
     survivors = rows.withColumns({"_stands": ~F.col("_is_superseded"), "_image": image})
     previous = F.last(F.when(F.col("_stands"), F.col("_image")), ignorenulls=True).over(fold.before)
     seen = survivors.withColumn("_previous", previous)
     met_a_row = F.coalesce(F.col("_previous.is_live"), F.lit(False))
     # A state row stands for the changes before it: it counts where one of them did, and its run began with their head.
-    counts = F.when(F.col("_is_state"), F.col("_state_at").isNotNull()).otherwise(F.col("_stands") & (is_row() | met_a_row))
+    counts = F.when(F.col("_is_state"), F.col("_state_at").isNotNull()).otherwise(F.col("_stands") & (F.col("_is_row") | met_a_row))
     continues = met_a_row & F.col("_previous").eqNullSafe(F.col("_image"))
     if fold.has_links:
         continues = continues & F.col("_moved_from").isNull()
-    starts = F.col("_stands") & is_row() & ~continues
+    starts = F.col("_stands") & F.col("_is_row") & ~continues
     return seen.withColumns({"_counts": counts, "_starts": starts}).drop("_image", "_previous", "_stands", "_is_superseded")
 
 
@@ -150,7 +149,7 @@ def with_versions(fold: Fold, rows: DataFrame) -> DataFrame:
     moved_from = F.col("_moved_from") if fold.has_links else F.lit(None).cast("STRING")
     head = F.struct(F.col("_effective_at").alias("at"), F.col("_lsn").alias("lsn"), moved_from.alias("previous_key"))
     began = F.when(F.col("_is_state"), F.col("_state_head")).otherwise(head)
-    event = F.when(F.col("_counts"), F.struct(here.alias("here"), (F.col("_starts") | ~is_row()).alias("ends_run")))
+    event = F.when(F.col("_counts"), F.struct(here.alias("here"), (F.col("_starts") | ~F.col("_is_row")).alias("ends_run")))
     marked = rows.withColumns({"_began": F.when(F.col("_starts"), began), "_event": event})
     reached = marked.withColumns(
         {
@@ -159,7 +158,7 @@ def with_versions(fold: Fold, rows: DataFrame) -> DataFrame:
             "_last": F.lead(F.lit(1)).over(fold.ordered).isNull() & (~F.col("_is_void") if fold.has_truncates else F.lit(True)),
         }
     )
-    is_tail = F.col("_counts") & is_row() & F.coalesce(F.col("_next.ends_run"), F.lit(True))
+    is_tail = F.col("_counts") & F.col("_is_row") & F.coalesce(F.col("_next.ends_run"), F.lit(True))
     shown = {
         "_valid_from": F.col("_head.at"),
         "_valid_to": F.col("_next.here.at"),

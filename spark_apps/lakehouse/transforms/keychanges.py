@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from lakehouse.contract import Table
 from lakehouse.transforms import ordering
-from lakehouse.transforms.ordering import DELETE, UPSERT, is_row
+from lakehouse.transforms.ordering import DELETE, UPSERT
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, WindowSpec
@@ -67,7 +67,7 @@ def given(rows: DataFrame, table: Table, ordered: WindowSpec) -> DataFrame:
     """
     values = [name for name in table.column_names if name not in table.key]
     own = ordering.transaction()
-    left = F.struct(is_row().alias("_is_row"), own.alias("_own"), *values, "_unresolved", "_origin")
+    left = F.struct("_is_row", own.alias("_own"), *values, "_unresolved", "_origin")
     deleted = rows.withColumn("_left", F.lag(left).over(ordered)).where((F.col("_kind") == DELETE) & F.col("_left._is_row"))
     origin = F.when(F.coalesce(F.col("_left._own") == own, F.lit(False)), F.col("_left._origin")).otherwise(_own(table))
     taken = F.struct(*(F.col(f"_left.{name}").alias(name) for name in (*values, "_unresolved")), origin.alias("_origin"))
@@ -83,19 +83,19 @@ def given_type(table: Table) -> str:
 def with_origin(rows: DataFrame, table: Table, ordered: WindowSpec, so_far: WindowSpec) -> DataFrame:
     """Add `_origin`, the key under which others last saw the row, and `_moved_from`, the same where it is another key than its own."""
     own = ordering.transaction()
-    before = F.lag(F.struct(is_row().alias("is_row"), own.alias("own"))).over(ordered)
+    before = F.lag(F.struct(F.col("_is_row").alias("is_row"), own.alias("own"))).over(ordered)
     marked = rows.withColumn("_before", before)
     met_a_row = F.coalesce(F.col("_before.is_row"), F.lit(False))
     is_same = F.coalesce(F.col("_before.own") == own, F.lit(False))
     brought = F.when(F.col("_given").isNotNull(), F.col("_given._origin")).otherwise(F.col("_linked_key"))
     entered = (
-        F.when(~is_row(), _word(F.lit(None)))
+        F.when(~F.col("_is_row"), _word(F.lit(None)))
         .when(is_moved_in(), _word(brought))
         .when(~met_a_row, _word(F.lit(None)))
         .when(~is_same, _word(_own(table)))
     )
     told = marked.withColumn("_entered", entered).withColumn("_origin", F.last("_entered", ignorenulls=True).over(so_far)["key"])
-    is_elsewhere = is_row() & (F.col("_origin") != _own(table))
+    is_elsewhere = F.col("_is_row") & (F.col("_origin") != _own(table))
     return told.withColumn("_moved_from", F.when(is_elsewhere, F.col("_origin"))).drop("_before", "_entered")
 
 

@@ -49,8 +49,8 @@ def rank(kind: Column) -> Column:
 
 
 def placed(rows: DataFrame) -> DataFrame:
-    """Add the parts of the order that a change has by itself."""
-    return rows.withColumns({"_rank": rank(F.col("_kind")), "_is_change": (F.col("_kind") != READ).cast("int")})
+    """Add `_is_row` and the parts of the order that a change has by itself."""
+    return rows.withColumns({"_is_row": is_row(), "_rank": rank(F.col("_kind")), "_is_change": (F.col("_kind") != READ).cast("int")})
 
 
 def transaction() -> Column:
