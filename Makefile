@@ -88,12 +88,13 @@ compose-check: install  ## The Compose file and its image's Dockerfile, by schem
 test: check compose-check  ## check, then machines in a fake cloud, Spark, and real processes with kills and oracles
 	@# The machines' tests wait for a clock nine tenths of their time: beside those on Spark they cost nothing.
 	@mkdir -p $(EBAP_HOME)/tmp; $(EBAP_HOME)/venv/airflow/bin/python -m pytest tests/machines > $(EBAP_HOME)/tmp/machines.log 2>&1 & machines=$$!; \
-	$(MAIN)/python -m pytest -m spark -n 2 --dist loadfile tests/unit tests/golden tests/policy tests/e2e --durations=10; \
+	$(MAIN)/python -m pytest -m 'spark and not long' -n 2 --dist loadfile tests/unit tests/golden tests/policy tests/e2e --durations=10; \
 	wait $$machines || { cat $(EBAP_HOME)/tmp/machines.log; exit 1; }; tail -n 1 $(EBAP_HOME)/tmp/machines.log
-	@$(MAIN)/python -m pytest -m 'e2e and not spark' tests/e2e -s --durations=20
+	@$(MAIN)/python -m pytest -m 'e2e and not spark and not long' tests/e2e -s --durations=20
 
-test-long: install  ## What takes longer: long histories, schema changes, an hour of orders, gs://, a cluster, containers
-	@$(MAIN)/python -m pytest -m long tests/e2e -s
+test-long: install  ## What takes longer: rebuilds and repairs beside a load, long histories, schema changes, an hour of orders, gs://, a cluster, containers
+	@$(MAIN)/python -m pytest -m 'long and e2e' tests/e2e -s
+	@$(MAIN)/python -m pytest -m 'long and not e2e' tests/unit tests/e2e -s
 	@EBAP_LAKE=gs://tests/lake $(MAKE) -s install
 	@$(MAIN)/python -m pytest -m gcs tests/e2e -s
 	@$(MAIN)/python -m pytest -m cluster tests/e2e -s

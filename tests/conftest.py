@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+_INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,6 +36,16 @@ def empty_lake(spark: SparkSession, settings: Settings, folder: Path) -> Setting
     return made
 
 
+@contextmanager
+def compiled(spark: SparkSession) -> Iterator[None]:
+    """Within the block plans are compiled, as they are outside of tests."""
+    for name in _INTERPRETED:
+        spark.conf.unset(name)
+    yield
+    for name, value in _INTERPRETED.items():
+        spark.conf.set(name, value)
+
+
 @pytest.fixture(scope="session")
 def lake_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """Settings of a lake of its own, with the jars that are installed."""
@@ -49,14 +62,14 @@ def lake_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def spark(lake_settings: Settings) -> Iterator[SparkSession]:
     """A classic session without metastore; times it collects are UTC, as everywhere.
 
-    Its plans are interpreted: to compile one takes longer than a test's ten rows. End-to-end tests run them compiled.
+    Its plans are interpreted, outside of `compiled`: to compile one takes longer than a test's ten rows.
     """
     os.environ["TZ"] = "UTC"
     os.environ["JDK_JAVA_OPTIONS"] = "-XX:+UseSerialGC"
     time.tzset()
     made = session.classic(lake_settings, metastore=False)
     made.sparkContext.setLogLevel("ERROR")
-    made.conf.set("spark.sql.codegen.wholeStage", "false")
-    made.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+    for name, value in _INTERPRETED.items():
+        made.conf.set(name, value)
     yield made
     made.stop()

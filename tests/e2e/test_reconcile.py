@@ -14,7 +14,7 @@ from lakehouse import dag_runs, ledger, tables
 from lakehouse.settings import PROJECT
 from tests.e2e.conftest import Platform, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(2400)]
 
 RATE = 60
 GHOST = -7

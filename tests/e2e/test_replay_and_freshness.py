@@ -22,7 +22,7 @@ from tests.e2e.airflow_api import Airflow
 from tests.e2e.browser import launched
 from tests.e2e.conftest import Platform, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(2400)]
 
 PRODUCTS = tables.source("products")
 MANY = 101  # one more than EBAP_QUARANTINE_ALERT

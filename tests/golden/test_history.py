@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lakehouse.transforms import ordering
+from tests.conftest import compiled
 from tests.golden.carrier import Silver, in_step
 from tests.golden.notation import Case, read_case, summary
 from tests.golden.oracle import COLUMNS, UNCHANGED, Change, Rules, Version
@@ -96,7 +97,8 @@ def outcomes(spark: SparkSession) -> dict[tuple[str, int], Outcome]:
         named += [((f"random {kind}", seed), deliveries(World(seed, tracked).changes, seed)) for seed in range(_RANDOM_HISTORIES)]
         named += [((f"lossy {kind}", seed), deliveries(_lossy(seed), seed)) for seed in range(_RANDOM_HISTORIES // 4)]
         named += [((f"contested {kind}", seed), deliveries(_contested(seed), seed)) for seed in range(_RANDOM_HISTORIES // 4)]
-        found |= dict(zip((name for name, _ in named), _carry(spark, tracked, [batches for _, batches in named]), strict=True))
+        with compiled(spark):
+            found |= dict(zip((name for name, _ in named), _carry(spark, tracked, [batches for _, batches in named]), strict=True))
     return found
 
 

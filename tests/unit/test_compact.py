@@ -130,6 +130,7 @@ def test_files_are_deleted_once_a_day(lake: Lake, key: int, monkeypatch: pytest.
     assert asked == [USERS, USERS]
 
 
+@pytest.mark.long
 def test_it_runs_beside_land_refine_readers_and_itself(lake: Lake) -> None:
     """Four landings, each refined, while two compactions go round and a reader asks: nothing is lost, doubled or refused."""
     wanted, key = 4, next(_KEYS)
