@@ -94,13 +94,15 @@ test: check compose-check  ## check, then machines in a fake cloud, Spark, and r
 
 test-long: install  ## What takes longer: rebuilds and repairs beside a load, long histories, schema changes, an hour of orders, gs://, a cluster, containers
 	@$(MAIN)/python -m pytest -m 'long and e2e' tests/e2e -s
-	@$(MAIN)/python -m pytest -m 'long and not e2e' tests/unit tests/e2e -s
+	@$(MAIN)/python -m pytest -m 'long and spark' tests/unit
+	@# Apart from those on Spark: what they set for their JVM, a platform's processes would inherit.
+	@$(MAIN)/python -m pytest -m 'long and not e2e and not spark' tests/e2e -s
 	@EBAP_LAKE=gs://tests/lake $(MAKE) -s install
 	@$(MAIN)/python -m pytest -m gcs tests/e2e -s
 	@$(MAIN)/python -m pytest -m cluster tests/e2e -s
 	@$(MAIN)/python -m pytest -m compose tests/e2e -s -rs
 
-bench: install  ## Speed as ratios to peers, on the running platform (make demo, make pause); LINES='5 6 7 13' runs those alone, with no platform
+bench: install  ## Speed as ratios to peers, on the running platform (make demo, make pause); LINES='5 6 7 13 14' runs those alone, with no platform
 	@$(MAIN)/python -m tests.bench $(LINES)
 
 generated: install  ## Write again what is generated: data dictionary, .env.example, reference pages, docker-compose.yaml

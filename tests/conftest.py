@@ -41,7 +41,13 @@ def compiled(spark: SparkSession) -> Iterator[None]:
     """Within the block plans are compiled, as they are outside of tests."""
     for name in _INTERPRETED:
         spark.conf.unset(name)
-    yield
+    try:
+        yield
+    finally:
+        _interpret(spark)
+
+
+def _interpret(spark: SparkSession) -> None:
     for name, value in _INTERPRETED.items():
         spark.conf.set(name, value)
 
@@ -69,7 +75,6 @@ def spark(lake_settings: Settings) -> Iterator[SparkSession]:
     time.tzset()
     made = session.classic(lake_settings, metastore=False)
     made.sparkContext.setLogLevel("ERROR")
-    for name, value in _INTERPRETED.items():
-        made.conf.set(name, value)
+    _interpret(made)
     yield made
     made.stop()

@@ -18,7 +18,7 @@ from lakehouse.settings import Settings
 REPAIR_HEADER = "ebap.repair"
 # What a ghost's key may be of: their texts are, but for a date's zone, the same in Debezium's JSON.
 _KEY_TYPES = (*WHOLE_NUMBERS, "STRING", "DATE")
-# Beyond it the source reads all rows sooner than it looks so many up, in every chunk of the reading anew.
+# Each chunk of the reading looks all of them up anew: beyond it the request is for the whole table. A guess, not measured.
 _MOST_KEYS = 10_000
 
 

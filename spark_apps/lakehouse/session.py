@@ -60,7 +60,7 @@ def _small_machine(settings: Settings) -> dict[str, str]:
         "spark.ui.retainedJobs": "50",
         "spark.ui.retainedStages": "50",
         "spark.sql.ui.retainedExecutions": "10",
-        # For the text of an error PySpark looks up who called, at every use of a column: a third of the time of a small run.
+        # For the text of an error PySpark looks up who called, at every use of a column: a quarter of a small run's time.
         "spark.python.sql.dataFrameDebugging.enabled": "false",
         # A side of a join that is one row may still take long to be made: the whole of bronze, where a table is rebuilt.
         "spark.sql.broadcastTimeout": "3600",
