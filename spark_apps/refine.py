@@ -43,7 +43,7 @@ class RefineError(RuntimeError):
 class RefineResult:
     """What a run did: records of the table it took, whether silver changed, records sent to quarantine, bronze version consumed.
 
-    `paused` says since when and by whom the table is paused, and the cure, where nothing was done for that reason.
+    `paused` says since when and by whom the table is paused, and the cure, where something landed and was left for that reason.
     """
 
     table: str
@@ -74,12 +74,12 @@ def run(spark: SparkSession, settings: Settings, table_name: str) -> RefineResul
     table = tables.source(table_name)
     mark, now = storage.progress(spark, table.name), storage.bronze_version(spark)
     consumed = mark.bronze_version if mark else NO_MARK
+    if consumed == now:
+        return RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=now)
     paused = controls.notice(spark, table)
     if paused:
         print(paused)
         return RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=consumed, paused=paused)
-    if consumed == now:
-        return RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=now)
     table = _admitted(spark, table, mark)
     with clear_errors(table), batch_of(spark, settings, table, consumed, now) as batch:
         changed = batch.records > 0 and _apply(spark, settings, table, batch, mark)
