@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
-from lakehouse import delta, ledger, pseudonyms, shapes, storage, tables, verb
+from lakehouse import bookkeeping, delta, ledger, pseudonyms, shapes, storage, tables, verb
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
 from lakehouse.slices import Slice, is_within
@@ -53,7 +53,7 @@ def run(spark: SparkSession, settings: Settings, table_name: str, slices: Sequen
     table = tables.gold(table_name)
     if table.is_view:
         raise AggregateError(f"{table.full_name} is a view: there is nothing to aggregate")
-    mark = storage.gold_progress(spark, table.name)
+    mark = bookkeeping.gold_progress(spark, table.name)
     # Read before the versions are pinned: what is pinned is at least as complete.
     complete_to = _complete_to(spark, table)
     versions = {name: storage.version(spark, _stored_name(name)) for name in table.inputs}
@@ -75,7 +75,7 @@ def _advance(
     settings: Settings,
     table: Table,
     versions: dict[str, int],
-    mark: storage.GoldProgress | None,
+    mark: bookkeeping.GoldProgress | None,
     complete_to: datetime | None,
 ) -> AggregateResult:
     """Recompute what moved since the mark, then move the mark."""
@@ -183,19 +183,19 @@ def _runs(changes: dict[str, DataFrame]) -> dict[str, tuple[int, int]]:
 
 def _complete_to(spark: SparkSession, table: Table) -> datetime | None:
     """Commit time up to which all inputs are complete; None while one of them has not been made."""
-    made = [storage.progress(spark, name) if name in _SOURCES else storage.gold_progress(spark, name) for name in table.inputs]
+    made = [bookkeeping.progress(spark, name) if name in _SOURCES else bookkeeping.gold_progress(spark, name) for name in table.inputs]
     told = [progress.complete_to if progress else None for progress in made]
     return None if None in told else min(at for at in told if at)
 
 
 def _note(
-    spark: SparkSession, table: Table, marks: dict[str, Any], complete_to: datetime | None, before: storage.GoldProgress | None
+    spark: SparkSession, table: Table, marks: dict[str, Any], complete_to: datetime | None, before: bookkeeping.GoldProgress | None
 ) -> None:
     """Write the table's progress, unless it already says so."""
     if before and (before.marks, before.complete_to) == (marks, complete_to):
         return
-    made = storage.GoldProgress(table_name=table.name, marks=marks, complete_to=complete_to, aggregated_at=datetime.now(UTC))
-    storage.write_gold_progress(spark, made)
+    made = bookkeeping.GoldProgress(table_name=table.name, marks=marks, complete_to=complete_to, aggregated_at=datetime.now(UTC))
+    bookkeeping.write_gold_progress(spark, made)
 
 
 def _stored_name(name: str) -> str:

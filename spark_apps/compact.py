@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from lakehouse import ddl, delta, files, storage, tables, verb
+from lakehouse import bookkeeping, ddl, delta, files, storage, tables, verb
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
 
@@ -55,7 +55,7 @@ def run(spark: SparkSession, settings: Settings, full_name: str, is_vacuum_due: 
     """Compact that stored table; `is_vacuum_due` None means once a day. Raises CompactError, KeyError for a table there is not."""
     table = stored(full_name)
     began = time.monotonic()
-    last = storage.compaction(spark, full_name)
+    last = bookkeeping.compaction(spark, full_name)
     before = files.of(spark, full_name)
     first_landed_on = last.first_landed_on if last else None
     removed_to = _removable(spark, settings, first_landed_on) if full_name == storage.BRONZE else None
@@ -69,7 +69,7 @@ def run(spark: SparkSession, settings: Settings, full_name: str, is_vacuum_due: 
     if has_vacuumed:
         files.delete_unneeded(spark, full_name)
     after = files.of(spark, full_name) if joined or removed_to else before
-    made = storage.Compaction(
+    made = bookkeeping.Compaction(
         table_name=full_name,
         compacted_at=datetime.now(UTC),
         took_s=round(time.monotonic() - began, 3),
@@ -79,7 +79,7 @@ def run(spark: SparkSession, settings: Settings, full_name: str, is_vacuum_due: 
         waiting_since=waiting_since,
         first_landed_on=removed_to or first_landed_on,
     )
-    _again(full_name, lambda: storage.write_compaction(spark, made))
+    _again(full_name, lambda: bookkeeping.write_compaction(spark, made))
     return CompactResult(
         table=full_name,
         before=before,
@@ -125,11 +125,11 @@ def _waiting_since(spark: SparkSession, table: Table) -> datetime | None:
     since = []
     if table.full_name == storage.BRONZE:
         for source in tables.SOURCES:
-            mark = storage.progress(spark, source.name)
+            mark = bookkeeping.progress(spark, source.name)
             if mark and mark.bronze_version < newest:
                 since.append(mark.refined_at)
     for gold in tables.GOLD:
-        made = storage.gold_progress(spark, gold.name) if table.name in gold.inputs else None
+        made = bookkeeping.gold_progress(spark, gold.name) if table.name in gold.inputs else None
         if made and made.marks.get(table.name, {}).get("version", newest) < newest:
             since.append(made.aggregated_at)
     return min(since, default=None)
@@ -139,7 +139,7 @@ def _removable(spark: SparkSession, settings: Settings, first_landed_on: date | 
     """The day before which bronze is to be emptied: old enough, and refined by every table; None where there is nothing to remove."""
     if not settings.bronze_keep_days:
         return None
-    marks = [storage.progress(spark, source.name) for source in tables.SOURCES]
+    marks = [bookkeeping.progress(spark, source.name) for source in tables.SOURCES]
     refined = [mark.refined_at.date() for mark in marks if mark]
     if len(refined) < len(marks):
         return None

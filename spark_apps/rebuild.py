@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-import refine
-from lakehouse import arguments, catalog, erasures, ledger, shapes, storage, swaps, tables, truncates, verb
+from lakehouse import arguments, batches, bookkeeping, catalog, erasures, ledger, shapes, storage, swaps, tables, truncates, verb
 from lakehouse import keys as named
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
@@ -54,7 +53,7 @@ class _Anew:
     """What the stored changes are to be: of the keys `wanted`, or of all for None; made from `batch` and the `truncates` known then."""
 
     table: Table
-    batch: refine.Batch
+    batch: batches.Batch
     truncates: tuple[Truncate, ...]
     rows: DataFrame
     wanted: DataFrame | None
@@ -70,11 +69,11 @@ def run(
     table = shapes.effective(spark, tables.source(table_name))
     given = named.frame(spark, table, keys) if keys else None
     # The mark first: it is never beyond the version that is read after it.
-    mark, version = storage.progress(spark, table.name), storage.bronze_version(spark)
+    mark, version = bookkeeping.progress(spark, table.name), storage.bronze_version(spark)
     if given is not None or days:
         _refuse_partial(spark, table, mark, version)
-    with refine.clear_errors(table), refine.batch_of(spark, settings, table, refine.NO_MARK, version) as batch:
-        storage.append_quarantine(spark, refine.quarantine_rows(envelope.bad(batch.decoded)))
+    with batches.clear_errors(table), batches.batch_of(spark, settings, table, batches.NO_MARK, version) as batch:
+        storage.append_quarantine(spark, batches.quarantine_rows(envelope.bad(batch.decoded)))
         wanted = _changed_on(table, batch.decoded, days) if days else given
         rows = _folded(spark, settings, table, batch, mark, wanted)
         known = truncates.merged(mark.truncates if mark else (), batch.truncates)
@@ -85,13 +84,13 @@ def run(
     return RebuildResult(table=table.name, records=batch.records, keys=count, changed=changed, bronze_version=version)
 
 
-def _refuse_partial(spark: SparkSession, table: Table, mark: storage.Progress | None, version: int) -> None:
+def _refuse_partial(spark: SparkSession, table: Table, mark: bookkeeping.Progress | None, version: int) -> None:
     """Raise RefineError where some keys made anew would not stand beside the others: only the whole table can be rebuilt."""
     if mark and mark.bronze_version > version:
-        refine.refuse_replaced_bronze(table, mark.bronze_version, version)
+        batches.refuse_replaced_bronze(table, mark.bronze_version, version)
     _, fault = shapes.judged(spark, table)
     if fault:
-        raise refine.RefineError(fault)
+        raise batches.RefineError(fault)
 
 
 def _changed_on(table: Table, decoded: DataFrame, days: tuple[date, date]) -> DataFrame:
@@ -102,17 +101,17 @@ def _changed_on(table: Table, decoded: DataFrame, days: tuple[date, date]) -> Da
 
 
 def _folded(
-    spark: SparkSession, settings: Settings, table: Table, batch: refine.Batch, mark: storage.Progress | None, wanted: DataFrame | None
+    spark: SparkSession, settings: Settings, table: Table, batch: batches.Batch, mark: bookkeeping.Progress | None, wanted: DataFrame | None
 ) -> DataFrame:
     """The stored form of the wanted keys, worked out: the write may have to be tried again, and shall not take long."""
     kept = _older_than_bronze(spark, table, envelope.good(batch.decoded))
-    brought = refine.incoming(spark, table, batch, mark, envelope.blocked(batch.decoded, table))
+    brought = batches.incoming(spark, table, batch, mark, envelope.blocked(batch.decoded, table))
     if wanted is not None:
         own = partial(_of_keys, table, _with_linked(table, brought, kept, wanted))
         blocked = None if brought.blocked is None else own(brought.blocked)
         brought, kept = replace(brought, changes=own(brought.changes), blocked=blocked), None if kept is None else own(kept)
     rows, contested = history.anew(brought, kept)
-    refine.quarantine_beaten(spark, settings, table, batch, contested)
+    batches.quarantine_beaten(spark, settings, table, batch, contested)
     return (rows if wanted is None else _of_keys(table, wanted, rows)).localCheckpoint()
 
 
@@ -137,7 +136,7 @@ def _with_linked(table: Table, brought: Incoming, kept: DataFrame | None, wanted
 
 def _older_than_bronze(spark: SparkSession, table: Table, good: DataFrame) -> DataFrame | None:
     """Stored changes that bronze no longer holds, where old days were removed from it; None where it holds all there ever was."""
-    compacted = storage.compaction(spark, storage.BRONZE)
+    compacted = bookkeeping.compaction(spark, storage.BRONZE)
     if compacted is None or compacted.first_landed_on is None:
         return None
     first = good.agg(F.min(F.struct("_epoch", "_lsn")).alias("first")).first()
@@ -170,7 +169,7 @@ def _written(spark: SparkSession, made: _Anew) -> bool:
             if not left:
                 raise
             continue
-        now = storage.progress(spark, made.table.name)
+        now = bookkeeping.progress(spark, made.table.name)
         if made.wanted is None:
             shapes.remember(spark, made.table)
             _move_mark(spark, made, _reached)
@@ -191,27 +190,27 @@ def _reshaped(spark: SparkSession, made: _Anew) -> bool:
     return True
 
 
-def _move_mark(spark: SparkSession, made: _Anew, to: Callable[[_Anew, storage.Progress], storage.Progress]) -> None:
+def _move_mark(spark: SparkSession, made: _Anew, to: Callable[[_Anew, bookkeeping.Progress], bookkeeping.Progress]) -> None:
     """Write the mark as `to` makes it of what it is; a refine that has read it before can no longer move it."""
-    nowhere = storage.Progress(
+    nowhere = bookkeeping.Progress(
         source_table=made.table.name,
-        bronze_version=refine.NO_MARK,
+        bronze_version=batches.NO_MARK,
         complete_to=None,
         refined_at=datetime.now(UTC),
         records=0,
         quarantined=0,
     )
     for left in reversed(range(_TRIES)):
-        before = storage.progress(spark, made.table.name)
+        before = bookkeeping.progress(spark, made.table.name)
         try:
-            storage.move_progress(spark, before, to(made, before or nowhere))
+            bookkeeping.move_progress(spark, before, to(made, before or nowhere))
             return
         except storage.StorageError:
             if not left:
                 raise
 
 
-def _held(made: _Anew, mark: storage.Progress) -> storage.Progress:
+def _held(made: _Anew, mark: bookkeeping.Progress) -> bookkeeping.Progress:
     """Not beyond the version that was read."""
     batch = made.batch
     if mark.bronze_version <= batch.version:
@@ -220,10 +219,10 @@ def _held(made: _Anew, mark: storage.Progress) -> storage.Progress:
     return replace(mark, bronze_version=batch.version, complete_to=batch.complete_to or mark.complete_to, truncates=made.truncates)
 
 
-def _reached(made: _Anew, mark: storage.Progress) -> storage.Progress:
+def _reached(made: _Anew, mark: bookkeeping.Progress) -> bookkeeping.Progress:
     """At the version that was read."""
     batch = made.batch
-    return storage.Progress(
+    return bookkeeping.Progress(
         source_table=made.table.name,
         bronze_version=batch.version,
         complete_to=batch.complete_to or mark.complete_to,

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import refine
-from lakehouse import erasure_store, quarantine_store, shapes, storage, tables, verb, waiting
+from lakehouse import batches, erasure_store, quarantine_store, shapes, storage, tables, verb, waiting
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,14 +35,14 @@ class ReplayResult:
 def run(spark: SparkSession, settings: Settings, table_name: str, reason: str | None = None) -> ReplayResult:
     """Replay the waiting records of the table, or those that wait for that reason; the table's mark stays where it is."""
     table = shapes.effective(spark, tables.source(table_name))
-    with refine.clear_errors(table):
+    with batches.clear_errors(table):
         held = quarantine_store.rows(spark, table, reason).localCheckpoint()
         if held.isEmpty():
             return ReplayResult(table=table.name, replayed=0, waiting=0, changed=False)
         version = storage.bronze_version(spark)
         landed = quarantine_store.as_landed(spark, table, held, version)
         forgotten = erasure_store.forgotten(spark, table)
-        decoded = refine.decoded(spark, settings, table, landed, forgotten).persist()
+        decoded = batches.decoded(spark, settings, table, landed, forgotten).persist()
         try:
             readable = decoded.where("_reason IS NULL")
             changed = not readable.isEmpty() and refine.fold_in(spark, settings, table, readable, landed, version, forgotten)

@@ -82,10 +82,10 @@ def _apply(settings: Settings, _: argparse.Namespace) -> str:
 
 
 def _preflight(settings: Settings, _: argparse.Namespace) -> str:
-    from lakehouse import schema_changes, storage
+    from lakehouse import epochs, schema_changes
 
     spark = _lake(settings)
-    known = storage.source_identity(spark)
+    known = epochs.source_identity(spark)
     identity = apply.check(settings, known.identity if known else None, schema_changes.altered_columns(spark))
     return f"nothing stands in the way of capturing Postgres {identity}"
 
@@ -96,9 +96,9 @@ def _wait_snapshot(settings: Settings, asked: argparse.Namespace) -> str:
 
 
 def _show(settings: Settings, _: argparse.Namespace) -> str:
-    from lakehouse import storage
+    from lakehouse import epochs
 
-    known = storage.source_identity(_lake(settings))
+    known = epochs.source_identity(_lake(settings))
     epoch, placeholder = (known.epoch, known.placeholders[-1]) if known else (1, "<random, made by apply>")
     return json.dumps(apply.rendered(settings, epoch, placeholder), indent=2)
 

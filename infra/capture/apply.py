@@ -12,13 +12,13 @@ from psycopg2.extras import LogicalReplicationConnection
 
 from infra.capture import catalog, connector, preflight, source, worker
 from infra.kafka import topics
-from lakehouse import tables
+from lakehouse import epochs, tables
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from lakehouse.storage import Source
+    from lakehouse.epochs import Source
 
 RUNNING_LIMIT_S = 120
 
@@ -29,9 +29,9 @@ def apply(settings: Settings, spark: SparkSession) -> None:
     Raises PreflightError before the connector is touched; the source is prepared only where every table can be published.
     """
     from infra.capture import gate
-    from lakehouse import schema_changes, storage
+    from lakehouse import schema_changes
 
-    known = storage.source_identity(spark)
+    known = epochs.source_identity(spark)
     if known and source_identity(settings)[0] == known.identity:
         # What changed while the capture was down is the gate's to judge, a table at a time, before it could be the preflight's.
         gate.record(settings, spark)
@@ -39,7 +39,7 @@ def apply(settings: Settings, spark: SparkSession) -> None:
     prepare(settings, altered)
     identity = check(settings, known.identity if known else None, altered)
     # Remembered before the first record can arrive, so that no record's placeholder is ever unknown.
-    known = known or storage.remember_source(spark, identity)
+    known = known or epochs.remember_source(spark, identity)
     gate.record(settings, spark)
     run(settings, known)
 

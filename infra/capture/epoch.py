@@ -9,7 +9,7 @@ import psycopg2
 from psycopg2.extensions import make_dsn
 
 from infra.capture import apply, gate, source, worker
-from lakehouse import schema_changes, storage
+from lakehouse import epochs, schema_changes
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def accept(settings: Settings, spark: SparkSession) -> str:
     Safe to repeat after a crash: until the source is remembered nothing was captured of it, and from then on `apply` is enough.
     Raises EpochError, or PreflightError where the new source cannot be captured.
     """
-    known, (identity, login_fault) = storage.source_identity(spark), apply.source_identity(settings)
+    known, (identity, login_fault) = epochs.source_identity(spark), apply.source_identity(settings)
     if known is None:
         raise EpochError("this lake was filled from no Postgres yet: `make up` captures the first")
     if identity is None:
@@ -43,7 +43,7 @@ def accept(settings: Settings, spark: SparkSession) -> str:
     apply.check(settings, None, altered, begins_anew=True)
     worker.forget_offset(settings, apply.rendered(settings, known.epoch, known.placeholders[-1]))
     _drop_slot(settings)
-    made = storage.remember_source(spark, identity)
+    made = epochs.remember_source(spark, identity)
     gate.record(settings, spark)
     apply.run(settings, made)
     worker.wait_offset(settings, _OFFSET_LIMIT_S)

@@ -16,7 +16,7 @@ import psycopg2
 
 from infra.capture import apply, catalog, shape, source, worker
 from infra.capture.compatibility import spark_type
-from lakehouse import ddl, tables
+from lakehouse import ddl, epochs, tables
 from lakehouse.schema_changes import DRIFT, WAITING, SchemaChange
 from lakehouse.settings import Settings
 
@@ -77,9 +77,8 @@ def _texts(found: Shapes) -> dict[str, str]:
 
 
 def _refuse_another(settings: Settings, spark: SparkSession, identity: str | None) -> None:
-    from lakehouse import storage
 
-    known = storage.source_identity(spark)
+    known = epochs.source_identity(spark)
     if known is None or identity is None or identity == known.identity:
         return
     # Its positions begin anew, in the old epoch: every change would be taken for an old one.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse import delta, erasure_store, ledger, storage, tables, truncates
+from lakehouse import bookkeeping, delta, erasure_store, ledger, storage, tables, truncates
 from lakehouse.contract import Table
 from lakehouse.erasure_store import Forgotten
 from lakehouse.transforms import envelope, erasing, history, keychanges
@@ -128,7 +128,7 @@ def _with_linked(table: Table, stored: DataFrame, keys: DataFrame) -> DataFrame:
 def _folded_again(spark: SparkSession, table: Table, rows: DataFrame) -> DataFrame:
     """The stored changes, blanked where `_is_listed`, with the versions that they make now: a change of an erased column makes none."""
     # News to gold, whose marks go by the run.
-    now, mark = storage.bronze_version(spark), storage.progress(spark, table.name)
+    now, mark = storage.bronze_version(spark), bookkeeping.progress(spark, table.name)
     blanked = erasing.blanked(rows, table, F.coalesce("_is_listed", F.lit(False))).drop("_is_listed")
     blanked = blanked.withColumn("_run", F.lit(now).cast("BIGINT")).localCheckpoint()
     nothing = envelope.good(envelope.decode(spark.createDataFrame([], ledger.CHANGES.schema_ddl()), table, ()))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psycopg2
 from pyspark.errors import PySparkException
 
-from lakehouse import controls, dag_runs, ledger, objects, session, storage, tables
+from lakehouse import bookkeeping, controls, dag_runs, ledger, objects, session, storage, tables
 from lakehouse.settings import Settings
 from lakehouse.source import SLOT, mark, owner
 
@@ -99,7 +99,7 @@ def reach_silver(fence: Fence, spark: SparkSession, names: list[str]) -> None:
     version = storage.bronze_version(spark)
     if failed := _failed_of(fence, spark, names):
         raise LagError(f"silver lags: {'; '.join(failed)}")
-    fence.reach("refined", lambda: {name: storage.progress(spark, name) for name in names}, partial(_refining_lag, version))
+    fence.reach("refined", lambda: {name: bookkeeping.progress(spark, name) for name in names}, partial(_refining_lag, version))
 
 
 def _failed_of(fence: Fence, spark: SparkSession, names: list[str]) -> list[str]:
@@ -191,10 +191,10 @@ def _refined(fence: Fence, spark: SparkSession) -> None:
     paused = [notice for table in tables.SOURCES if (notice := controls.notice(spark, table))]
     if paused:
         raise LagError(f"refined lags: {'; '.join(paused)}")
-    fence.reach("refined", lambda: {name: storage.progress(spark, name) for name in names}, partial(_refining_lag, version))
+    fence.reach("refined", lambda: {name: bookkeeping.progress(spark, name) for name in names}, partial(_refining_lag, version))
 
 
-def _refining_lag(version: int, progress: Mapping[str, storage.Progress | None]) -> str | None:
+def _refining_lag(version: int, progress: Mapping[str, bookkeeping.Progress | None]) -> str | None:
     marks = {name: made.bronze_version if made else -1 for name, made in progress.items()}
     behind = [f"{name} is at {mark}" for name, mark in marks.items() if mark < version]
     return f"of bronze version {version}, {', '.join(behind)}" if behind else None

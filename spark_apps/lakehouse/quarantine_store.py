@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
-from lakehouse import ledger, storage, waiting
+from lakehouse import epochs, ledger, storage, waiting
 from lakehouse.contract import Table
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def as_landed(spark: SparkSession, table: Table, held: DataFrame, version: int) 
     # As literals, by which Delta leaves most files unread. The bytes too: a topic that was made anew counts from 0 again.
     near = own.where(F.col("offset").between(span["first"], span["last"])).withColumn("sha256", F.sha2("value", 256))
     found = near.join(held.select(*_RECORD).distinct(), on=list(_RECORD), how="left_semi").dropDuplicates(list(_RECORD))
-    source = storage.source_identity(spark)
+    source = epochs.source_identity(spark)
     only_epoch = F.lit(1 if source is None or source.epoch == 1 else None).cast("INT")
     gone = held.join(found, on=list(_RECORD), how="left_anti").dropDuplicates(list(_RECORD))
     kept = gone.select(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from lakehouse import fence, ranges, storage, tables
+from lakehouse import bookkeeping, fence, ranges, tables
 from lakehouse.contract import Table
 from lakehouse.ranges import Differences, Key, Part, Row
 from lakehouse.settings import Settings
@@ -63,11 +63,11 @@ class Outcome:
             lines.append("  more than that differs, and was not looked at")
         return "\n".join(lines)
 
-    def record(self, known: storage.Reconciliation | None) -> storage.Reconciliation:
+    def record(self, known: bookkeeping.Reconciliation | None) -> bookkeeping.Reconciliation:
         """The table's row of `silver.reconciliations`; `known` is the one before."""
         before = known.verified_through if known else None
         detail = {what: [self._told(key) for key in keys[:SHOWN_KEYS]] for what, keys in self._named().items() if keys}
-        return storage.Reconciliation(
+        return bookkeeping.Reconciliation(
             source_table=self.table.name,
             verified_through=self.taken_at if self.is_equal else before,
             checked_at=self.taken_at,
@@ -102,7 +102,7 @@ def compare(spark: SparkSession, settings: Settings, names: Iterable[str], timeo
         fence.reach_silver(passage, spark, [table.name for table in declared])
         outcomes = [compared(spark, settings, table, snapshot, cursor) for table in declared]
     for outcome in outcomes:
-        storage.write_reconciliation(spark, outcome.record(storage.reconciliation(spark, outcome.table.name)))
+        bookkeeping.write_reconciliation(spark, outcome.record(bookkeeping.reconciliation(spark, outcome.table.name)))
     return outcomes
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
-from lakehouse import ledger, rendering, storage
+from lakehouse import epochs, ledger, rendering, storage
 from lakehouse.contract import KAFKA_HEADERS, Table
 from lakehouse.ranges import Key, Part, Row
 from lakehouse.settings import Settings
@@ -27,7 +27,7 @@ class SilverTable:
 
     def __init__(self, spark: SparkSession, settings: Settings, table: Table, snapshot: Snapshot, source_types: Mapping[str, str]) -> None:
         self._spark, self._settings, self._table, self._types = spark, settings, table, source_types
-        self._source = storage.source_identity(spark)
+        self._source = epochs.source_identity(spark)
         columns = rendering.compared(table, source_types)
         self._names = [column.name for column in columns]
         self._place = F.expr(rendering.silver_place(table, source_types))

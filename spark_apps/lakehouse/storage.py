@@ -6,18 +6,15 @@ Everything works on classic and on Connect sessions alike: SQL and DataFrames, n
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lakehouse import ddl, delta, ledger, truncates
+from lakehouse import ddl, delta, ledger
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
 from lakehouse.slices import Slice, is_within
-from lakehouse.truncates import Truncate
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -30,74 +27,6 @@ NO_NEWS = ("OPTIMIZE", "REORG", "VACUUM START", "VACUUM END")
 
 class StorageError(RuntimeError):
     """A table that cannot be read or written as asked; the message names it and the cure."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far one source table is refined; times are UTC. `turn` counts the writes of the row, see `move_progress`."""
-
-    source_table: str
-    bronze_version: int
-    complete_to: datetime | None
-    refined_at: datetime
-    records: int
-    quarantined: int
-    truncates: tuple[Truncate, ...] = ()
-    error: str | None = None
-    turn: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class GoldProgress:
-    """How far one gold table is aggregated; `marks` maps each input to what was consumed of it."""
-
-    table_name: str
-    marks: dict[str, Any]
-    complete_to: datetime | None
-    aggregated_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compaction:
-    """The last compaction of a stored table; sizes are bytes, times are UTC. See `ledger.COMPACTIONS`."""
-
-    table_name: str
-    compacted_at: datetime
-    took_s: float
-    files_before: int
-    bytes_before: int
-    small_before: int
-    files_after: int
-    bytes_after: int
-    small_after: int
-    vacuumed_at: datetime | None
-    waiting_since: datetime | None
-    first_landed_on: date | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reconciliation:
-    """The last comparison of a source table with the source; times are UTC. See `ledger.RECONCILIATIONS`."""
-
-    source_table: str
-    verified_through: datetime | None
-    checked_at: datetime
-    rows: int
-    missing: int
-    ghosts: int
-    different: int
-    blocked: int
-    took_s: float
-    detail: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """The Postgres the lake knows: its current epoch, identity, and every placeholder ever used for unchanged values."""
-
-    epoch: int
-    identity: str
-    placeholders: tuple[str, ...]
 
 
 def kafka_records(spark: SparkSession, settings: Settings, topics: Sequence[str]) -> DataFrame:
@@ -267,97 +196,6 @@ def replace_slices(spark: SparkSession, table: Table, rows: DataFrame, slices: S
         raise StorageError(f"{table.full_name} is a view: nothing is stored for it")
     condition = "true" if slices is None else is_within(f"`{table.slice}`", slices)
     replace_where(spark, table, rows, condition)
-
-
-def progress(spark: SparkSession, source_table: str) -> Progress | None:
-    """How far a source table is refined; None before its first run."""
-    row = spark.read.table(ledger.PROGRESS.full_name).where(f"source_table = '{source_table}'").first()
-    if row is None:
-        return None
-    values = in_utc(row.asDict())
-    # A row written before the column was there has no turn.
-    return Progress(**{**values, "truncates": truncates.from_json(values["truncates"]), "turn": values["turn"] or 0})
-
-
-def write_progress(spark: SparkSession, made: Progress) -> None:
-    """Replace one source table's row of progress, whatever it says."""
-    write_row(spark, ledger.PROGRESS, {**vars(made), "truncates": truncates.to_json(made.truncates), "turn": made.turn + 1})
-
-
-def move_progress(spark: SparkSession, before: Progress | None, made: Progress) -> Progress:
-    """Replace one source table's row of progress where it is as it was read, and return it; StorageError where it was written since.
-
-    A run that began before a rebuild took its turn must not say afterwards how far the table is.
-    """
-    table, turn = ledger.PROGRESS, before.turn if before else 0
-    written = replace(made, turn=turn + 1)
-    values = {**vars(written), "truncates": truncates.to_json(written.truncates)}
-    spark.createDataFrame([tuple(values[name] for name in table.column_names)], table.schema_ddl()).createOrReplaceTempView("ebap_row")
-    matched = f"WHEN MATCHED AND coalesce(t.turn, 0) = {turn} THEN UPDATE SET *" if before else ""
-    same = f"t.source_table = s.source_table AND t.source_table = '{made.source_table}'"
-    merge = f"MERGE INTO {table.full_name} t USING ebap_row s ON {same} {matched} WHEN NOT MATCHED THEN INSERT *"
-    counted = spark.sql(merge).first()
-    if counted is None or counted["num_affected_rows"] == 0:
-        raise StorageError(f"another run of {made.source_table} said meanwhile how far it is; run it again")
-    return written
-
-
-def gold_progress(spark: SparkSession, table_name: str) -> GoldProgress | None:
-    """How far a gold table is aggregated; None before its first run."""
-    row = spark.read.table(ledger.GOLD_PROGRESS.full_name).where(f"table_name = '{table_name}'").first()
-    if row is None:
-        return None
-    values = in_utc(row.asDict())
-    return GoldProgress(**{**values, "marks": json.loads(values["marks"])})
-
-
-def write_gold_progress(spark: SparkSession, made: GoldProgress) -> None:
-    """Replace one gold table's row of progress."""
-    write_row(spark, ledger.GOLD_PROGRESS, {**vars(made), "marks": json.dumps(made.marks, sort_keys=True)})
-
-
-def compaction(spark: SparkSession, full_name: str) -> Compaction | None:
-    """The last compaction of a stored table; None before its first."""
-    row = spark.read.table(ledger.COMPACTIONS.full_name).where(f"table_name = '{full_name}'").first()
-    return None if row is None else Compaction(**in_utc(row.asDict()))
-
-
-def write_compaction(spark: SparkSession, made: Compaction) -> None:
-    """Replace one stored table's row of compactions."""
-    write_row(spark, ledger.COMPACTIONS, vars(made))
-
-
-def reconciliation(spark: SparkSession, source_table: str) -> Reconciliation | None:
-    """The last comparison of a source table; None before its first."""
-    row = spark.read.table(ledger.RECONCILIATIONS.full_name).where(f"source_table = '{source_table}'").first()
-    return None if row is None else Reconciliation(**in_utc(row.asDict()))
-
-
-def write_reconciliation(spark: SparkSession, made: Reconciliation) -> None:
-    """Replace one source table's row of reconciliations."""
-    write_row(spark, ledger.RECONCILIATIONS, vars(made))
-
-
-def source_identity(spark: SparkSession) -> Source | None:
-    """The Postgres this lake was filled from; None for a new lake."""
-    rows = spark.sql(f"SHOW TBLPROPERTIES {BRONZE}").collect()
-    properties = {row["key"]: row["value"] for row in rows if row["key"].startswith("ebap.")}
-    if "ebap.epoch" not in properties:
-        return None
-    epoch = int(properties["ebap.epoch"])
-    placeholders = tuple(properties[f"ebap.placeholder.{number}"] for number in range(1, epoch + 1))
-    return Source(epoch=epoch, identity=properties[f"ebap.source.{epoch}"], placeholders=placeholders)
-
-
-def remember_source(spark: SparkSession, identity: str) -> Source:
-    """Enter a Postgres as the lake's next epoch, with a placeholder no user's text can equal."""
-    known = source_identity(spark)
-    epoch = known.epoch + 1 if known else 1
-    placeholder = f"__ebap_unchanged_{secrets.token_hex(16)}"
-    properties = {"ebap.epoch": str(epoch), f"ebap.source.{epoch}": identity, f"ebap.placeholder.{epoch}": placeholder}
-    listed = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
-    spark.sql(f"ALTER TABLE {BRONZE} SET TBLPROPERTIES ({listed})")
-    return Source(epoch=epoch, identity=identity, placeholders=(*(known.placeholders if known else ()), placeholder))
 
 
 def writer_of(table: Table) -> str:

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 import rebuild
 import refine
-from lakehouse import fence, ledger, reconciliation, repair, storage, tables
+from lakehouse import bookkeeping, fence, ledger, reconciliation, repair, storage, tables
 from lakehouse.reconciliation import Outcome
 from lakehouse.settings import PROJECT, Settings
 from lakehouse.snapshot import Snapshot, taken
@@ -158,14 +158,14 @@ def test_planted_differences_are_found_by_name_and_only_they_and_the_repair_ends
     shop.write(50, None, is_captured=False)  # deleted while capture was off
     shop.spark.sql(f"DELETE FROM {stored} WHERE user_id = 10")
     shop.spark.sql(f"UPDATE {stored} SET full_name = 'Zoe', interests = array('a', 'b c') WHERE _last AND user_id = 11")
-    known = storage.reconciliation(shop.spark, "users")
+    known = bookkeeping.reconciliation(shop.spark, "users")
     assert known and known.verified_through
     outcome = shop.compare()
     found = outcome.found
     assert (_keys(found.missing), _keys(found.ghosts), _keys(found.different)) == ([10], [50], [11])
     assert outcome.columns == {("11",): ["full_name", "interests"]}
     assert "1 different: user_id=11 (full_name, interests)" in str(outcome)
-    noted = storage.reconciliation(shop.spark, "users")
+    noted = bookkeeping.reconciliation(shop.spark, "users")
     assert noted and (noted.missing, noted.ghosts, noted.different, noted.verified_through) == (1, 1, 1, known.verified_through)
 
     shop.read_again(10)
@@ -174,7 +174,7 @@ def test_planted_differences_are_found_by_name_and_only_they_and_the_repair_ends
     _land_repair(shop, outcome)
     again = shop.compare()
     assert again.is_equal, again
-    noted = storage.reconciliation(shop.spark, "users")
+    noted = bookkeeping.reconciliation(shop.spark, "users")
     assert noted and noted.verified_through == again.taken_at
     tiers = [r["tier"] for r in shop.spark.table("silver.users_history").where("user_id = 50").orderBy("_valid_from").collect()]
     assert tiers == ["gold", "silver"], "the ghost's delete stands between the two lives of the key"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import aggregate
-from lakehouse import storage, tables
+from lakehouse import bookkeeping, storage, tables
 from lakehouse.settings import Settings
 from lakehouse.transforms import gold
 from lakehouse.transforms.gold import order_lines as module
@@ -109,12 +109,12 @@ def test_a_run_that_finds_nothing_new_commits_nothing(spark: SparkSession, lake:
 def test_a_backfill_recomputes_exactly_the_days_asked_for(spark: SparkSession, lake: Settings) -> None:
     small_shop().refine(spark)
     aggregate.run(spark, lake, "order_lines")
-    mark = storage.gold_progress(spark, "order_lines")
+    mark = bookkeeping.gold_progress(spark, "order_lines")
     spark.sql("UPDATE gold.order_lines SET quantity = 77")  # spoils all three days
     assert aggregate.run(spark, lake, "order_lines", slices=[day(1), day(2)]).slices == (day(1), day(2))
     rows = {row.ordered_on: row.quantity for row in spark.table("gold.order_lines").collect()}
     assert rows == {day(1): 1, day(2): 1, day(3): 77}
-    assert storage.gold_progress(spark, "order_lines") == mark, "a backfill leaves the mark where it is"
+    assert bookkeeping.gold_progress(spark, "order_lines") == mark, "a backfill leaves the mark where it is"
 
 
 def test_a_view_is_refused_by_name(spark: SparkSession, lake: Settings) -> None:

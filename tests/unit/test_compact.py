@@ -12,8 +12,7 @@ import pytest
 
 import compact
 import rebuild
-import refine
-from lakehouse import catalog, ddl, files, storage, tables
+from lakehouse import batches, bookkeeping, catalog, ddl, files, storage, tables
 from tests.conftest import empty_lake
 from tests.unit.lake import Lake, user
 
@@ -56,7 +55,7 @@ def test_small_files_become_one_and_the_report_says_so(lake: Lake, key: int) -> 
     assert (result.before.count, result.before.small) == (3, 3)
     assert (result.after.count, result.after.small) == (1, 1)
     assert (result.changed, result.first_landed_on) == (True, None)
-    report = storage.compaction(lake.spark, storage.BRONZE)
+    report = bookkeeping.compaction(lake.spark, storage.BRONZE)
     assert report is not None
     assert (report.files_before, report.files_after, report.bytes_after) == (3, 1, result.after.bytes)
     run(lake, USERS)
@@ -96,10 +95,10 @@ def test_no_file_is_deleted_while_a_mark_has_waited_for_longer_than_files_stay(
     lake: Lake, key: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a mark of ten days ago has yet to read may be in files that a compaction replaced eight days ago."""
-    mark = storage.progress(lake.spark, "users")
+    mark = bookkeeping.progress(lake.spark, "users")
     assert mark is not None
     lake.land("users", ("u", 70, user(key, "tier 7")))
-    storage.write_progress(lake.spark, replace(mark, refined_at=datetime.now(UTC) - timedelta(days=10)))
+    bookkeeping.write_progress(lake.spark, replace(mark, refined_at=datetime.now(UTC) - timedelta(days=10)))
     asked: list[str] = []
     monkeypatch.setattr(files, "delete_unneeded", lambda spark, name: asked.append(name))
     waiting = run(lake, storage.BRONZE, is_vacuum_due=True)
@@ -122,10 +121,10 @@ def test_files_are_deleted_once_a_day(lake: Lake, key: int, monkeypatch: pytest.
     asked: list[str] = []
     monkeypatch.setattr(files, "delete_unneeded", lambda spark, name: asked.append(name))
     assert [run(lake, USERS, is_vacuum_due=None).has_vacuumed for _ in range(2)] == [True, False]
-    last = storage.compaction(lake.spark, USERS)
+    last = bookkeeping.compaction(lake.spark, USERS)
     assert last is not None
     assert last.vacuumed_at is not None
-    storage.write_compaction(lake.spark, replace(last, vacuumed_at=last.vacuumed_at - timedelta(hours=23, minutes=1)))
+    bookkeeping.write_compaction(lake.spark, replace(last, vacuumed_at=last.vacuumed_at - timedelta(hours=23, minutes=1)))
     assert run(lake, USERS, is_vacuum_due=None).has_vacuumed
     assert asked == [USERS, USERS]
 
@@ -157,7 +156,7 @@ def test_it_runs_beside_land_refine_readers_and_itself(lake: Lake) -> None:
             try:
                 lake.refine("users")
                 return
-            except refine.RefineError as error:
+            except batches.RefineError as error:
                 assert "run it again" in str(error), error
         raise AssertionError("a refine was overtaken three times")
 
@@ -185,7 +184,7 @@ def test_a_vacuum_too_short_breaks_the_mark_loudly(lake: Lake, key: int) -> None
     lake.spark.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
     lake.spark.sql(f"VACUUM {storage.BRONZE} RETAIN 0 HOURS")
     lake.spark.conf.unset("spark.databricks.delta.retentionDurationCheck.enabled")
-    with pytest.raises(refine.RefineError, match="rebuild users"):
+    with pytest.raises(batches.RefineError, match="rebuild users"):
         lake.refine("users")
     rebuild.run(lake.spark, lake.settings, "users")
     assert newest(lake, key) == "tier 7"

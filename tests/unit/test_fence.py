@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from lakehouse import fence
+from lakehouse.bookkeeping import Progress
 from lakehouse.settings import Settings
-from lakehouse.storage import Progress
 
 OFFSETS = 'v1\n{"batchWatermarkMs":0}\n{"ebap.cdc.users":{"0":5,"1":%d}}\n'
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import rebuild
-import refine
-from lakehouse import controls, ledger, storage, swaps, tables
+from lakehouse import batches, bookkeeping, controls, ledger, storage, swaps, tables
 from lakehouse.settings import Settings
 from tests.conftest import empty_lake
 from tests.unit.lake import Lake, user
@@ -47,7 +46,7 @@ def _planted(lake: Lake) -> list[int]:
 
 
 def _mark(lake: Lake) -> int:
-    found = storage.progress(lake.spark, "users")
+    found = bookkeeping.progress(lake.spark, "users")
     assert found
     return found.bronze_version
 
@@ -180,7 +179,7 @@ def test_a_refine_that_a_rebuild_overtakes_says_so_and_moves_no_mark(lake: Lake,
     before = _mark(lake)
     with monkeypatch.context() as patch:
         _overtaking(patch, storage, write, lambda: _rebuild(lake, keys=[str(key)]))
-        with pytest.raises(refine.RefineError, match="run it again"):
+        with pytest.raises(batches.RefineError, match="run it again"):
             lake.refine("users")
     assert _mark(lake) == before
     lake.refine("users")

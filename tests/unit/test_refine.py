@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import rebuild
-import refine
-from lakehouse import ledger, storage, tables
+from lakehouse import batches, bookkeeping, ledger, storage, tables
 from lakehouse.settings import Settings
 from tests.conftest import empty_lake
 from tests.unit.lake import Lake, user
@@ -50,7 +49,7 @@ def test_a_crash_before_any_write_ends_like_a_clean_run(lake: Lake, monkeypatch:
     # A tier that is no text, beside good changes, one of them late; so that all three writes happen.
     lake.land("users", ("u", 20, user(key, "silver")), ("c", 5, user(key, "gold")), ("x", 30, user(key, "gold")))
     with monkeypatch.context() as patch:
-        patch.setattr(storage, write, _crash)
+        patch.setattr(bookkeeping if write == "move_progress" else storage, write, _crash)
         with pytest.raises(KeyboardInterrupt):
             lake.refine("users")
     lake.refine("users")
@@ -168,15 +167,15 @@ def test_two_runs_made_from_one_version_never_both_apply(lake: Lake, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(storage, "merge_silver", overtaken)
-        with pytest.raises(refine.RefineError, match="another refine of users is running"):
+        with pytest.raises(batches.RefineError, match="another refine of users is running"):
             lake.refine("users")
     assert lake.history("users", 41) == [("bronze", 10, 20, False), ("silver", 20, None, False)]
 
 
 def test_a_mark_beyond_bronze_names_rebuild(lake: Lake) -> None:
-    mark = storage.progress(lake.spark, "users")
+    mark = bookkeeping.progress(lake.spark, "users")
     assert mark
-    storage.write_progress(lake.spark, storage.Progress(**{**vars(mark), "bronze_version": mark.bronze_version + 1000}))
-    with pytest.raises(refine.RefineError, match="python -m lakehouse rebuild users"):
+    bookkeeping.write_progress(lake.spark, bookkeeping.Progress(**{**vars(mark), "bronze_version": mark.bronze_version + 1000}))
+    with pytest.raises(batches.RefineError, match="python -m lakehouse rebuild users"):
         lake.refine("users")
-    storage.write_progress(lake.spark, mark)
+    bookkeeping.write_progress(lake.spark, mark)

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 import rebuild
 import refine
 import replay
-from lakehouse import quarantine_store, storage, tables, waiting
+from lakehouse import batches, quarantine_store, storage, tables, waiting
 from lakehouse.contract import Expect, Severity
 from lakehouse.settings import Settings
 from tests.conftest import empty_lake
@@ -193,7 +193,7 @@ def test_a_refine_that_commits_first_has_replay_say_run_it_again(lake: Lake, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(storage, "merge_silver", overtaken)
-        with pytest.raises(refine.RefineError, match="run it again"):
+        with pytest.raises(batches.RefineError, match="run it again"):
             replay.run(lake.spark, lake.settings, "users")
     assert replay.run(lake.spark, lake.settings, "users").replayed == 1
     assert lake.history("users", 91) == [("gold", 10, 20, False), ("silver", 20, None, False)]

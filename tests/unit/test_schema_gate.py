@@ -10,10 +10,9 @@ import pytest
 from pyspark.sql import functions as F
 
 import rebuild
-import refine
 from infra.capture import gate
 from infra.capture.shape import SeenColumn, Shape
-from lakehouse import catalog, ledger, schema_changes, shapes, storage, tables
+from lakehouse import batches, bookkeeping, catalog, ledger, schema_changes, shapes, storage, tables
 from lakehouse.contract import Column, History, Table
 from lakehouse.settings import Settings
 from tests.conftest import empty_lake
@@ -74,10 +73,10 @@ def test_what_is_no_widening_stops_its_table_alone_until_it_is_accepted(lake: La
     lake.land("products", ("c", 20, {"product_id": 1, "stock": 3}))
     told = r"silver\.users is stopped.*column region retyped, text before, int4 now.*`python -m lakehouse accept users`"
     for _ in range(2):
-        with pytest.raises(refine.RefineError, match=told):
+        with pytest.raises(batches.RefineError, match=told):
             lake.refine("users")
     assert lake.refine("products").changed, "another table must not be held back"
-    mark = storage.progress(lake.spark, "users")
+    mark = bookkeeping.progress(lake.spark, "users")
     assert mark and mark.error and "accept users" in mark.error
     assert [str(change) for change in schema_changes.accept(lake.spark, tables.source("users"))] == [
         "users: column region retyped, text before, int4 now"
@@ -174,7 +173,7 @@ def test_another_shape_is_refused_before_any_write(
     before = lake.version("users")
     declare(change(tables.source("users")))
     lake.land("users", ("c", 50, user(50, "gold")))
-    with pytest.raises(refine.RefineError, match=rf"made by another declaration: {said}.*`python -m lakehouse rebuild users`"):
+    with pytest.raises(batches.RefineError, match=rf"made by another declaration: {said}.*`python -m lakehouse rebuild users`"):
         lake.refine("users")
     assert lake.version("users") >= before
     assert lake.spark.table("silver.users_changes").where("user_id = 50").isEmpty()
@@ -184,7 +183,7 @@ def test_a_rebuild_gives_a_table_its_new_shape(lake: Lake, declare: Callable[[Ta
     lake.land("users", ("c", 60, {**user(60, "gold"), "birth_on": "2000-02-03Z"}))
     other = with_column(with_column(tables.source("users"), "birth_on", type="STRING"), "region", tracked=False)
     declare(other)
-    with pytest.raises(refine.RefineError, match="rebuild users"):
+    with pytest.raises(batches.RefineError, match="rebuild users"):
         lake.refine("users")
     rebuild.run(lake.spark, lake.settings, "users")
     assert [row["birth_on"] for row in lake.spark.table("silver.users").where("user_id = 60").collect()] == ["2000-02-03Z"]

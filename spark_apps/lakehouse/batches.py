@@ -1,0 +1,176 @@
+"""One batch of a table's records, as refine, rebuild and replay take them from bronze: decoded, surveyed, and as the fold wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from lakehouse import bookkeeping, delta, epochs, erasure_store, erasures, storage, truncates
+from lakehouse.contract import KAFKA_HEADERS, Table
+from lakehouse.erasure_store import Forgotten
+from lakehouse.ledger import HEARTBEAT
+from lakehouse.settings import Settings
+from lakehouse.transforms import envelope
+from lakehouse.transforms.history import Incoming
+from lakehouse.transforms.ordering import TRUNCATE
+from lakehouse.truncates import Truncate
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_WHOLE_NUMBERS = ("BIGINT", "INT", "SMALLINT")
+# What a table that has consumed nothing has consumed.
+NO_MARK = -1
+
+
+class RefineError(RuntimeError):
+    """A table that cannot be refined; the message names it and the cure. Its mark has not moved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """The records of one run: decoded and kept in memory, and what is to be known of them before they are folded."""
+
+    decoded: DataFrame
+    version: int
+    records: int
+    quarantined: int
+    truncates: tuple[Truncate, ...]
+    has_links: bool
+    bounds: tuple[int, int] | None
+    complete_to: datetime | None
+    forgotten: Forgotten
+
+
+@contextmanager
+def batch_of(spark: SparkSession, settings: Settings, table: Table, consumed: int, now: int) -> Iterator[Batch]:
+    """The records of the table in bronze versions after `consumed`, up to `now`."""
+    if consumed > now:
+        refuse_replaced_bronze(table, consumed, now)
+    landed = storage.read_bronze(spark, now) if consumed == NO_MARK else storage.read_changes_feed(spark, consumed + 1, now)
+    forgotten = erasure_store.forgotten(spark, table)
+    taken = decoded(spark, settings, table, landed.where(F.col("source_table") == table.name), forgotten).persist()
+    try:
+        yield surveyed(taken, landed, table, now, forgotten)
+    finally:
+        taken.unpersist()
+
+
+def decoded(spark: SparkSession, settings: Settings, table: Table, landed: DataFrame, forgotten: Forgotten) -> DataFrame:
+    """The table's records as `envelope.decode` reads them, with every placeholder the lake knows, and without those of forgotten keys."""
+    source = epochs.source_identity(spark)
+    read = envelope.decode(landed, table, source.placeholders if source else (), settings.source_schema)
+    return erasures.kept_out(spark, table, read, forgotten)
+
+
+def refuse_replaced_bronze(table: Table, consumed: int, now: int) -> None:
+    """Raise RefineError: the table has consumed more of bronze than there is."""
+    raise RefineError(
+        f"{table.full_name} has consumed version {consumed} of {storage.BRONZE}, which is only at {now}: bronze was replaced. "
+        f"Run `python -m lakehouse rebuild {table.name}`."
+    )
+
+
+def surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int, forgotten: Forgotten) -> Batch:
+    first = F.col(table.key[0])
+    counted = decoded.agg(
+        F.count(F.lit(1)).alias("records"),
+        F.count("_reason").alias("quarantined"),
+        truncates.found().alias("truncates"),
+        F.count("_linked_key").alias("links"),
+        F.min(first).alias("least"),
+        F.max(first).alias("greatest"),
+    )
+    # The heartbeat says how far a quiet table is complete; no table can be complete beyond the moment it landed.
+    told = landed.where(F.col("source_table").isin(table.name, HEARTBEAT) & F.col("lsn").isNotNull())
+    complete = told.agg(F.max(F.least("commit_at", "_landed_at")).alias("complete_to"))
+    survey = counted.crossJoin(complete).first()
+    assert survey is not None  # aggregates without groups are always one row
+    is_bounded = table.column(table.key[0]).type in _WHOLE_NUMBERS and survey["least"] is not None
+    return Batch(
+        decoded=decoded,
+        version=version,
+        records=survey["records"],
+        quarantined=survey["quarantined"],
+        truncates=truncates.of(survey["truncates"]),
+        has_links=survey["links"] > 0,
+        bounds=(survey["least"], survey["greatest"]) if is_bounded else None,
+        complete_to=survey["complete_to"].astimezone(UTC) if survey["complete_to"] else None,
+        forgotten=forgotten,
+    )
+
+
+def incoming(spark: SparkSession, table: Table, batch: Batch, mark: bookkeeping.Progress | None, blocked: DataFrame | None) -> Incoming:
+    """What the batch brings, with every truncate that the mark or the batch knows of."""
+    every = truncates.merged(mark.truncates if mark else (), batch.truncates)
+    return Incoming(
+        table=table,
+        changes=envelope.good(batch.decoded).where(F.col("_kind") != TRUNCATE),
+        run=batch.version,
+        has_links=batch.has_links,
+        blocked=blocked,
+        truncates=truncates.of_keys(spark, table, every, new_truncates(batch, mark)),
+    )
+
+
+def new_truncates(batch: Batch, mark: bookkeeping.Progress | None) -> list[Truncate]:
+    known = {truncate.place for truncate in (mark.truncates if mark else ())}
+    return [truncate for truncate in batch.truncates if truncate.place not in known]
+
+
+def quarantine_beaten(spark: SparkSession, settings: Settings, table: Table, batch: Batch, contested: DataFrame) -> None:
+    """Enter the records that came with another's identity and the lesser content hash, whether they came now or in an earlier run."""
+    wanted = {row["_lsn"] for row in contested.select("_lsn").distinct().collect()}
+    if not wanted:
+        return
+    landed = storage.read_bronze(spark, batch.version).where((F.col("source_table") == table.name) & F.col("lsn").isin(wanted))
+    again = decoded(spark, settings, table, landed, batch.forgotten)
+    winners = contested.withColumnRenamed("_content_hash", "_winner")
+    place = [*table.key, "_epoch", "_lsn", "_kind"]
+    beaten = envelope.good(again).join(F.broadcast(winners), on=place, how="inner").where("_content_hash <> _winner")
+    told = {"_reason": F.lit("conflicting_duplicate"), "_detail": F.lit("another record of this change has the greater content hash")}
+    storage.append_quarantine(spark, quarantine_rows(envelope.bad(beaten.withColumns(told))))
+
+
+def waiting(spark: SparkSession, settings: Settings, table: Table, batch: Batch) -> DataFrame | None:
+    """Keys and positions of the table's records that wait in quarantine, from this run and earlier ones; None where none does."""
+    earlier = storage.read_quarantine(spark, table).where("replayed_at IS NULL")
+    if earlier.isEmpty():
+        return None
+    source = epochs.source_identity(spark)
+    as_landed = earlier.withColumns({"headers": F.lit(None).cast(KAFKA_HEADERS), "epoch": F.lit(source.epoch if source else 1)})
+    # Positions are read again from the bytes: quarantine keeps what was received, not what was made of it.
+    # Also one that could be read by now: it waits until it is replayed.
+    placed = envelope.waiting(as_landed, table, source.placeholders if source else (), settings.source_schema)
+    # A few rows, worked out here: their parsing inside the fold's plan would double its size, and the time to compile it.
+    waiting = placed.localCheckpoint()
+    return waiting.unionByName(envelope.blocked(batch.decoded, table)) if batch.quarantined else waiting
+
+
+def quarantine_rows(bad: DataFrame) -> DataFrame:
+    """The faulty rows with the times that quarantine keeps of them."""
+    times = {"first_seen_at": F.current_timestamp(), "replayed_at": F.lit(None).cast("TIMESTAMP")}
+    return bad.withColumns(times)
+
+
+@contextmanager
+def clear_errors(table: Table) -> Iterator[None]:
+    """Say what the errors mean that an operator can do something about."""
+    rebuild_it = f"Run `python -m lakehouse rebuild {table.name}`."
+    try:
+        yield
+    except storage.StorageError as error:
+        raise RefineError(str(error)) from error
+    except RefineError:
+        raise
+    except Exception as error:  # see delta: its class depends on the kind of session
+        if delta.is_gone(error):
+            raise RefineError(f"{table.full_name}: the versions of {storage.BRONZE} behind its mark are gone. {rebuild_it}") from error
+        if delta.is_overtaken(error):
+            raise RefineError(f"another refine of {table.name}, or its compaction, committed first; run it again") from error
+        raise
