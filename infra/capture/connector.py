@@ -104,8 +104,9 @@ def _records() -> dict[str, str]:
 
 def _resilience() -> dict[str, str]:
     return {
-        # skip or warn would lose the change silently.
+        # skip or warn would lose the change silently; warn, the default of the second, puts NULL where a value cannot be converted.
         "event.processing.failure.handling.mode": "fail",
+        "event.converting.failure.handling.mode": "fail",
         # A Postgres that is away comes back: try for ever, soon. Only a refused login ends the task.
         "errors.max.retries": "-1",
         "retriable.restart.connector.wait.ms": "2000",
