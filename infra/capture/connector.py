@@ -104,7 +104,8 @@ def _records() -> dict[str, str]:
 
 def _resilience() -> dict[str, str]:
     return {
-        # skip or warn would lose the change silently; warn, the default of the second, puts NULL where a value cannot be converted.
+        # skip or warn would lose the change silently; warn, the default of the second, puts NULL where converting a value raises. A
+        # value of another kind than its column is NULL all the same, see the decision about the schema gate.
         "event.processing.failure.handling.mode": "fail",
         "event.converting.failure.handling.mode": "fail",
         # A Postgres that is away comes back: try for ever, soon. Only a refused login ends the task.

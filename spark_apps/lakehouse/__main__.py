@@ -135,8 +135,11 @@ def _accept(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.what == "epoch":
         print(epoch.accept(settings, spark))
     else:
-        for change in schema_changes.accept(spark, tables.source(arguments.what)):
+        accepted = schema_changes.accept(spark, tables.source(arguments.what))
+        for change in accepted:
             print(f"accepted: {change}")
+        if any(change.column and change.type_before and change.type_after for change in accepted):
+            print(schema_changes.READ_AGAIN.format(table=arguments.what))
     return 0
 
 

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 APPLIED, DRIFT, WAITING, ACCEPTED = "applied", "drift", "waiting", "accepted"
+# Debezium 3.7 mixes the type that a change had with the one that the catalog has by now, warns in its log, and sends NULL.
+READ_AGAIN = (
+    "values that were written in the moment before a column got another type may have come as NULL: "
+    "`python -m lakehouse resnapshot {table}` reads the rows as they are now"
+)
 _NAME = ledger.SCHEMA_CHANGES.full_name
 
 
