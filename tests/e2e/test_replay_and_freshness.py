@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
 from playwright.sync_api import Browser, Page
@@ -59,6 +60,22 @@ def refine_with_a_refusing_expectation(platform: Platform, folder: Path) -> str:
     return done.stdout
 
 
+def paused_between_runs(platform: Platform, airflow: Airflow) -> bool:
+    """Pause DAG silver where nothing is under way: a run whose DAG is paused does not end."""
+    airflow.call("PATCH", "/dags/silver", json={"is_paused": True})
+    if dag_runs.active(platform.settings):
+        airflow.call("PATCH", "/dags/silver", json={"is_paused": False})
+        return False
+    return True
+
+
+def signal_all(pid: int, number: int) -> None:
+    """Send a signal to a service and all below it: land's work is done by a JVM under its Python."""
+    service = psutil.Process(pid)
+    for process in [service, *service.children(recursive=True)]:
+        process.send_signal(number)
+
+
 def rows(platform: Platform, name: str) -> list[Any]:
     spark = session.connect(platform.settings)
     try:
@@ -92,8 +109,7 @@ def waiting(platform: Platform) -> list[tuple[str, str, int]]:
 
 def test_what_a_mistaken_expectation_refused_waits_is_told_and_goes_in_by_replay(quiet: Platform, browser: Browser, tmp_path: Path) -> None:
     airflow = Airflow(quiet.settings)
-    airflow.call("PATCH", "/dags/silver", json={"is_paused": True})
-    until(lambda: not dag_runs.active(quiet.settings), 300, "the runs under way to end")
+    until(lambda: paused_between_runs(quiet, airflow), 300, "a moment between two runs")
     with quiet.postgres() as cursor:
         cursor.execute(
             f"UPDATE shop.products SET stock = stock + 1000000 WHERE product_id IN (SELECT product_id FROM shop.products LIMIT {MANY})"
@@ -150,7 +166,7 @@ def test_a_quiet_shop_is_idle_and_a_stage_that_stands_still_is_named(quiet: Plat
     page.close()
     for service, stage in (("land", "land"), ("connect", "capture")):
         pid = quiet.service(service)["pid"]
-        os.kill(pid, signal.SIGSTOP)
+        signal_all(pid, signal.SIGSTOP)
         try:
             until(lambda stage=stage: set(states(quiet).values()) == {f"stalled at {stage}"}, 240, f"every table to be stalled at {stage}")  # type: ignore[misc]
             page = freshness(quiet, browser, stage)
@@ -160,5 +176,5 @@ def test_a_quiet_shop_is_idle_and_a_stage_that_stands_still_is_named(quiet: Plat
             assert f'ebap_table_state{{table="silver.orders",state="stalled at {stage}"}} 1\n' in metrics(quiet)
             assert 'ebap_table_state{table="silver.orders",state="idle"} 0\n' in metrics(quiet)
         finally:
-            os.kill(pid, signal.SIGCONT)
+            signal_all(pid, signal.SIGCONT)
         until(lambda: set(states(quiet).values()) == {"idle"}, 300, "every table to be idle again")
