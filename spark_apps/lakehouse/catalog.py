@@ -60,7 +60,8 @@ def _missing(spark: SparkSession) -> set[str]:
 def _names(spark: SparkSession, layer: Layer) -> set[str]:
     if not spark.sql(f"SHOW SCHEMAS LIKE '{layer.value}'").collect():
         return set()
-    return {row["tableName"] for row in spark.sql(f"SHOW TABLES IN {layer.value}").collect()}
+    # A session's temporary views are told with every schema's tables.
+    return {row["tableName"] for row in spark.sql(f"SHOW TABLES IN {layer.value}").collect() if not row["isTemporary"]}
 
 
 def _schema_properties(spark: SparkSession) -> str:

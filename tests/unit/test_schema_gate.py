@@ -115,6 +115,16 @@ def test_a_wider_source_widens_silver_and_its_views(lake: Lake) -> None:
     assert lake.spark.table("silver.products").where("product_id = 2").first()["stock"] == big  # type: ignore[index]
 
 
+def test_a_temporary_view_is_not_taken_for_the_table_of_its_name(lake: Lake) -> None:
+    lake.spark.sql("DROP TABLE silver.compactions")
+    lake.spark.range(1).createOrReplaceTempView("compactions")
+    try:
+        assert catalog.bring_up(lake.spark, lake.settings)
+    finally:
+        lake.spark.catalog.dropTempView("compactions")
+    assert tuple(lake.spark.table("silver.compactions").columns) == tuple(ledger.COMPACTIONS.column_names)
+
+
 def test_gold_takes_a_wider_value_that_fits_and_fails_on_one_that_does_not(spark: SparkSession) -> None:
     table = next(table for table in tables.GOLD if table.name == "order_lines")
     wide = spark.range(1).select(F.lit(2).cast("BIGINT").alias("quantity"), F.lit("1.10").cast("DECIMAL(14,2)").alias("list_price_usd"))
