@@ -178,7 +178,7 @@ def test_a_refine_that_a_rebuild_overtakes_says_so_and_moves_no_mark(lake: Lake,
     lake.land("users", ("u", 200 + key, user(key, "gold")))
     before = _mark(lake)
     with monkeypatch.context() as patch:
-        _overtaking(patch, storage, write, lambda: _rebuild(lake, keys=[str(key)]))
+        _overtaking(patch, bookkeeping if write == "move_progress" else storage, write, lambda: _rebuild(lake, keys=[str(key)]))
         with pytest.raises(batches.RefineError, match="run it again"):
             lake.refine("users")
     assert _mark(lake) == before
