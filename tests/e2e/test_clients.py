@@ -1,13 +1,15 @@
-"""What people's tools see: every gold table over PyHive and over the Hive JDBC driver, with columns and comments."""
+"""What people's tools see: every gold table over PyHive and over the Hive JDBC driver, with columns and comments; the beat in Kafka."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from lakehouse import tables, thrift
+from lakehouse import liveness, tables, thrift
 from lakehouse.contract import Table
 from tests.e2e.beeline import beeline
-from tests.e2e.conftest import Platform
+from tests.e2e.conftest import Platform, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -40,3 +42,9 @@ def test_jdbc_reads_it(jdbc: dict[str, str], table: Table) -> None:
 def test_jdbc_metadata_has_every_column_with_its_comment(jdbc: dict[str, str], table: Table) -> None:
     rows = [row for row in (line.split("\t") for line in jdbc["out"].splitlines()) if row[1 : NAME + 1] == ["gold", table.name]]
     assert {row[COLUMN]: row[REMARKS] for row in rows} == {column.name: column.doc for column in table.columns}
+
+
+def test_kafka_tells_when_the_heart_last_beat(platform: Platform) -> None:
+    began = datetime.now(UTC)
+    beat = until(lambda: (beat := liveness.beat_sent_at(platform.settings)).sent_at and beat.sent_at >= began and beat, 60, "a beat")
+    assert beat.has_answered and beat.sent_at < datetime.now(UTC) + timedelta(seconds=1)
