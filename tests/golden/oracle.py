@@ -185,11 +185,13 @@ class Rules:
             if values is None and live is None:
                 continue
             at_us = change.at_us if clock_us is None else max(change.at_us, clock_us + 1)
-            clock_us = at_us
             is_same_row = values is not None and state.moved_from is None
             if live and is_same_row and values is not None and self._tracked(values) == self._tracked(live.values):
+                # When a read found again what was known is no time of the row's.
+                clock_us = clock_us if change.kind == "read" else at_us
                 live = replace(live, values=values, unresolved=state.unresolved)
                 continue
+            clock_us = at_us
             if live:
                 self.versions.append(replace(live, to_us=at_us, to_lsn=change.lsn))
             opened = {"unresolved": state.unresolved, "previous": state.moved_from}

@@ -140,11 +140,14 @@ class World:
         if shown is None and row is None:
             return
         at_us = max(change.at_us, self._clocks.get(key, change.at_us - 1) + 1)
-        self._clocks[key] = at_us
         moved_from = row.home if row and row.home != key else None
         if shown and row and moved_from is None and self._is_equal(shown.values, row.values):
+            # A read that found what was known says nothing of when.
+            if change.kind != "read":
+                self._clocks[key] = at_us
             self._open[key] = replace(shown, values=row.values)
             return
+        self._clocks[key] = at_us
         if shown:
             self.truth.append(replace(self._open.pop(key), to_us=at_us, to_lsn=change.lsn))
         if row:

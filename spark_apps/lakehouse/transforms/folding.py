@@ -116,7 +116,9 @@ def with_moved(fold: Fold, rows: DataFrame) -> DataFrame:
 
 
 def with_runs(fold: Fold, rows: DataFrame) -> DataFrame:
-    """Add what counts: `_counts` for a change that meets a live row or leaves one, `_starts` for the head of a run."""
+    """Add `_counts` for a change that meets a live row or leaves one, `_starts` for the head of a run, `_is_seen_again` for a read that
+    found what was known.
+    """
     image = F.struct(F.col("_is_row").alias("is_live"), *(F.col(name) for name in fold.table.tracked))
     survivors = rows.withColumns({"_stands": ~F.col("_is_superseded"), "_image": image})
     previous = F.last(F.when(F.col("_stands"), F.col("_image")), ignorenulls=True).over(fold.before)
@@ -128,19 +130,23 @@ def with_runs(fold: Fold, rows: DataFrame) -> DataFrame:
     if fold.has_links:
         continues = continues & F.col("_moved_from").isNull()
     starts = F.col("_stands") & F.col("_is_row") & ~continues
-    return seen.withColumns({"_counts": counts, "_starts": starts}).drop("_image", "_previous", "_stands", "_is_superseded")
+    verdicts = {"_counts": counts, "_starts": starts, "_is_seen_again": continues & (F.col("_kind") == ordering.READ)}
+    return seen.withColumns(verdicts).drop("_image", "_previous", "_stands", "_is_superseded")
 
 
 def with_times(fold: Fold, rows: DataFrame) -> DataFrame:
     """Add `_effective_at`: the greater of its own commit time and 1 µs after the previous change that counts.
 
     The source's clock may step back, a key's history may not. As a running maximum: number n takes effect at
-    n + max(time of m - m, for m up to n). A change that does not count repeats what came before it.
+    n + max(time of m - m, for m up to n). A change that does not count repeats what came before it, and so does a read that found
+    what was known: when Debezium looked is no time of the row's. A read of an incremental snapshot bears the time of its chunk's end,
+    and stands before changes that were committed since its query.
     """
-    counted = rows.withColumn("_number", F.count(F.when(F.col("_counts"), 1)).over(fold.so_far))
+    ticks = F.col("_counts") & ~F.col("_is_seen_again")
+    counted = rows.withColumn("_number", F.count(F.when(ticks, 1)).over(fold.so_far))
     own_us = F.unix_micros(F.when(F.col("_is_state"), F.col("_state_at")).otherwise(F.col("_commit_at")))
-    shifted = F.max(F.when(F.col("_counts"), own_us - F.col("_number"))).over(fold.so_far)
-    return counted.withColumn("_effective_at", F.timestamp_micros(shifted + F.col("_number"))).drop("_number")
+    shifted = F.max(F.when(ticks, own_us - F.col("_number"))).over(fold.so_far)
+    return counted.withColumn("_effective_at", F.timestamp_micros(shifted + F.col("_number"))).drop("_number", "_is_seen_again")
 
 
 def with_versions(fold: Fold, rows: DataFrame) -> DataFrame:

@@ -14,9 +14,10 @@ def changed_keys(changes: DataFrame, mark: int, key: str) -> DataFrame:
 def changed_since(changes: DataFrame, mark: int, key: str) -> DataFrame:
     """Per changed key `_since`, the instant before which its values stayed as they were; NULL where any instant may differ.
 
-    A row's effective time may have been moved by the very run that changed it, but it never lies before its commit time: the
-    lesser of the two bounds where the row stood before. What stood before that bound is untouched. Where no version does,
-    the key's first version may be another one now, and facts older than it take the first version: no bound.
+    A row's effective time may have been moved by the very run that changed it, but it never lies before its commit time (but for a
+    read that found what was known, from which no value differs): the lesser of the two bounds where the row stood before. What stood
+    before that bound is untouched. Where no version does, the key's first version may be another one now, and facts older than it
+    take the first version: no bound.
     Holds for tracked columns; an untracked one takes its value from the end of a version.
     """
     is_changed = F.col("_run") >= mark
