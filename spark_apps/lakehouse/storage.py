@@ -74,17 +74,18 @@ def bronze_sink(frame: DataFrame, settings: Settings, until_caught_up: bool = Fa
 
 def version(spark: SparkSession, full_name: str) -> int:
     """Newest Delta version of a table."""
-    row = spark.sql(f"DESCRIBE HISTORY {full_name} LIMIT 1").select("version").first()
-    if row is None:
+    # Collected as it comes: the command has run by then, and choosing a column of it would cost a plan of its own.
+    found = spark.sql(f"DESCRIBE HISTORY {full_name} LIMIT 1").collect()
+    if not found:
         raise StorageError(f"{full_name} has no history: run publish.py, which creates it")
-    return int(row["version"])
+    return int(found[0]["version"])
 
 
 def content_version(spark: SparkSession, full_name: str) -> int:
     """Newest version of a table that changed what it says: compaction rewrites files, and is no news to anyone."""
     # Mostly the newest one: the whole history of a table with thousands of versions takes seconds to read.
     for limit in ("LIMIT 10", ""):
-        history = spark.sql(f"DESCRIBE HISTORY {full_name} {limit}").select("version", "operation").collect()
+        history = spark.sql(f"DESCRIBE HISTORY {full_name} {limit}").collect()
         news = [int(row["version"]) for row in history if row["operation"] not in NO_NEWS]
         if news:
             return max(news)
