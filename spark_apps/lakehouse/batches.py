@@ -23,6 +23,8 @@ from lakehouse.truncates import Truncate
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
+# A file of a table holds more keys than that.
+_NARROWEST = 1 << 14
 _WHOLE_NUMBERS = ("BIGINT", "INT", "SMALLINT")
 # What a table that has consumed nothing has consumed.
 NO_MARK = -1
@@ -34,7 +36,10 @@ class RefineError(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """The records of one run: decoded and kept in memory, and what is to be known of them before they are folded."""
+    """The records of one run: decoded and kept in memory, and what is to be known of them before they are folded.
+
+    `bounds`: between which values of the first key column they lie, where that is a whole number; see `wide_bounds`.
+    """
 
     decoded: DataFrame
     version: int
@@ -99,10 +104,19 @@ def surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int, 
         quarantined=survey["quarantined"],
         truncates=truncates.of(survey["truncates"]),
         has_links=survey["links"] > 0,
-        bounds=(survey["least"], survey["greatest"]) if is_bounded else None,
+        bounds=wide_bounds(survey["least"], survey["greatest"]) if is_bounded else None,
         complete_to=survey["complete_to"].astimezone(UTC) if survey["complete_to"] else None,
         forgotten=forgotten,
     )
+
+
+def wide_bounds(least: int, greatest: int) -> tuple[int, int]:
+    """Bounds around these that many a run has in common: some ten thousand numbers wide, or at most three times as wide as these.
+
+    Numbers within a plan are compiled into its code: with bounds of its own each run would compile a megabyte of it anew.
+    """
+    step = max(1 << (greatest - least).bit_length() - 1 if greatest > least else 1, _NARROWEST)
+    return max(least // step * step, -(2**63)), min((greatest // step + 1) * step - 1, 2**63 - 1)
 
 
 def incoming(spark: SparkSession, table: Table, batch: Batch, mark: bookkeeping.Progress | None, blocked: DataFrame | None) -> Incoming:

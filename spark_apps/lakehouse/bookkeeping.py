@@ -97,7 +97,8 @@ def move_progress(spark: SparkSession, before: Progress | None, made: Progress) 
     written = replace(made, turn=turn + 1)
     values = {**vars(written), "truncates": truncates.to_json(written.truncates)}
     spark.createDataFrame([tuple(values[name] for name in table.column_names)], table.schema_ddl()).createOrReplaceTempView("ebap_row")
-    matched = f"WHEN MATCHED AND coalesce(t.turn, 0) = {turn} THEN UPDATE SET *" if before else ""
+    # By the row's own number, not by one in the statement: that would be compiled anew each run.
+    matched = "WHEN MATCHED AND coalesce(t.turn, 0) = s.turn - 1 THEN UPDATE SET *" if before else ""
     same = f"t.source_table = s.source_table AND t.source_table = '{made.source_table}'"
     merge = f"MERGE INTO {table.full_name} t USING ebap_row s ON {same} {matched} WHEN NOT MATCHED THEN INSERT *"
     counted = spark.sql(merge).first()

@@ -62,6 +62,8 @@ def _small_machine(settings: Settings) -> dict[str, str]:
         "spark.sql.ui.retainedExecutions": "10",
         # For the text of an error PySpark looks up who called, at every use of a column: a quarter of a small run's time.
         "spark.python.sql.dataFrameDebugging.enabled": "false",
+        # Compiled code is kept: one refine needs 100 pieces of it, several times each, and with room for 100 it compiles 310 times.
+        "spark.sql.codegen.cache.maxEntries": "2000",
         # A side of a join that is one row may still take long to be made: the whole of bronze, where a table is rebuilt.
         "spark.sql.broadcastTimeout": "3600",
         # Days are UTC days wherever a process runs.
@@ -153,8 +155,6 @@ def _metastore(settings: Settings) -> dict[str, str]:
 
 def _warm_server(settings: Settings) -> dict[str, str]:
     return {
-        # Compiled plans are kept, and a run of every table needs some hundreds: with the default of 100 each run compiles all of its own.
-        "spark.sql.codegen.cache.maxEntries": "2000",
         # Spark Connect lives inside the Thrift Server's JVM: one heap, one catalog cache, no start-up per task.
         "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
         "spark.connect.grpc.binding.address": settings.bind,

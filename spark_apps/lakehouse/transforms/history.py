@@ -102,7 +102,7 @@ def anew(incoming: Incoming, kept: DataFrame | None = None) -> tuple[DataFrame, 
     has_links = incoming.has_links or (kept is not None and not kept.where("_linked_key IS NOT NULL").isEmpty())
     rows = _folded(incoming, keys.distinct(), nothing, kept, has_links).localCheckpoint()
     contested = _contested(incoming, rows)
-    changed = rows.where("_is_changed").drop(*_VERDICTS)
+    changed = _changed(incoming, rows)
     if kept is None:
         return changed, contested
     # The fold gives only what differs from the stored row.
@@ -133,7 +133,7 @@ def _with_linked(incoming: Incoming, late: DataFrame, near: DataFrame, stored: D
 
 
 def _folded(incoming: Incoming, keys: DataFrame, newest: DataFrame, whole: DataFrame | None, has_links: bool) -> DataFrame:
-    """The rows that differ from what is stored, or are late or contested, in the stored form with the three verdicts.
+    """The rows that differ from what is stored, or are late or contested, in the stored form with the three verdicts; see `_judged`.
 
     `newest`: the `_last` rows of touched keys without whole history. `whole`: all stored rows of the other touched keys. What is said
     of a key that is late is wrong: it needs its whole history.
@@ -143,7 +143,7 @@ def _folded(incoming: Incoming, keys: DataFrame, newest: DataFrame, whole: DataF
     rows = folding.with_void(fold, ordering.in_order(ordering.one_per_identity(stacked, fold.table.key), fold.table.key))
     inherited = folding.with_moved(fold, rows) if has_links else folding.with_inherited(fold, rows)
     versions = folding.with_versions(fold, folding.with_times(fold, folding.with_runs(fold, inherited)))
-    return _judged(fold.table, _with_blocked(fold.table, versions, incoming.blocked), incoming.run)
+    return _judged(fold.table, _with_blocked(fold.table, versions, incoming.blocked))
 
 
 def _stacked(incoming: Incoming, keys: DataFrame, newest: DataFrame, whole: DataFrame | None) -> DataFrame:
@@ -202,15 +202,15 @@ def _with_blocked(table: Table, rows: DataFrame, blocked: DataFrame | None) -> D
     return joined.withColumn("_is_blocked", is_open & F.coalesce(is_newer, F.lit(False)))
 
 
-def _judged(table: Table, rows: DataFrame, run: int) -> DataFrame:
-    """The rows on which a verdict falls, in the stored form, each column cast to its declared type."""
+def _judged(table: Table, rows: DataFrame) -> DataFrame:
+    """The rows on which a verdict falls, in the stored form, each column cast to its declared type; `_run` is NULL for this run."""
     form = stored_form(table)
-    typed = rows.withColumn("_run", F.lit(run)).select(
+    typed = rows.withColumn("_run", F.lit(None)).select(
         *(F.col(column.name).cast(column.type).alias(column.name) for column in form.columns), "_old", "_is_late", "_is_contested"
     )
     content = [name for name in form.column_names if name not in _PLACEMENT]
     is_same_content = _same(content) & F.col("_old").isNotNull()
-    kept = typed.withColumn("_run", F.when(is_same_content, F.col("_old._run")).otherwise(F.col("_run")))
+    kept = typed.withColumn("_run", F.when(is_same_content, F.col("_old._run")))
     is_same = _same(list(form.column_names)) & F.col("_old").isNotNull()
     judged = kept.withColumns({"_is_changed": ~is_same, "_is_contested": F.coalesce("_is_contested", F.lit(False))})
     return judged.where(F.col("_is_changed") | F.col("_is_late") | F.col("_is_contested")).select(*form.column_names, *_VERDICTS)
@@ -228,9 +228,14 @@ def _verdict(rows: DataFrame) -> Row:
 
 
 def _outcome(incoming: Incoming, rows: DataFrame, verdict: Row, *, is_only_last: bool, is_near: bool) -> Difference:
-    changed = rows.where("_is_changed").drop(*_VERDICTS) if verdict["_is_changed"] else None
+    changed = _changed(incoming, rows) if verdict["_is_changed"] else None
     contested = _contested(incoming, rows) if verdict["_is_contested"] else None
     return Difference(rows=changed, is_only_last=is_only_last, is_near=is_near, contested=contested)
+
+
+def _changed(incoming: Incoming, rows: DataFrame) -> DataFrame:
+    """The rows to write. The run comes in here, after the fold: a number within its plan would have all of its code compiled each run."""
+    return rows.where("_is_changed").drop(*_VERDICTS).fillna({"_run": incoming.run})
 
 
 def _contested(incoming: Incoming, rows: DataFrame) -> DataFrame:
