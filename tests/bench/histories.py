@@ -29,6 +29,8 @@ HISTORY_KEYS = 200_000
 CHANGES = 10_000
 VERSIONS = (3, 10)
 ROUNDS = 5
+# A refine's compilation by the JVM takes half of its first run's time, and a tenth of its eighth: the warm server is past it.
+WARM_UP = 7
 REBUILDS = 2
 _FORMS: dict[str, Callable[[SparkSession, str], None]] = {
     "close-and-insert MERGE": textbook.close_and_insert,
@@ -106,7 +108,7 @@ def _against_textbook(bench: Bench, rounds: int) -> None:
     if native.IS_INSTALLED:
         native.fill(path, bench.spark.read.table("silver.users").toArrow())
     runs: dict[str, list[Run]] = {name: [] for name in ("refine", *peers, "delta-rs")}
-    for _ in range(rounds + 1):
+    for _ in range(WARM_UP + rounds):
         version = bench.land()
         runs["refine"].append(bench.refine())
         for name, (form, _) in peers.items():
@@ -117,9 +119,9 @@ def _against_textbook(bench: Bench, rounds: int) -> None:
             runs["delta-rs"].append(measured(partial(native.upsert, path, typed)))
     for name in peers:
         target = " (target at least 2)" if name in _FORMS else ""
-        compare(f"{name} / refine{target}", runs[name][1:], runs["refine"][1:])
+        compare(f"{name} / refine{target}", runs[name][WARM_UP:], runs["refine"][WARM_UP:])
     if native.IS_INSTALLED:
-        compare("refine / delta-rs's upsert of typed changes", runs["refine"][1:], runs["delta-rs"][1:])
+        compare("refine / delta-rs's upsert of typed changes", runs["refine"][WARM_UP:], runs["delta-rs"][WARM_UP:])
     else:
         print("    delta-rs is not installed: `pip install deltalake` beside the bench shows the native limit")
 

@@ -151,6 +151,7 @@ def backfill(platform: Platform, airflow: Airflow, first: date, last: date) -> N
     until(lambda: airflow.call("GET", f"/backfills/{made['id']}")["completed_at"], 600, f"the backfill of {first} to {last} to end")
 
 
+@pytest.mark.long
 def test_a_backfill_recomputes_exactly_the_days_asked_for_and_twice_gives_the_same(
     platform: Platform, airflow: Airflow, three_days: list[tuple[Any, ...]]
 ) -> None:
@@ -167,6 +168,7 @@ def test_a_backfill_recomputes_exactly_the_days_asked_for_and_twice_gives_the_sa
     assert daily_sales(platform) == three_days
 
 
+@pytest.mark.long
 def test_a_run_outlives_a_killed_scheduler(platform: Platform, airflow: Airflow) -> None:
     pid = platform.service("airflow-scheduler")["pid"]
     change(platform, "users", CHANGE_A_USER)
