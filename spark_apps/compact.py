@@ -12,7 +12,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -60,6 +60,9 @@ def run(spark: SparkSession, settings: Settings, full_name: str, is_vacuum_due: 
     first_landed_on = last.first_landed_on if last else None
     removed_to = _removable(spark, settings, first_landed_on) if full_name == storage.BRONZE else None
     if removed_to:
+        # Said before it is done: a rebuild must at no time take what is left in bronze for all there ever was.
+        noted = replace(last or _first(full_name, before), first_landed_on=removed_to)
+        _again(full_name, lambda: bookkeeping.write_compaction(spark, noted))
         _again(full_name, lambda: files.remove_landed_before(spark, removed_to))
     joined = _again(full_name, lambda: files.join_small(spark, full_name))
     if is_vacuum_due is None:
@@ -88,6 +91,20 @@ def run(spark: SparkSession, settings: Settings, full_name: str, is_vacuum_due: 
         waiting_since=waiting_since,
         first_landed_on=made.first_landed_on,
         changed=joined or bool(removed_to) or has_vacuumed,
+    )
+
+
+def _first(full_name: str, found: files.Files) -> bookkeeping.Compaction:
+    """What is noted of a table that has never been compacted."""
+    counted = {f"{name}_{when}": value for name, value in _counted(found).items() for when in ("before", "after")}
+    return bookkeeping.Compaction(
+        table_name=full_name,
+        compacted_at=datetime.now(UTC),
+        took_s=0.0,
+        **counted,
+        vacuumed_at=None,
+        waiting_since=None,
+        first_landed_on=None,
     )
 
 

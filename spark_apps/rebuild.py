@@ -104,8 +104,8 @@ def _folded(
     spark: SparkSession, settings: Settings, table: Table, batch: batches.Batch, mark: bookkeeping.Progress | None, wanted: DataFrame | None
 ) -> DataFrame:
     """The stored form of the wanted keys, worked out: the write may have to be tried again, and shall not take long."""
-    kept = _older_than_bronze(spark, table, envelope.good(batch.decoded))
-    brought = batches.incoming(spark, table, batch, mark, envelope.blocked(batch.decoded, table))
+    kept = _gone_from_bronze(spark, table, batch.decoded)
+    brought = batches.incoming(spark, table, batch, mark, batches.waiting(spark, settings, table, batch))
     if wanted is not None:
         own = partial(_of_keys, table, _with_linked(table, brought, kept, wanted))
         blocked = None if brought.blocked is None else own(brought.blocked)
@@ -134,20 +134,20 @@ def _with_linked(table: Table, brought: Incoming, kept: DataFrame | None, wanted
         reached = reached.unionByName(more).localCheckpoint()
 
 
-def _older_than_bronze(spark: SparkSession, table: Table, good: DataFrame) -> DataFrame | None:
-    """Stored changes that bronze no longer holds, where old days were removed from it; None where it holds all there ever was."""
+def _gone_from_bronze(spark: SparkSession, table: Table, decoded: DataFrame) -> DataFrame | None:
+    """Stored changes that bronze no longer holds, where old days were removed from it; None where it holds all there ever was.
+
+    Change by change: bronze is emptied by the day on which records landed, and positions do not follow that order.
+    """
     compacted = bookkeeping.compaction(spark, storage.BRONZE)
     if compacted is None or compacted.first_landed_on is None:
         return None
-    first = good.agg(F.min(F.struct("_epoch", "_lsn")).alias("first")).first()
-    older = storage.read_silver_changes(spark, table)
-    if first is not None and first["first"] is not None:
-        epoch, lsn = first["first"]
-        older = older.where(f"_epoch < {epoch} OR (_epoch = {epoch} AND _lsn < {lsn})")
-    kept = older.localCheckpoint()
+    # Also what bronze holds and can no longer be read: that goes to quarantine, and not on as if it could.
+    identity = list(ledger.stored(table).key)
+    kept = storage.read_silver_changes(spark, table).join(decoded.select(*identity), on=identity, how="left_anti").localCheckpoint()
     print(
-        f"{table.full_name}: bronze was emptied up to {compacted.first_landed_on}; the {kept.count()} stored changes older than its first "
-        "record stay as they are"
+        f"{table.full_name}: bronze was emptied up to {compacted.first_landed_on}; the {kept.count()} stored changes that it no longer "
+        "holds stay as they are"
     )
     return kept
 

@@ -21,8 +21,6 @@ from lakehouse import (
     bookkeeping,
     controls,
     erasures,
-    schema_changes,
-    shapes,
     storage,
     tables,
     truncates,
@@ -110,8 +108,7 @@ def _apply(spark: SparkSession, settings: Settings, table: Table, batch: batches
 
 def _admitted(spark: SparkSession, table: Table, mark: bookkeeping.Progress | None) -> Table:
     """The declaration by which the stored table takes changes, unless its own change or one of the source's schema stops it."""
-    made, message = shapes.judged(spark, table)
-    message = message or schema_changes.stop(spark, table)
+    made, message = batches.admitted(spark, table)
     if message:
         _stop(spark, table, mark, message)
     return made

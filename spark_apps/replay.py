@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import refine
-from lakehouse import batches, erasure_store, quarantine_store, shapes, storage, tables, verb, waiting
+from lakehouse import batches, erasure_store, erasures, quarantine_store, storage, tables, verb, waiting
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,8 +33,13 @@ class ReplayResult:
 
 
 def run(spark: SparkSession, settings: Settings, table_name: str, reason: str | None = None) -> ReplayResult:
-    """Replay the waiting records of the table, or those that wait for that reason; the table's mark stays where it is."""
-    table = shapes.effective(spark, tables.source(table_name))
+    """Replay the waiting records of the table, or those that wait for that reason; the table's mark stays where it is.
+
+    Raises RefineError where the table takes no changes as it is declared, or a change of the source's schema stops it.
+    """
+    table, message = batches.admitted(spark, tables.source(table_name))
+    if message:
+        raise batches.RefineError(message)
     with batches.clear_errors(table):
         held = quarantine_store.rows(spark, table, reason).localCheckpoint()
         if held.isEmpty():
@@ -46,6 +51,7 @@ def run(spark: SparkSession, settings: Settings, table_name: str, reason: str | 
         try:
             readable = decoded.where("_reason IS NULL")
             changed = not readable.isEmpty() and refine.fold_in(spark, settings, table, readable, landed, version, forgotten)
+            erasures.settle(spark, table, forgotten)
             settled = quarantine_store.settle(spark, table, held, decoded)
             return ReplayResult(table=table.name, changed=changed, **settled)
         finally:

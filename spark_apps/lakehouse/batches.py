@@ -10,8 +10,19 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse import bookkeeping, delta, epochs, erasure_store, erasures, storage, truncates
-from lakehouse.contract import KAFKA_HEADERS, Table
+from lakehouse import (
+    bookkeeping,
+    delta,
+    epochs,
+    erasure_store,
+    erasures,
+    quarantine_store,
+    schema_changes,
+    shapes,
+    storage,
+    truncates,
+)
+from lakehouse.contract import Table
 from lakehouse.erasure_store import Forgotten
 from lakehouse.ledger import HEARTBEAT
 from lakehouse.settings import Settings
@@ -64,6 +75,12 @@ def batch_of(spark: SparkSession, settings: Settings, table: Table, consumed: in
         yield surveyed(taken, landed, table, now, forgotten)
     finally:
         taken.unpersist()
+
+
+def admitted(spark: SparkSession, table: Table) -> tuple[Table, str | None]:
+    """The declaration by which the stored table takes changes, and what stops it: its own change, or one of the source's schema."""
+    made, message = shapes.judged(spark, table)
+    return made, message or schema_changes.stop(spark, table)
 
 
 def decoded(spark: SparkSession, settings: Settings, table: Table, landed: DataFrame, forgotten: Forgotten) -> DataFrame:
@@ -157,7 +174,7 @@ def waiting(spark: SparkSession, settings: Settings, table: Table, batch: Batch)
     if earlier.isEmpty():
         return None
     source = epochs.source_identity(spark)
-    as_landed = earlier.withColumns({"headers": F.lit(None).cast(KAFKA_HEADERS), "epoch": F.lit(source.epoch if source else 1)})
+    as_landed = quarantine_store.with_epoch(spark, table, earlier)
     # Positions are read again from the bytes: quarantine keeps what was received, not what was made of it.
     # Also one that could be read by now: it waits until it is replayed.
     placed = envelope.waiting(as_landed, table, source.placeholders if source else (), settings.source_schema)

@@ -77,7 +77,7 @@ def change_bronze(spark: SparkSession, table: Table, found: DataFrame) -> None:
 
 def change_quarantine(spark: SparkSession, table: Table, found: DataFrame) -> None:
     """The same for records in quarantine, whose detail quotes them."""
-    key = ledger.QUARANTINE.key
+    key = (*ledger.QUARANTINE.key, "sha256")
     sets = "value = s._blanked, sha256 = sha2(s._blanked, 256), detail = NULL"
     _change(spark, table, ledger.QUARANTINE.full_name, found.select(*key, "_blanked"), [*key], "true", sets)
 
@@ -111,7 +111,7 @@ def again(do: Callable[[], T]) -> T:
 def _change(spark: SparkSession, table: Table, full_name: str, found: DataFrame, same: list[str], within: str, sets: str) -> None:
     found.createOrReplaceTempView("ebap_forgotten")
     matched = "DELETE" if table.is_of_persons else f"UPDATE SET {sets}"
-    conditions = [f"t.source_table = {ddl.quote(table.name)}", within, *(f"t.`{name}` = s.`{name}`" for name in same)]
+    conditions = [f"t.source_table = {ddl.quote(table.name)}", within, *(f"t.`{name}` <=> s.`{name}`" for name in same)]
     spark.sql(f"MERGE INTO {full_name} t USING ebap_forgotten s ON {' AND '.join(conditions)} WHEN MATCHED THEN {matched}")
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse import erasure_store, erasures, storage, tables
+from lakehouse import erasure_store, erasures, shapes, storage, tables
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
 from lakehouse.transforms import erasing
@@ -46,13 +46,17 @@ def run(spark: SparkSession, settings: Settings, table_name: str, key: str) -> F
     table = personal(table_name)
     named = canonical(spark, table, key)
     listed = erasure_store.forgotten(spark, table).get(table.name, frozenset())
-    linked = {other.name: keys for other in tables.SOURCES if (keys := _linked(spark, other, table, named))}
-    other_keys = _other_keys(spark, table, named)
-    if named not in listed and not linked and not _is_known(spark, table, named):
+    if named not in listed and not _is_known(spark, table, named) and not _all_linked(spark, table, named):
         raise ForgetError(f"no record in the lake is of {table.name} {named}: see whether the key is right, or refine it first")
-    erasure_store.enter(spark, {table.name: frozenset({named}), **linked})
-    swept = {source.full_name: erasures.sweep(spark, source) for source in erasure_store.personal_sources()}
-    for source in erasure_store.personal_sources():
+    other_keys = _other_keys(spark, table, named)
+    # The person first: a refine that still knew nothing of it has taken what is in bronze by now, so that the next look finds it.
+    erasure_store.enter(spark, {table.name: frozenset({named})})
+    linked = _all_linked(spark, table, named)
+    if linked:
+        erasure_store.enter(spark, linked)
+    sources = [shapes.effective(spark, source) for source in erasure_store.personal_sources()]
+    swept = {source.full_name: erasures.sweep(spark, source) for source in sources}
+    for source in sources:
         # Not only after a change: a run that was cut short may have left marked rows in the files.
         erasure_store.again(partial(erasure_store.purge, spark, source))
     changed = [name for name, is_changed in swept.items() if is_changed] + _aggregated(spark, settings)
@@ -92,6 +96,11 @@ def canonical(spark: SparkSession, table: Table, text: str) -> str:
     if faults:
         raise ForgetError(f"{text!r} is no key of {table.name}: {'; '.join(faults)}")
     return str(made["key"])
+
+
+def _all_linked(spark: SparkSession, table: Table, key: str) -> dict[str, frozenset[str]]:
+    """Keys of rows that ever named this person, by table."""
+    return {other.name: keys for other in tables.SOURCES if (keys := _linked(spark, other, table, key))}
 
 
 def _linked(spark: SparkSession, other: Table, table: Table, key: str) -> frozenset[str]:

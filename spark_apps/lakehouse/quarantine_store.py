@@ -11,10 +11,10 @@ from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from lakehouse import epochs, ledger, storage, waiting
-from lakehouse.contract import Table
+from lakehouse.contract import KAFKA_HEADERS, Table
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
 _RECORD = ("topic", "partition", "offset", "sha256")
 _NO_EPOCH = "%no epoch header%"  # what the detail of a record says that came without one
@@ -39,13 +39,30 @@ def as_landed(spark: SparkSession, table: Table, held: DataFrame, version: int) 
     near = own.where(F.col("offset").between(span["first"], span["last"])).withColumn("sha256", F.sha2("value", 256))
     found = near.join(held.select(*_RECORD).distinct(), on=list(_RECORD), how="left_semi").dropDuplicates(list(_RECORD))
     source = epochs.source_identity(spark)
-    only_epoch = F.lit(1 if source is None or source.epoch == 1 else None).cast("INT")
+    only_epoch = 1 if source is None or source.epoch == 1 else None
     gone = held.join(found, on=list(_RECORD), how="left_anti").dropDuplicates(list(_RECORD))
     kept = gone.select(
         *("source_table", "topic", "partition", "offset", "key", "value", "sha256"),
-        F.when(~F.coalesce(F.col("detail").like(_NO_EPOCH), F.lit(False)), only_epoch).alias("epoch"),
+        _only(only_epoch).alias("epoch"),
     )
     return found.unionByName(kept, allowMissingColumns=True)
+
+
+def with_epoch(spark: SparkSession, table: Table, held: DataFrame) -> DataFrame:
+    """The records of those rows of quarantine that can wait, with `headers` and `epoch`: what tells their places.
+
+    The epoch is NULL of a record that came without one, or of which nobody knows it any more.
+    """
+    held = held.where(waiting.CAN_WAIT)
+    source = epochs.source_identity(spark)
+    if source is not None and source.epoch > 1:
+        return as_landed(spark, table, held, storage.bronze_version(spark))
+    # Without a look at bronze: each refine asks while anything waits.
+    return held.withColumns({"headers": F.lit(None).cast(KAFKA_HEADERS), "epoch": _only(1)})
+
+
+def _only(epoch: int | None) -> Column:
+    return F.when(~F.coalesce(F.col("detail").like(_NO_EPOCH), F.lit(False)), F.lit(epoch).cast("INT"))
 
 
 def settle(spark: SparkSession, table: Table, held: DataFrame, decoded: DataFrame) -> dict[str, int]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
-from lakehouse import epochs, ledger, rendering, storage
-from lakehouse.contract import KAFKA_HEADERS, Table
+from lakehouse import epochs, ledger, quarantine_store, rendering, storage
+from lakehouse.contract import Table
 from lakehouse.ranges import Key, Part, Row
 from lakehouse.settings import Settings
 from lakehouse.snapshot import Snapshot, by_key
@@ -64,8 +64,7 @@ class SilverTable:
     def waiting(self) -> dict[Key, list[tuple[int | None, int | None, int]]]:
         """Epoch, lsn (either may be None) and offset of each record in quarantine that waits for a fix, by its key."""
         earlier = storage.read_quarantine(self._spark, self._table).where("replayed_at IS NULL")
-        epoch = self._source.epoch if self._source else 1
-        as_landed = earlier.withColumns({"headers": F.lit(None).cast(KAFKA_HEADERS), "epoch": F.lit(epoch)})
+        as_landed = quarantine_store.with_epoch(self._spark, self._table, earlier)
         placeholders = self._source.placeholders if self._source else ()
         waiting = envelope.waiting(as_landed, self._table, placeholders, self._settings.source_schema)
         found: dict[Key, list[Any]] = {}

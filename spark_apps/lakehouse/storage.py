@@ -89,6 +89,9 @@ def content_version(spark: SparkSession, full_name: str) -> int:
         news = [int(row["version"]) for row in history if row["operation"] not in NO_NEWS]
         if news:
             return max(news)
+    if history:
+        # The log no longer reaches back to the last change: it lies before all that is left.
+        return min(int(row["version"]) for row in history)
     raise StorageError(f"{full_name} has no history: run publish.py, which creates it")
 
 
@@ -179,12 +182,13 @@ def append_quarantine(spark: SparkSession, rows: DataFrame) -> None:
     quarantine = ledger.QUARANTINE
     conform(rows, quarantine)
     # Worked out first: MERGE reads its source twice, and refuses one that is merely cached.
-    bad = rows.select(*quarantine.column_names).dropDuplicates(list(quarantine.key)).localCheckpoint()
+    bad = rows.select(*quarantine.column_names).dropDuplicates([*quarantine.key, "sha256"]).localCheckpoint()
     names = sorted(row["source_table"] for row in bad.select("source_table").distinct().collect())
     bad.createOrReplaceTempView("ebap_bad")
     # As literals: a partition a table, so that runs of two tables do not meet.
     own = f"q.source_table IN ({', '.join(ddl.quote(name) for name in names) or 'NULL'})"
-    same = " AND ".join([own, *(f"q.`{name}` = b.`{name}`" for name in quarantine.key)])
+    # By its bytes too: a topic that was made anew counts from 0 again.
+    same = " AND ".join([own, *(f"q.`{name}` = b.`{name}`" for name in quarantine.key), "q.sha256 <=> b.sha256"])
     spark.sql(
         f"MERGE INTO {quarantine.full_name} q USING ebap_bad b ON {same} "
         "WHEN MATCHED AND q.replayed_at IS NOT NULL THEN UPDATE SET replayed_at = NULL WHEN NOT MATCHED THEN INSERT *"

@@ -18,10 +18,10 @@ _OPS = {"c": "after", "u": "after", "r": "after", "d": "before"}
 
 
 class Lake:
-    """One lake; offsets count on from 1."""
+    """One lake; offsets count on from 1, and what is landed is of `epoch`."""
 
     def __init__(self, spark: SparkSession, settings: Settings) -> None:
-        self.spark, self.settings, self.offset = spark, settings, 0
+        self.spark, self.settings, self.offset, self.epoch = spark, settings, 0, 1
 
     def land(self, table: str, *records: tuple[str, int, dict[str, Any] | None]) -> None:
         """One commit to bronze of (op, lsn, row) records; each its own transaction, committed lsn seconds after the beginning."""
@@ -61,7 +61,7 @@ class Lake:
         source = {"schema": "shop", "table": table, "lsn": lsn, "txId": lsn, "ts_us": int(at.timestamp() * 1_000_000), "sequence": "[null]"}
         value = {"op": op, "source": source, "before": None, "after": None} | ({_OPS[op]: row} if op in _OPS else {})
         key = None if row is None else json.dumps({name: row[name] for name in key_names}).encode()
-        place = (1, op, lsn, source["sequence"], lsn, at)
+        place = (self.epoch, op, lsn, source["sequence"], lsn, at)
         return (table, at.date(), at, ledger.topic(table), 0, self.offset, at, key, json.dumps(value).encode(), [], *place)
 
 

@@ -78,6 +78,13 @@ def test_compaction_is_no_news_to_refine(lake: Lake, key: int) -> None:
     assert newest(lake, key) == "tier 7"
 
 
+def test_a_log_that_holds_only_compactions_says_so_by_its_oldest(lake: Lake, key: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(lake, USERS)
+    history = lake.spark.sql(f"DESCRIBE HISTORY {USERS}").collect()
+    monkeypatch.setattr(storage, "NO_NEWS", {row["operation"] for row in history})
+    assert storage.content_version(lake.spark, USERS) == min(row["version"] for row in history)
+
+
 def test_a_refine_that_read_before_a_compaction_still_applies(lake: Lake, key: int, monkeypatch: pytest.MonkeyPatch) -> None:
     lake.land("users", ("u", 70, user(key, "tier 7")))
     merge = storage.merge_silver
@@ -191,7 +198,7 @@ def test_a_vacuum_too_short_breaks_the_mark_loudly(lake: Lake, key: int) -> None
 
 
 def test_old_days_of_bronze_go_once_refined_and_a_rebuild_keeps_what_they_said(
-    lake: Lake, key: int, capsys: pytest.CaptureFixture[str]
+    lake: Lake, key: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = Lake(lake.spark, replace(lake.settings, bronze_keep_days=3))
     kept.offset = lake.offset
@@ -201,14 +208,29 @@ def test_old_days_of_bronze_go_once_refined_and_a_rebuild_keeps_what_they_said(
     assert kept.spark.table(storage.BRONZE).count() == landed
     for table in tables.SOURCES:
         kept.refine(table.name)
-    assert run(kept, storage.BRONZE).first_landed_on is not None
+    remove, noted = files.remove_landed_before, []
+
+    def seen(*arguments: Any) -> None:
+        noted.append(bookkeeping.compaction(kept.spark, storage.BRONZE))
+        remove(*arguments)
+
+    monkeypatch.setattr(files, "remove_landed_before", seen)
+    removed_to = run(kept, storage.BRONZE).first_landed_on
+    assert [made and made.first_landed_on for made in noted] == [removed_to], "noted before it was done"
+    assert removed_to is not None
     assert kept.spark.table(storage.BRONZE).count() == 0
     assert kept.refine("users").records == 0
     before, stored = kept.history("users", key), storage.read_silver_changes(kept.spark, tables.source("users")).count()
     kept.land("users", ("u", 2000, user(key, "tier 7")))
     rebuild.run(kept.spark, kept.settings, "users")
     assert kept.history("users", key) == [*before[:-1], ("tier 3", 30, 2000, False), ("tier 7", 2000, None, False)]
-    assert f"the {stored} stored changes older than its first record stay as they are" in capsys.readouterr().out
+    assert f"the {stored} stored changes that it no longer holds stay as they are" in capsys.readouterr().out
+    # A transaction that was open all the while lands with an older position than changes whose records are gone.
+    rewritten = kept.history("users", key)
+    kept.land("users", ("c", 5, user(key + 1000, "late")))
+    rebuild.run(kept.spark, kept.settings, "users")
+    assert kept.history("users", key) == rewritten
+    assert kept.history("users", key + 1000) == [("late", 5, None, False)]
 
 
 def test_a_table_there_is_not_is_named_with_those_there_are(lake: Lake) -> None:

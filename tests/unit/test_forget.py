@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,10 @@ from pyspark.sql import functions as F
 
 import aggregate
 import rebuild
-from lakehouse import ddl, delta, erasure_store, forget, ledger, leftovers, storage, tables
+import refine
+import replay
+from lakehouse import ddl, delta, erasure_store, forget, ledger, leftovers, shapes, storage, tables
+from lakehouse.contract import Expect, Severity
 from tests.conftest import empty_lake
 from tests.unit.lake import Lake
 
@@ -241,3 +245,48 @@ def test_a_refine_that_had_read_the_list_before_takes_out_what_it_wrote(lake: La
     monkeypatch.setattr(storage, "merge_silver", with_forget_first)
     lake.refine("users")
     assert lake.spark.table("silver.users_changes").where("user_id = 77").isEmpty()
+
+
+def test_an_order_that_is_refined_while_its_person_is_being_forgotten_does_not_keep_the_name(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.land("users", ("c", 98, account(78, "eve")))
+    lake.refine("users")
+    enter = erasure_store.enter
+
+    def with_order_first(*arguments: Any) -> None:
+        monkeypatch.setattr(erasure_store, "enter", enter)
+        lake.land("orders", ("c", 99, order(78, 78, "eve")))
+        lake.refine("orders")
+        enter(*arguments)
+
+    monkeypatch.setattr(erasure_store, "enter", with_order_first)
+    assert forget.run(lake.spark, lake.settings, "users", "78").linked == {"orders": 1}
+    assert [row["user_id"] for row in lake.spark.table("silver.orders").where("order_id = 78").collect()] == [None]
+
+
+def test_a_replay_that_had_read_the_list_before_takes_out_what_it_wrote(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    users = tables.source("users")
+    refused = Expect(name="is_no_zoe", condition="full_name NOT LIKE 'zoe%'", doc="Refused.", severity=Severity.REFUSE)
+    lake.land("users", ("c", 100, account(79, "zoe")))
+    with monkeypatch.context() as patch:
+        patch.setattr(tables, "source", lambda _: replace(users, expects=(*users.expects, refused)))
+        assert lake.refine("users").quarantined == 1
+    fold_in = refine.fold_in
+
+    def with_forget_first(*arguments: Any) -> bool:
+        forget.run(lake.spark, lake.settings, "users", "79")
+        return fold_in(*arguments)
+
+    monkeypatch.setattr(refine, "fold_in", with_forget_first)
+    replay.run(lake.spark, lake.settings, "users", "refused")
+    assert lake.spark.table("silver.users_changes").where("user_id = 79").isEmpty()
+
+
+def test_a_person_is_forgotten_in_a_table_that_the_source_has_widened(lake: Lake) -> None:
+    lake.land("users", ("c", 110, account(80, "fay")))
+    lake.land("orders", ("c", 111, order(80, 80, "fay")))
+    shapes.widen(lake.spark, tables.source("orders"), "total_usd", "DECIMAL(14,2)")
+    refresh(lake)
+    assert "silver.orders" in [name.removesuffix("_changes") for name in forget.run(lake.spark, lake.settings, "users", "80").changed]
+    assert [row["user_id"] for row in lake.spark.table("silver.orders").where("order_id = 80").collect()] == [None]

@@ -198,3 +198,43 @@ def test_a_refine_that_commits_first_has_replay_say_run_it_again(lake: Lake, mon
     assert replay.run(lake.spark, lake.settings, "users").replayed == 1
     assert lake.history("users", 91) == [("gold", 10, 20, False), ("silver", 20, None, False)]
     settle_all(lake)
+
+
+def test_a_table_that_takes_no_changes_takes_none_from_a_replay(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.land("users", ("c", 10, user(101, "gold")))
+    refine_strictly(lake, monkeypatch)
+    columns = tuple(replace(column, tracked=column.name != "tier") for column in USERS.columns)
+    with monkeypatch.context() as patch:
+        patch.setattr(tables, "source", lambda _: replace(USERS, columns=columns))
+        with pytest.raises(batches.RefineError, match="users was made by another declaration"):
+            replay.run(lake.spark, lake.settings, "users")
+    assert (lake.history("users", 101), held(lake, 101)) == ([], [("refused", False)])
+    settle_all(lake)
+
+
+def test_another_record_at_the_place_of_one_that_waits_waits_too(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.land("users", ("c", 10, user(111, "gold")))
+    refine_strictly(lake, monkeypatch)
+    lake.offset -= 1  # as of a topic that was made anew
+    lake.land("users", ("c", 20, user(112, "gold")))
+    refine_strictly(lake, monkeypatch)
+    assert (held(lake, 111), held(lake, 112)) == ([("refused", False)], [("refused", False)])
+    assert replay.run(lake.spark, lake.settings, "users").replayed == 2
+    assert (lake.history("users", 111), lake.history("users", 112)) == ([("gold", 10, None, False)], [("gold", 20, None, False)])
+    settle_all(lake)
+
+
+def test_what_waits_of_an_earlier_source_blocks_nothing_of_this_one(lake: Lake) -> None:
+    """The last of the module: the lake is of a second Postgres from here on."""
+    lake.land("users", ("c", 5000, {"user_id": 121, "birth_on": "no day"}), ("c", 10, user(122, "bronze")))
+    lake.refine("users")
+    known = {"ebap.epoch": "2"} | {f"ebap.{what}.{number}": f"{what} {number}" for what in ("source", "placeholder") for number in (1, 2)}
+    listed = ", ".join(f"'{name}' = '{value}'" for name, value in known.items())
+    lake.spark.sql(f"ALTER TABLE {storage.BRONZE} SET TBLPROPERTIES ({listed})")
+    lake.epoch = 2
+    lake.land("users", ("c", 100, user(121, "gold")), ("c", 100, user(122, "gold")), ("u", 200, {"user_id": 122, "birth_on": "no day"}))
+    lake.refine("users")
+    blocked = [lake.history("users", key)[-1] for key in (121, 122)]
+    assert blocked == [("gold", 100, None, False), ("gold", 100, None, True)]
+    rebuild.run(lake.spark, lake.settings, "users")
+    assert [lake.history("users", key)[-1] for key in (121, 122)] == blocked

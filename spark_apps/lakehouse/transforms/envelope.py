@@ -78,13 +78,9 @@ def blocked(decoded: DataFrame, table: Table) -> DataFrame:
     return _placed(decoded.where(F.col("_reason").isNotNull()), table)
 
 
-def waiting(quarantine: DataFrame, table: Table, placeholders: Sequence[str], source_schema: str | None = None) -> DataFrame:
-    """The same of rows of `silver.quarantine` that were not replayed yet, with `headers` and `epoch` as bronze has them.
-
-    A conflicting duplicate waits for nothing: the table holds its twin.
-    """
-    unread = quarantine.where(F.col("reason") != "conflicting_duplicate")
-    return _placed(decode(unread, table, placeholders, source_schema), table)
+def waiting(landed: DataFrame, table: Table, placeholders: Sequence[str], source_schema: str | None = None) -> DataFrame:
+    """The same of records that wait in quarantine, in the columns of bronze, whether or not they could be read by now."""
+    return _placed(decode(landed, table, placeholders, source_schema), table)
 
 
 def _placed(rows: DataFrame, table: Table) -> DataFrame:

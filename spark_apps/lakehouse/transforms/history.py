@@ -191,9 +191,10 @@ def _with_blocked(table: Table, rows: DataFrame, blocked: DataFrame | None) -> D
     """Mark the open version of a key while a newer change of the key waits in quarantine."""
     if blocked is None:
         return rows.withColumn("_is_blocked", F.lit(False))
+    is_placed = F.col("_epoch").isNotNull() & F.col("_lsn").isNotNull()
     waiting = blocked.groupBy(*table.key).agg(
-        F.max(F.when(F.col("_lsn").isNotNull(), F.struct("_epoch", "_lsn"))).alias("_waiting"),
-        F.max(F.when(F.col("_lsn").isNull(), F.col("_offset"))).alias("_waiting_offset"),
+        F.max(F.when(is_placed, F.struct("_epoch", "_lsn"))).alias("_waiting"),
+        F.max(F.when(~is_placed, F.col("_offset"))).alias("_waiting_offset"),
     )
     joined = rows.join(F.broadcast(waiting), on=list(table.key), how="left")
     # Offsets speak only where the waiting record's position cannot be read.
