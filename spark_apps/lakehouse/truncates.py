@@ -7,14 +7,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F
-
-from lakehouse.contract import Table
-from lakehouse.transforms.ordering import TRUNCATE
-
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
+    from lakehouse.contract import Table
+
+TRUNCATE = "truncate"
 _ROWS = "_epoch INT, _lsn BIGINT, _txid BIGINT, _offset BIGINT, _commit_us BIGINT, _is_placed BOOLEAN"
 
 
@@ -35,6 +33,8 @@ class Truncate:
 
 def found() -> Column:
     """Aggregate over decoded records: the truncates among them, for `of`."""
+    from pyspark.sql import functions as F  # the rest is used where there is no Spark
+
     is_one = (F.col("_kind") == TRUNCATE) & F.col("_reason").isNull()
     return F.collect_set(F.when(is_one, F.struct("_epoch", "_lsn", "_txid", "_offset", F.unix_micros("_commit_at"))))
 
@@ -67,6 +67,8 @@ def of_keys(
     spark: SparkSession, table: Table, truncates: Iterable[Truncate], new: Iterable[Truncate]
 ) -> Callable[[DataFrame], DataFrame] | None:
     """Gives keys their truncates, as `history.Incoming` wants them; `new` are those that no run has applied yet."""
+    from pyspark.sql import functions as F
+
     places = {truncate.place for truncate in new}
     rows = [(t.epoch, t.lsn, t.txid, t.offset, t.commit_us, t.place not in places) for t in truncates]
     if not rows:

@@ -1,0 +1,1 @@
+"""The lake's files and the state of its tables, read and written without Spark."""
