@@ -20,8 +20,8 @@ from pyspark.sql import functions as F
 
 from lakehouse import delta, ledger, pseudonyms, shapes, storage, tables, verb
 from lakehouse.contract import Table
-from lakehouse.errors import ConflictError
 from lakehouse.lake import state
+from lakehouse.lake.errors import ConflictError
 from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
 from lakehouse.slices import Slice, is_within

@@ -25,8 +25,8 @@ from pyspark.sql import functions as F
 from lakehouse import arguments, batches, bookkeeping, catalog, erasures, ledger, shapes, storage, swaps, tables, truncates, verb
 from lakehouse import keys as named
 from lakehouse.contract import Table
-from lakehouse.errors import ConflictError
 from lakehouse.lake import state
+from lakehouse.lake.errors import ConflictError
 from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
 from lakehouse.transforms import envelope, history, keychanges

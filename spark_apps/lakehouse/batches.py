@@ -23,7 +23,7 @@ from lakehouse import (
 )
 from lakehouse.contract import Table
 from lakehouse.erasure_store import Forgotten
-from lakehouse.errors import ConflictError
+from lakehouse.lake.errors import ConflictError
 from lakehouse.lake.state import NO_CHECKPOINT, TableState
 from lakehouse.ledger import HEARTBEAT
 from lakehouse.settings import Settings

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lakehouse import ddl, ledger, tables
-from lakehouse.errors import ConflictError
 from lakehouse.lake import state
+from lakehouse.lake.errors import ConflictError
 from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
 from lakehouse.truncates import from_json

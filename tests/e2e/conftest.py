@@ -23,8 +23,8 @@ import pytest
 
 from infra.local.status import service_states
 from lakehouse import tables, thrift
-from lakehouse.errors import ConflictError
 from lakehouse.lake import state
+from lakehouse.lake.errors import ConflictError
 from lakehouse.settings import PROJECT, Settings
 from tests.chat import Chat, listening
 

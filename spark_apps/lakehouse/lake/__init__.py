@@ -1,1 +1,1 @@
-"""The lake's files and the state of its tables, read and written without Spark."""
+"""The lake's Delta tables without Spark, by the Delta protocol: their log, their rows, commits to them; and the state of tables."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.errors import ConflictError
+from lakehouse.lake.errors import ConflictError
 from lakehouse.truncates import Truncate, from_json, to_json
 
 if TYPE_CHECKING:
