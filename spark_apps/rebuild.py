@@ -26,8 +26,9 @@ from lakehouse import arguments, batches, bookkeeping, catalog, erasures, ledger
 from lakehouse import keys as named
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
-from lakehouse.transforms import envelope, history, keychanges
-from lakehouse.transforms.history import Incoming
+from lakehouse.transforms import envelope, keychanges
+from lakehouse.transforms import frame_history as history
+from lakehouse.transforms.frame_history import Incoming
 from lakehouse.truncates import Truncate
 
 if TYPE_CHECKING:

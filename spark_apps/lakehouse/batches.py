@@ -27,7 +27,7 @@ from lakehouse.erasure_store import Forgotten
 from lakehouse.ledger import HEARTBEAT
 from lakehouse.settings import Settings
 from lakehouse.transforms import envelope
-from lakehouse.transforms.history import Incoming
+from lakehouse.transforms.frame_history import Incoming
 from lakehouse.transforms.ordering import TRUNCATE
 from lakehouse.truncates import Truncate
 

@@ -13,7 +13,8 @@ from pyspark.sql import functions as F
 from lakehouse import bookkeeping, delta, erasure_store, ledger, storage, tables, truncates
 from lakehouse.contract import Table
 from lakehouse.erasure_store import Forgotten
-from lakehouse.transforms import envelope, erasing, history, keychanges
+from lakehouse.transforms import envelope, erasing, keychanges
+from lakehouse.transforms import frame_history as history
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
