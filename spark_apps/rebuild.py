@@ -29,9 +29,10 @@ from lakehouse.lake import state
 from lakehouse.lake.errors import ConflictError
 from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
-from lakehouse.transforms import envelope, history, keychanges
-from lakehouse.transforms.history import Incoming
-from lakehouse.truncates import Truncate
+from lakehouse.transforms import envelope, keychanges
+from lakehouse.transforms import frame_history as history
+from lakehouse.transforms.frame_history import Incoming
+from lakehouse.transforms.records.truncates import Truncate
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

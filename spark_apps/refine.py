@@ -29,7 +29,8 @@ from lakehouse.erasure_store import Forgotten
 from lakehouse.lake import state
 from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
-from lakehouse.transforms import envelope, history
+from lakehouse.transforms import envelope
+from lakehouse.transforms import frame_history as history
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -28,9 +28,9 @@ from lakehouse.lake.state import NO_CHECKPOINT, TableState
 from lakehouse.ledger import HEARTBEAT
 from lakehouse.settings import Settings
 from lakehouse.transforms import envelope
-from lakehouse.transforms.history import Incoming
+from lakehouse.transforms.frame_history import Incoming
 from lakehouse.transforms.ordering import TRUNCATE
-from lakehouse.truncates import Truncate
+from lakehouse.transforms.records.truncates import Truncate
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -15,7 +15,8 @@ from lakehouse.contract import Table
 from lakehouse.erasure_store import Forgotten
 from lakehouse.lake import state
 from lakehouse.settings import Settings
-from lakehouse.transforms import envelope, erasing, history, keychanges
+from lakehouse.transforms import envelope, erasing, keychanges
+from lakehouse.transforms import frame_history as history
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -10,7 +10,7 @@ from lakehouse.lake import state
 from lakehouse.lake.errors import ConflictError
 from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
-from lakehouse.truncates import from_json
+from lakehouse.transforms.records.truncates import from_json
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
+
+from lakehouse.transforms.records.truncates import Truncate, merged
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -14,21 +14,6 @@ if TYPE_CHECKING:
 
 TRUNCATE = "truncate"
 _ROWS = "_epoch INT, _lsn BIGINT, _txid BIGINT, _offset BIGINT, _commit_us BIGINT, _is_placed BOOLEAN"
-
-
-@dataclass(frozen=True, order=True)
-class Truncate:
-    """One TRUNCATE at the source: its place, its transaction, the smallest offset seen, its commit time in microseconds."""
-
-    epoch: int
-    lsn: int
-    txid: int | None
-    offset: int
-    commit_us: int
-
-    @property
-    def place(self) -> tuple[int, int]:
-        return self.epoch, self.lsn
 
 
 def found() -> Column:
@@ -42,25 +27,6 @@ def found() -> Column:
 def of(rows: Iterable[tuple[int, int, int | None, int, int]]) -> tuple[Truncate, ...]:
     """What `found` found, one a place."""
     return merged((), (Truncate(*row) for row in rows))
-
-
-def merged(known: Iterable[Truncate], more: Iterable[Truncate]) -> tuple[Truncate, ...]:
-    """Both, in order, one a place: a truncate that comes again is the same one."""
-    by_place: dict[tuple[int, int], Truncate] = {}
-    for truncate in (*known, *more):
-        first = by_place.setdefault(truncate.place, truncate)
-        by_place[truncate.place] = first if first.offset <= truncate.offset else truncate
-    return tuple(sorted(by_place.values(), key=lambda truncate: truncate.place))
-
-
-def to_json(truncates: Iterable[Truncate]) -> str:
-    """For the table's mark."""
-    return json.dumps([asdict(truncate) for truncate in truncates])
-
-
-def from_json(text: str | None) -> tuple[Truncate, ...]:
-    """From the table's mark, where a table that was never truncated has none."""
-    return tuple(Truncate(**values) for values in json.loads(text or "[]"))
 
 
 def of_keys(

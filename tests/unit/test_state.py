@@ -16,7 +16,7 @@ from lakehouse.lake import state
 from lakehouse.lake.errors import ConflictError
 from lakehouse.lake.state import StateError, StateStore, TableState
 from lakehouse.settings import Settings
-from lakehouse.truncates import Truncate
+from lakehouse.transforms.records.truncates import Truncate
 from tests.e2e.own_postgres import running_postgres
 
 USERS, ORDERS = tables.source("users"), tables.source("orders")

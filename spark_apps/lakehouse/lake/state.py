@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.lake.errors import ConflictError
-from lakehouse.truncates import Truncate, from_json, to_json
+from lakehouse.transforms.records.truncates import Truncate, from_json, to_json
 
 if TYPE_CHECKING:
     from lakehouse.contract import Table

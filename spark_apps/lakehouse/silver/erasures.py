@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from lakehouse import ledger
-from lakehouse.transforms.records import erasing
+from lakehouse import ledger, tables
+from lakehouse.transforms.records import keys
 
 if TYPE_CHECKING:
     from lakehouse.contract import Table
     from lakehouse.lake.lake import Lake
-    from lakehouse.transforms.records.envelope import Decoded
+    from lakehouse.transforms.records.envelope import Decoded, Decoder
 
 # Forgotten keys by source table, each a JSON object.
 Forgotten = Mapping[str, frozenset[str]]
@@ -27,6 +27,23 @@ def forgotten(lake: Lake, table: Table) -> Forgotten:
     return {name: frozenset(keys) for name, keys in found.items()}
 
 
-def holds_any(table: Table, decoded: Decoded, known: Forgotten) -> bool:
-    """Whether decoded records hold something of the forgotten keys, or name a forgotten person."""
-    return erasing.holds_any(table, decoded, known)
+def holds_any(table: Table, decoded: Decoded, decoder: Decoder, known: Forgotten) -> bool:
+    """Whether decoded records hold something of the forgotten keys, or name a forgotten person.
+
+    Records that cannot be read count where they might: only a look at their text tells.
+    """
+    if decoded.faults:
+        return True
+    own, listed = known.get(table.name, frozenset()), keys.as_listed(table)
+    rows = [change.values for change in decoded.changes]
+    if own and any(listed(decoder.key_of(row)) in own for row in rows):
+        return True
+    if own and any(listed(decoder.key_of_tombstone(record)) in own for record in decoded.tombstones):
+        return True
+    for column in table.person_columns:
+        persons = known.get(column.person or "", frozenset())
+        if persons:
+            place, person = table.column_names.index(column.name), keys.as_listed(tables.source(column.person or ""))
+            if any(row[place] is not None and person((row[place],)) in persons for row in rows):
+                return True
+    return False

@@ -108,7 +108,7 @@ class _Run:
     def result(self) -> RefineResult:
         increment = bronze.increment(self.lake, self.table, self.known.bronze_version, self.landed)
         decoded = self.decoder.decode(increment.records)
-        if self.forgotten and erasures.holds_any(self.table, decoded, self.forgotten):
+        if self.forgotten and erasures.holds_any(self.table, decoded, self.decoder, self.forgotten):
             raise TooLarge(f"{self.table.full_name}: records of forgotten people landed, which have to leave bronze too")
         made = self._state(decoded, increment.complete_to)
         changed = bool(decoded.records) and self._apply(decoded, made)
