@@ -73,11 +73,12 @@ def _statistics(table: Table) -> dict[str, str]:
     """Keeps personal values out of Delta's log, which lists the least and greatest values of each file, by naming all other columns."""
     if not any(column.pii and column.type != "BINARY" for column in table.columns):
         return {}
-    kept = [c.name for c in table.columns if not c.pii and c.name not in _partitions(table) and c.type.startswith(_WITH_STATISTICS)]
+    kept = [c.name for c in table.columns if not c.pii and c.name not in partitions(table) and c.type.startswith(_WITH_STATISTICS)]
     return {STATISTICS: ",".join(kept)}
 
 
-def _partitions(table: Table) -> Sequence[str]:
+def partitions(table: Table) -> Sequence[str]:
+    """The columns by which a stored table's files lie in folders."""
     return ledger.PARTITIONS.get(table.full_name) or ((table.slice,) if table.slice else ("_last",))
 
 
@@ -123,7 +124,7 @@ def _schemas(settings: Settings) -> list[str]:
 
 
 def _tables(settings: Settings) -> list[str]:
-    return [create_table(table, location(settings, table), properties(settings, table), _partitions(table)) for table in stored_tables()]
+    return [create_table(table, location(settings, table), properties(settings, table), partitions(table)) for table in stored_tables()]
 
 
 def view_statements(sources: Iterable[Table]) -> list[str]:

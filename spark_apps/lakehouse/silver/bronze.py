@@ -72,6 +72,6 @@ def _complete_to(rows: pa.Table) -> datetime | None:
     if not readable.num_rows:
         return None
     instant = arrow.arrow_type("TIMESTAMP")
-    least = pc.min_element_wise(readable["commit_at"].cast(instant), readable["_landed_at"].cast(instant))
-    micros = pc.max(least.cast("int64")).as_py()
+    committed, landed = (readable[name].cast(instant).cast("int64") for name in ("commit_at", "_landed_at"))
+    micros = pc.max(pc.min_element_wise(committed, landed)).as_py()
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)

@@ -98,9 +98,7 @@ def beaten(lake: Lake, table: Table, decoder: Decoder, contested: Iterable[Any],
             winner = winners.get((decoder.key_of(change.values), change.epoch, change.lsn, change.kind))
             if winner is not None and winner != change.content_hash:
                 detail = "another record of this change has the greater content hash"
-                found.append(
-                    envelope.Fault(reason=_CONFLICTING, detail=detail, record=record, values=change.values, lsn=change.lsn)
-                )
+                found.append(envelope.Fault(reason=_CONFLICTING, detail=detail, record=record, values=change.values, lsn=change.lsn))
     return found
 
 

@@ -214,7 +214,12 @@ def _kind(type_: str) -> str:
 _KINDS = {
     **dict.fromkeys(("BIGINT", "INT", "SMALLINT"), "whole"),
     **dict.fromkeys(("DOUBLE", "FLOAT"), "double"),
-    **{"STRING": "text", "BOOLEAN": "bool", "DATE": "date", "TIMESTAMP": "instant", "BINARY": "bytes", "ARRAY<STRING>": "texts"},
+    "STRING": "text",
+    "BOOLEAN": "bool",
+    "DATE": "date",
+    "TIMESTAMP": "instant",
+    "BINARY": "bytes",
+    "ARRAY<STRING>": "texts",
 }
 
 
@@ -233,7 +238,9 @@ def _literal(node: exp.Literal) -> _Part:
 
 
 def _cast(node: exp.Cast) -> _Part:
-    kind = {exp.DataType.Type.DATE: "date", exp.DataType.Type.TIMESTAMP: "instant", exp.DataType.Type.TIMESTAMPTZ: "instant"}.get(node.to.this)
+    kind = {exp.DataType.Type.DATE: "date", exp.DataType.Type.TIMESTAMP: "instant", exp.DataType.Type.TIMESTAMPTZ: "instant"}.get(
+        node.to.this
+    )
     if kind is None or not (isinstance(node.this, exp.Literal) and node.this.is_string):
         raise UnsupportedError(f"{node.sql(dialect='spark')}: only a text literal becomes a DATE or TIMESTAMP")
     made = _read_as(_literal(node.this), kind)

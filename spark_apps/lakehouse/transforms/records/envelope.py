@@ -277,9 +277,7 @@ class _Row(NamedTuple):
     has_key: bool
 
 
-def decode(
-    table: Table, records: pa.Table | Iterable[Record], placeholders: Sequence[str], source_schema: str | None = None
-) -> Decoded:
+def decode(table: Table, records: pa.Table | Iterable[Record], placeholders: Sequence[str], source_schema: str | None = None) -> Decoded:
     """What the records of that table's topic are; `records` as Records, or as an Arrow table with bronze's columns."""
     taken = records_of(records) if hasattr(records, "column") else records
     return Decoder(table, placeholders, source_schema).decode(taken)
