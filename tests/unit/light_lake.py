@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from infra.local import postgres
 from lakehouse import ddl, ledger, tables
 from lakehouse.contract import Table
 from lakehouse.lake.commit import commit
@@ -23,6 +26,8 @@ from tests.unit.records import Records
 _DELTA_TYPES = {"BIGINT": "long", "INT": "integer", "SMALLINT": "short", "ARRAY<STRING>": {"type": "array", "elementType": "string"}}
 _FEATURES = {"delta.enableDeletionVectors": "deletionVectors", "delta.enableChangeDataFeed": "changeDataFeed"}
 _FEATURES["delta.enableTypeWidening"] = "typeWidening"
+PLACEHOLDER = "__unchanged_of_this_test"
+SOURCE = {"ebap.epoch": "1", "ebap.source.1": "a test", "ebap.placeholder.1": PLACEHOLDER}
 _OF_READERS = ("deletionVectors", "typeWidening")
 
 
@@ -34,7 +39,7 @@ def create(settings: Settings) -> None:
 
 def create_table(settings: Settings, table: Table) -> None:
     """Make one stored table, empty."""
-    properties = ddl.properties(settings, table)
+    properties = ddl.properties(settings, table) | (SOURCE if table is ledger.CHANGES else {})
     features = sorted(feature for name, feature in _FEATURES.items() if properties.get(name) == "true")
     protocol = {"minReaderVersion": 3, "minWriterVersion": 7}
     protocol |= {"readerFeatures": [name for name in features if name in _OF_READERS]}
@@ -57,10 +62,10 @@ class LightLake(Records):
 
     @classmethod
     def at(cls, settings: Settings, folder: Path) -> LightLake:
-        """A new one in that folder."""
-        import dataclasses
-
-        return cls(dataclasses.replace(settings, lake=f"file://{folder}/lake"))
+        """A new one in that folder; the state of the one before it is forgotten."""
+        with closing(postgres.connect(settings, "metastore")) as connection, connection.cursor() as cursor:
+            cursor.execute("TRUNCATE ebap.table_state")
+        return cls(replace(settings, lake=f"file://{folder}/lake"))
 
     def append(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """One commit to bronze, as land makes it: a file for each table and day."""
@@ -79,6 +84,12 @@ class LightLake(Records):
 
     def refine(self, table: str) -> refine.RefineResult:
         return refine.run(self.lake, table)
+
+    def add(self, table: Table, partition: dict[str, Any], *rows: dict[str, Any]) -> None:
+        """Append rows to one of the platform's own tables."""
+        schema = pa.schema([(c.name, arrow.arrow_type(c.type)) for c in table.columns if c.name not in partition])
+        log = self.lake.log(table)
+        commit(log, log.snapshot(), operation="WRITE", writes=[(partition, pa.Table.from_pylist([*rows], schema=schema))], is_blind=True)
 
     def version(self, table: str) -> int:
         return self.lake.snapshot(ledger.stored(tables.source(table))).version

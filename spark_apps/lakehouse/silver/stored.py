@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.lake import reading
 from lakehouse.lake.commit import commit
+from lakehouse.lake.errors import AlreadyApplied, ConflictError
 from lakehouse.transforms.records import arrow
 
 if TYPE_CHECKING:
+    from lakehouse.lake.actions import File
     from lakehouse.lake.lake import Lake
     from lakehouse.lake.log import Snapshot
     from lakehouse.lake.pruning import Filter
@@ -57,17 +59,21 @@ class StoredChanges:
         """
         last, width = self._form.place["_last"], self._form.width
         rows: dict[bool, list[Row]] = defaultdict(list)
-        replaced: dict[str, list[int]] = defaultdict(list)
+        replaced: dict[str | File, list[int]] = defaultdict(list)
         for row, old in written:
             rows[row[last]].append(row)
             if old is not None:
                 replaced[old[width]].append(old[width + 1])
-        commit(
-            self._lake.log(self._form.stored),
-            self.snapshot,
-            operation="MERGE",
-            writes=[({"_last": is_last}, arrow.arrow(group, self._form.stored)) for is_last, group in rows.items()],
-            deletes=replaced,
-            txn=(writer, self.snapshot.version + 1),
-            metadata=metadata,
-        )
+        try:
+            commit(
+                self._lake.log(self._form.stored),
+                self.snapshot,
+                operation="MERGE",
+                writes=[({"_last": is_last}, arrow.arrow(group, self._form.stored)) for is_last, group in rows.items()],
+                deletes=dict(replaced),
+                # Numbered by the version it was made from: of two runs from one version one commits.
+                txn=(writer, self.snapshot.version + 1),
+                metadata=metadata,
+            )
+        except AlreadyApplied as error:
+            raise ConflictError(str(error)) from error
