@@ -9,7 +9,7 @@ When it fails: the mark stays, and the next run takes up the same changes.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
@@ -29,26 +29,12 @@ from lakehouse.erasure_store import Forgotten
 from lakehouse.lake import state
 from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
+from lakehouse.silver.refine import RefineResult
 from lakehouse.transforms import envelope
 from lakehouse.transforms import frame_history as history
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-
-
-@dataclass(frozen=True, kw_only=True)
-class RefineResult:
-    """What a run did: records of the table it took, whether silver changed, records sent to quarantine, bronze version consumed.
-
-    `paused` says since when and by whom the table is paused, and the cure, where something landed and was left for that reason.
-    """
-
-    table: str
-    records: int
-    changed: bool
-    quarantined: int
-    bronze_version: int
-    paused: str | None = None
 
 
 def run(spark: SparkSession, settings: Settings, table_name: str) -> RefineResult:

@@ -27,6 +27,7 @@ from lakehouse.lake.errors import ConflictError
 from lakehouse.lake.state import NO_CHECKPOINT, TableState
 from lakehouse.ledger import HEARTBEAT
 from lakehouse.settings import Settings
+from lakehouse.silver.refine import RefineError, replaced_bronze
 from lakehouse.transforms import envelope
 from lakehouse.transforms.frame_history import Incoming
 from lakehouse.transforms.ordering import TRUNCATE
@@ -39,10 +40,6 @@ if TYPE_CHECKING:
 _NARROWEST = 1 << 14
 _WHOLE_NUMBERS = ("BIGINT", "INT", "SMALLINT")
 NO_MARK = NO_CHECKPOINT
-
-
-class RefineError(RuntimeError):
-    """A table that cannot be refined; the message names it and the cure. Its mark has not moved."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +89,7 @@ def decoded(spark: SparkSession, settings: Settings, table: Table, landed: DataF
 
 def refuse_replaced_bronze(table: Table, consumed: int, now: int) -> None:
     """Raise RefineError: the table has consumed more of bronze than there is."""
-    raise RefineError(
-        f"{table.full_name} has consumed version {consumed} of {storage.BRONZE}, which is only at {now}: bronze was replaced. "
-        f"Run `python -m lakehouse rebuild {table.name}`."
-    )
+    raise RefineError(replaced_bronze(table, consumed, now))
 
 
 def surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int, forgotten: Forgotten) -> Batch:

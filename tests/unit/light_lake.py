@@ -41,7 +41,7 @@ def create_table(settings: Settings, table: Table) -> None:
     """Make one stored table, empty."""
     properties = ddl.properties(settings, table) | (SOURCE if table is ledger.CHANGES else {})
     features = sorted(feature for name, feature in _FEATURES.items() if properties.get(name) == "true")
-    protocol = {"minReaderVersion": 3, "minWriterVersion": 7}
+    protocol: dict[str, Any] = {"minReaderVersion": 3, "minWriterVersion": 7}
     protocol |= {"readerFeatures": [name for name in features if name in _OF_READERS]}
     protocol |= {"writerFeatures": [*features, "appendOnly", "invariants"]}
     fields = [{"name": c.name, "type": _delta_type(c.type), "nullable": True, "metadata": {"comment": c.doc}} for c in table.columns]

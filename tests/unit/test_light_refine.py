@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from lakehouse import ledger, schema_changes, tables
+from lakehouse.lake.errors import TooLarge
 from lakehouse.lake.lake import Lake
 from lakehouse.lake.state import StateStore
 from lakehouse.settings import Settings
 from lakehouse.silver import quarantine
-from lakehouse.silver.refine import RefineError, TooLarge
+from lakehouse.silver.refine import RefineError
 from lakehouse.silver.stored import StoredChanges
 from tests.e2e.own_postgres import running_postgres
 from tests.unit.light_lake import PLACEHOLDER, LightLake

@@ -104,8 +104,8 @@ def test_a_server_that_is_away_is_named_with_the_cure(settings: Settings) -> Non
 
 
 def test_whoever_shows_the_rows_may_not_write_them(settings: Settings) -> None:
-    own = {"host": settings.postgres_host, "port": settings.postgres_port, "dbname": "metastore"}
-    connected = psycopg2.connect(**own, user=state.READER, password=settings.secret(state.READER))
+    dsn = f"host={settings.postgres_host} port={settings.postgres_port} dbname=metastore user={state.READER}"
+    connected = psycopg2.connect(dsn, password=settings.secret(state.READER))
     with closing(connected) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM ebap.table_state")
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):

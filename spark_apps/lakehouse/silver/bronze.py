@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lakehouse.contract import Table
     from lakehouse.lake.lake import Lake
     from lakehouse.lake.log import Snapshot
+    from lakehouse.lake.pruning import Filter
     from lakehouse.transforms.records.received import Record
 
 _PLACED = ("source_table", "_landed_at", "lsn", "commit_at")
@@ -57,7 +58,7 @@ def increment(lake: Lake, table: Table, consumed: int, snapshot: Snapshot) -> In
 
 def at(lake: Lake, table: Table, column: str, values: Collection[int], snapshot: Snapshot) -> list[Record]:
     """The table's records whose `column` (offset or lsn) is one of these."""
-    where = {"source_table": [table.name], column: sorted(values)}
+    where: Filter = {"source_table": [table.name], column: sorted(values)}
     return list(received.records(reading.read(lake.con, snapshot, lake.store, received.BRONZE_COLUMNS, where=where)))
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse import ledger, schema_changes, shapes, tables
 from lakehouse.lake import state
-from lakehouse.lake.errors import ConflictError, VersionGone
+from lakehouse.lake.errors import ConflictError, TooLarge, VersionGone
 from lakehouse.lake.lake import Lake
 from lakehouse.lake.state import TableState
 from lakehouse.silver import bronze, erasures, quarantine
@@ -40,10 +40,6 @@ _LOOK_BACK = 100
 
 class RefineError(RuntimeError):
     """A table that cannot be refined; the message names it and the cure. Its checkpoint has not moved."""
-
-
-class TooLarge(RuntimeError):  # noqa: N818
-    """Work that is Spark's; the message says why. Nothing was written that a run by Spark would not write again."""
 
 
 @dataclass(frozen=True, kw_only=True)
