@@ -87,3 +87,11 @@ def spark(lake_settings: Settings) -> Iterator[SparkSession]:
     _interpret(made)
     yield made
     made.stop()
+
+
+@pytest.fixture(scope="session")
+def light_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of a platform of which only Postgres runs, with the state of no table."""
+    with running_postgres(tmp_path_factory.mktemp("light")) as made:
+        state.store(made).create()
+        yield made
