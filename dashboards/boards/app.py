@@ -13,8 +13,9 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from thrift.transport.TTransport import TTransportException
 
 from dashboards.boards import metrics
-from dashboards.boards.answers import AnswerError, Answers
+from dashboards.boards.answers import CHOICES, AnswerError, Answers
 from dashboards.metabase import files
+from dashboards.serving.pool import SparkError
 from lakehouse.settings import LOOPBACK, Settings, SettingsError
 
 _STATIC = Path(__file__).parent / "static"
@@ -32,7 +33,7 @@ def application(settings: Settings) -> FastAPI:
     echarts = settings.home_dir / "assets" / "node_modules" / "echarts" / "dist" / "echarts.min.js"
     if not echarts.is_file():
         raise SettingsError(f"there is no {echarts}: run `make install`")
-    boards, answers = files.boards(), Answers(settings)
+    boards, answers = files.boards(), Answers(settings, files.questions().values())
     app = FastAPI(title="EBAP boards", docs_url=None, redoc_url=None, openapi_url=None)
     # A page elsewhere that has its name point here must not read the answers.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[settings.public_host, settings.boards_host, LOOPBACK, "localhost"])
@@ -98,21 +99,33 @@ def application(settings: Settings) -> FastAPI:
 
     @app.get("/api/choices/{name}")
     def choices(name: str) -> list[str]:
-        if name not in ("category", "region"):
+        if name not in CHOICES:
             raise HTTPException(404, f"filter {name!r} has no list of values")
         return _answered(lambda: answers.choices(name))
+
+    @app.get("/api/answers/{name}")
+    def all_answers(name: str, request: Request) -> dict[str, Any]:
+        board = _one(boards, name)
+        values = _values(board, request)
+        return _answered(lambda: answers.board([tile.question for tile in board.tiles], values))
 
     @app.get("/api/boards/{name}/{question}")
     def answer(name: str, question: str, request: Request) -> dict[str, Any]:
         board = _one(boards, name)
         asked = _one({tile.question.name: tile.question for tile in board.tiles}, question)
-        values = dict(request.query_params)
-        strange = sorted(set(values) - set(board.filters))
-        if strange:
-            raise HTTPException(422, f"filter {strange[0]!r} is none of this board's: {', '.join(board.filters) or 'it has none'}")
+        values = _values(board, request)
         return _answered(lambda: answers.answer(asked, values))
 
     return app
+
+
+def _values(board: files.Board, request: Request) -> dict[str, str]:
+    """The filters that are set; one that the board does not have is refused."""
+    values = dict(request.query_params)
+    strange = sorted(set(values) - set(board.filters))
+    if strange:
+        raise HTTPException(422, f"filter {strange[0]!r} is none of this board's: {', '.join(board.filters) or 'it has none'}")
+    return values
 
 
 def _one(known: dict[str, Any], name: str) -> Any:
@@ -126,7 +139,7 @@ def _answered(ask: Any) -> Any:
         return ask()
     except files.BoardError as error:
         raise HTTPException(422, str(error)) from None
-    except (AnswerError, SettingsError) as error:
+    except (AnswerError, SparkError, SettingsError) as error:
         raise HTTPException(503, str(error)) from None
     except (HiveError, TTransportException, OSError):
         raise HTTPException(503, "the Spark server is away: `make status` shows whether it is back") from None
