@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import FileResponse, RedirectResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from pyhive.exc import Error as HiveError
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from thrift.transport.TTransport import TTransportException
 
-from dashboards.boards import metrics
+from dashboards.boards import metrics, shell
 from dashboards.boards.answers import CHOICES, AnswerError, Answers
 from dashboards.metabase import files
 from dashboards.serving.pool import SparkError
@@ -20,6 +20,8 @@ from lakehouse.settings import LOOPBACK, Settings, SettingsError
 
 _STATIC = Path(__file__).parent / "static"
 _FIRST = "orders_live"
+# Boards that are not named here come after, by name.
+_ORDER = (_FIRST, "sales_trends", "customers", "products")
 _HEADERS = {
     # ECharts writes style attributes into its tooltips; scripts come from here alone.
     "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
@@ -34,6 +36,7 @@ def application(settings: Settings) -> FastAPI:
     if not echarts.is_file():
         raise SettingsError(f"there is no {echarts}: run `make install`")
     boards, answers = files.boards(), Answers(settings, files.questions().values())
+    in_order = sorted(boards.values(), key=lambda board: _ORDER.index(board.name) if board.name in _ORDER else len(_ORDER))
     app = FastAPI(title="EBAP boards", docs_url=None, redoc_url=None, openapi_url=None)
     # A page elsewhere that has its name point here must not read the answers.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[settings.public_host, settings.boards_host, LOOPBACK, "localhost"])
@@ -54,15 +57,16 @@ def application(settings: Settings) -> FastAPI:
         return {"status": "ok"}
 
     @app.get("/boards/{name}")
-    def page(name: str) -> FileResponse:
-        _one(boards, name)
-        return FileResponse(_STATIC / "index.html")
+    def page(name: str, request: Request) -> HTMLResponse:
+        board = _one(boards, name)
+        chosen = {name: _choices(answers, name) for name in board.filters if name in CHOICES}
+        return HTMLResponse(shell.board_page(board, in_order, chosen, dict(request.query_params)))
 
     @app.get("/freshness")
-    def freshness_page() -> FileResponse:
+    def freshness_page() -> HTMLResponse:
         # Airflow shows it in a frame of its own menu.
         frame = _HEADERS["Content-Security-Policy"].replace("frame-ancestors 'none'", f"frame-ancestors {settings.airflow_page}")
-        return FileResponse(_STATIC / "freshness.html", headers={"Content-Security-Policy": frame})
+        return HTMLResponse(shell.freshness_page(in_order), headers={"Content-Security-Policy": frame})
 
     @app.get("/api/freshness")
     def fresh() -> dict[str, Any]:
@@ -74,7 +78,8 @@ def application(settings: Settings) -> FastAPI:
 
     @app.get("/static/echarts.js")
     def charts() -> FileResponse:
-        return FileResponse(echarts)
+        # A megabyte that changes with an upgrade alone.
+        return FileResponse(echarts, headers={"Cache-Control": "max-age=86400"})
 
     @app.get("/static/{name}")
     def static(name: str) -> FileResponse:
@@ -84,7 +89,7 @@ def application(settings: Settings) -> FastAPI:
 
     @app.get("/api/boards")
     def listed() -> list[dict[str, str]]:
-        return [{"name": board.name, "title": board.title} for board in sorted(boards.values(), key=lambda board: board.name != _FIRST)]
+        return [{"name": board.name, "title": board.title} for board in in_order]
 
     @app.get("/api/boards/{name}")
     def described(name: str) -> dict[str, Any]:
@@ -117,6 +122,14 @@ def application(settings: Settings) -> FastAPI:
         return _answered(lambda: answers.answer(asked, values))
 
     return app
+
+
+def _choices(answers: Answers, name: str) -> list[str]:
+    """What a filter offers; nothing where it cannot be asked, for the tiles say why."""
+    try:
+        return answers.choices(name)
+    except AnswerError:
+        return []
 
 
 def _values(board: files.Board, request: Request) -> dict[str, str]:
