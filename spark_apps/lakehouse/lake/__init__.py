@@ -1,0 +1,1 @@
+"""The lake's Delta tables without Spark: their log, their rows, and commits to them, by the Delta protocol."""
