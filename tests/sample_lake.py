@@ -189,7 +189,10 @@ def _sums(shop: Shop) -> None:
 
 
 def _sold(lines: list[Row]) -> Row:
-    return {"units": sum(line["quantity"] for line in lines), "revenue_usd": sum(line["quantity"] * line["unit_price_usd"] for line in lines)}
+    return {
+        "units": sum(line["quantity"] for line in lines),
+        "revenue_usd": sum(line["quantity"] * line["unit_price_usd"] for line in lines),
+    }
 
 
 def _landed(shop: Shop) -> None:

@@ -16,8 +16,8 @@ from dashboards.boards import freshness
 from dashboards.metabase.files import Question
 from dashboards.serving.ages import Ages, over_thrift
 from dashboards.serving.cache import Cache
-from dashboards.serving.dialect import Untranslatable
-from dashboards.serving.engine import Engine, MissingTable, Reader
+from dashboards.serving.dialect import UntranslatableError
+from dashboards.serving.engine import Engine, MissingTableError, Reader
 from dashboards.serving.pool import Pool, SparkError
 from lakehouse import liveness, tables
 from lakehouse.lake.errors import LakeError
@@ -84,7 +84,7 @@ class Answers:
 
         try:
             found: list[str] = self._cache.get(sql, _KEEP_S, ask)
-        except (MissingTable, LakeError, duckdb.Error) as error:
+        except (MissingTableError, LakeError, duckdb.Error) as error:
             raise AnswerError(str(error)) from None
         return found
 
@@ -99,13 +99,13 @@ class Answers:
         for question in questions:
             try:
                 self._engine.check(question.render(values), asked[question])
-            except Untranslatable as error:
+            except UntranslatableError as error:
                 found[question.name] = {"later": f"asked of Spark: {error}"}
         here = [question for question in questions if question.name not in found]
         try:
             with self._engine.reading({name for question in here for name in asked[question]}) as reader:
                 return found | {question.name: _asked(reader, question, values) for question in here}
-        except MissingTable as error:
+        except MissingTableError as error:
             if len(here) == 1:
                 return found | {here[0].name: {"error": str(error)}}
         except LakeError as error:
@@ -158,4 +158,3 @@ def _json(value: Any) -> Any:
     if isinstance(value, Decimal):
         return int(value) if value.as_tuple().exponent == 0 else float(value)
     return value.isoformat() if isinstance(value, (datetime, date)) else value
-

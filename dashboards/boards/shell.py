@@ -98,8 +98,9 @@ def _field(name: str, choices: list[str] | None, value: str) -> str:
 def _tile(tile: Tile) -> str:
     question = tile.question
     place = f"--column:{tile.column + 1};--row:{tile.row + 1};--width:{tile.width};--height:{tile.height}"
-    return f"""      <section class="tile is-{question.kind}" id="{question.name}" style="{place}" aria-labelledby="{question.name}-title" aria-busy="true"
-        data-chart="{escape(question.chart)}" data-filters="{" ".join(question.filters)}" data-empty="{escape(question.empty)}">
+    return f"""      <section class="tile is-{question.kind}" id="{question.name}" style="{place}"
+        aria-labelledby="{question.name}-title" aria-busy="true" data-chart="{escape(question.chart)}"
+        data-filters="{" ".join(question.filters)}" data-empty="{escape(question.empty)}">
         <h2 id="{question.name}-title">{escape(question.title)}</h2>
         <p class="why">{escape(_why(question.audience))}</p>
         <div class="body"><div class="skeleton" aria-hidden="true"></div></div>

@@ -23,21 +23,21 @@ _FUNCTIONS = (
 _WHOLE = (exp.DataType.Type.INT, exp.DataType.Type.BIGINT, exp.DataType.Type.SMALLINT)
 
 
-class Untranslatable(ValueError):
+class UntranslatableError(ValueError):
     """SQL with something whose meaning is not known to be the same in DuckDB; the message names it."""
 
 
 @functools.lru_cache(maxsize=512)
 def duckdb_sql(spark_sql: str) -> str:
-    """The statement in DuckDB's dialect; raises Untranslatable, which names what is not on the list."""
+    """The statement in DuckDB's dialect; raises UntranslatableError, which names what is not on the list."""
     try:
         tree = sqlglot.parse_one(spark_sql, read="spark")
     except ParseError as error:
-        raise Untranslatable(f"it cannot be parsed: {error.errors[0]['description'] if error.errors else error}") from None
+        raise UntranslatableError(f"it cannot be parsed: {error.errors[0]['description'] if error.errors else error}") from None
     for function in tree.find_all(exp.Func):
         if not isinstance(function, _FUNCTIONS):
             name = function.name if isinstance(function, exp.Anonymous) else function.sql_name()
-            raise Untranslatable(f"{name.lower()} is not known to mean the same in DuckDB")
+            raise UntranslatableError(f"{name.lower()} is not known to mean the same in DuckDB")
     return tree.transform(_meant).sql("duckdb", comments=False)
 
 

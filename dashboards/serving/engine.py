@@ -38,7 +38,7 @@ _MOST_ROWS = 2000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class MissingTable(RuntimeError):
+class MissingTableError(RuntimeError):
     """A table of the lake that is not there; the message names it and the cure."""
 
 
@@ -73,7 +73,7 @@ class Engine:
     def reading(self, names: Iterable[str]) -> Iterator[Reader]:
         """Answers over one state of these tables and views (full names), which are brought up to date where nobody has lately.
 
-        Raises MissingTable, Untranslatable.
+        Raises MissingTableError, UntranslatableError.
         """
         self._bring_up(set(names))
         cursor = self._connection.cursor()
@@ -85,7 +85,7 @@ class Engine:
             cursor.close()
 
     def check(self, spark_sql: str, names: Iterable[str]) -> None:
-        """Raise Untranslatable where the statement, or a view that it reads, cannot be asked here."""
+        """Raise UntranslatableError where the statement, or a view that it reads, cannot be asked here."""
         dialect.duckdb_sql(spark_sql)
         self._plan.needs(names)
 
@@ -162,7 +162,10 @@ class Engine:
         # Compaction is a version too; what it leaves is the same, so loading it again is only work.
         found = reading.relation(self._connection, snapshot, self._store, columns=base.columns, where=base.only)
         self._connection.register("found", found)
-        run(self._connection, f"CREATE OR REPLACE TABLE {base.name} AS SELECT {', '.join(base.select)} FROM found WHERE {base.where or 'true'}")
+        run(
+            self._connection,
+            f"CREATE OR REPLACE TABLE {base.name} AS SELECT {', '.join(base.select)} FROM found WHERE {base.where or 'true'}",
+        )
         self._connection.unregister("found")
         ((rows,),) = run(self._connection, f"SELECT count(*) FROM {base.name}")
         return (*at, rows)
@@ -180,7 +183,7 @@ class Reader:
         self._cursor, self._empty = cursor, empty
 
     def ask(self, spark_sql: str, names: Iterable[str]) -> Rows:
-        """The answer to a statement in Spark's dialect over these names; raises Untranslatable, TimeoutError, duckdb.Error."""
+        """The answer to a statement in Spark's dialect over these names; raises UntranslatableError, TimeoutError, duckdb.Error."""
         sql = dialect.duckdb_sql(spark_sql)
         limit = threading.Timer(_QUERY_S, self._cursor.interrupt)
         limit.start()
@@ -207,7 +210,7 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
 
 def _opened(settings: Settings) -> Any:
     # A thread a query: the queries of several viewers run beside each other, each in the thread that asks.
-    config = {"memory_limit": _MEMORY, "threads": 1, "temp_directory": str(settings.home_dir / "run" / "boards_spill")}
+    config: dict[str, Any] = {"memory_limit": _MEMORY, "threads": 1, "temp_directory": str(settings.home_dir / "run" / "boards_spill")}
     connection = duckdb.connect(config=config)
     for statement in ("SET TimeZone = 'UTC'", *(f"CREATE SCHEMA {name}" for name in ("bronze", "silver", "gold", "live")), *dialect.MACROS):
         run(connection, statement)
@@ -219,4 +222,6 @@ def _named(full_name: str) -> Iterator[None]:
     try:
         yield
     except NoTable:
-        raise MissingTable(f"there is no {full_name} yet: `make up` makes the lake's tables, `make status` shows how far it is") from None
+        raise MissingTableError(
+            f"there is no {full_name} yet: `make up` makes the lake's tables, `make status` shows how far it is"
+        ) from None

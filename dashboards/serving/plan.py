@@ -9,7 +9,7 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 
-from dashboards.serving.dialect import Untranslatable, duckdb_sql
+from dashboards.serving.dialect import UntranslatableError, duckdb_sql
 from lakehouse import ledger, tables
 from lakehouse.contract import History, Table
 from lakehouse.transforms import gold_views, orders_live, views
@@ -58,7 +58,7 @@ class Plan:
     def needs(self, names: Iterable[str]) -> tuple[list[Base], list[View], bool]:
         """Bases, then views in the order in which they can be made, and whether `orders_live` is among them.
 
-        Raises Untranslatable where one of the views cannot be made, KeyError for a name that no question was planned with.
+        Raises UntranslatableError where one of the views cannot be made, KeyError for a name that no question was planned with.
         """
         bases: dict[str, Base] = {}
         made: dict[str, View] = {}
@@ -69,7 +69,7 @@ class Plan:
             elif name != LIVE and name not in made:
                 view = self.views[name]
                 if view.refused:
-                    raise Untranslatable(f"the view {name}: {view.refused}")
+                    raise UntranslatableError(f"the view {name}: {view.refused}")
                 for read in view.reads:
                     visit(read)
                 made[name] = view
@@ -128,7 +128,7 @@ def _view(name: str, text: str) -> View:
     names = tuple(reads(text))
     try:
         return View(name=name, sql=duckdb_sql(text), reads=names)
-    except Untranslatable as error:
+    except UntranslatableError as error:
         return View(name=name, sql="", reads=names, refused=str(error))
 
 

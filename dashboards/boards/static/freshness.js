@@ -80,8 +80,8 @@ function delays(found) {
 async function refresh() {
   const found = await ask("/api/freshness");
   $("tables").replaceChildren(head(COLUMNS), element("tbody", {}, ...found.tables.map(row)));
-  const nothing = element("tr", {}, element("td", { colSpan: 5 }, badge("fresh", "nothing waits")));
-  $("waiting").replaceChildren(head(["Table", "Reason", "Records", "Since", "What helps"]), element("tbody", {}, ...(found.waiting.length ? found.waiting.map(waitingRow) : [nothing])));
+  const nothing = element("tbody", {}, element("tr", {}, element("td", {}, badge("fresh", "nothing waits"))));
+  $("waiting").replaceChildren(...(found.waiting.length ? [head(["Table", "Reason", "Records", "Since", "What helps"]), element("tbody", {}, ...found.waiting.map(waitingRow))] : [nothing]));
   $("causes").replaceChildren(...causes(found.tables));
   const wrong = found.tables.filter((table) => state(table)[0] !== "fresh").length;
   $("about").textContent = (wrong ? `${wrong} of ${found.tables.length} tables need a look.` : `All ${found.tables.length} tables are as fresh as declared.`) + (found.is_airflow_away ? " Their last runs are not known: Airflow does not answer." : "");
