@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
@@ -14,13 +15,14 @@ import duckdb
 
 from dashboards.boards import freshness
 from dashboards.metabase.files import Question
-from dashboards.serving.ages import Ages, over_thrift
+from dashboards.serving.ages import Ages
 from dashboards.serving.cache import Cache
 from dashboards.serving.dialect import UntranslatableError
 from dashboards.serving.engine import Engine, MissingTableError, Reader
 from dashboards.serving.pool import Pool, SparkError
-from lakehouse import liveness, tables
+from lakehouse import liveness, status, tables
 from lakehouse.lake.errors import LakeError
+from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -44,7 +46,8 @@ class Answers:
         planned = [question.render(_EVERY_FILTER) for question in questions] + [_CHOICE.format(name=name) for name in CHOICES]
         self._engine = Engine(settings, planned)
         self._pool = Pool(settings)
-        self._ages = Ages(over_thrift(self._pool))
+        self._lake, self._looking = Lake(settings), threading.Lock()
+        self._ages = Ages(self._complete_to)
         self._cache = Cache()
 
     def answer(self, question: Question, values: Mapping[str, str]) -> dict[str, Any]:
@@ -124,8 +127,12 @@ class Answers:
 
     def _collect(self) -> dict[str, Any]:
         runs = freshness.runs(self._settings)
-        with self._pool.cursor() as cursor:
-            return freshness.collect(cursor, runs, partial(liveness.beat_sent_at, self._settings))
+        with self._looking:
+            return freshness.collect(self._lake, runs, partial(liveness.beat_sent_at, self._settings))
+
+    def _complete_to(self) -> dict[str, datetime | None]:
+        with self._looking:
+            return status.gold_complete_to(self._lake)
 
 
 def _full_names(question: Question) -> list[str]:
