@@ -8,10 +8,11 @@ import json
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 
 from rich.console import Console
 
-from infra.local import demo, doctor, java, stages, status, supervision, wiping
+from infra.local import demo, doctor, java, screen, stages, status, supervision, wiping
 from infra.local.services import needed, service, steps
 from infra.local.steps import Service, Step
 from lakehouse.settings import Settings, SettingsError
@@ -74,7 +75,7 @@ def show_status(asked: argparse.Namespace, settings: Settings, console: Console)
     if asked.json:
         print(json.dumps(answer, default=str))
     else:
-        status.show(answer, console)
+        screen.show(answer, console, datetime.now(UTC))
     return 0
 
 
