@@ -114,7 +114,10 @@ def _run(table: Table, app: str, words: list[str], can_wait: bool) -> Any:
         wait_for_machines(settings, can_wait=can_wait)
         if settings.batch_by == "submit" and app in VERBS:
             return submitted.run(settings, app, words)
-        call = importlib.import_module(app).asked(words)  # loads Spark: never while a DAG file is parsed
+        module = importlib.import_module(app)  # loads Spark: never while a DAG file is parsed
+        if hasattr(module, "light"):
+            return module.light(words)(settings)
+        call = module.asked(words)
         with session_of_this_try(settings) as spark:
             return call(spark, settings)
     except AirflowSkipException:

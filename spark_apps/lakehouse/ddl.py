@@ -40,12 +40,13 @@ def stored_statements(settings: Settings) -> list[str]:
 def view_names() -> list[str]:
     """Full names of all views."""
     silver = [f"silver.{t.name}" for t in tables.SOURCES] + [f"silver.{t.name}_history" for t in _with_history()]
-    return [f"bronze.{t.name}" for t in tables.SOURCES] + silver + [t.full_name for t in tables.GOLD if t.is_view]
+    own = [table.full_name for table in ledger.STATE_VIEWS]
+    return [f"bronze.{t.name}" for t in tables.SOURCES] + silver + own + [t.full_name for t in tables.GOLD if t.is_view]
 
 
 def stored_tables() -> list[Table]:
     """Every table that has files of its own: bronze, the platform's, silver's stored changes, gold."""
-    return [*ledger.PLATFORM] + [ledger.stored(table) for table in tables.SOURCES] + [table for table in tables.GOLD if table.slice]
+    return [*ledger.STORED] + [ledger.stored(table) for table in tables.SOURCES] + [table for table in tables.GOLD if table.slice]
 
 
 def properties(settings: Settings, table: Table) -> dict[str, str]:
@@ -139,6 +140,7 @@ def view_statements(sources: Iterable[Table]) -> list[str]:
         select = f"SELECT {', '.join(views.history_columns(table))}\nFROM silver.{table.name}_changes WHERE {views.IS_VERSION}"
         about = f"Every version of {table.name}: {comment(table)}"
         made.append(create_view(f"{table.full_name}_history", history_view_columns(table), about, select))
+    made += [create_view(table.full_name, table.columns, comment(table), select) for table, select in ledger.STATE_VIEWS.items()]
     gold = [table for table in tables.GOLD if table.is_view]
     return made + [create_view(table.full_name, table.columns, comment(table), gold_views.select(table)) for table in gold]
 

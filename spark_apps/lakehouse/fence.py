@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psycopg2
 from pyspark.errors import PySparkException
 
-from lakehouse import bookkeeping, controls, dag_runs, ledger, objects, session, storage, tables
+from lakehouse import dag_runs, ledger, objects, session, storage, tables
+from lakehouse.lake import state
+from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
 from lakehouse.source import SLOT, mark, owner
 
@@ -99,7 +101,7 @@ def reach_silver(fence: Fence, spark: SparkSession, names: list[str]) -> None:
     version = storage.bronze_version(spark)
     if failed := _failed_of(fence, spark, names):
         raise LagError(f"silver lags: {'; '.join(failed)}")
-    fence.reach("refined", lambda: {name: bookkeeping.progress(spark, name) for name in names}, partial(_refining_lag, version))
+    _refined_to(fence, version, names)
 
 
 def _failed_of(fence: Fence, spark: SparkSession, names: list[str]) -> list[str]:
@@ -188,15 +190,21 @@ def _refined(fence: Fence, spark: SparkSession) -> None:
     version = storage.bronze_version(spark)
     names = [table.name for table in tables.SOURCES]
     _run(fence, spark, "silver", refine.run, names)
-    paused = [notice for table in tables.SOURCES if (notice := controls.notice(spark, table))]
+    states = state.store(fence.settings).read_all(tables.SOURCES).values()
+    paused = [made.pause_notice for made in states if made.pause_notice]
     if paused:
         raise LagError(f"refined lags: {'; '.join(paused)}")
-    fence.reach("refined", lambda: {name: bookkeeping.progress(spark, name) for name in names}, partial(_refining_lag, version))
+    _refined_to(fence, version, names)
 
 
-def _refining_lag(version: int, progress: Mapping[str, bookkeeping.Progress | None]) -> str | None:
-    marks = {name: made.bronze_version if made else -1 for name, made in progress.items()}
-    behind = [f"{name} is at {mark}" for name, mark in marks.items() if mark < version]
+def _refined_to(fence: Fence, version: int, names: list[str]) -> None:
+    """Wait until these tables have consumed that version of bronze."""
+    wanted = [tables.source(name) for name in names]
+    fence.reach("refined", lambda: state.store(fence.settings).read_all(wanted), partial(_refining_lag, version))
+
+
+def _refining_lag(version: int, states: Mapping[str, TableState]) -> str | None:
+    behind = [f"{name} is at {made.bronze_version}" for name, made in states.items() if made.bronze_version < version]
     return f"of bronze version {version}, {', '.join(behind)}" if behind else None
 
 

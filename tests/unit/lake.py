@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import refine
 from lakehouse import ledger, storage, tables
+from lakehouse.lake import state
+from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,6 +56,14 @@ class Lake:
 
     def version(self, table: str) -> int:
         return storage.silver_version(self.spark, tables.source(table))
+
+    def state(self, table: str) -> TableState:
+        return state.store(self.settings).read(tables.source(table))
+
+    def write_state(self, table: str, **values: Any) -> None:
+        """Give the table's state these values, as nobody does outside of tests."""
+        known = self.state(table)
+        state.store(self.settings).advance(known, replace(known, **values))
 
     def _landed(self, table: str, op: str, lsn: int, row: dict[str, Any] | None) -> tuple[Any, ...]:
         self.offset += 1
