@@ -111,4 +111,4 @@ def _commit(folder: Path, version: int, actions: list[dict[str, Any]], operation
     }
     path = folder / "_delta_log" / f"{version:020d}.json"
     with path.open("x") as out:
-        out.write("".join(f"{json.dumps(action)}\n" for action in [{"commitInfo": info}, *actions]))
+        out.write("".join(f"{json.dumps(action)}\n" for action in [about, *actions]))

@@ -132,7 +132,7 @@ def stop_notice(table: Table, waiting: Sequence[SchemaChange]) -> str | None:
     """The same of the table's changes that wait."""
     if not waiting:
         return None
-    stopped = [change for change in found if change.what == NOT_CAPTURED]
+    stopped = [change for change in waiting if change.what == NOT_CAPTURED]
     if stopped:
         return (
             f"{table.full_name} is stopped, and no longer captured: {'; '.join(map(str, stopped))}. The other tables go on. Take the value "
