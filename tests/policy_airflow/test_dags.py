@@ -42,7 +42,7 @@ def test_every_file_imports(bag):
 
 def test_the_tasks_are_the_declared_tables(bag):
     for dag_id, members in EXPECTED.items():
-        checks = ["quarantine"] if dag_id == "silver" else []
+        checks = ["changed", "quarantine"] if dag_id == "silver" else []
         assert sorted(bag.dags[dag_id].task_ids) == sorted([*(table.name for table in members), *checks]), dag_id
     assert sorted(bag.dags["compaction"].task_ids) == sorted(COMPACTED)
 
@@ -78,7 +78,7 @@ def test_control_is_asked_for_by_table_and_a_rebuild_takes_turns_with_refine(bag
     for action in CONTROLS:
         dag, table = bag.dags[action], bag.dags[action].params.get_param("table")
         assert not dag.timetable.can_be_scheduled, action
-        assert dag.task_ids == table.schema["enum"] == [source.name for source in tables.SOURCES]
+        assert [name for name in dag.task_ids if name != "changed"] == table.schema["enum"] == [source.name for source in tables.SOURCES]
         with pytest.raises(ParamValidationError):
             table.resolve()  # nothing is done to a table that nobody chose
     for table in tables.SOURCES:
@@ -136,13 +136,18 @@ def test_one_writer_of_a_gold_table_across_dags(bag):
         assert [task.task_id for task in bag.dags["gold"].tasks if task.pool == pool] == [table.name]
 
 
-def test_silver_runs_every_two_minutes_and_gold_on_any_of_its_assets(bag):
-    from airflow.sdk import AssetAny, CronDataIntervalTimetable
+def test_silver_runs_every_minute_and_gold_once_a_run_that_changed_something(bag):
+    from airflow.sdk import CronDataIntervalTimetable
 
-    assert bag.dags["silver"].timetable.expression == "*/2 * * * *"
-    condition = bag.dags["gold"].timetable.asset_condition
-    assert isinstance(condition, AssetAny), condition
-    assert {asset.name for asset in condition.objects} == {table.full_name for table in tables.SOURCES}
+    assert bag.dags["silver"].timetable.expression == "* * * * *"
+    (trigger,) = bag.dags["gold"].timetable.asset_condition.objects
+    for dag_id in ("silver", "rebuild"):
+        emitting = [task.task_id for task in bag.dags[dag_id].tasks if trigger.name in [asset.name for asset in task.outlets]]
+        assert emitting == ["changed"], "one event a run, however many tables changed"
+        changed = bag.dags[dag_id].get_task("changed")
+        assert changed.upstream_task_ids == {table.name for table in tables.SOURCES}
+        # As a teardown it runs whatever became of the tables, and a run is as red as its tables are.
+        assert changed.is_teardown
     daily = bag.dags["gold_daily"].timetable
     assert isinstance(daily, CronDataIntervalTimetable)
     assert daily.expression == "0 0 * * *"
