@@ -3,7 +3,6 @@
 import io
 import itertools
 import re
-import time
 import tokenize
 from datetime import timedelta
 
@@ -185,21 +184,21 @@ def test_a_dag_file_is_short(path):
     assert len(path.read_text().splitlines()) <= 60
 
 
-def test_parsing_takes_less_than_two_seconds_and_loads_no_spark(bag):
+def test_parsing_takes_less_than_two_seconds_and_loads_no_engine(bag):
     import subprocess
     import sys
 
     code = (
         "import sys, time; import airflow.sdk, airflow.providers.standard.decorators.python\n"
-        "start = time.perf_counter(); import silver, gold, control, vm\n"
-        "print(time.perf_counter() - start, 'pyspark' in sys.modules)"
+        "start = time.process_time(); import silver, gold, control, vm\n"
+        "print(time.process_time() - start, any(name in sys.modules for name in ('pyspark', 'duckdb', 'pyarrow')))"
     )
     path = ":".join(str(PROJECT / part) for part in ("spark_apps", ".", "plugins", "dags"))
-    started = time.monotonic()
     shown = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": path, "HOME": "/nonexistent"}, capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
     seconds, has_spark = shown.stdout.split()[-2:]
-    assert float(seconds) < 2, f"parsing took {seconds} s of {time.monotonic() - started:.1f} s"
+    # CPU seconds: other work on the machine does not count.
+    assert float(seconds) < 2, f"parsing took {seconds} CPU seconds"
     assert has_spark == "False"
 
 
