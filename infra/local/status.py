@@ -8,6 +8,7 @@ from typing import Any
 
 from psycopg2.extensions import parse_dsn
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from infra.local import memory, outcomes, runs
@@ -22,7 +23,7 @@ _COLOURS = {"ready": "green", "completed": "green", "starting": "yellow", "faile
 
 
 def collect(settings: Settings) -> dict[str, Any]:
-    """The object of `make status JSON=1`; `error` says why the tables could not be read: `tables`, `waiting` are empty, `delays` null."""
+    """The object of `make status JSON=1`; `error` says why the tables could not be read: lists are empty, `delays` null."""
     measured = memory.measure(settings, [step for step in steps(settings) if isinstance(step, Service)])
     services = service_states(settings, measured)
     found, error = _lake(settings, services)
@@ -78,6 +79,11 @@ def show(answer: dict[str, Any], console: Console) -> None:
         console.print(_lake_table(answer["tables"]))
         for notice in sorted({row["paused"] for row in answer["tables"] if row["paused"]}):
             console.print(f"[yellow]{notice}[/]")
+        for notice in sorted({row["error"] for row in answer["tables"] if row["error"]}):
+            console.print(f"[yellow]{escape(notice)}[/]")
+        for row in answer["left_out"]:
+            column = f"{row['source_table']}.{row['column']} ({row['type_after']})"
+            console.print(f"Not captured, and declared nowhere: {escape(column)}: {escape(row['reason'])}")
         for row in answer["waiting"]:
             helps = f"after the fix, python -m lakehouse replay {row['source_table']} --reason {row['reason']}"
             console.print(f"[yellow]In quarantine: {row['waiting']:,} records of {row['source_table']} ({row['reason']})[/]; {helps}")
@@ -125,7 +131,7 @@ def _state(settings: Settings, service: Service, info: dict[str, Any]) -> str:
 
 
 def _lake(settings: Settings, services: list[dict[str, Any]]) -> tuple[dict[str, Any], str | None]:
-    nothing: dict[str, Any] = {"tables": [], "waiting": [], "delays": None}
+    nothing: dict[str, Any] = {"tables": [], "waiting": [], "delays": None, "left_out": []}
     spark = next(service for service in services if service["name"] == "spark")
     if spark["state"] != "ready":
         return nothing, f"the warm server is {spark['state']}: `make up` starts it, `make logs S=spark` shows its log"

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from lakehouse import controls, ledger, liveness, objects, storage, tables, thrift, waiting
+from lakehouse import controls, ledger, liveness, objects, schema_changes, storage, tables, thrift, waiting
 from lakehouse.contract import History, Table
 from lakehouse.settings import Settings
 from lakehouse.transforms import gold_views, views
@@ -37,7 +37,7 @@ class TableStatus:
 
     `state` and `since` are those of `liveness`.
     `bytes` is what the table's files take, replaced ones included; None for a view that is not the table's own face.
-    `paused` says since when, by whom and why a source table is paused, with the cure.
+    `paused` says since when, by whom and why a source table is paused, `error` why one is stopped, each with the cure.
     """
 
     name: str
@@ -50,6 +50,7 @@ class TableStatus:
     unresolved: int = 0
     bytes: int | None = None
     paused: str | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,10 @@ class _Marks:
 
 
 def lake_status(settings: Settings) -> dict[str, Any]:
-    """`tables`, the status of `bronze.changes` and every silver and gold table and view, what is `waiting` in quarantine, and `delays`.
+    """How the lake is doing, as one object:
+
+    `tables`, the status of `bronze.changes` and every silver and gold table and view; what is `waiting` in quarantine; `delays`; and the
+    source's columns that are `left_out` of the capture: source_table, column, type_after, reason.
 
     A captured table has `verified_through` too: the moment as of which it was last found equal to the source, None before the first.
 
@@ -75,7 +79,8 @@ def lake_status(settings: Settings) -> dict[str, Any]:
         sizes |= {table.full_name: sizes.get(ledger.stored(table).full_name, 0) for table in tables.SOURCES}
         verified = _verified_through(cursor)
         sized = [asdict(s) | {"bytes": sizes.get(s.name)} | verified.get(s.name, {}) for s in found]
-        return {"tables": sized, "waiting": waiting_counts(cursor), "delays": delays(cursor)}
+        left_out = rows(cursor, schema_changes.left_out_sql("source_table, column, type_after, reason"))
+        return {"tables": sized, "waiting": waiting_counts(cursor), "delays": delays(cursor), "left_out": left_out}
 
 
 def waiting_counts(cursor: Any) -> list[dict[str, Any]]:
@@ -127,6 +132,7 @@ def collect(cursor: Any, now: datetime, ask_beat: AskBeat) -> list[TableStatus]:
             blocked=found["blocked"],
             unresolved=found["unresolved"],
             paused=paused.get(key),
+            error=marks.errors.get(key) if table.history else None,
         )
 
     statuses = [status(ledger.CHANGES, _BRONZE, _BRONZE)]

@@ -44,7 +44,8 @@ _UNREAD = "PSQLException: Conversion of interval failed"
             Failure(kind=Kind.SIZE, cause="RecordTooLargeException: The message is 9 bytes"),
         ),
         (
-            _STOPPED + "Caused by: io.debezium.DebeziumException: Table 's.ok' has columns that differ only by case. Column name: 'v'. So\n",
+            _STOPPED
+            + "Caused by: io.debezium.DebeziumException: Table 's.ok' has columns that differ only by case. Column name: 'v'. So\n",
             Failure(
                 kind=Kind.TABLE,
                 schema="s",
