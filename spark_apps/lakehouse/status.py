@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from lakehouse import ledger, liveness, objects, tables, waiting
+from lakehouse import ledger, liveness, objects, schema_changes, tables, waiting
 from lakehouse.contract import History, Table
 from lakehouse.gold import counting
 from lakehouse.lake import reading
@@ -29,6 +29,7 @@ _BRONZE = ledger.CHANGES.full_name
 _DELAYS_OF = timedelta(minutes=10)
 # Commits in which the last change of a table is looked for; compactions come in between.
 _LOOK_BACK = 10
+_LEFT_OUT = ("source_table", "column", "type_after", "reason")
 
 Moments = dict[str, datetime | None]
 AskBeat = Callable[[], liveness.Beat]
@@ -40,7 +41,7 @@ class TableStatus:
 
     `state` and `since` are those of `liveness`.
     `bytes` is what the table's files take, replaced ones included; None for a view that is not the table's own face.
-    `paused` says since when, by whom and why a source table is paused, with the cure.
+    `paused` says since when, by whom and why a source table is paused, `error` why one is stopped, each with the cure.
     """
 
     name: str
@@ -53,6 +54,7 @@ class TableStatus:
     unresolved: int = 0
     bytes: int | None = None
     paused: str | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,10 @@ class _Marks:
 
 
 def lake_status(settings: Settings) -> dict[str, Any]:
-    """`tables`, the status of `bronze.changes` and every silver and gold table and view, what is `waiting` in quarantine, and `delays`.
+    """How the lake is doing, as one object:
+
+    `tables`, the status of `bronze.changes` and every silver and gold table and view; what is `waiting` in quarantine; `delays`; and the
+    source's columns that are `left_out` of the capture: source_table, column, type_after, reason.
 
     A captured table has `verified_through` too: the moment as of which it was last found equal to the source, None before the first.
     """
@@ -88,7 +93,8 @@ def lake_status(settings: Settings) -> dict[str, Any]:
     sizes |= {table.full_name: sizes.get(ledger.stored(table).full_name, 0) for table in tables.SOURCES}
     verified = _verified_through(lake)
     sized = [asdict(status) | {"bytes": sizes.get(status.name)} | verified.get(status.name, {}) for status in found]
-    return {"tables": sized, "waiting": waiting.counts(lake), "delays": delays(lake, now)}
+    left_out = [{name: getattr(change, name) for name in _LEFT_OUT} for change in _left_out(lake)]
+    return {"tables": sized, "waiting": waiting.counts(lake), "delays": delays(lake, now), "left_out": left_out}
 
 
 def collect(lake: Lake, now: datetime, ask_beat: AskBeat) -> list[TableStatus]:
@@ -115,6 +121,7 @@ def collect(lake: Lake, now: datetime, ask_beat: AskBeat) -> list[TableStatus]:
             blocked=found.blocked,
             unresolved=found.unresolved,
             paused=marks.paused.get(key),
+            error=marks.errors.get(key) if table.history else None,
         )
 
     statuses = [status(ledger.CHANGES, _BRONZE, _BRONZE)]
@@ -160,6 +167,11 @@ def _to_bronze(lake: Lake, now: datetime) -> dict[str, Any]:
     taken_us = pc.subtract(changes["_landed_at"].cast("int64"), changes["commit_at"].cast("int64"))
     median, p95 = (value / 1e6 for value in pc.quantile(taken_us, q=[0.5, 0.95]).to_pylist())
     return {"median_s": median, "p95_s": p95, "changes": changes.num_rows}
+
+
+def _left_out(lake: Lake) -> list[schema_changes.SchemaChange]:
+    rows = lake.read(ledger.SCHEMA_CHANGES).to_pylist()
+    return schema_changes.newest_left_out(schema_changes.SchemaChange(**row) for row in rows)
 
 
 def _verified_through(lake: Lake) -> dict[str, dict[str, str | None]]:
