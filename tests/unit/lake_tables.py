@@ -81,10 +81,15 @@ def content(log: TableLog, at: int | None = None) -> Counter[tuple[Any, ...]]:
     return Counter(tuple(row.values()) for row in found.to_pylist())
 
 
-def light_writer(root: str, first: int, count: int) -> None:
-    """Make `count` commits: each moves the counter row of key `first` on, and adds a row of the next key."""
+def light_writer(root: str, first: int, count: int, turns: Any = None, commits_a_turn: int = 1) -> None:
+    """Make `count` commits: each moves the counter row of key `first` on, and adds a row of the next key.
+
+    `turns` is a semaphore to be acquired before each group of commits.
+    """
     log, con = TableLog(LocalStore(), root), reading.connect()
     for number in range(1, count + 1):
+        if turns and (number - 1) % commits_a_turn == 0:
+            turns.acquire()
         while True:
             snapshot = log.snapshot()
             found = reading.located(con, snapshot, log.store, ["k", "v"], where={"k": [first], "_last": [True]})

@@ -213,7 +213,7 @@ def test_of_two_writers_of_one_name_one_wins(tmp_path: Path) -> None:
     with pytest.raises(AlreadyExists):
         store.put_new(path, b"second")
     assert store.read(path) == b"first"
-    assert os.listdir(tmp_path / "new") == ["object"]
+    assert [found.name for found in (tmp_path / "new").iterdir()] == ["object"]
 
 
 def test_a_writer_killed_at_any_step_leaves_all_or_nothing(tmp_path: Path) -> None:

@@ -168,7 +168,12 @@ def test_log_files_go_only_where_an_old_checkpoint_covers_them(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("text", "milliseconds"),
-    [("interval 168 hours", 168 * 3600_000), ("interval 1 week 2 days", 9 * 86_400_000), ("7 days", 7 * 86_400_000), ("interval 1 month", None)],
+    [
+        ("interval 168 hours", 168 * 3600_000),
+        ("interval 1 week 2 days", 9 * 86_400_000),
+        ("7 days", 7 * 86_400_000),
+        ("interval 1 month", None),
+    ],
 )
 def test_lengths_of_time_that_are_not_understood_keep_everything(text: str, milliseconds: int | None) -> None:
     assert checkpoint._milliseconds(text) == milliseconds
@@ -198,7 +203,15 @@ def test_a_checkpoint_that_fails_does_not_fail_the_commit(
     assert (Path(log.log) / f"{2:020d}.checkpoint.parquet").exists()
 
 
-_REFUSED_WRITES = ("rowTracking", "identityColumns", "icebergCompatV2", "inCommitTimestamp", "allowColumnDefaults", "clustering", "unheardOf")
+_REFUSED_WRITES = (
+    "rowTracking",
+    "identityColumns",
+    "icebergCompatV2",
+    "inCommitTimestamp",
+    "allowColumnDefaults",
+    "clustering",
+    "unheardOf",
+)
 
 
 @pytest.mark.parametrize("feature", _REFUSED_WRITES)
