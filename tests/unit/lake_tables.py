@@ -57,7 +57,7 @@ def append(log: TableLog, *pairs: tuple[int, str], last: bool = True, **options:
     return commit(log, log.snapshot(), operation="WRITE", writes=[({"_last": last}, rows(*pairs))], **options)
 
 
-def replace_rows(log: TableLog, keys: list[int], value: str, is_late: Callable[[], None] = lambda: None, **options: Any) -> int:
+def replace_rows(log: TableLog, keys: list[int], value: str, is_late: Callable[[], object] = lambda: None, **options: Any) -> int:
     """One merge-on-read commit: the rows of these keys are marked as deleted, new ones come in their place."""
     snapshot = log.snapshot()
     positions = positions_of(log, snapshot, keys)

@@ -32,7 +32,7 @@ def commit(
     *,
     operation: str,
     writes: Writes = (),
-    deletes: Mapping[str | File, Iterable[int]] | None = None,
+    deletes: Mapping[str, Iterable[int]] | Mapping[File, Iterable[int]] | None = None,
     removes: Iterable[str | File] = (),
     txn: tuple[str, int] | None = None,
     metadata: Mapping[str, Any] | None = None,
