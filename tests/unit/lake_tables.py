@@ -8,17 +8,39 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from lakehouse import delta
 from lakehouse.lake import reading
 from lakehouse.lake.commit import commit
 from lakehouse.lake.errors import ConflictError
 from lakehouse.lake.log import TableLog
 from lakehouse.lake.store import LocalStore, Store
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 COLUMNS = {"k": "long", "v": "string", "_last": "boolean"}
+_EXTREMES: list[dict[str, Any]] = [
+    {
+        "k": 5000,
+        "n": 2147483647,
+        "d": "99999999.99",
+        "s": "\U0010ffff" * 40,
+        "secret": "x",
+        "b": b"\x00\xff",
+        "f": float("nan"),
+        "day": -719162,
+        "at": -62135596800000000,
+        "tags": ["a", None],
+        "ok": True,
+    },
+    {"k": 5001, "n": -1, "d": "-0.01", "s": "é" * 33, "f": float("-inf"), "day": 2932896, "at": 253402300799999999, "tags": []},
+    {"k": 5002, "s": "", "f": -0.0, "day": 0, "at": -1},
+    {"k": 5003},
+]
 FEATURES = ("deletionVectors", "appendOnly", "invariants")
 
 
@@ -37,8 +59,13 @@ def make_table(
     fields = [{"name": name, "type": kind, "nullable": True, "metadata": {}} for name, kind in columns.items()]
     protocol = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": reader_features, "writerFeatures": features}
     configuration = {"delta.enableDeletionVectors": "true"} | {f"delta.{name}": value for name, value in properties.items()}
-    metadata = {"id": "t", "format": {"provider": "parquet", "options": {}}, "partitionColumns": partitions, "configuration": configuration}
-    metadata |= {"schemaString": json.dumps({"type": "struct", "fields": fields}), "createdTime": 0}
+    metadata: dict[str, Any] = {
+        "id": "t",
+        "format": {"provider": "parquet", "options": {}},
+        "partitionColumns": partitions,
+        "configuration": configuration,
+    }
+    metadata |= {"schemaString": json.dumps({"type": "struct", "fields": fields}), "partitionColumns": partitions}
     write_commit(store, root, 0, {"protocol": protocol}, {"metaData": metadata})
     return TableLog(store, root)
 
@@ -51,6 +78,20 @@ def write_commit(store: Store, root: str, version: int, *actions: Mapping[str, A
 
 def rows(*pairs: tuple[int, str]) -> pa.Table:
     return pa.table({"k": pa.array([k for k, _ in pairs], pa.int64()), "v": pa.array([v for _, v in pairs], pa.string())})
+
+
+def extremes(log: TableLog) -> pa.Table:
+    """Rows with the least and greatest values there are, as Arrow, each column from the plain form of its values."""
+    fields = log.snapshot().fields
+    columns = {}
+    for name in (name for name in fields if name != "_last"):
+        kind = fields[name].arrow_type
+        values: list[Any] = [row.get(name) for row in _EXTREMES]
+        if name == "d":
+            columns[name] = pa.array(values, pa.string()).cast(kind)
+        else:
+            columns[name] = pa.array(values, {"at": pa.int64(), "day": pa.int32()}.get(name, kind)).cast(kind)
+    return pa.table(columns)
 
 
 def append(log: TableLog, *pairs: tuple[int, str], last: bool = True, **options: Any) -> int:
@@ -149,3 +190,20 @@ _CALLS: tuple[tuple[Any, str], ...] = (
     (Path, "replace"),
     (Path, "mkdir"),
 )
+
+
+def vacuum(spark: SparkSession, name: str) -> None:
+    """Delete every file that the newest version does not need."""
+    spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ('delta.deletedFileRetentionDuration' = 'interval 0 hours')")
+    spark.sql(f"VACUUM {name}")
+
+
+def until_done(spark: SparkSession, statement: str) -> None:
+    """Run a statement until it is not refused because another writer was first."""
+    while True:
+        try:
+            spark.sql(statement)
+            return
+        except Exception as error:
+            if not delta.is_overtaken(error):
+                raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -215,4 +216,18 @@ def test_conflicts_name_the_commit(log: TableLog) -> None:
     intent = conflicts.Intent(touched={"f"}, reads=None, is_blind=False, txn=None)
     replace_rows(log, [1], "b")
     with pytest.raises(ConflictError, match=r"version 2 \(MERGE\)"):
-        conflicts.check(log.snapshot(1), intent, log.commits(2, 2), {})
+        conflicts.check(log.snapshot(1), intent, log.snapshot(), log.commits(2, 2))
+
+
+def test_a_table_that_was_made_anew_is_not_committed_to(log: TableLog) -> None:
+    append(log, (4, "a"))
+    before = log.snapshot()
+    shutil.rmtree(log.root)
+    other = make_table(log.root)
+    blind: dict[str, Any] = {"operation": "WRITE", "writes": [({"_last": True}, rows((1, "a")))], "is_blind": True}
+    with pytest.raises(ConflictError, match="made anew"):
+        commit(log, before, **blind)
+    for version in (1, 2, 3):
+        write_commit(other.store, other.root, version, {"metaData": {**other.snapshot().metadata.raw, "id": "another"}})
+    with pytest.raises(ConflictError, match="made anew"):
+        commit(log, before, **blind)
