@@ -1,0 +1,170 @@
+"""Spark's SQL as DuckDB runs it with the same result: a small part of the language, everything else is refused by name and line.
+
+What is allowed are the functions of `functions`, the constructs below, and the types of `rules`. Types are known throughout: the
+tables that a query may read are given with their columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import TYPE_CHECKING
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.dialects.spark import Spark
+from sqlglot.errors import OptimizeError, ParseError
+from sqlglot.optimizer.annotate_types import annotate_types
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.schema import MappingSchema
+
+from lakehouse.gold import rules
+from lakehouse.gold.functions import FUNCTIONS
+
+if TYPE_CHECKING:
+    from sqlglot.expressions import Expression
+
+# Columns with their Spark types, by table and schema: {"silver": {"orders": {"order_id": "BIGINT", ...}}}.
+Columns = Mapping[str, Mapping[str, Mapping[str, str]]]
+
+_NATIVE = {name for name, function in FUNCTIONS.items() if not function.type}
+_PREFIX = "spark_"
+_CONSTRUCTS = (
+    *(exp.Select, exp.From, exp.Join, exp.Where, exp.Group, exp.Having, exp.With, exp.CTE, exp.Union, exp.Subquery, exp.Exists),
+    *(exp.Table, exp.TableAlias, exp.Alias, exp.Column, exp.Identifier, exp.Star, exp.Distinct, exp.Var),
+    *(exp.Literal, exp.Null, exp.Boolean, exp.Paren, exp.Tuple, exp.Case, exp.If, exp.Cast, exp.DataType, exp.DataTypeParam),
+    *(exp.And, exp.Or, exp.Not, exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.Is, exp.In, exp.Between),
+    *(exp.Neg, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod),
+    *(exp.Window, exp.WindowSpec, exp.Order, exp.Ordered, exp.Filter),
+)
+
+
+class DialectError(ValueError):
+    """SQL that cannot be run on both engines alike; the message lists every fault, each with its line."""
+
+
+class AnsiSpark(Spark):
+    """Spark's grammar with ANSI casts, in which a function that is not translated by sqlglot itself keeps its name."""
+
+    EXPRESSION_METADATA = {
+        **Spark.EXPRESSION_METADATA,
+        **dict.fromkeys((exp.ArgMin, exp.ArgMax), {"annotator": lambda self, node: self._annotate_by_args(node, "this")}),
+    }
+
+    class Parser(Spark.Parser):
+        STRICT_CAST = True
+        FUNCTIONS = {name: maker for name, maker in Spark.Parser.FUNCTIONS.items() if name.lower() in _NATIVE}
+        FUNCTION_PARSERS = {name: parser for name, parser in Spark.Parser.FUNCTION_PARSERS.items() if name in ("CAST", "TRY_CAST")}
+
+
+def faults(sql: str, columns: Columns, output: Mapping[str, str] | None = None) -> list[tuple[int, str]]:
+    """What both engines would not do alike, or not at all, as (line, reason); empty where the query is fine.
+
+    `output` are the columns that it has to give, with their declared types.
+    """
+    try:
+        tree = _parsed(sql)
+    except ParseError as error:
+        return [(_line_of(error), f"is no SQL: {error.errors[0].get('description', '')}")]
+    found = list(_forbidden(tree))
+    if found:
+        return found
+    try:
+        typed = _typed(tree, columns)
+    except OptimizeError as error:
+        return [(_line_of(error), str(error).splitlines()[0])]
+    found = [(line(node), reason) for node, reason in rules.faults(typed)]
+    return found + [(1, reason) for reason in rules.output_faults(typed, output or {})]
+
+
+@cache
+def macros() -> tuple[str, ...]:
+    """The statements that make the macros which translated SQL calls, for each DuckDB connection."""
+    made = []
+    for name, operator in rules.DIVISIONS.values():
+        by_zero = "CASE WHEN a IS NOT NULL AND b = 0 THEN error('division by zero')"
+        made.append(f"CREATE OR REPLACE TEMP MACRO {name}(a, b) AS {by_zero} ELSE a {operator} b END")
+    for name, function in FUNCTIONS.items():
+        if function.type:
+            made.append(f"CREATE OR REPLACE TEMP MACRO {_PREFIX}{name}({function.parameters}) AS {function.body}")
+    return tuple(made)
+
+
+def to_duckdb(sql: str, columns: Columns) -> str:
+    """The query as DuckDB takes it, once its `macros` are made; raises DialectError where it is not the same on both."""
+    found = faults(sql, columns)
+    if found:
+        raise DialectError("; ".join(f"line {line}: {reason}" for line, reason in found))
+    return rules.translated(_typed(_parsed(sql), columns)).sql(dialect="duckdb", comments=False)
+
+
+def tables_read(sql: str) -> set[tuple[str, str]]:
+    """Schema and name of each table that a query reads."""
+    tree = sqlglot.parse_one(sql, dialect=AnsiSpark)
+    return {(table.db, table.name) for table in tree.find_all(exp.Table) if table.db}
+
+
+def _parsed(sql: str) -> Expression:
+    return sqlglot.parse_one(sql, dialect=AnsiSpark)
+
+
+def _typed(tree: Expression, columns: Columns) -> Expression:
+    """The tree with each column's table and each expression's type; translated functions carry their type as a cast."""
+    schema = MappingSchema({db: {name: dict(of) for name, of in named.items()} for db, named in columns.items()}, dialect=AnsiSpark)
+    named = rules.rewritten(tree.copy(), _with_type)
+    qualified = qualify(named, schema=schema, dialect=AnsiSpark, validate_qualify_columns=True)
+    return annotate_types(qualified, schema=schema, dialect=AnsiSpark)
+
+
+def _with_type(node: Expression) -> Expression:
+    if isinstance(node, exp.Anonymous):
+        called = exp.Anonymous(this=f"{_PREFIX}{node.name.lower()}", expressions=node.expressions)
+        called.meta.update(node.meta)
+        return rules.pinned(called, FUNCTIONS[node.name.lower()].type)
+    if isinstance(node, exp.Literal) and not node.is_string and not node.this.isdigit():
+        return rules.pinned(node.copy(), rules.type_of_number(node.this))
+    return node
+
+
+def _forbidden(tree: Expression) -> Iterator[tuple[int, str]]:
+    """Functions and constructs that are not on the list."""
+    for node in tree.walk():
+        if isinstance(node, exp.Anonymous):
+            if node.name.lower() not in FUNCTIONS:
+                yield line(node), f"function {node.name}() is not among those that both engines answer alike"
+        elif isinstance(node, exp.Star) and not isinstance(node.parent, exp.Count):
+            yield line(node), "name the columns instead of *"
+        elif isinstance(node, exp.TryCast):
+            yield line(node), "try_cast is not among those that both engines answer alike"
+        elif isinstance(node, exp.Func) and not isinstance(node, (*_CONSTRUCTS, exp.Connector)):
+            if not set(map(str.lower, node.sql_names())) & _NATIVE and not _is_native(node):
+                yield line(node), f"function {node.sql_name().lower()}() is not among those that both engines answer alike"
+        elif not isinstance(node, _CONSTRUCTS):
+            yield line(node), f"{node.key} is not among the constructs that both engines answer alike"
+
+
+@cache
+def _native_classes() -> frozenset[type]:
+    made = [sqlglot.parse_one(f"SELECT {name}(a, b)", dialect=AnsiSpark).selects[0] for name in ("min_by", "max_by", "nullif")]
+    made += [sqlglot.parse_one(f"SELECT {name}(a)", dialect=AnsiSpark).selects[0] for name in ("bool_or", "bool_and")]
+    return frozenset(type(node) for node in made)
+
+
+def _is_native(node: Expression) -> bool:
+    return type(node) in _native_classes() or isinstance(node, exp.CurrentDate | exp.CurrentTimestamp)
+
+
+def line(node: Expression) -> int:
+    """The line that a node stands in: its own, or the first that one within it knows, or one around it."""
+    for found in node.walk():
+        if "line" in found.meta:
+            return int(found.meta["line"])
+    return line(node.parent) if node.parent else 1
+
+
+def _line_of(error: ParseError | OptimizeError) -> int:
+    told = getattr(error, "errors", None)
+    if told:
+        return int(told[0].get("line") or 1)
+    words = str(error).replace(",", " ").split()
+    return next((int(after) for word, after in zip(words, words[1:], strict=False) if word == "Line:" and after.isdigit()), 1)
