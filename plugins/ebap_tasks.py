@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 import alerts
 import submitted
 from infra.airflow import pools
-from lakehouse import ledger
+from lakehouse import ledger, light
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
 from lakehouse.submit import VERBS
@@ -108,15 +108,19 @@ def day_of(start: datetime | None) -> str:
     return start.date().isoformat()
 
 
+def _by_spark(settings: Settings, app: str, words: list[str]) -> Any:
+    if settings.batch_by == "submit" and app in VERBS:
+        return submitted.run(settings, app, words)
+    call = importlib.import_module(app).asked(words)  # loads Spark: never while a DAG file is parsed
+    with session_of_this_try(settings) as spark:
+        return call(spark, settings)
+
+
 def _run(table: Table, app: str, words: list[str], can_wait: bool) -> Any:
     settings = Settings.from_environment()
     try:
         wait_for_machines(settings, can_wait=can_wait)
-        if settings.batch_by == "submit" and app in VERBS:
-            return submitted.run(settings, app, words)
-        call = importlib.import_module(app).asked(words)  # loads Spark: never while a DAG file is parsed
-        with session_of_this_try(settings) as spark:
-            return call(spark, settings)
+        return light.run(settings, app, words, partial(_by_spark, settings, app, words), log.info)
     except AirflowSkipException:
         raise
     except Exception as error:

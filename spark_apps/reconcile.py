@@ -49,7 +49,7 @@ def command(spark: SparkSession, settings: Settings, names: Sequence[str], is_re
     # What a snapshot reads comes when the connector gets to it: looked for until it is there.
     while unequal and time.monotonic() < give_up_at:
         passage = fence.Fence(settings=settings, give_up_at=give_up_at)
-        fence.reach_silver(passage, spark, repaired)
+        fence.reach_silver(passage, repaired)
         unequal = [o for o in _compared(spark, settings, repaired, give_up_at - time.monotonic()) if not o.is_equal]
         repaired = [outcome.table.name for outcome in unequal]
     return int(bool(unequal))

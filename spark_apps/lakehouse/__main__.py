@@ -73,17 +73,16 @@ def _rebuild(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _pause(arguments: argparse.Namespace, settings: Settings) -> int:
-    from lakehouse import controls, session
+    from lakehouse import controls
 
-    spark = session.open_for_verb(settings)
-    print(controls.pause(spark, arguments.table, getpass.getuser(), arguments.reason))
+    print(controls.pause(settings, arguments.table, getpass.getuser(), arguments.reason))
     return 0
 
 
 def _resume(arguments: argparse.Namespace, settings: Settings) -> int:
-    from lakehouse import controls, session
+    from lakehouse import controls
 
-    print(controls.resume(session.open_for_verb(settings), arguments.table))
+    print(controls.resume(settings, arguments.table))
     return 0
 
 

@@ -96,11 +96,15 @@ def accept(spark: SparkSession, table: Table) -> list[SchemaChange]:
 
 def stop(spark: SparkSession, table: Table) -> str | None:
     """Why the table may not be refined until a person has looked; None where it may."""
-    found = in_state(spark, WAITING, table.name)
-    if not found:
+    return stop_notice(table, in_state(spark, WAITING, table.name))
+
+
+def stop_notice(table: Table, waiting: Sequence[SchemaChange]) -> str | None:
+    """The same of the table's changes that wait."""
+    if not waiting:
         return None
     return (
-        f"{table.full_name} is stopped: the source's schema changed ({'; '.join(map(str, found))}). Its changes wait in bronze. "
+        f"{table.full_name} is stopped: the source's schema changed ({'; '.join(map(str, waiting))}). Its changes wait in bronze. "
         f"`python -m lakehouse accept {table.name}` lets it go on where it stood; values that its declared types cannot hold then go to "
         "quarantine"
     )

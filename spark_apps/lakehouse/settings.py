@@ -91,6 +91,9 @@ class Settings:
         0, "Days that bronze keeps of what was landed and refined. 0 keeps all, so that any table can be rebuilt."
     )
 
+    light_records: int = _setting(
+        20_000, "Records of one table that a refine takes in its own process. More, and a table's first fill, are Spark's."
+    )
     silver_slots: int = _setting(1, "Silver tables refined at the same time. On two cores a second one only makes dashboards wait.")
     airflow_parallelism: int = _setting(4, "Airflow tasks at the same time; each is a thin client of about 60 MiB of its own.")
 

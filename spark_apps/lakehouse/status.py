@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from lakehouse import controls, ledger, liveness, objects, storage, tables, thrift, waiting
+from lakehouse import ledger, liveness, objects, storage, tables, thrift, waiting
 from lakehouse.contract import History, Table
+from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
 from lakehouse.transforms import gold_views, views
 
@@ -169,7 +170,13 @@ def gold_complete_to(cursor: Any) -> Moments:
 def _paused(cursor: Any) -> dict[str, str]:
     """What is said of each paused source table."""
     found = rows(cursor, f"SELECT * FROM {ledger.CONTROLS.full_name} WHERE paused_at IS NOT NULL")
-    return {row["source_table"]: str(controls.Control(**{**row, "paused_at": _utc(row["paused_at"])})) for row in found}
+    made = {row["source_table"]: _controlled(row) for row in found}
+    return {name: state.pause_notice or "" for name, state in made.items()}
+
+
+def _controlled(row: dict[str, Any]) -> TableState:
+    name, at = f"silver.{row['source_table']}", _utc(row["paused_at"])
+    return TableState(table_name=name, paused_at=at, paused_by=row["paused_by"], pause_reason=row["reason"])
 
 
 def _marks(cursor: Any) -> _Marks:

@@ -5,7 +5,6 @@ Everything works on classic and on Connect sessions alike: SQL and DataFrames, n
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -43,17 +42,6 @@ def kafka_records(spark: SparkSession, settings: Settings, topics: Sequence[str]
     reader = reader.option("failOnDataLoss", "true")
     # The default wait of 500 ms would be most of the latency of a quiet topic.
     return reader.option("kafka.fetch.max.wait.ms", "50").load()
-
-
-def kafka_ends(spark: SparkSession, settings: Settings, landed: dict[tuple[str, int], int]) -> dict[tuple[str, int], int]:
-    """Where Kafka's partitions end, of those that hold records beyond `landed` (offset by topic and partition); reads these records."""
-    starts: dict[str, dict[int, int]] = {}
-    for (topic, partition), offset in landed.items():
-        starts.setdefault(topic, {})[partition] = offset
-    reader = spark.read.format("kafka").option("kafka.bootstrap.servers", settings.kafka_bootstrap)
-    beyond = reader.option("subscribe", ",".join(starts)).option("startingOffsets", json.dumps(starts)).load()
-    ends = beyond.groupBy("topic", "partition").agg({"offset": "max"}).collect()
-    return {(topic, partition): last + 1 for topic, partition, last in ends}
 
 
 def bronze_sink(frame: DataFrame, settings: Settings, until_caught_up: bool = False) -> StreamingQuery:

@@ -178,6 +178,7 @@ class Commit:
     removes: tuple[File, ...] = ()
     cdc: tuple[File, ...] = ()
     txns: Mapping[str, int] = field(default_factory=dict)
+    txns_updated: Mapping[str, int | None] = field(default_factory=dict)
     metadata: Metadata | None = None
     protocol: TableProtocol | None = None
     domains: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

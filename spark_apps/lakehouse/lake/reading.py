@@ -55,12 +55,14 @@ def relation(
     columns: Sequence[str] | None = None,
     files: Iterable[File] | None = None,
     where: Filter | None = None,
+    only: tuple[Field, str] | None = None,
 ) -> DuckDBPyRelation:
     """The live rows as a relation of `columns` (all, in the table's order); it can be used as long as the connection is open.
 
-    Raises VersionGone where a file of the snapshot has been deleted meanwhile.
+    `only` asks for rows with that value of a column that the files have and the table has not. Raises VersionGone where a file of the
+    snapshot has been deleted meanwhile.
     """
-    return _relation(con, snapshot, store, _names(snapshot, columns), files, where, is_located=False)
+    return _relation(con, snapshot, store, _names(snapshot, columns), files, where, only=only)
 
 
 def read(
@@ -73,7 +75,7 @@ def read(
 ) -> pa.Table:
     """The live rows as an Arrow table of the table's own types."""
     names = _names(snapshot, columns)
-    return _arrow(relation(con, snapshot, store, names, files, where), snapshot, names, {})
+    return as_arrow(relation(con, snapshot, store, names, files, where), snapshot, names)
 
 
 def located(
@@ -86,7 +88,7 @@ def located(
 ) -> pa.Table:
     """The live rows with `_file` (path in the table) and `_position` (row in that file): what a commit marks as deleted."""
     names = _names(snapshot, columns)
-    return _arrow(_relation(con, snapshot, store, names, files, where, is_located=True), snapshot, names, _ADDED)
+    return as_arrow(_relation(con, snapshot, store, names, files, where, is_located=True), snapshot, names, _ADDED)
 
 
 def _names(snapshot: Snapshot, columns: Sequence[str] | None) -> list[str]:
@@ -104,7 +106,8 @@ def _relation(
     names: list[str],
     files: Iterable[File] | None,
     where: Filter | None,
-    is_located: bool,
+    is_located: bool = False,
+    only: tuple[Field, str] | None = None,
 ) -> DuckDBPyRelation:
     where = where or {}
     wanted = pruned(snapshot, where, files)
@@ -113,7 +116,9 @@ def _relation(
     if not wanted:
         nothing = [f"CAST(NULL AS {field.duckdb_type}) AS {quoted(field.name)}" for field in needed]
         return con.sql(f"SELECT {', '.join([*nothing, _nothing_located()])} WHERE false").project(", ".join(shown))
-    rows = _scan(con, snapshot, store, needed, wanted, where)
+    rows = _scan(con, snapshot, store, [*needed, *([only[0]] if only else [])], wanted, where)
+    if only:
+        rows = rows.filter(f"{quoted(only[0].name)} = {text(only[1])}")
     deleted = _deleted(snapshot, store, wanted)
     if deleted is not None:
         at = f"rows.{_INDEX} = deleted.file AND rows.{POSITION} = deleted.row"
@@ -186,12 +191,13 @@ def _local(store: Store, path: str) -> str:
         raise VersionGone(f"{path} has been deleted: read a newer version") from None
 
 
-def _arrow(rows: DuckDBPyRelation, snapshot: Snapshot, names: list[str], added: Mapping[str, pa.DataType]) -> pa.Table:
+def as_arrow(rows: DuckDBPyRelation, snapshot: Snapshot, names: Sequence[str], added: Mapping[str, pa.DataType] | None = None) -> pa.Table:
+    """The rows of a relation of these columns, as an Arrow table of the table's own types. Raises VersionGone for a deleted file."""
     import duckdb
 
     try:
         found = rows.to_arrow_table()
     except duckdb.IOException as error:
         raise VersionGone(f"a file of {snapshot.root} at version {snapshot.version} cannot be read ({error}): read a newer one") from error
-    wanted = {name: snapshot.fields[name].arrow_type for name in names} | dict(added)
+    wanted = {name: snapshot.fields[name].arrow_type for name in names} | dict(added or {})
     return found.cast(pa.schema(list(wanted.items())))

@@ -29,6 +29,7 @@ class State:
     files: dict[str, File] = field(default_factory=dict)
     removed: dict[tuple[str, str | None], File] = field(default_factory=dict)
     txns: dict[str, int] = field(default_factory=dict)
+    txns_updated: dict[str, int | None] = field(default_factory=dict)
     domains: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     protocol: TableProtocol | None = None
     metadata: Metadata | None = None
@@ -47,6 +48,7 @@ class State:
             self.files[file.path] = file
             self.removed.pop(file.key, None)
         self.txns.update(commit.txns)
+        self.txns_updated.update(commit.txns_updated)
         for name, domain in commit.domains.items():
             if domain.get("removed"):
                 self.domains.pop(name, None)
@@ -84,6 +86,7 @@ def parse_commit(version: int, data: bytes) -> Commit:
         removes=tuple(File.parse(each) for each in found.get("remove", ())),
         cdc=tuple(File.parse(each) for each in found.get("cdc", ())),
         txns={each["appId"]: each["version"] for each in found.get("txn", ())},
+        txns_updated={each["appId"]: each.get("lastUpdated") for each in found.get("txn", ())},
         metadata=next((Metadata.parse(each) for each in found.get("metaData", ())), None),
         protocol=next((TableProtocol.parse(each) for each in found.get("protocol", ())), None),
         domains={each["domain"]: each for each in found.get("domainMetadata", ())},
@@ -179,6 +182,7 @@ def _read_rows(store: Store, log: str, data: bytes, is_json: bool, state: State)
             state.removed[file.key] = file
         elif txn := row.get("txn"):
             state.txns[txn["appId"]] = txn["version"]
+            state.txns_updated[txn["appId"]] = txn.get("lastUpdated")
         elif protocol := row.get("protocol"):
             state.protocol = TableProtocol.parse(protocol)
         elif metadata := row.get("metaData"):

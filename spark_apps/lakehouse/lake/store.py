@@ -1,12 +1,11 @@
 """Objects of the lake: on a disk of this machine or in a bucket, behind one small interface.
 
-A path is a URI (`file:`, `gs:`) or, on a disk, an absolute path. An object that is written is complete and on stable storage when the
-call returns, or it is not there.
+A path is a URI (`file:`, `gs:`) or, on a disk, an absolute path. What a call has written is complete and on stable storage when it
+returns.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import uuid
 from dataclasses import dataclass
@@ -44,6 +43,9 @@ class Store(Protocol):
 
     def put_new(self, path: str, data: bytes) -> str:
         """Write an object that is not there yet and return its identity. Raises AlreadyExists; of two writers one wins."""
+
+    def put_unique(self, path: str, data: bytes) -> None:
+        """Write an object under a name that nobody else uses. A process that dies meanwhile may leave a part, which nothing names yet."""
 
     def put(self, path: str, data: bytes) -> None:
         """Write an object, in place of one that may be there."""
@@ -104,6 +106,13 @@ class LocalStore:
         _sync_folder(Path(target).parent)
         return identity
 
+    def put_unique(self, path: str, data: bytes) -> None:
+        # Under its own name at once: VACUUM deletes what a dead writer left, but not hidden files.
+        target = Path(self.root(path))
+        _make_folder(target.parent)
+        _write_new(target, data)
+        _sync_folder(target.parent)
+
     def put(self, path: str, data: bytes) -> None:
         target = Path(self.root(path))
         temporary, _ = _written(str(target), data)
@@ -129,15 +138,21 @@ def _written(target: str, data: bytes) -> tuple[str, str]:
     folder = Path(target).parent
     _make_folder(folder)
     temporary = folder / f".{Path(target).name}.{uuid.uuid4()}.tmp"
+    return str(temporary), _write_new(temporary, data)
+
+
+def _write_new(path: Path, data: bytes) -> str:
+    """Write and sync a new file; its identity."""
     try:
-        with temporary.open("xb") as file:
+        with path.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-            return str(temporary), _identity(os.fstat(file.fileno()))
+            return _identity(os.fstat(file.fileno()))
+    except FileExistsError:
+        raise
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+        path.unlink(missing_ok=True)
         raise
 
 

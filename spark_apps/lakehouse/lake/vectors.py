@@ -107,5 +107,5 @@ def write(store: Store, root: str, vectors: Mapping[str, BitMap64]) -> dict[str,
             content += struct.pack(">i", len(data)) + data + struct.pack(">I", zlib.crc32(data))
         made[name] = DeletionVector(storage_type=kind, path_or_inline=text, offset=offset, size=len(data), cardinality=len(rows))
     if len(content) > 1:
-        store.put_new(f"{root}/deletion_vector_{encoded_uuid}.bin", bytes(content))
+        store.put_unique(f"{root}/deletion_vector_{encoded_uuid}.bin", bytes(content))
     return made

@@ -95,7 +95,7 @@ def _write(store: Store, snapshot: Snapshot, partition: Mapping[str, str | None]
     data = parquet(rows, _CODECS[codec])
     folders = [f"{_escaped(name)}={_NULL_FOLDER if value is None else _escaped(value)}" for name, value in partition.items()]
     path = "/".join([*folders, f"part-00000-{uuid.uuid4()}.c000.{codec}.parquet"])
-    store.put_new(f"{snapshot.root}/{path}", data)
+    store.put_unique(f"{snapshot.root}/{path}", data)
     kept = statistics.columns(snapshot.fields, snapshot.partition_columns, snapshot.configuration)
     return File(
         path=path,
