@@ -8,8 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lakehouse import docs, tables
-from lakehouse.contract import ContractError
-from lakehouse.transforms import gold, gold_views
+from lakehouse.gold import check as gold_check
 
 
 def faults(project: Path) -> list[str]:
@@ -17,7 +16,7 @@ def faults(project: Path) -> list[str]:
 
     That the declarations can be built at all was proven by importing them.
     """
-    return [*_stale_files(project), *_gold_faults()]
+    return [*_stale_files(project), *gold_check.faults()]
 
 
 def _stale_files(project: Path) -> list[str]:
@@ -29,16 +28,3 @@ def _stale_files(project: Path) -> list[str]:
         elif file.read_text() != text:
             stale.append(f"{path} differs from what the declarations say: run `make generated`")
     return stale
-
-
-def _gold_faults() -> list[str]:
-    found = []
-    for table in tables.GOLD:
-        try:
-            if table.is_view:
-                gold_views.select(table)
-            else:
-                gold.parameters(table)
-        except ContractError as error:
-            found.append(str(error))
-    return found

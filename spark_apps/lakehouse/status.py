@@ -13,7 +13,7 @@ from lakehouse import ledger, liveness, objects, storage, tables, thrift, waitin
 from lakehouse.contract import History, Table
 from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
-from lakehouse.transforms import gold_views, views
+from lakehouse.transforms import gold_sql, views
 
 # Delays of the last minutes: long enough for a quiet shop, short enough to show what is wrong now.
 _DELAYS = f"""
@@ -112,7 +112,7 @@ def collect(cursor: Any, now: datetime, ask_beat: AskBeat) -> list[TableStatus]:
     # Everything committed before the newest heartbeat that landed has landed too.
     complete[_BRONZE] = _utc(counts[_BRONZE]["newest"])
     complete[ledger.QUARANTINE.full_name] = _least(complete.get(table.name) for table in tables.SOURCES)
-    complete |= {table.name: complete[_BRONZE] for table in tables.GOLD if table.is_view and gold_views.reads_bronze(table)}
+    complete |= {table.name: complete[_BRONZE] for table in tables.GOLD if table.is_view and gold_sql.reads_bronze(table)}
     states = _states(counts, marks, now, ask_beat)
 
     def status(table: Table, name: str, key: str) -> TableStatus:
@@ -153,7 +153,7 @@ def _states(counts: dict[str, Any], marks: _Marks, now: datetime, ask_beat: AskB
         states[table.name] = liveness.silver(at, landed, marks.errors.get(table.name), now)
     states[ledger.QUARANTINE.full_name] = liveness.least(states[table.name] for table in tables.SOURCES)
     for table in tables.GOLD:
-        inputs = [_BRONZE] if table.is_view and gold_views.reads_bronze(table) else table.inputs
+        inputs = [_BRONZE] if table.is_view and gold_sql.reads_bronze(table) else table.inputs
         at = standing(table, table.name, marks.moved_at.get(table.name))
         states[table.name] = liveness.gold(at, [states[name] for name in inputs], marks.waiting_since.get(table.name), now)
     return states
@@ -164,7 +164,7 @@ def gold_complete_to(cursor: Any) -> Moments:
     known = _marks(cursor).complete_to
     beat = f"SELECT max(commit_at) AS newest FROM {_BRONZE} WHERE source_table = '{ledger.HEARTBEAT}'"
     newest = _utc(rows(cursor, f"{beat} AND _landed_on >= current_date() - 1")[0]["newest"])
-    return {table.name: newest if table.is_view and gold_views.reads_bronze(table) else known.get(table.name) for table in tables.GOLD}
+    return {table.name: newest if table.is_view and gold_sql.reads_bronze(table) else known.get(table.name) for table in tables.GOLD}
 
 
 def _paused(cursor: Any) -> dict[str, str]:

@@ -108,8 +108,8 @@ SCALARS: dict[str, list[str]] = {
     "round": ["round(d, 1)", "round(e, 0)", "round(w, 3)", "round(d, 2)", "round(d, 5)"],
     "current_date": ["current_date() = current_date", "g < current_date()", "datediff(current_date(), DATE'2026-01-01') > 0"],
     "current_timestamp": ["t < current_timestamp()", "CAST(current_timestamp() AS DATE) = current_date()"],
-    "date_add": ["date_add(g, i)", "date_add(g, 3)", "date_add(CAST(t AS DATE), -3)"],
-    "date_sub": ["date_sub(g, i)", "date_sub(g, 28)"],
+    "date_add": ["date_add(g, i % 10000)", "date_add(g, 3)", "date_add(CAST(t AS DATE), -3)"],
+    "date_sub": ["date_sub(g, i % 10000)", "date_sub(g, 28)"],
     "datediff": ["datediff(g, h)", "datediff(CAST(t AS DATE), g)", "datediff(g, h) / 3"],
     "date_trunc": [f"date_trunc('{unit}', t)" for unit in ("year", "quarter", "month", "week", "day", "hour", "minute", "second")],
     "last_day": ["last_day(g)", "last_day(CAST(t AS DATE))"],
@@ -321,7 +321,7 @@ def test_a_query_is_the_same_on_both(on_duck: Side, on_spark: Side, name: str) -
 def test_the_comparison_sees_what_differs(on_spark: Side, duck: DuckDBPyConnection) -> None:
     """The negative control: DuckDB's own meaning of what is translated."""
     raw = Side(lambda sql: duck.sql(sql).to_arrow_table())
-    for expression in ("CAST(x AS INT)", "i % j", "concat(s, u)", "CAST(d / e AS DECIMAL(18,4))", "unix_timestamp(t)"):
+    for expression in ("CAST(x AS INT)", "i / j", "concat(s, u)", "CAST(d / e AS DECIMAL(18,4))"):
         seen = [f"SELECT {expression} AS made FROM silver.extremes WHERE id = {number}" for number in range(len(ROWS))]
         assert any(raw.answer(sql) != on_spark.answer(sql) for sql in seen), f"{expression}: the rows do not tell"
     group = "SELECT k, min_by(j, id) AS made FROM silver.extremes GROUP BY k"

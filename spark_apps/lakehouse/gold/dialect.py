@@ -98,10 +98,9 @@ def to_duckdb(sql: str, columns: Columns) -> str:
     return rules.translated(_typed(_parsed(sql), columns)).sql(dialect="duckdb", comments=False)
 
 
-def tables_read(sql: str) -> set[tuple[str, str]]:
-    """Schema and name of each table that a query reads."""
-    tree = sqlglot.parse_one(sql, dialect=AnsiSpark)
-    return {(table.db, table.name) for table in tree.find_all(exp.Table) if table.db}
+def typed(sql: str, columns: Columns) -> Expression:
+    """The query's tree, with each column's table and each expression's type."""
+    return _typed(_parsed(sql), columns)
 
 
 def _parsed(sql: str) -> Expression:
