@@ -78,16 +78,12 @@ def faults(sql: str, columns: Columns, output: Mapping[str, str] | None = None) 
 
 
 @cache
-def macros() -> tuple[str, ...]:
-    """The statements that make the macros which translated SQL calls, for each DuckDB connection."""
-    made = []
-    for name, operator in rules.DIVISIONS.values():
-        by_zero = "CASE WHEN a IS NOT NULL AND b = 0 THEN error('division by zero')"
-        made.append(f"CREATE OR REPLACE TEMP MACRO {name}(a, b) AS {by_zero} ELSE a {operator} b END")
-    for name, function in FUNCTIONS.items():
-        if function.type:
-            made.append(f"CREATE OR REPLACE TEMP MACRO {_PREFIX}{name}({function.parameters}) AS {function.body}")
-    return tuple(made)
+def macros() -> dict[str, str]:
+    """The statements that make the macros which translated SQL calls, by name; each is safe to repeat."""
+    by_zero = "CASE WHEN a IS NOT NULL AND b = 0 THEN error('division by zero')"
+    made = {name: ("a, b", f"{by_zero} ELSE a {operator} b END") for name, operator in rules.DIVISIONS.values()}
+    made |= {f"{_PREFIX}{name}": (each.parameters, each.body) for name, each in FUNCTIONS.items() if each.type}
+    return {name: f"CREATE OR REPLACE TEMP MACRO {name}({parameters}) AS {body}" for name, (parameters, body) in made.items()}
 
 
 def to_duckdb(sql: str, columns: Columns) -> str:

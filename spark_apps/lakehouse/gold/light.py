@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -12,6 +11,7 @@ from lakehouse import pseudonyms
 from lakehouse.gold import engine, queries
 from lakehouse.gold.inputs import Inputs
 from lakehouse.gold.loading import Loaded
+from lakehouse.gold.queries import Query
 from lakehouse.lake import reading
 from lakehouse.lake.commit import commit
 from lakehouse.lake.schema import quoted
@@ -27,28 +27,31 @@ OPERATION = "WRITE"
 
 
 class Light:
-    """DuckDB over one run's inputs; `marks` as `Loaded` has them. Closed at the end of a `with` block."""
+    """DuckDB, on the lake's own connection, over one run's inputs; `marks` as `Loaded` has them. Emptied at the end of a `with` block."""
 
     def __init__(self, lake: Lake, inputs: Inputs, marks: Mapping[str, int | None]) -> None:
         self._lake, self._inputs, self._table = lake, inputs, inputs.table
-        self._con = engine.connect()
+        self._con = lake.con
         self._loaded = Loaded(self._con, lake.store, inputs, marks)
         self._query = queries.require(inputs.table)
         assert self._table.slice  # views are refused before
         self._slice = quoted(self._table.slice)
 
     def __enter__(self) -> Light:
+        engine.prepare(self._con)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._con.close()
+        engine.clear(self._con)
 
     def touched(self) -> list[Slice]:
         """The slices that the changes of source tables reach."""
         finder = queries.touched(self._table)
         assert finder  # without one everything is recomputed
-        self._loaded.load([finder, self._query], None)
+        sources = Query(spark="", duckdb="", reads={read: columns for read, columns in self._query.reads.items() if read[0] == "silver"})
+        self._loaded.load([finder, sources], None)
         self._loaded.own(finder)
+        engine.define(self._con, finder.duckdb)
         return [row[0] for row in self._con.execute(finder.duckdb).fetchall()]
 
     def replace(self, slices: Sequence[Slice] | None, checkpoint: Mapping[str, Any] | None) -> list[Slice]:
@@ -71,13 +74,13 @@ class Light:
         fields = self._inputs.stored.fields
         columns = ", ".join(f"CAST({quoted(name)} AS {fields[name].duckdb_type}) AS {quoted(name)}" for name in self._table.column_names)
         within = "true" if slices is None else is_within(self._slice, slices)
+        engine.define(self._con, self._query.duckdb)
         self._con.execute(f"CREATE OR REPLACE TABLE kept.made AS SELECT {columns} FROM ({self._query.duckdb}) WHERE {within}")
         if any(column.hashed for column in self._table.columns):
-            made = pseudonyms.hidden_table(self._con.execute("FROM kept.made").to_arrow_table(), self._table, self._lake.settings)
-            with closing(self._con.cursor()):
-                self._con.register("hidden", made)
-                self._con.execute("CREATE OR REPLACE TABLE kept.made AS FROM hidden")
-                self._con.unregister("hidden")
+            made = pseudonyms.hidden_table(self._con.sql("FROM kept.made").to_arrow_table(), self._table, self._lake.settings)
+            self._con.register("hidden", made)
+            self._con.execute("CREATE OR REPLACE TABLE kept.made AS FROM hidden")
+            self._con.unregister("hidden")
 
     def _differing(self, slices: Sequence[Slice] | None) -> list[Slice]:
         """The slices in which other rows are stored; exact, NULLs being equal."""
@@ -108,7 +111,7 @@ class Light:
     def _rows_by_slice(self, slices: Sequence[Slice]) -> list[tuple[dict[str, Any], pa.Table]]:
         assert self._table.slice
         order = ", ".join(f"{column} NULLS FIRST" for column in (self._slice, *map(quoted, self._table.key)))
-        found = self._con.execute(f"FROM kept.made WHERE {is_within(self._slice, slices)} ORDER BY {order}").to_arrow_table()
+        found = self._con.sql(f"FROM kept.made WHERE {is_within(self._slice, slices)} ORDER BY {order}").to_arrow_table()
         counted = f"SELECT {self._slice}, count(*) FROM kept.made WHERE {is_within(self._slice, slices)} GROUP BY 1 ORDER BY 1 NULLS FIRST"
         made, start = [], 0
         for value, count in self._con.execute(counted).fetchall():

@@ -33,19 +33,20 @@ class Loaded:
     def __init__(self, con: DuckDBPyConnection, store: Store, inputs: Inputs, marks: Mapping[str, int | None]) -> None:
         """`marks`: per source table that moved, the run from which its changes count; others have changed nothing."""
         self.con, self._store, self._inputs, self._marks = con, store, inputs, marks
-        self._loaded: set[str] = set()
+        self._has_sources = False
 
     def load(self, wanted: Iterable[Query], slices: Sequence[Slice] | None) -> None:
-        """Have ready what these queries read, for these slices (None: for all)."""
+        """Have ready what these queries read, for these slices (None: for all). Source tables are loaded once, for all that comes."""
         reads: dict[Name, set[str]] = defaultdict(set)
         for query in wanted:
-            for name, columns in query.reads.items():
-                reads[name] |= set(columns)
+            for read, columns in query.reads.items():
+                reads[read] |= set(columns)
         for name in self._inputs.snapshots:
-            if is_source(name):
-                self._source(name, reads, slices)
-            elif ("gold", name) in reads:
+            if not is_source(name) and ("gold", name) in reads:
                 self._gold(name, reads["gold", name], slices)
+            elif is_source(name) and not self._has_sources:
+                self._source(name, reads, slices)
+        self._has_sources = True
 
     def own(self, query: Query) -> None:
         """Have the table itself ready, as it is stored, for the query that finds what is touched."""
