@@ -16,7 +16,8 @@ def faults(project: Path) -> list[str]:
 
     That the declarations can be built at all was proven by importing them.
     """
-    return [*_stale_files(project), *gold_check.faults()]
+    # What gold's SQL is translated to is a generated file: there is none of a faulty one.
+    return gold_check.faults() or _stale_files(project)
 
 
 def _stale_files(project: Path) -> list[str]:

@@ -14,6 +14,7 @@ from lakehouse.contract import Column, Expect, History, Table
 DICTIONARY = Path("spark_apps/lakehouse/tables/README.md")
 ENV_EXAMPLE = Path(".env.example")
 SETTINGS = Path("infra/docs/reference/settings.md")
+TRANSLATED = Path("spark_apps/lakehouse/gold/translated.json")
 
 _INTRODUCTION = """# Data dictionary
 
@@ -49,7 +50,10 @@ of your own comes from a file that you name.
 
 def generated() -> dict[Path, str]:
     """The text of every generated file, by its path within the project."""
-    return {DICTIONARY: dictionary(), ENV_EXAMPLE: settings.example(), SETTINGS: settings_page()}
+    # Loaded where it is needed: translating takes sqlglot, which readers of the dictionary need not have.
+    from lakehouse.gold import queries
+
+    return {DICTIONARY: dictionary(), ENV_EXAMPLE: settings.example(), SETTINGS: settings_page(), TRANSLATED: queries.generated()}
 
 
 def write_all(project: Path) -> None:

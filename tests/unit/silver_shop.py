@@ -83,4 +83,6 @@ class Shop:
 def arrow_of(rows: Iterable[Sequence[Any]], table: Table) -> pa.Table:
     """Rows of plain values, in the order of the declared columns, as an Arrow table."""
     columns = zip(*rows, strict=True)
-    return pa.Table.from_arrays([pa.array(values, arrow.arrow_type(c.type)) for values, c in zip(columns, table.columns, strict=True)], schema=arrow.schema(table))
+    return pa.Table.from_arrays(
+        [pa.array(values, arrow.arrow_type(c.type)) for values, c in zip(columns, table.columns, strict=True)], schema=arrow.schema(table)
+    )

@@ -54,7 +54,16 @@ BIG_MONEY = ["0.00", "0.05", "-0.15", "1.25", "-2.35", "9999999999999999.99", "-
 WIDE = ["0", "0.0000000001", "-0.0000000001", "1.15", "12345678901234567890.1234567890", "99999999999999999999.9999999999", "-1.5"]
 DOUBLES = [0.0, -0.0, 0.5, -0.5, 1.005, 2.675, 1e308, -1e308, INF, -INF, NAN, 1e-320, None]
 TEXTS = ["", " ", "a", "A", "ab", " a\t", "ß", "İ", "é", "e\u0301", "\U0001f600x", "%_\\", "zz", "NULL", None]
-DAYS = [date(1, 1, 1), date(1582, 10, 4), date(1969, 12, 31), date(1970, 1, 1), date(2024, 2, 29), date(2026, 1, 31), date(9999, 12, 31), None]
+DAYS = [
+    date(1, 1, 1),
+    date(1582, 10, 4),
+    date(1969, 12, 31),
+    date(1970, 1, 1),
+    date(2024, 2, 29),
+    date(2026, 1, 31),
+    date(9999, 12, 31),
+    None,
+]
 TIMES = [
     at(1, 1, 1),
     at(1900, 1, 1, 0, 0, 0, 1),
@@ -90,7 +99,11 @@ def _rows() -> list[tuple[Any, ...]]:
     """Each value of each pool, beside ever other ones of the other pools; groups of 1 to 7 rows, and one of NULLs alone."""
     strides = dict(zip(POOLS, itertools.cycle((1, 3, 7, 2, 5)), strict=False))
     made = [
-        (number, number % 12, *(pool[(number * strides[name] + len(name) + place) % len(pool)] for place, (name, pool) in enumerate(POOLS.items())))
+        (
+            number,
+            number % 12,
+            *(pool[(number * strides[name] + len(name) + place) % len(pool)] for place, (name, pool) in enumerate(POOLS.items())),
+        )
         for number in range(60)
     ]
     return [*made, (60, 12, *(None for _ in POOLS)), (61, None, *(pool[1] for pool in POOLS.values()))]
@@ -102,7 +115,15 @@ ROWS = _rows()
 SCALARS: dict[str, list[str]] = {
     "coalesce": ["coalesce(i, j, 3)", "coalesce(d, 0)", "coalesce(s, u)", "coalesce(f, false)", "coalesce(g, h)", "coalesce(x, y)"],
     "nullif": ["nullif(i, j)", "nullif(s, u)", "nullif(x, y)", "nullif(g, h)"],
-    "greatest": ["greatest(i, j)", "greatest(b, i)", "greatest(x, y)", "greatest(2 * x, 30)", "greatest(s, u)", "greatest(g, h)", "greatest(t, v)"],
+    "greatest": [
+        "greatest(i, j)",
+        "greatest(b, i)",
+        "greatest(x, y)",
+        "greatest(2 * x, 30)",
+        "greatest(s, u)",
+        "greatest(g, h)",
+        "greatest(t, v)",
+    ],
     "least": ["least(i, j)", "least(d, e)", "least(x, y)", "least(s, u)", "least(t, v)"],
     "abs": ["abs(i)", "abs(b)", "abs(d)", "abs(w)", "abs(x)"],
     "round": ["round(d, 1)", "round(e, 0)", "round(w, 3)", "round(d, 2)", "round(d, 5)"],
@@ -138,22 +159,82 @@ SCALARS: dict[str, list[str]] = {
     "div": ["i DIV j", "b DIV c", "b DIV 7", "(i DIV 2) * 3"],
     "%": ["i % j", "b % c", "b % 7"],
     "cast": [
-        *("CAST(i AS BIGINT)", "CAST(b AS INT)", "CAST(b AS DOUBLE)", "CAST(i AS DECIMAL(5,2))", "CAST(b AS DECIMAL(38,2))", "CAST(b AS STRING)"),
-        *("CAST(d AS DECIMAL(9,1))", "CAST(w AS DECIMAL(18,2))", "CAST(e AS DECIMAL(12,0))", "CAST(d AS DECIMAL(20,4))", "CAST(d AS DOUBLE)"),
+        *(
+            "CAST(i AS BIGINT)",
+            "CAST(b AS INT)",
+            "CAST(b AS DOUBLE)",
+            "CAST(i AS DECIMAL(5,2))",
+            "CAST(b AS DECIMAL(38,2))",
+            "CAST(b AS STRING)",
+        ),
+        *(
+            "CAST(d AS DECIMAL(9,1))",
+            "CAST(w AS DECIMAL(18,2))",
+            "CAST(e AS DECIMAL(12,0))",
+            "CAST(d AS DECIMAL(20,4))",
+            "CAST(d AS DOUBLE)",
+        ),
         *("CAST(t AS DATE)", "CAST(g AS TIMESTAMP)", "CAST(i AS SMALLINT)", "CAST(NULL AS TIMESTAMP)", "DATE'2026-01-01'"),
     ],
     "compare": [
-        *("i < j", "b >= i", "d = e", "d <> 0.05", "x < y", "x = y", "x > 0", "s < u", "s = u", "f = true", "g < h", "t <= v", "t > TIMESTAMP'2026-01-01'"),
+        *(
+            "i < j",
+            "b >= i",
+            "d = e",
+            "d <> 0.05",
+            "x < y",
+            "x = y",
+            "x > 0",
+            "s < u",
+            "s = u",
+            "f = true",
+            "g < h",
+            "t <= v",
+            "t > TIMESTAMP'2026-01-01'",
+        ),
         *("i <=> j", "s <=> u", "x <=> y", "i IS NULL", "s IS NOT NULL", "NOT f", "f AND i > 0", "f OR i > 0"),
-        *("i BETWEEN -1 AND j", "d NOT BETWEEN 0 AND e", "i IN (1, 2, NULL)", "i NOT IN (1, 2, NULL)", "s IN ('a', '')", "g IN (DATE'2026-01-31')"),
+        *(
+            "i BETWEEN -1 AND j",
+            "d NOT BETWEEN 0 AND e",
+            "i IN (1, 2, NULL)",
+            "i NOT IN (1, 2, NULL)",
+            "s IN ('a', '')",
+            "g IN (DATE'2026-01-31')",
+        ),
     ],
-    "case": ["CASE WHEN i > 0 THEN i WHEN f THEN j END", "CASE i WHEN 1 THEN 's' ELSE s END", "CASE WHEN f THEN x ELSE 15 END", "CASE WHEN i <> 0 THEN 1 / i END"],
+    "case": [
+        "CASE WHEN i > 0 THEN i WHEN f THEN j END",
+        "CASE i WHEN 1 THEN 's' ELSE s END",
+        "CASE WHEN f THEN x ELSE 15 END",
+        "CASE WHEN i <> 0 THEN 1 / i END",
+    ],
 }
 # Per function: expressions of a group of rows.
 AGGREGATES: dict[str, list[str]] = {
-    "count": ["count(*)", "count(i)", "count(DISTINCT s)", "count(DISTINCT d)", "count(DISTINCT x)", "count(*) FILTER (WHERE f)", "count(DISTINCT t)"],
-    "sum": ["sum(i)", "sum(b) FILTER (WHERE b BETWEEN -1000000 AND 1000000)", "sum(d)", "sum(e)", "sum(w)", "sum(i * d)", "CAST(sum(i * d) AS DECIMAL(18,2))", "sum(DISTINCT i)"]
-    + ["sum(CASE WHEN f THEN i END)", "sum(i) FILTER (WHERE f)", "sum(i) / 3", "sum(i) DIV 2", "sum(i) * 0.1"],
+    "count": [
+        "count(*)",
+        "count(i)",
+        "count(DISTINCT s)",
+        "count(DISTINCT d)",
+        "count(DISTINCT x)",
+        "count(*) FILTER (WHERE f)",
+        "count(DISTINCT t)",
+    ],
+    "sum": [
+        "sum(i)",
+        "sum(b) FILTER (WHERE b BETWEEN -1000000 AND 1000000)",
+        "sum(d)",
+        "sum(e)",
+        "sum(w)",
+        "sum(i * d)",
+        "CAST(sum(i * d) AS DECIMAL(18,2))",
+        "sum(DISTINCT i)",
+        "sum(CASE WHEN f THEN i END)",
+        "sum(i) FILTER (WHERE f)",
+        "sum(i) / 3",
+        "sum(i) DIV 2",
+        "sum(i) * 0.1",
+    ],
     "min": [f"min({name})" for name in ("i", "b", "d", "x", "s", "f", "g", "t")],
     "max": [f"max({name})" for name in ("i", "b", "d", "x", "s", "f", "g", "t")],
     "bool_or": ["bool_or(f)", "bool_or(i > j)"],
@@ -268,8 +349,10 @@ def _all(cases: dict[str, list[str]]) -> list[str]:
 @pytest.fixture(scope="module")
 def both(on_duck: Side, on_spark: Side, bad: dict[str, list[int]]) -> dict[str, tuple[Any, Any]]:
     """Per expression what DuckDB and what Spark gives, rows that are an error in DuckDB left out."""
-    guarded = {each: f"CASE WHEN id NOT IN ({', '.join(map(str, bad[each]))}) THEN {each} END" if each in bad else each for each in _all(SCALARS)}
-    made = {}
+    guarded = {
+        each: f"CASE WHEN id NOT IN ({', '.join(map(str, bad[each]))}) THEN {each} END" if each in bad else each for each in _all(SCALARS)
+    }
+    made: dict[str, tuple[Any, Any]] = {}
     for cases, by, group in (
         (guarded, "id", ""),
         ({each: each for each in _all(WINDOWS)}, "id", ""),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lakehouse import tables
 from lakehouse.contract import ContractError, Table
-from lakehouse.gold import dialect, queries
+from lakehouse.gold import dialect, queries, translation
 from lakehouse.transforms import gold_sql
 
 
@@ -23,7 +23,7 @@ def of_table(table: Table) -> list[str]:
         return []  # Made from the declarations, for Spark alone.
     output = {column.name: column.type for column in table.columns}
     found = _of_text(f"tables/{table.name}.sql", sql, output) or [
-        f"tables/{table.name}.sql {fault}" for fault in queries.faults(table, queries.query(sql).reads)
+        f"tables/{table.name}.sql {fault}" for fault in queries.faults(table, translation.query(sql).reads)
     ]
     if touched and table.slice:
         found += _of_text(f"tables/{table.name}.touched.sql", touched, {table.slice: output[table.slice]})
@@ -36,7 +36,6 @@ def _of_text(file: str, sql: str, output: dict[str, str]) -> list[str]:
 
 def _of_slice(table: Table, name: str) -> list[str]:
     assert table.slice
-    schema = "silver" if name in queries.columns()["silver"] else "gold"
-    sql = f"SELECT {table.sliced_by[name]} AS {table.slice} FROM {schema}.{name}"
+    sql = queries.slice_query(table, name, table.slice)
     found = dialect.faults(sql, queries.columns(), {table.slice: table.column(table.slice).type})
     return [f"tables/{table.name}.py: sliced_by {name!r}: {reason}" for _, reason in found]

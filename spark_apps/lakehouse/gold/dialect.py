@@ -1,14 +1,15 @@
 """Spark's SQL as DuckDB runs it with the same result: a small part of the language, everything else is refused by name and line.
 
 What is allowed are the functions of `functions`, the constructs below, and the types of `rules`. Types are known throughout: the
-tables that a query may read are given with their columns.
+tables that a query may read are given with their columns, as Spark types by table and schema.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import Any, ClassVar
 
 import sqlglot
 from sqlglot import exp
@@ -19,16 +20,10 @@ from sqlglot.optimizer.qualify import qualify
 from sqlglot.schema import MappingSchema
 
 from lakehouse.gold import rules
-from lakehouse.gold.functions import FUNCTIONS
-
-if TYPE_CHECKING:
-    from sqlglot.expressions import Expression
-
-# Columns with their Spark types, by table and schema: {"silver": {"orders": {"order_id": "BIGINT", ...}}}.
-Columns = Mapping[str, Mapping[str, Mapping[str, str]]]
+from lakehouse.gold.functions import FUNCTIONS, PREFIX
+from lakehouse.gold.queries import Columns
 
 _NATIVE = {name for name, function in FUNCTIONS.items() if not function.type}
-_PREFIX = "spark_"
 _CONSTRUCTS = (
     *(exp.Select, exp.From, exp.Join, exp.Where, exp.Group, exp.Having, exp.With, exp.CTE, exp.Union, exp.Subquery, exp.Exists),
     *(exp.Table, exp.TableAlias, exp.Alias, exp.Column, exp.Identifier, exp.Star, exp.Distinct, exp.Var),
@@ -46,15 +41,17 @@ class DialectError(ValueError):
 class AnsiSpark(Spark):
     """Spark's grammar with ANSI casts, in which a function that is not translated by sqlglot itself keeps its name."""
 
-    EXPRESSION_METADATA = {
+    EXPRESSION_METADATA = {  # noqa: RUF012
         **Spark.EXPRESSION_METADATA,
-        **dict.fromkeys((exp.ArgMin, exp.ArgMax), {"annotator": lambda self, node: self._annotate_by_args(node, "this")}),
+        **{each: {"annotator": lambda self, node: self._annotate_by_args(node, "this")} for each in (exp.ArgMin, exp.ArgMax)},
     }
 
-    class Parser(Spark.Parser):
+    class Parser(Spark.Parser):  # type: ignore[misc,valid-type]
         STRICT_CAST = True
-        FUNCTIONS = {name: maker for name, maker in Spark.Parser.FUNCTIONS.items() if name.lower() in _NATIVE}
-        FUNCTION_PARSERS = {name: parser for name, parser in Spark.Parser.FUNCTION_PARSERS.items() if name in ("CAST", "TRY_CAST")}
+        FUNCTIONS: ClassVar[dict[str, Any]] = {name: maker for name, maker in Spark.Parser.FUNCTIONS.items() if name.lower() in _NATIVE}
+        FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {
+            name: parser for name, parser in Spark.Parser.FUNCTION_PARSERS.items() if name in ("CAST", "TRY_CAST")
+        }
 
 
 def faults(sql: str, columns: Columns, output: Mapping[str, str] | None = None) -> list[tuple[int, str]]:
@@ -77,33 +74,24 @@ def faults(sql: str, columns: Columns, output: Mapping[str, str] | None = None) 
     return found + [(1, reason) for reason in rules.output_faults(typed, output or {})]
 
 
-@cache
-def macros() -> dict[str, str]:
-    """The statements that make the macros which translated SQL calls, by name; each is safe to repeat."""
-    by_zero = "CASE WHEN a IS NOT NULL AND b = 0 THEN error('division by zero')"
-    made = {name: ("a, b", f"{by_zero} ELSE a {operator} b END") for name, operator in rules.DIVISIONS.values()}
-    made |= {f"{_PREFIX}{name}": (each.parameters, each.body) for name, each in FUNCTIONS.items() if each.type}
-    return {name: f"CREATE OR REPLACE TEMP MACRO {name}({parameters}) AS {body}" for name, (parameters, body) in made.items()}
-
-
 def to_duckdb(sql: str, columns: Columns) -> str:
-    """The query as DuckDB takes it, once its `macros` are made; raises DialectError where it is not the same on both."""
+    """The query as DuckDB takes it, once the macros it calls are made; raises DialectError where it is not the same on both."""
     found = faults(sql, columns)
     if found:
         raise DialectError("; ".join(f"line {line}: {reason}" for line, reason in found))
     return rules.translated(_typed(_parsed(sql), columns)).sql(dialect="duckdb", comments=False)
 
 
-def typed(sql: str, columns: Columns) -> Expression:
+def typed(sql: str, columns: Columns) -> rules.Node:
     """The query's tree, with each column's table and each expression's type."""
     return _typed(_parsed(sql), columns)
 
 
-def _parsed(sql: str) -> Expression:
+def _parsed(sql: str) -> rules.Node:
     return sqlglot.parse_one(sql, dialect=AnsiSpark)
 
 
-def _typed(tree: Expression, columns: Columns) -> Expression:
+def _typed(tree: rules.Node, columns: Columns) -> rules.Node:
     """The tree with each column's table and each expression's type; translated functions carry their type as a cast."""
     schema = MappingSchema({db: {name: dict(of) for name, of in named.items()} for db, named in columns.items()}, dialect=AnsiSpark)
     named = rules.rewritten(tree.copy(), _with_type)
@@ -111,9 +99,9 @@ def _typed(tree: Expression, columns: Columns) -> Expression:
     return annotate_types(qualified, schema=schema, dialect=AnsiSpark)
 
 
-def _with_type(node: Expression) -> Expression:
+def _with_type(node: rules.Node) -> rules.Node:
     if isinstance(node, exp.Anonymous):
-        called = exp.Anonymous(this=f"{_PREFIX}{node.name.lower()}", expressions=node.expressions)
+        called = exp.Anonymous(this=f"{PREFIX}{node.name.lower()}", expressions=node.expressions)
         called.meta.update(node.meta)
         return rules.pinned(called, FUNCTIONS[node.name.lower()].type)
     if isinstance(node, exp.Literal) and not node.is_string and not node.this.isdigit():
@@ -121,7 +109,7 @@ def _with_type(node: Expression) -> Expression:
     return node
 
 
-def _forbidden(tree: Expression) -> Iterator[tuple[int, str]]:
+def _forbidden(tree: rules.Node) -> Iterator[tuple[int, str]]:
     """Functions and constructs that are not on the list."""
     for node in tree.walk():
         if isinstance(node, exp.Anonymous):
@@ -140,16 +128,16 @@ def _forbidden(tree: Expression) -> Iterator[tuple[int, str]]:
 
 @cache
 def _native_classes() -> frozenset[type]:
-    made = [sqlglot.parse_one(f"SELECT {name}(a, b)", dialect=AnsiSpark).selects[0] for name in ("min_by", "max_by", "nullif")]
-    made += [sqlglot.parse_one(f"SELECT {name}(a)", dialect=AnsiSpark).selects[0] for name in ("bool_or", "bool_and")]
-    return frozenset(type(node) for node in made)
+    """What sqlglot calls functions by, where it is another name than theirs."""
+    calls = ("min_by(a, b)", "max_by(a, b)", "nullif(a, b)", "bool_or(a)", "bool_and(a)")
+    return frozenset(type(sqlglot.parse_one(call, dialect=AnsiSpark)) for call in calls)
 
 
-def _is_native(node: Expression) -> bool:
+def _is_native(node: rules.Node) -> bool:
     return type(node) in _native_classes() or isinstance(node, exp.CurrentDate | exp.CurrentTimestamp)
 
 
-def line(node: Expression) -> int:
+def line(node: rules.Node) -> int:
     """The line that a node stands in: its own, or the first that one within it knows, or one around it."""
     for found in node.walk():
         if "line" in found.meta:
@@ -162,4 +150,4 @@ def _line_of(error: ParseError | OptimizeError) -> int:
     if told:
         return int(told[0].get("line") or 1)
     words = str(error).replace(",", " ").split()
-    return next((int(after) for word, after in zip(words, words[1:], strict=False) if word == "Line:" and after.isdigit()), 1)
+    return next((int(after) for word, after in pairwise(words) if word == "Line:" and after.isdigit()), 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lakehouse.gold import dialect
+from lakehouse.gold import functions
 from lakehouse.lake import reading
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def connect() -> DuckDBPyConnection:
     """An empty database in memory that runs translated queries, with every macro."""
     made = reading.connect()
     prepare(made)
-    for statement in dialect.macros().values():
+    for statement in functions.macros().values():
         made.execute(statement)
     return made
 
@@ -42,7 +42,7 @@ def prepare(con: DuckDBPyConnection) -> None:
 def define(con: DuckDBPyConnection, query: str) -> None:
     """Make the macros that a translated query calls."""
     called = query.lower()
-    for name, statement in dialect.macros().items():
+    for name, statement in functions.macros().items():
         if f"{name}(" in called:
             con.execute(statement)
 

@@ -2,13 +2,14 @@
 
 `tests/unit/test_gold_dialect.py` runs each one on both engines. Left out, because they differ: `round`, `floor` and `ceil` of doubles,
 `avg` and every other sum of doubles (the order decides), `upper` and `lower` ('ß', 'İ'), `trim` of what is no space, `like` (its
-escape), everything that reads or writes a number or a time as text, `count_if` (NULL for no rows: `count(*) FILTER (WHERE ...)`), and what has
-no order: `first`, `last`, `collect_list`.
+escape), everything that reads or writes a number or a time as text, `count_if` (NULL for no rows: use `count(*) FILTER (WHERE ...)`),
+and what has no order: `first`, `last`, `collect_list`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,9 @@ FUNCTIONS: dict[str, Function] = {
     "unix_timestamp": Function(parameters="moment", body="epoch_us(moment) // 1000000", type="BIGINT"),
     # Texts
     "length": _SAME,
-    "substring": Function(parameters="of, start, long", body="substring(of, CASE WHEN start = 0 THEN 1 ELSE start END, long)", type="STRING"),
+    "substring": Function(
+        parameters="of, start, long", body="substring(of, CASE WHEN start = 0 THEN 1 ELSE start END, long)", type="STRING"
+    ),
     "replace": _SAME,
     # NULL where one of them is; DuckDB's `concat` leaves it out.
     "concat": _SAME,
@@ -83,3 +86,19 @@ FUNCTIONS: dict[str, Function] = {
     "endswith": Function(parameters="text, tail", body="ends_with(text, tail)", type="BOOLEAN"),
     "contains": Function(parameters="text, part", body="contains(text, part)", type="BOOLEAN"),
 }
+
+# Whole numbers and doubles; an error where the divisor is 0 and there is something to divide.
+DIVISIONS = {"divide": "/", "div": "//", "mod": "%"}
+PREFIX = "spark_"
+
+
+@cache
+def macros() -> dict[str, str]:
+    """The statements that make the macros which translated SQL calls, by name; each is safe to repeat."""
+    by_zero = "CASE WHEN a IS NOT NULL AND b = 0 THEN error('division by zero')"
+    made = {name: ("a, b", f"{by_zero} ELSE a {operator} b END") for name, operator in DIVISIONS.items()}
+    made |= {name: (each.parameters, each.body) for name, each in FUNCTIONS.items() if each.type}
+    return {
+        f"{PREFIX}{name}": f"CREATE OR REPLACE TEMP MACRO {PREFIX}{name}({parameters}) AS {body}"
+        for name, (parameters, body) in made.items()
+    }

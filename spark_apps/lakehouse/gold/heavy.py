@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F
 
 from lakehouse import delta, pseudonyms, shapes, storage, tables
-from lakehouse.gold import queries, reach
+from lakehouse.gold import queries, reach, translation
 from lakehouse.gold.inputs import Inputs, is_source, stored_form
 from lakehouse.gold.queries import Name, Query
 from lakehouse.lake.errors import ConflictError
 from lakehouse.slices import is_within
-from lakehouse.transforms import views
+from lakehouse.transforms import gold_sql, views
 from lakehouse.transforms.gold_sql import HISTORY_SUFFIX
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Heavy:
 
     def __init__(self, spark: SparkSession, settings: Settings, inputs: Inputs, marks: Mapping[str, int | None]) -> None:
         self._spark, self._settings, self._inputs, self._marks, self._table = spark, settings, inputs, marks, inputs.table
-        self._query = queries.require(inputs.table)
+        self._query = queries.select(inputs.table)
 
     def __enter__(self) -> Heavy:
         return self
@@ -46,7 +46,7 @@ class Heavy:
         """The slices that the changes of source tables reach."""
         finder = queries.touched(self._table)
         assert finder  # without one everything is recomputed
-        return [row[0] for row in self._frame(finder, None).collect()]
+        return [row[0] for row in self._frame(finder, gold_sql.touched(self._table) or "", None).collect()]
 
     def replace(self, slices: Sequence[Slice] | None, checkpoint: Mapping[str, Any] | None) -> list[Slice]:
         """Compute these slices (all for None), replace those that differ from what is stored, and return them.
@@ -58,7 +58,11 @@ class Heavy:
         assert self._table.slice  # views are refused before
         condition = "true" if slices is None else is_within(f"`{self._table.slice}`", slices)
         # A column that the source widened is wider in silver too; gold's is as declared.
-        made = shapes.fitted(self._frame(self._query, slices), self._table).where(condition).select(*self._table.column_names)
+        made = (
+            shapes.fitted(self._frame(self._query, gold_sql.select(self._table), slices), self._table)
+            .where(condition)
+            .select(*self._table.column_names)
+        )
         rows = pseudonyms.hidden(made, self._table, self._settings).persist()
         try:
             stored = self._stored(self._table, self._inputs.stored.version).where(condition)
@@ -79,10 +83,10 @@ class Heavy:
                 raise ConflictError(f"{self._table.full_name} was written by another run meanwhile; run it again") from error
             raise
 
-    def _frame(self, query: Query, slices: Sequence[Slice] | None) -> DataFrame:
+    def _frame(self, query: Query, sql: str, slices: Sequence[Slice] | None) -> DataFrame:
         for name in query.reads:
             self._input(name, slices).createOrReplaceTempView(_view(name))
-        return self._spark.sql(queries.renamed(query.spark, _view))
+        return self._spark.sql(translation.renamed(sql, _view))
 
     def _input(self, read: Name, slices: Sequence[Slice] | None) -> DataFrame:
         schema, name = read

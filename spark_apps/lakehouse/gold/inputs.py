@@ -72,7 +72,7 @@ def sliced_column(table: Table, name: str, snapshot: Snapshot) -> str | None:
     if name not in table.sliced_by:
         return None
     columns = queries.slice_columns(table, name)
-    is_plain = len(columns) == 1 and queries.slice_of(table, name) == f'"{columns[0]}"'
+    is_plain = len(columns) == 1 and queries.slice_of(table, name) == f'"{name}"."{columns[0]}"'
     return columns[0] if is_plain and columns[0] in snapshot.partition_columns else None
 
 

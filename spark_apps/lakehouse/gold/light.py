@@ -33,7 +33,7 @@ class Light:
         self._lake, self._inputs, self._table = lake, inputs, inputs.table
         self._con = lake.con
         self._loaded = Loaded(self._con, lake.store, inputs, marks)
-        self._query = queries.require(inputs.table)
+        self._query = queries.select(inputs.table)
         assert self._table.slice  # views are refused before
         self._slice = quoted(self._table.slice)
 
@@ -48,7 +48,7 @@ class Light:
         """The slices that the changes of source tables reach."""
         finder = queries.touched(self._table)
         assert finder  # without one everything is recomputed
-        sources = Query(spark="", duckdb="", reads={read: columns for read, columns in self._query.reads.items() if read[0] == "silver"})
+        sources = Query(duckdb="", reads={read: columns for read, columns in self._query.reads.items() if read[0] == "silver"})
         self._loaded.load([finder, sources], None)
         self._loaded.own(finder)
         engine.define(self._con, finder.duckdb)

@@ -96,7 +96,7 @@ class Loaded:
         within = "true"
         if slices is not None and name in table.sliced_by:
             within = is_within(queries.slice_of(table, name), slices)
-        self._view("silver", name, f"{_select(columns, f'kept.{quoted(name)}')} WHERE {_LIVE} AND {within}")
+        self._view("silver", name, f"{_select(columns, f'kept.{quoted(name)} AS {quoted(name)}')} WHERE {_LIVE} AND {within}")
 
     def _changed(self, name: str, mark: int | None) -> None:
         table = tables.source(name)
@@ -113,7 +113,7 @@ class Loaded:
         ordered = [column for column in snapshot.fields if column in columns or column in self._slice_columns(name)]
         rows = reading.relation(self.con, snapshot, self._store, ordered, files=self._inputs.files(name, slices))
         if slices is not None and name in self._inputs.table.sliced_by:
-            rows = rows.filter(is_within(queries.slice_of(self._inputs.table, name), slices))
+            rows = rows.set_alias(name).filter(is_within(queries.slice_of(self._inputs.table, name), slices))
         self._view("gold", name, _select(columns, self._kept(name, rows)))
 
     def _slice_columns(self, name: str) -> tuple[str, ...]:

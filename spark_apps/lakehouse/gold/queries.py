@@ -1,40 +1,43 @@
-"""The SQL of a gold table made ready to run: which columns it reads of which table, and its text for either engine."""
+"""The SQL of gold tables ready to run in DuckDB, and what it reads: translated beforehand, so that a run need not load the translator.
+
+`translated.json` is generated from the tables' SQL (`make generated`) and holds a fingerprint of what each entry was made from. A text
+that is not in it, because it was changed since, is translated when it is needed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-
-import sqlglot
-from sqlglot import exp
-from sqlglot.optimizer.scope import traverse_scope
-from sqlglot.tokens import TokenType
+from pathlib import Path
+from typing import Any
 
 from lakehouse import ddl, tables
 from lakehouse.contract import ContractError, History, Table
-from lakehouse.gold import dialect
 from lakehouse.transforms import gold_sql
 from lakehouse.transforms.gold_sql import HISTORY_SUFFIX
 
 # Schema and name of a table as a query writes it: ("silver", "orders_history").
 Name = tuple[str, str]
-SCHEMAS = ("silver", "gold", "changed")
+Columns = Mapping[str, Mapping[str, Mapping[str, str]]]
 SINCE = "since"
 SOURCES = {table.name: table for table in tables.SOURCES}
+TRANSLATED = Path(__file__).with_name("translated.json")
+_MADE = "made"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """A SELECT by its two texts and what it reads: columns by table."""
+    """A SELECT for DuckDB, and what it reads: columns by table."""
 
-    spark: str
     duckdb: str
     reads: Mapping[Name, tuple[str, ...]]
 
 
 @cache
-def columns() -> dialect.Columns:
+def columns() -> Columns:
     """Every table that gold's SQL can read, with its columns and their declared types."""
     silver = {table.name: _types(table) for table in tables.SOURCES}
     full = [table for table in tables.SOURCES if table.history is History.FULL]
@@ -49,8 +52,12 @@ def _types(table: Table) -> dict[str, str]:
 
 @cache
 def select(table: Table) -> Query:
-    """The query that makes the table; raises ContractError and DialectError."""
-    return query(gold_sql.select(table))
+    """The query that makes the table; raises ContractError, also where it does not read what the declaration says."""
+    made = query(gold_sql.select(table))
+    found = faults(table, made.reads)
+    if found:
+        raise ContractError(f"gold table {table.name!r}: {'; '.join(found)}: make its declaration and its SQL agree")
+    return made
 
 
 @cache
@@ -60,41 +67,70 @@ def touched(table: Table) -> Query | None:
     return query(text) if text else None
 
 
-@cache
-def query(sql: str) -> Query:
-    """A query over the tables of `columns`; raises DialectError where the engines would not answer alike."""
-    return Query(spark=sql, duckdb=dialect.to_duckdb(sql, columns()), reads=_reads(sql))
-
-
-@cache
 def slice_of(table: Table, name: str) -> str:
-    """The expression over the input `name` that is the slice, for DuckDB. Its columns are those of the input."""
-    schema = "silver" if name in SOURCES else "gold"
-    made = query(f"SELECT {table.sliced_by[name]} AS made FROM {schema}.{name}")
-    column = sqlglot.parse_one(made.duckdb, dialect="duckdb").selects[0].this
-    for each in column.find_all(exp.Column):
-        each.set("table", None)
-    return str(column.sql(dialect="duckdb"))
+    """The expression that is the slice, over an input that is called by its own name, for DuckDB."""
+    return query(slice_query(table, name)).duckdb.removeprefix("SELECT ").split(f' AS "{_MADE}" FROM ')[0]
 
 
-@cache
 def slice_columns(table: Table, name: str) -> tuple[str, ...]:
     """The columns of the input `name` from which its slice follows."""
+    (read,) = query(slice_query(table, name)).reads.values()
+    return read
+
+
+def slice_query(table: Table, name: str, column: str = _MADE) -> str:
+    """A query for the slice of each row of an input."""
     schema = "silver" if name in SOURCES else "gold"
-    return query(f"SELECT {table.sliced_by[name]} AS made FROM {schema}.{name}").reads[schema, name]
+    return f"SELECT {table.sliced_by[name]} AS {column} FROM {schema}.{name}"
 
 
-def _reads(sql: str) -> dict[Name, tuple[str, ...]]:
-    found: dict[Name, set[str]] = {}
-    for scope in traverse_scope(dialect.typed(sql, columns())):
-        for source in scope.sources.values():
-            if isinstance(source, exp.Table):
-                found.setdefault((source.db, source.name), set())
-        for column in scope.columns:
-            source = scope.sources.get(column.table)
-            if isinstance(source, exp.Table):
-                found[source.db, source.name].add(column.name)
-    return {name: tuple(sorted(named)) for name, named in sorted(found.items())}
+@cache
+def query(sql: str) -> Query:
+    """The translated query."""
+    entry = _translated().get(fingerprint(sql))
+    if entry is None:
+        from lakehouse.gold import translation
+
+        return translation.query(sql)
+    reads = {tuple(name.split(".")): tuple(named) for name, named in entry["reads"].items()}
+    return Query(duckdb=entry["duckdb"], reads=reads)  # type: ignore[arg-type]
+
+
+def fingerprint(sql: str) -> str:
+    """What a translation depends on: the text, and the columns it may name."""
+    return hashlib.sha256(f"{sql}\n{json.dumps(columns(), sort_keys=True)}".encode()).hexdigest()
+
+
+@cache
+def _translated() -> dict[str, dict[str, Any]]:
+    listed = json.loads(TRANSLATED.read_text()) if TRANSLATED.is_file() else {}
+    return {entry["of"]: entry for entry in listed.values()}
+
+
+def texts() -> dict[str, str]:
+    """Every text that runs in DuckDB, by what it is of."""
+    found = {}
+    for table in tables.GOLD:
+        if gold_sql.reads_bronze(table):
+            continue
+        found[table.name] = gold_sql.select(table)
+        finder = gold_sql.touched(table)
+        if finder:
+            found[f"{table.name}.touched"] = finder
+        found |= {f"{table.name}.slice_of.{name}": slice_query(table, name) for name in table.sliced_by}
+    return found
+
+
+def generated() -> str:
+    """What `translated.json` has to be; raises DialectError and ContractError."""
+    from lakehouse.gold import translation
+
+    made = {}
+    for name, sql in texts().items():
+        query = translation.query(sql)
+        reads = {".".join(read): list(named) for read, named in query.reads.items()}
+        made[name] = {"of": fingerprint(sql), "reads": reads, "duckdb": query.duckdb}
+    return json.dumps(made, indent=1) + "\n"
 
 
 def faults(table: Table, reads: Mapping[Name, object]) -> list[str]:
@@ -102,23 +138,3 @@ def faults(table: Table, reads: Mapping[Name, object]) -> list[str]:
     read = {name.removesuffix(HISTORY_SUFFIX) for schema, name in reads if (schema, name) != ("gold", table.name)}
     found = [f"reads {name!r}, which is no input" for name in sorted(read - set(table.inputs))]
     return found + [f"does not read the input {name!r}" for name in table.inputs if name not in read]
-
-
-def renamed(sql: str, name: Callable[[Name], str]) -> str:
-    """The text with each table that is written as `schema.table` given another name; all else, comments too, stays as it is."""
-    made, end = [], 0
-    tokens = sqlglot.tokenize(sql, dialect="spark")
-    for first, dot, second in zip(tokens, tokens[1:], tokens[2:], strict=False):
-        if dot.token_type is TokenType.DOT and first.text in SCHEMAS and second.text in columns()[first.text]:
-            made += [sql[end : first.start], name((first.text, second.text))]
-            end = second.end + 1
-    return "".join([*made, sql[end:]])
-
-
-def require(table: Table) -> Query:
-    """The table's query, once it is known to read what the declaration says; raises ContractError."""
-    made = select(table)
-    found = faults(table, made.reads)
-    if found:
-        raise ContractError(f"gold table {table.name!r}: {'; '.join(found)}: make its declaration and its SQL agree")
-    return made

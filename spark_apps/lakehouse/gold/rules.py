@@ -8,14 +8,14 @@ Spark alone; a text compared with a number is cast by Spark.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from functools import reduce
 
 from sqlglot import exp
 
-if TYPE_CHECKING:
-    from sqlglot.expressions import Expression
+from lakehouse.gold.functions import PREFIX
 
-Fault = tuple["Expression", str]
+Node = exp.Expr
+Fault = tuple[Node, str]
 
 _KINDS = {
     **dict.fromkeys(("TINYINT", "SMALLINT", "INT", "BIGINT"), "whole"),
@@ -36,22 +36,18 @@ _DIGITS_OF_A_DOUBLE = 15
 _MOST_DIGITS = 38
 # Digits of a whole number where it meets a decimal, in Spark.
 _WHOLE_DIGITS = {"TINYINT": 3, "SMALLINT": 5, "INT": 10, "BIGINT": 20}
-DIVISIONS: dict[type[Expression], tuple[str, str]] = {
-    exp.Div: ("spark_divide", "/"),
-    exp.IntDiv: ("spark_div", "//"),
-    exp.Mod: ("spark_mod", "%"),
-}
+_DIVISIONS: dict[type[exp.Expr], str] = {exp.Div: "divide", exp.IntDiv: "div", exp.Mod: "mod"}
 _COMPARED = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ)
 _TOGETHER = (exp.Coalesce, exp.Greatest, exp.Least, exp.Nullif)
 _GENERATED = "is_generated"
 
 
-def kind(node: Expression) -> str:
+def kind(node: Node) -> str:
     """What sort of value an expression gives; empty where that is not known."""
     return _KINDS.get(node.type.this.name, "") if node.type else ""
 
 
-def pinned(node: Expression, type_: str) -> exp.Cast:
+def pinned(node: Node, type_: str) -> exp.Cast:
     """A translated expression as a cast to the type that Spark gives it."""
     made = exp.cast(node, exp.DataType.build(type_, dialect="spark"), copy=False)
     made.meta[_GENERATED] = True
@@ -67,7 +63,7 @@ def type_of_number(text: str) -> str:
     return f"DECIMAL({max(digits, 1)},{len(fraction)})"
 
 
-def faults(tree: Expression) -> Iterator[Fault]:
+def faults(tree: Node) -> Iterator[Fault]:
     """Every node whose types the engines treat in two ways."""
     for node in tree.walk():
         reason = _fault(node)
@@ -75,7 +71,7 @@ def faults(tree: Expression) -> Iterator[Fault]:
             yield node, reason
 
 
-def _fault(node: Expression) -> str:
+def _fault(node: Node) -> str:
     if isinstance(node, exp.Cast):
         return "" if node.meta.get(_GENERATED) else _cast_fault(node)
     if isinstance(node, exp.Count) and node.expressions:
@@ -99,7 +95,7 @@ def _fault(node: Expression) -> str:
     return _mixed(_compared(node))
 
 
-def _compared(node: Expression) -> list[Expression]:
+def _compared(node: Node) -> list[Node]:
     """Expressions whose values meet in a node."""
     if isinstance(node, _COMPARED):
         return _operands(node)
@@ -118,11 +114,11 @@ def _compared(node: Expression) -> list[Expression]:
     return []
 
 
-def _operands(node: Expression) -> list[Expression]:
+def _operands(node: Node) -> list[Node]:
     return [node.args["this"], node.args["expression"]]
 
 
-def _mixed(nodes: list[Expression]) -> str:
+def _mixed(nodes: list[Node]) -> str:
     """Why these values cannot meet; empty where they can. Whole numbers meet every number."""
     kinds = {kind(node) for node in nodes} - {"null"}
     if len(kinds) <= 1 and "" not in kinds:
@@ -134,13 +130,13 @@ def _mixed(nodes: list[Expression]) -> str:
     return f"{' and '.join(sorted(kinds))} meet: cast one of them"
 
 
-def _digits_fault(node: Expression) -> str:
+def _digits_fault(node: Node) -> str:
     """Spark keeps fewer decimals where a result could need more digits than there are."""
     digits, _ = digits_of(node) if "decimal" in map(kind, _operands(node)) else (0, 0)
     return f"the result may need {digits} digits of {_MOST_DIGITS}: cast an operand to fewer" if digits > _MOST_DIGITS else ""
 
 
-def digits_of(node: Expression) -> tuple[int, int]:
+def digits_of(node: Node) -> tuple[int, int]:
     """Digits and decimals that Spark gives a number, before it is cut to 38."""
     if isinstance(node, exp.Paren | exp.Neg | exp.Abs | exp.Min | exp.Max | exp.Alias | exp.Window | exp.Filter | exp.Distinct):
         return digits_of(node.this or node.expressions[0])
@@ -166,11 +162,11 @@ def digits_of(node: Expression) -> tuple[int, int]:
     return (given[0], given[1] if len(given) > 1 else 0) if given else (_MOST_DIGITS, 0)
 
 
-def _needs(node: Expression, kinds: tuple[str, ...], reason: str) -> str:
+def _needs(node: Node, kinds: tuple[str, ...], reason: str) -> str:
     return "" if kind(node) in (*kinds, "null") else f"{reason} (this is {kind(node) or 'of no known type'})"
 
 
-def _of_all(node: Expression, kinds: tuple[str, ...], reason: str) -> str:
+def _of_all(node: Node, kinds: tuple[str, ...], reason: str) -> str:
     return next((fault for each in _operands(node) if (fault := _needs(each, kinds, reason))), "")
 
 
@@ -188,9 +184,9 @@ def _cast_fault(node: exp.Cast) -> str:
     return f"a {given or 'value of no known type'} cast to a {wanted or node.to.sql('spark')} is another one on each engine"
 
 
-def output_faults(tree: Expression, output: Mapping[str, str]) -> Iterator[str]:
+def output_faults(tree: Node, output: Mapping[str, str]) -> Iterator[str]:
     """Where the columns that a query gives are not the declared ones, in order."""
-    given = {column.alias_or_name: column for column in tree.selects}
+    given = {column.alias_or_name: column for column in (tree.selects if isinstance(tree, exp.Query) else [])}
     if output and list(given) != list(output):
         yield f"gives the columns {', '.join(given)}; declared are {', '.join(output)}"
         return
@@ -200,12 +196,12 @@ def output_faults(tree: Expression, output: Mapping[str, str]) -> Iterator[str]:
             yield f"gives {name} as a {kind(given[name]) or 'value of no known type'}; declared is {type_}"
 
 
-def translated(tree: Expression) -> Expression:
+def translated(tree: Node) -> Node:
     """The typed tree with everything replaced that DuckDB would do another way."""
     return rewritten(tree, _translate)
 
 
-def rewritten(tree: Expression, change: Callable[[Expression], Expression]) -> Expression:
+def rewritten(tree: Node, change: Callable[[Node], Node]) -> Node:
     """The tree with each node changed, inner ones first; it is changed in place."""
     for node in reversed(list(tree.walk())):
         made = change(node)
@@ -216,9 +212,9 @@ def rewritten(tree: Expression, change: Callable[[Expression], Expression]) -> E
     return tree
 
 
-def _translate(node: Expression) -> Expression:
-    if type(node) in DIVISIONS:
-        made = exp.Anonymous(this=DIVISIONS[type(node)][0], expressions=_operands(node))
+def _translate(node: Node) -> Node:
+    if type(node) in _DIVISIONS:
+        made = exp.Anonymous(this=f"{PREFIX}{_DIVISIONS[type(node)]}", expressions=_operands(node))
         return _typed_as(_as_bigint(made) if isinstance(node, exp.IntDiv) else made, node)
     if isinstance(node, exp.Window | exp.Filter | exp.Sum) and not isinstance(node.parent, exp.Window | exp.Filter) and _is_whole_sum(node):
         # DuckDB's sum of whole numbers has 128 bits, Spark's 64.
@@ -232,23 +228,21 @@ def _translate(node: Expression) -> Expression:
         name = "arg_min_null" if isinstance(node, exp.ArgMin) else "arg_max_null"
         return _typed_as(exp.Anonymous(this=name, expressions=[node.this, node.expression]), node)
     if isinstance(node, exp.Concat):
-        made = node.expressions[0]
-        for part in node.expressions[1:]:
-            made = exp.DPipe(this=made, expression=part)
-        return _typed_as(exp.Paren(this=made), node)
+        texts = reduce(lambda one, other: exp.DPipe(this=one, expression=other), node.expressions)
+        return _typed_as(exp.Paren(this=texts), node)
     return node
 
 
-def _is_whole_sum(node: Expression) -> bool:
+def _is_whole_sum(node: Node) -> bool:
     while isinstance(node, exp.Window | exp.Filter):
         node = node.this
     return isinstance(node, exp.Sum) and kind(node.this) == "whole"
 
 
-def _as_bigint(node: Expression) -> Expression:
+def _as_bigint(node: Node) -> Node:
     return exp.cast(node, "bigint", copy=False, dialect="duckdb")
 
 
-def _typed_as(made: Expression, node: Expression) -> Expression:
+def _typed_as(made: Node, node: Node) -> Node:
     made.type = node.type
     return made

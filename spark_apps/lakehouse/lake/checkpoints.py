@@ -28,8 +28,7 @@ def restored(log: TableLog, known: TableState) -> TableState:
         found = _checkpoint(commit.user_metadata)
         if found and found["checkpoint"] == known.table_name:
             made = state.restored(known.table_name, found)
-            pause = {"paused_at": known.paused_at, "paused_by": known.paused_by, "pause_reason": known.pause_reason}
-            return replace(made, turn=known.turn, **pause)
+            return replace(made, turn=known.turn, paused_at=known.paused_at, paused_by=known.paused_by, pause_reason=known.pause_reason)
     return known
 
 
