@@ -22,7 +22,7 @@ from lakehouse.lake.log import Snapshot
 from lakehouse.lake.pruning import Between, Filter
 from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
-from lakehouse.transforms import gold_views, views
+from lakehouse.transforms import gold_sql, views
 
 _BRONZE = ledger.CHANGES.full_name
 # Delays of the last minutes: long enough for a quiet shop, short enough to show what is wrong now.
@@ -106,7 +106,7 @@ def collect(lake: Lake, now: datetime, ask_beat: AskBeat) -> list[TableStatus]:
     # Everything committed before the newest heartbeat that landed has landed too.
     complete[_BRONZE] = newest_heartbeat(bronze)
     complete[ledger.QUARANTINE.full_name] = _least(complete.get(table.name) for table in tables.SOURCES)
-    complete |= {table.name: complete[_BRONZE] for table in tables.GOLD if table.is_view and gold_views.reads_bronze(table)}
+    complete |= {table.name: complete[_BRONZE] for table in tables.GOLD if table.is_view and gold_sql.reads_bronze(table)}
     states = _states(counts, marks, _newest_of(bronze, "_landed_at"), now, ask_beat)
 
     def status(table: Table, name: str, key: str) -> TableStatus:
@@ -135,7 +135,7 @@ def collect(lake: Lake, now: datetime, ask_beat: AskBeat) -> list[TableStatus]:
 def gold_complete_to(lake: Lake) -> Moments:
     """Commit time up to which each gold table and view is complete, without counting a row."""
     known, newest = _marks(lake).complete_to, newest_heartbeat(lake.snapshot(ledger.CHANGES))
-    return {table.name: newest if table.is_view and gold_views.reads_bronze(table) else known.get(table.name) for table in tables.GOLD}
+    return {table.name: newest if table.is_view and gold_sql.reads_bronze(table) else known.get(table.name) for table in tables.GOLD}
 
 
 def delays(lake: Lake, now: datetime) -> dict[str, Any]:
@@ -285,7 +285,7 @@ def _states(
         states[table.name] = liveness.silver(at, landed, marks.errors.get(table.name), now)
     states[ledger.QUARANTINE.full_name] = liveness.least(states[table.name] for table in tables.SOURCES)
     for table in tables.GOLD:
-        inputs = [_BRONZE] if table.is_view and gold_views.reads_bronze(table) else table.inputs
+        inputs = [_BRONZE] if table.is_view and gold_sql.reads_bronze(table) else table.inputs
         at = standing(table, table.name, marks.moved_at.get(table.name))
         states[table.name] = liveness.gold(at, [states[name] for name in inputs], marks.waiting_since.get(table.name), now)
     return states

@@ -112,7 +112,9 @@ def _told(silver: Silver) -> list[Any]:
     return [sorted((tuple(row[n] for n in kept) for row in rows), key=str), offsets]
 
 
-@pytest.mark.parametrize("wrong", [lambda step: step.offset or 0, lambda step: (step.commit_at, step.rank, step.lsn)], ids=["arrival", "time"])
+@pytest.mark.parametrize(
+    "wrong", [lambda step: step.offset or 0, lambda step: (step.commit_at, step.rank, step.lsn)], ids=["arrival", "time"]
+)
 def test_a_planted_order_is_seen(wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order, "sort_key", wrong)
     assert _wrong_worlds() > 20
@@ -161,7 +163,9 @@ def test_a_circle_of_moves_that_no_log_wrote_ends() -> None:
 def test_a_row_that_moves_a_thousand_times_keeps_its_value() -> None:
     first = Change(key=("0", ""), kind="upsert", lsn=1, at_us=1, offset=0, values=("a", "big"), txid=1)
     moves = [
-        Change(key=(str(n), ""), kind="upsert", lsn=2 * n, at_us=2 * n, offset=n, values=("b", UNCHANGED), txid=2 * n, linked=(str(n - 1), ""))
+        Change(
+            key=(str(n), ""), kind="upsert", lsn=2 * n, at_us=2 * n, offset=n, values=("b", UNCHANGED), txid=2 * n, linked=(str(n - 1), "")
+        )
         for n in range(1, 3000)
     ]
     silver = _carried([[first, *moves[::-1]]])
