@@ -10,6 +10,7 @@ from pathlib import Path
 from lakehouse import docs, tables
 from lakehouse.contract import ContractError
 from lakehouse.transforms import gold, gold_views
+from lakehouse.transforms.records import quality
 
 
 def faults(project: Path) -> list[str]:
@@ -17,7 +18,7 @@ def faults(project: Path) -> list[str]:
 
     That the declarations can be built at all was proven by importing them.
     """
-    return [*_stale_files(project), *_gold_faults()]
+    return [*_stale_files(project), *_expectation_faults(), *_gold_faults()]
 
 
 def _stale_files(project: Path) -> list[str]:
@@ -29,6 +30,11 @@ def _stale_files(project: Path) -> list[str]:
         elif file.read_text() != text:
             stale.append(f"{path} differs from what the declarations say: run `make generated`")
     return stale
+
+
+def _expectation_faults() -> list[str]:
+    """Conditions that are Spark SQL and cannot be judged without Spark."""
+    return [fault for table in tables.SOURCES for fault in quality.faults(table)]
 
 
 def _gold_faults() -> list[str]:
