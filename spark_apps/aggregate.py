@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial, reduce
@@ -18,8 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
-from lakehouse import bookkeeping, delta, ledger, pseudonyms, shapes, storage, tables, verb
+from lakehouse import delta, ledger, pseudonyms, shapes, storage, tables, verb
 from lakehouse.contract import Table
+from lakehouse.lake import state
+from lakehouse.lake.errors import ConflictError
+from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
 from lakehouse.slices import Slice, is_within
 from lakehouse.transforms import gold, views
@@ -53,19 +56,19 @@ def run(spark: SparkSession, settings: Settings, table_name: str, slices: Sequen
     table = tables.gold(table_name)
     if table.is_view:
         raise AggregateError(f"{table.full_name} is a view: there is nothing to aggregate")
-    mark = bookkeeping.gold_progress(spark, table.name)
+    mark = state.store(settings).read(table)
     # Read before the versions are pinned: what is pinned is at least as complete.
-    complete_to = _complete_to(spark, table)
+    complete_to = _complete_to(settings, table)
     versions = {name: storage.version(spark, _stored_name(name)) for name in table.inputs}
     try:
         if slices is not None:
             return _result(table, slices, _recompute(spark, settings, table, _pinned(spark, versions), slices))
-        if mark and versions == {name: made["version"] for name, made in mark.marks.items()}:
-            _note(spark, table, mark.marks, complete_to, mark)
+        if mark.has_run and versions == {name: made["version"] for name, made in mark.inputs.items()}:
+            _note(settings, table, mark.inputs, complete_to, mark)
             return _result(table, [], [])
         return _advance(spark, settings, table, versions, mark, complete_to)
     except Exception as error:  # see delta: its class depends on the kind of session
-        if delta.is_overtaken(error):
+        if isinstance(error, ConflictError) or delta.is_overtaken(error):
             raise AggregateError(f"another run of {table.full_name} committed first; run it again") from error
         raise
 
@@ -75,16 +78,16 @@ def _advance(
     settings: Settings,
     table: Table,
     versions: dict[str, int],
-    mark: bookkeeping.GoldProgress | None,
+    mark: TableState,
     complete_to: datetime | None,
 ) -> AggregateResult:
     """Recompute what moved since the mark, then move the mark."""
     pinned = _pinned(spark, versions)
     runs = _runs({name: frame for name, frame in pinned.items() if name in _SOURCES})
     marks = {name: {"version": version, **({"run": runs[name][1]} if name in runs else {})} for name, version in versions.items()}
-    touched = _touched(spark, table, pinned, versions, runs, mark.marks) if mark else None
+    touched = _touched(spark, table, pinned, versions, runs, mark.inputs) if mark.has_run else None
     written = _recompute(spark, settings, table, pinned, touched)
-    _note(spark, table, marks, complete_to, mark)
+    _note(settings, table, marks, complete_to, mark)
     return _result(table, touched, written)
 
 
@@ -94,7 +97,7 @@ def _touched(
     pinned: dict[str, DataFrame],
     versions: dict[str, int],
     runs: dict[str, tuple[int, int]],
-    marks: dict[str, Any],
+    marks: Mapping[str, Any],
 ) -> list[Slice] | None:
     """Slices that changes since the marks can reach; None for all of them."""
     moved = [name for name in table.inputs if name not in marks or versions[name] != marks[name]["version"]]
@@ -181,21 +184,19 @@ def _runs(changes: dict[str, DataFrame]) -> dict[str, tuple[int, int]]:
     return {row["name"]: (row["least"], row["greatest"]) for row in reduce(lambda one, other: one.union(other), each).collect()}
 
 
-def _complete_to(spark: SparkSession, table: Table) -> datetime | None:
+def _complete_to(settings: Settings, table: Table) -> datetime | None:
     """Commit time up to which all inputs are complete; None while one of them has not been made."""
-    made = [bookkeeping.progress(spark, name) if name in _SOURCES else bookkeeping.gold_progress(spark, name) for name in table.inputs]
-    told = [progress.complete_to if progress else None for progress in made]
-    return None if None in told else min(at for at in told if at)
+    inputs = [tables.source(name) if name in _SOURCES else tables.gold(name) for name in table.inputs]
+    found = [made.complete_to for made in state.store(settings).read_all(inputs).values()]
+    return None if None in found else min(at for at in found if at)
 
 
-def _note(
-    spark: SparkSession, table: Table, marks: dict[str, Any], complete_to: datetime | None, before: bookkeeping.GoldProgress | None
-) -> None:
-    """Write the table's progress, unless it already says so."""
-    if before and (before.marks, before.complete_to) == (marks, complete_to):
+def _note(settings: Settings, table: Table, inputs: Mapping[str, Any], complete_to: datetime | None, before: TableState) -> None:
+    """Write the table's state, unless it already says so."""
+    if before.has_run and (before.inputs, before.complete_to) == (inputs, complete_to):
         return
-    made = bookkeeping.GoldProgress(table_name=table.name, marks=marks, complete_to=complete_to, aggregated_at=datetime.now(UTC))
-    bookkeeping.write_gold_progress(spark, made)
+    made = TableState(table_name=table.full_name, inputs=inputs, complete_to=complete_to, updated_at=datetime.now(UTC))
+    state.store(settings).advance(before, made)
 
 
 def _stored_name(name: str) -> str:

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from infra.capture import source
-from infra.capture.catalog import Catalog, SourceTable
+from infra.capture.catalog import Catalog, ColumnType, SourceTable
 from infra.capture.compatibility import described, is_compatible
+from lakehouse import source_types
 from lakehouse.contract import Table
 
 # Table and column; None in place of the column is the table's key.
@@ -81,6 +82,10 @@ def _shape_faults(table: Table, found: SourceTable, altered: Altered) -> list[st
         )
     if found.identity == "n":
         faults.append("has REPLICA IDENTITY NOTHING: its updates would fail once published; set it to DEFAULT")
+    names = sorted(found.columns)
+    alike = sorted(name for name in names if [other.lower() for other in names].count(name.lower()) > 1)
+    if alike:
+        faults.append(f"has columns that differ only by case ({', '.join(alike)}), whose values Debezium would mix: rename one")
     if found.has_row_security:
         faults.append(f"has row-level security, which would hide rows from the snapshot: disable it or give {source.ROLE} BYPASSRLS")
     return faults
@@ -99,8 +104,16 @@ def _column_faults(table: Table, found: SourceTable, altered: Altered) -> list[s
                 f"computes column {column.name} itself (GENERATED), which Postgres does not publish: remove it from the declaration"
             )
         elif not is_compatible(column.type, actual):
-            faults.append(f"has column {column.name} as {described(actual)}, which {column.type} cannot hold: correct the declaration")
+            faults.append(f"has column {column.name} as {described(actual)}, which {column.type} cannot hold: {_way_out(actual)}")
     return faults
+
+
+def _way_out(actual: ColumnType) -> str:
+    """What to do about a column that its declared type cannot hold: declare another type, where there is one that can."""
+    kind = source_types.kind(described(actual), actual.is_enum)
+    if kind.is_carried:
+        return f"declare it as {' or '.join(kind.declared)}"
+    return f"nothing can ({kind.note}): {source_types.WAY_OUT}"
 
 
 def _server_faults(sources: tuple[Table, ...], schema: str, catalog: Catalog) -> list[str]:

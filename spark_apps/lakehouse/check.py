@@ -5,10 +5,11 @@ Needs no running service and no session.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from lakehouse import docs, tables
-from lakehouse.contract import ContractError
+from lakehouse import docs, source_types, tables
+from lakehouse.contract import ContractError, Table
 from lakehouse.transforms import gold, gold_views
 from lakehouse.transforms.records import quality
 
@@ -18,7 +19,7 @@ def faults(project: Path) -> list[str]:
 
     That the declarations can be built at all was proven by importing them.
     """
-    return [*_stale_files(project), *_expectation_faults(), *_gold_faults()]
+    return [*_stale_files(project), *_source_faults(tables.SOURCES), *_expectation_faults(), *_gold_faults()]
 
 
 def _stale_files(project: Path) -> list[str]:
@@ -35,6 +36,17 @@ def _stale_files(project: Path) -> list[str]:
 def _expectation_faults() -> list[str]:
     """Conditions that are Spark SQL and cannot be judged without Spark."""
     return [fault for table in tables.SOURCES for fault in quality.faults(table)]
+
+
+def _source_faults(sources: Iterable[Table]) -> list[str]:
+    """Declared types of captured columns that no type of Postgres fills."""
+    return [
+        f"{table.name}.py declares column {column.name} as {column.type}, which the capture cannot fill from any type of Postgres: "
+        f"declare one of {', '.join(sorted(source_types.DECLARABLE))}; {docs.TYPES} says for which types of the source"
+        for table in sources
+        for column in table.columns
+        if column.type.partition("(")[0] not in source_types.DECLARABLE
+    ]
 
 
 def _gold_faults() -> list[str]:

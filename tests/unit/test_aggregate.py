@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import aggregate
-from lakehouse import bookkeeping, storage, tables
+from lakehouse import storage, tables
+from lakehouse.lake import state
 from lakehouse.settings import Settings
 from lakehouse.transforms import gold
 from lakehouse.transforms.gold import order_lines as module
@@ -98,7 +99,7 @@ def test_a_run_that_finds_nothing_new_commits_nothing(spark: SparkSession, lake:
     small_shop().refine(spark)
     for name in TABLES:
         assert aggregate.run(spark, lake, name).changed
-    names = [*(f"gold.{name}" for name in TABLES), "gold.progress"]
+    names = [*(f"gold.{name}" for name in TABLES)]
     before = {name: storage.version(spark, name) for name in names}
     for name in TABLES:
         assert not aggregate.run(spark, lake, name).changed
@@ -109,12 +110,12 @@ def test_a_run_that_finds_nothing_new_commits_nothing(spark: SparkSession, lake:
 def test_a_backfill_recomputes_exactly_the_days_asked_for(spark: SparkSession, lake: Settings) -> None:
     small_shop().refine(spark)
     aggregate.run(spark, lake, "order_lines")
-    mark = bookkeeping.gold_progress(spark, "order_lines")
+    mark = state.store(lake).read(tables.gold("order_lines"))
     spark.sql("UPDATE gold.order_lines SET quantity = 77")  # spoils all three days
     assert aggregate.run(spark, lake, "order_lines", slices=[day(1), day(2)]).slices == (day(1), day(2))
     rows = {row.ordered_on: row.quantity for row in spark.table("gold.order_lines").collect()}
     assert rows == {day(1): 1, day(2): 1, day(3): 77}
-    assert bookkeeping.gold_progress(spark, "order_lines") == mark, "a backfill leaves the mark where it is"
+    assert state.store(lake).read(tables.gold("order_lines")) == mark, "a backfill leaves the mark where it is"
 
 
 def test_a_view_is_refused_by_name(spark: SparkSession, lake: Settings) -> None:

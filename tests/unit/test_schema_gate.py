@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 import rebuild
 from infra.capture import gate
 from infra.capture.shape import SeenColumn, Shape
-from lakehouse import batches, bookkeeping, catalog, ledger, schema_changes, shapes, storage, tables
+from lakehouse import batches, catalog, ledger, schema_changes, shapes, storage, tables
 from lakehouse.contract import Column, History, Table
 from lakehouse.settings import Settings
 from tests.conftest import empty_lake
@@ -76,8 +76,7 @@ def test_what_is_no_widening_stops_its_table_alone_until_it_is_accepted(lake: La
         with pytest.raises(batches.RefineError, match=told):
             lake.refine("users")
     assert lake.refine("products").changed, "another table must not be held back"
-    mark = bookkeeping.progress(lake.spark, "users")
-    assert mark and mark.error and "accept users" in mark.error
+    assert "accept users" in (lake.state("users").error or "")
     assert [str(change) for change in schema_changes.accept(lake.spark, tables.source("users"))] == [
         "users: column region retyped, text before, int4 now"
     ]

@@ -16,6 +16,7 @@ import json
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
 
 from lakehouse.contract import Severity, Table
 from lakehouse.transforms.records import faults, keys, quality, values
@@ -195,12 +196,16 @@ class _Column(NamedTuple):
     def of(cls, name: str, type_: str, is_key: bool, placeholders: Sequence[str]) -> _Column:
         """Types that Postgres never stores out of line have no placeholder."""
         forms = {
-            "STRING": lambda text: text,
-            "BINARY": lambda text: b64encode(text.encode()).decode(),
-            "ARRAY<STRING>": lambda text: json.dumps([text]),
+            "STRING": list(placeholders),
+            "BINARY": [b64encode(text.encode()).decode() for text in placeholders],
+            "ARRAY<STRING>": [json.dumps([form]) for text in placeholders for form in (text, _as_uuid(text))],
         }.get(type_)
-        known = frozenset(map(forms, placeholders)) if forms else None
-        return cls(name, f"{name}=", values.reader(type_), type_, is_key, known or None)
+        return cls(name, f"{name}=", values.reader(type_), type_, is_key, frozenset(forms) if forms else None)
+
+
+def _as_uuid(placeholder: str) -> str:
+    """The element by which Debezium says that an array of uuid is unchanged: the placeholder's name-based UUID, of Java's kind."""
+    return str(UUID(bytes=hashlib.md5(placeholder.encode(), usedforsecurity=False).digest(), version=3))
 
 
 class _Row(NamedTuple):

@@ -140,8 +140,12 @@ def _binary(text: str) -> bytes | None:
         return None
 
 
+# How Debezium 3.7 writes the inner arrays of an array of more than one dimension: the names of Java objects, their content lost.
+_JAVA_ARRAY = re.compile(r'"\[+L[A-Za-z.]+;@[0-9a-f]+"')
+
+
 def _texts(text: str) -> tuple[str | None, ...] | None:
-    if not text.startswith("["):
+    if not text.startswith("[") or _JAVA_ARRAY.search(text):
         return None
     try:
         return tuple(map(json_text.text_of, json_text.first(text)))
