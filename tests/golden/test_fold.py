@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,9 @@ def contested(seed: int) -> list[Change]:
     changes = World(seed).changes
     others = [replace(c, values=("c", "z"), offset=(c.offset or 0) + 500) for c in changes if c.values and chance.random() < 0.2]
     return [*changes, *others]
+
+
+_KINDS: tuple[Callable[[int], list[Change]], ...] = (lambda seed: World(seed).changes, lossy, contested)
 
 
 def _carried(batches: Batches, tracked: Sequence[str] = COLUMNS) -> Silver:
@@ -93,8 +96,7 @@ def test_random_histories_equal_the_truth(tracked: tuple[str, ...], many: dict[t
 @pytest.mark.parametrize("many", [600, pytest.param(5000, marks=pytest.mark.many)], ids=["few", "many"])
 def test_batches_and_whole_tables_in_turn_equal_one_clean_run(many: int) -> None:
     for seed in range(many):
-        changes = [World, lossy, contested][seed % 3](seed)
-        changes = changes.changes if isinstance(changes, World) else changes
+        changes = _KINDS[seed % 3](seed)
         once = Silver()
         once.take(changes)
         in_turn = Silver()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from lakehouse.transforms.history import inheritance, moves, order, versions
 from lakehouse.transforms.history.form import Form, Key, Row
 from lakehouse.transforms.history.steps import Step, Steps
-from lakehouse.transforms.records.envelope import Change, Place
+from lakehouse.transforms.records.changes import Change, Place
 from lakehouse.transforms.records.truncates import Truncate
 
 
@@ -170,7 +170,8 @@ class _Fold:
 
     def add(self, key: Key, steps: list[Step]) -> None:
         """Fold one key that no key change links with another."""
-        steps, void = order.in_order(steps), []
+        steps = order.in_order(steps)
+        void: list[Step] = []
         if self._truncates:
             steps, void = inheritance.meant(steps)
         inheritance.along(self.form, steps)
