@@ -262,8 +262,7 @@ def _stored_counts(lake: Lake, table: Table) -> _Counts:
         f"count(*) FILTER ({views.IS_LIVE}) AS rows, count(*) FILTER ({views.IS_VERSION}) AS versions, "
         f"count(*) FILTER ({views.IS_VERSION} AND _valid_to IS NULL AND _is_blocked) AS blocked, "
         f"count(*) FILTER ({views.IS_VERSION} AND len(_unresolved) > 0) AS unresolved, epoch_us(max(_commit_at)) AS newest"
-    ).fetchone()
-    assert row is not None  # an aggregate without groups is always one row
+    ).fetchall()[0]
     newest = None if row[4] is None else datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=row[4])
     return _Counts(rows=row[0], versions=row[1], blocked=row[2], unresolved=row[3], newest=newest)
 

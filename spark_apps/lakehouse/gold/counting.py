@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lakehouse import ledger, tables
 from lakehouse.gold import engine, queries
 from lakehouse.lake import reading
-from lakehouse.lake.pruning import Between
+from lakehouse.lake.pruning import Between, Filter
 from lakehouse.lake.schema import quoted
 from lakehouse.transforms import gold_sql, orders_live, views
 from lakehouse.transforms.gold_sql import HISTORY_SUFFIX
@@ -73,7 +73,7 @@ def _live_rows(lake: Lake, source: Table) -> int:
     """Orders whose newest change of the last hour is no delete."""
     since = datetime.now(UTC) - timedelta(minutes=orders_live.WINDOW_MINUTES)
     days = [since.date() + timedelta(days=number) for number in range(2)]
-    where = {"source_table": [source.name], "_landed_on": days, "_landed_at": Between(low=since)}
+    where: Filter = {"source_table": [source.name], "_landed_on": days, "_landed_at": Between(low=since)}
     rows = lake.read(ledger.CHANGES, ("key", "epoch", "lsn", "op", "offset"), where)
     newest: dict[bytes, tuple[tuple[int, int, int, int], str]] = {}
     for key, epoch, lsn, op, offset in zip(*(rows[name].to_pylist() for name in rows.column_names), strict=True):
