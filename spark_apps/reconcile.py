@@ -21,7 +21,7 @@ from lakehouse.settings import Settings
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Of which silver's own run, every two minutes, takes the most.
+# Of which silver's own run, every minute, takes the most.
 WAIT_S = 600.0
 
 

@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.local import postgres
 from lakehouse import catalog, session
 from lakehouse.lake import state
 from lakehouse.settings import Settings
-from tests.e2e.own_postgres import running_postgres
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -34,6 +32,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def empty_lake(spark: SparkSession, settings: Settings, folder: Path) -> Settings:
     """Settings of a lake in that folder, with every table made and none filled; what the session's catalog knew before is forgotten."""
     made = dataclasses.replace(settings, lake=f"file://{folder}/lake")
+    from infra.local import postgres  # not there in Airflow's environment
+
     # One Postgres for all lakes of the session: the state of the last one's tables goes with it.
     state.store(settings).create()
     with closing(postgres.connect(settings, "metastore")) as connection, connection.cursor() as cursor:
@@ -69,6 +69,8 @@ def lake_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings
     home: Path = tmp_path_factory.mktemp("home")
     (home / "jars").mkdir()
     (home / "jars" / "spark").symlink_to(jars.resolve())
+    from tests.e2e.own_postgres import running_postgres  # not there in Airflow's environment
+
     with running_postgres(home) as settings:
         yield settings
 
@@ -87,3 +89,13 @@ def spark(lake_settings: Settings) -> Iterator[SparkSession]:
     _interpret(made)
     yield made
     made.stop()
+
+
+@pytest.fixture(scope="session")
+def light_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of a platform of which only Postgres runs, with the state of no table."""
+    from tests.e2e.own_postgres import running_postgres
+
+    with running_postgres(tmp_path_factory.mktemp("light")) as made:
+        state.store(made).create()
+        yield made

@@ -1,40 +1,38 @@
-"""Answers to the boards' questions over Thrift: few connections, a time limit, and a short cache that all viewers share."""
+"""Answers to the boards' questions: in this process from the lake's files, of Spark over Thrift where that cannot be."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import queue
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from TCLIService import ttypes
-from thrift.transport.TTransport import TTransportException
+import duckdb
 
 from dashboards.boards import freshness
 from dashboards.metabase.files import Question
-from lakehouse import liveness, status, tables, thrift
+from dashboards.serving.ages import Ages
+from dashboards.serving.cache import Cache
+from dashboards.serving.dialect import UntranslatableError
+from dashboards.serving.engine import Engine, MissingTableError, Reader
+from dashboards.serving.pool import Pool, SparkError
+from lakehouse import liveness, status, tables
+from lakehouse.lake.errors import LakeError
+from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_CONNECTIONS = 4
-_QUERY_S = 30
-_MOST_ROWS = 2000
-_MOST_ANSWERS = 200
-_POLL_S = 0.02
-_LOOK_S = 15
-_SEEN_LATELY_S = 120
-_FIRST_LOOK_S = 10
-_RUNNING = (ttypes.TOperationState.INITIALIZED_STATE, ttypes.TOperationState.PENDING_STATE, ttypes.TOperationState.RUNNING_STATE)
-_LOST = (TTransportException, OSError)  # what a connection to a server that went away raises
+CHOICES = ("category", "region")
+_CHOICE = "SELECT DISTINCT {name} FROM gold.daily_sales WHERE {name} IS NOT NULL ORDER BY 1"
+_EVERY_FILTER = {"from": "2026-01-01", "to": "2026-01-31", "category": "x", "region": "x"}
+# A question costs Spark seconds and this process milliseconds.
+_KEEP_SPARK_S, _KEEP_S = 5.0, 1.0
 
 
 class AnswerError(RuntimeError):
@@ -42,183 +40,141 @@ class AnswerError(RuntimeError):
 
 
 class Answers:
-    """What the page asks the Thrift Server, each at most once within `keep_s` seconds however many look."""
+    """What the page asks, each at most once within a moment however many look."""
 
-    def __init__(self, settings: Settings, keep_s: float = 5.0) -> None:
+    def __init__(self, settings: Settings, questions: Iterable[Question]) -> None:
         self._settings = settings
-        self._keep_s = keep_s
-        self._kept: OrderedDict[str, tuple[float, Future[Any]]] = OrderedDict()
-        self._complete_to: dict[str, datetime | None] = {}
-        self._looked_at, self._look_again_at = float("-inf"), 0.0
-        self._has_looked = threading.Event()
-        self._lock = threading.Lock()
-        self._slots = threading.BoundedSemaphore(_CONNECTIONS)
-        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._questions = list(questions)
+        planned = [question.render(_EVERY_FILTER) for question in self._questions] + [_CHOICE.format(name=name) for name in CHOICES]
+        self._engine = Engine(settings, planned)
+        self._pool = Pool(settings)
+        self._lake, self._looking = Lake(settings), threading.Lock()
+        self._ages = Ages(self._complete_to)
+        self._cache = Cache()
 
-    def answer(self, question: Question, values: dict[str, str]) -> dict[str, Any]:
-        """Columns and rows as JSON values, when it was asked, how long that took, and how old the data is, in seconds.
+    def warm(self) -> None:
+        """Load what the boards read before the first viewer comes; what is not there yet is loaded when it is."""
+        for question in self._questions:
+            with contextlib.suppress(duckdb.Error):  # the page may be stopped meanwhile
+                self._in_process([question], {})
+
+    def close(self) -> None:
+        """Let go of what was loaded; nothing can be asked after."""
+        self._engine.close()
+
+    def answer(self, question: Question, values: Mapping[str, str]) -> dict[str, Any]:
+        """Columns and rows as JSON values, when and where it was asked, how long that took, and how old the data is, in seconds.
 
         Raises AnswerError, and BoardError for a filter that does not fit.
         """
         sql = question.render(values)
-        found = self._shared(sql, lambda: self._ask(sql))
-        complete_to = self._known_complete_to()
-        known = [complete_to.get(name) for name in question.tables]
-        age_s = None if None in known else max((datetime.now(UTC) - at).total_seconds() for at in known if at)
-        return {**found, "age_s": age_s, "allowed_age_s": min(tables.gold(name).allowed_age_s for name in question.tables)}
+        found = self._cache.get(sql, _KEEP_S, lambda: self._in_process([question], values)[question.name])
+        if "later" in found:
+            found = self._cache.get(f"spark {sql}", _KEEP_SPARK_S, lambda: self._of_spark(sql)) | {"note": found["later"]}
+        if "error" in found:
+            raise AnswerError(found["error"])
+        return found | self._age(question)
+
+    def board(self, questions: list[Question], values: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+        """The answers to all of these as of one state of the tables, by question: as `answer` gives them, or `error` says why not.
+
+        One that only Spark can answer has nothing but `later`, the reason; nobody waits for it here.
+        """
+        key = " ".join([question.name for question in questions] + [f"{name}={value!r}" for name, value in sorted(values.items())])
+        found = self._cache.get(f"board {key}", _KEEP_S, lambda: self._in_process(questions, values))
+        return {question.name: found[question.name] | self._age(question) for question in questions}
 
     def freshness(self) -> dict[str, Any]:
         """How fresh every table is; see `freshness.collect`."""
-        return self._shared("freshness", self._collect)
+        found: dict[str, Any] = self._cache.get("freshness", _KEEP_SPARK_S, self._collect)
+        return found
 
     def choices(self, name: str) -> list[str]:
-        """The values that a filter can take."""
-        sql = f"SELECT DISTINCT {name} FROM gold.daily_sales WHERE {name} IS NOT NULL ORDER BY 1"
-        return [row[0] for row in self._shared(sql, lambda: self._ask(sql))["rows"]]
+        """The values that a filter can take; raises AnswerError."""
+        sql = _CHOICE.format(name=name)
 
-    def _shared(self, key: str, make: Callable[[], Any]) -> Any:
-        """The kept result of `make`, or a new one; who comes while it is made waits for it. An error is kept as short as an answer."""
-        with self._lock:
-            known = self._kept.get(key)
-            is_mine = known is None or known[0] < time.monotonic()
-            if is_mine:
-                future: Future[Any] = Future()
-                self._kept[key] = (float("inf"), future)
-                self._kept.move_to_end(key)
-                while len(self._kept) > _MOST_ANSWERS:
-                    self._kept.popitem(last=False)
-            else:
-                assert known is not None
-                future = known[1]
-        if is_mine:
-            try:
-                future.set_result(make())
-            except Exception as error:
-                future.set_exception(error)
-            with self._lock:
-                self._kept[key] = (time.monotonic() + self._keep_s, future)
+        def ask() -> list[str]:
+            with self._engine.reading(["gold.daily_sales"]) as reader:
+                return [row[0] for row in reader.ask(sql, ["gold.daily_sales"]).rows]
+
         try:
-            return future.result(timeout=2 * _QUERY_S)
-        except TimeoutError:
-            raise AnswerError(
-                f"no answer within {2 * _QUERY_S} s: the Spark server hangs; `make status`, then `make restart S=spark`"
-            ) from None
+            found: list[str] = self._cache.get(sql, _KEEP_S, ask)
+        except (MissingTableError, LakeError, duckdb.Error) as error:
+            raise AnswerError(str(error)) from None
+        return found
 
-    def _ask(self, sql: str) -> dict[str, Any]:
+    def _age(self, question: Question) -> dict[str, Any]:
+        allowed_s = min(tables.gold(name).allowed_age_s for name in question.tables)
+        return {"age_s": self._ages.age_s(question.tables), "allowed_age_s": allowed_s}
+
+    def _in_process(self, questions: list[Question], values: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+        """The answers by question; those that are not there say why in `error`, or in `later` where Spark can give them."""
+        found: dict[str, dict[str, Any]] = {}
+        asked = {question: _full_names(question) for question in questions}
+        for question in questions:
+            try:
+                self._engine.check(question.render(values), asked[question])
+            except UntranslatableError as error:
+                found[question.name] = {"later": f"asked of Spark: {error}"}
+        here = [question for question in questions if question.name not in found]
+        try:
+            with self._engine.reading({name for question in here for name in asked[question]}) as reader:
+                return found | {question.name: _asked(reader, question, values) for question in here}
+        except MissingTableError as error:
+            if len(here) == 1:
+                return found | {here[0].name: {"error": str(error)}}
+        except (LakeError, duckdb.Error, OSError) as error:
+            log.warning("the lake cannot be read in this process: %s", error)
+            reason = str(error).strip().splitlines()[0]
+            return found | {question.name: {"later": f"asked of Spark: {reason}"} for question in here}
+        # A board whose tables are not all there: each question by itself says what it misses.
+        return found | {name: each for question in here for name, each in self._in_process([question], values).items()}
+
+    def _of_spark(self, sql: str) -> dict[str, Any]:
         asked_at, began = datetime.now(UTC), time.monotonic()
         try:
-            names, rows = self._rows(sql)
-        except _LOST:
-            names, rows = self._rows(sql)
-        return {
-            "columns": names,
-            "rows": [[_json(value) for value in row] for row in rows],
-            "asked_at": asked_at.isoformat(),
-            "took_ms": round(1000 * (time.monotonic() - began)),
-        }
-
-    def _rows(self, sql: str) -> tuple[list[str], list[Any]]:
-        with self._cursor() as cursor:
-            cursor.execute(sql)
-            return [column[0] for column in cursor.description], cursor.fetchmany(_MOST_ROWS)
-
-    def _known_complete_to(self) -> dict[str, datetime | None]:
-        """Up to when each table is complete, as seen lately; empty where it cannot be seen.
-
-        It is a dozen statements, so a viewer waits for them only where nobody has looked for a while.
-        """
-        with self._lock:
-            is_due = time.monotonic() > self._look_again_at
-            if is_due:
-                self._look_again_at = float("inf")
-                self._has_looked.clear()
-        if is_due:
-            threading.Thread(target=self._look, daemon=True).start()
-        if not self._is_seen_lately():
-            self._has_looked.wait(_FIRST_LOOK_S)
-        return self._complete_to if self._is_seen_lately() else {}
-
-    def _is_seen_lately(self) -> bool:
-        return time.monotonic() - self._looked_at < _SEEN_LATELY_S
-
-    def _look(self) -> None:
-        try:
-            with self._cursor() as cursor:
-                self._complete_to = status.gold_complete_to(cursor)
-                self._looked_at = time.monotonic()
-        except Exception as error:  # ages grow, and are not known in the end, until it is back
-            log.warning("how complete the tables are could not be asked: %s", error)
-        finally:
-            self._look_again_at = time.monotonic() + _LOOK_S
-            self._has_looked.set()
+            names, rows = self._pool.rows(sql)
+        except SparkError as error:
+            return {"error": str(error)}
+        return _shown(names, rows, asked_at, began)
 
     def _collect(self) -> dict[str, Any]:
         runs = freshness.runs(self._settings)
-        with self._cursor() as cursor:
-            return freshness.collect(cursor, runs, partial(liveness.beat_sent_at, self._settings))
+        with self._looking:
+            return freshness.collect(self._lake, runs, partial(liveness.beat_sent_at, self._settings))
 
-    @contextlib.contextmanager
-    def _cursor(self) -> Iterator[Any]:
-        """A cursor on a connection that stays open for the next question; one that failed is closed."""
-        if not self._slots.acquire(timeout=_QUERY_S):
-            raise AnswerError(f"{_CONNECTIONS} other questions have kept the Spark server busy for {_QUERY_S} s: try again")
-        try:
-            try:
-                connection = self._idle.get_nowait()
-            except queue.Empty:
-                try:
-                    connection = thrift.connect(self._settings)
-                except ConnectionError as error:
-                    raise AnswerError(str(error)) from error
-            try:
-                with contextlib.closing(_Cursor(connection.cursor())) as cursor:
-                    yield cursor
-            except BaseException as error:
-                if isinstance(error, _LOST):
-                    # The server was restarted since: the connections that wait are as dead, the next one is new.
-                    self._forget_connections()
-                with contextlib.suppress(Exception):  # it may be what failed
-                    connection.close()
-                raise
-            self._idle.put(connection)
-        finally:
-            self._slots.release()
-
-    def _forget_connections(self) -> None:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                connection = self._idle.get_nowait()
-                with contextlib.suppress(Exception):
-                    connection.close()
+    def _complete_to(self) -> dict[str, datetime | None]:
+        with self._looking:
+            return status.gold_complete_to(self._lake)
 
 
-class _Cursor:
-    """A PyHive cursor whose queries have a time limit. Closed after use: the server keeps what a question made until then."""
+def _full_names(question: Question) -> list[str]:
+    return [f"gold.{name}" for name in question.tables]
 
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-        self.close, self.fetchall, self.fetchmany = inner.close, inner.fetchall, inner.fetchmany
 
-    @property
-    def description(self) -> Any:
-        return self._inner.description
+def _asked(reader: Reader, question: Question, values: Mapping[str, str]) -> dict[str, Any]:
+    asked_at, began = datetime.now(UTC), time.monotonic()
+    try:
+        found = reader.ask(question.render(values), _full_names(question))
+    except (duckdb.Error, TimeoutError) as error:
+        return {"error": str(error).strip().splitlines()[0]}
+    shown = _shown(found.columns, found.rows, asked_at, began)
+    return shown | ({"note": _nothing_in(found.empty)} if found.empty else {})
 
-    def execute(self, sql: str) -> None:
-        """Run the query to its end, or give it up: AnswerError says which."""
-        deadline = time.monotonic() + _QUERY_S
-        self._inner.execute(sql, async_=True)
-        while (seen := self._inner.poll(get_progress_update=False)).operationState in _RUNNING:
-            if time.monotonic() > deadline:
-                self._inner.cancel()
-                raise AnswerError(f"no answer within {_QUERY_S} s: the Spark server is busy, or the question is too large")
-            time.sleep(_POLL_S)
-        if seen.operationState != ttypes.TOperationState.FINISHED_STATE:
-            raise AnswerError(thrift.first_line(seen.errorMessage))
+
+def _nothing_in(names: tuple[str, ...]) -> str:
+    layers = sorted({name.split(".")[0] for name in names})
+    runs = " and ".join(f"the first run of DAG {layer}" for layer in layers if layer != "bronze") or "the first change"
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} empty so far: {runs} fills {'it' if len(names) == 1 else 'them'}"
+
+
+def _shown(names: list[str], rows: list[tuple[Any, ...]], asked_at: datetime, began: float) -> dict[str, Any]:
+    took_ms = round(1000 * (time.monotonic() - began))
+    shown = [[_json(value) for value in row] for row in rows]
+    return {"columns": names, "rows": shown, "asked_at": asked_at.isoformat(), "took_ms": took_ms}
 
 
 def _json(value: Any) -> Any:
     if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC).isoformat()
-    return value.isoformat() if isinstance(value, date) else value
+        return int(value) if value.as_tuple().exponent == 0 else float(value)
+    return value.isoformat() if isinstance(value, (datetime, date)) else value

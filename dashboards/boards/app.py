@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import FileResponse, RedirectResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from pyhive.exc import Error as HiveError
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from thrift.transport.TTransport import TTransportException
 
-from dashboards.boards import metrics
-from dashboards.boards.answers import AnswerError, Answers
+from dashboards.boards import metrics, shell
+from dashboards.boards.answers import CHOICES, AnswerError, Answers
 from dashboards.metabase import files
+from dashboards.serving.pool import SparkError
 from lakehouse.settings import LOOPBACK, Settings, SettingsError
 
 _STATIC = Path(__file__).parent / "static"
 _FIRST = "orders_live"
+# Boards that are not named here come after, by name.
+_ORDER = (_FIRST, "sales_trends", "customers", "products")
 _HEADERS = {
     # ECharts writes style attributes into its tooltips; scripts come from here alone.
     "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
@@ -32,8 +38,16 @@ def application(settings: Settings) -> FastAPI:
     echarts = settings.home_dir / "assets" / "node_modules" / "echarts" / "dist" / "echarts.min.js"
     if not echarts.is_file():
         raise SettingsError(f"there is no {echarts}: run `make install`")
-    boards, answers = files.boards(), Answers(settings)
-    app = FastAPI(title="EBAP boards", docs_url=None, redoc_url=None, openapi_url=None)
+    boards, answers = files.boards(), Answers(settings, files.questions().values())
+    in_order = sorted(boards.values(), key=lambda board: _ORDER.index(board.name) if board.name in _ORDER else len(_ORDER))
+
+    @contextlib.asynccontextmanager
+    async def running(_: FastAPI) -> AsyncIterator[None]:
+        threading.Thread(target=answers.warm, daemon=True, name="warm").start()
+        yield
+        answers.close()
+
+    app = FastAPI(title="EBAP boards", lifespan=running, docs_url=None, redoc_url=None, openapi_url=None)
     # A page elsewhere that has its name point here must not read the answers.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[settings.public_host, settings.boards_host, LOOPBACK, "localhost"])
 
@@ -53,15 +67,16 @@ def application(settings: Settings) -> FastAPI:
         return {"status": "ok"}
 
     @app.get("/boards/{name}")
-    def page(name: str) -> FileResponse:
-        _one(boards, name)
-        return FileResponse(_STATIC / "index.html")
+    def page(name: str, request: Request) -> HTMLResponse:
+        board = _one(boards, name)
+        chosen = {name: _choices(answers, name) for name in board.filters if name in CHOICES}
+        return HTMLResponse(shell.board_page(board, in_order, chosen, dict(request.query_params)))
 
     @app.get("/freshness")
-    def freshness_page() -> FileResponse:
+    def freshness_page() -> HTMLResponse:
         # Airflow shows it in a frame of its own menu.
         frame = _HEADERS["Content-Security-Policy"].replace("frame-ancestors 'none'", f"frame-ancestors {settings.airflow_page}")
-        return FileResponse(_STATIC / "freshness.html", headers={"Content-Security-Policy": frame})
+        return HTMLResponse(shell.freshness_page(in_order), headers={"Content-Security-Policy": frame})
 
     @app.get("/api/freshness")
     def fresh() -> dict[str, Any]:
@@ -73,7 +88,8 @@ def application(settings: Settings) -> FastAPI:
 
     @app.get("/static/echarts.js")
     def charts() -> FileResponse:
-        return FileResponse(echarts)
+        # A megabyte that changes with an upgrade alone.
+        return FileResponse(echarts, headers={"Cache-Control": "max-age=86400"})
 
     @app.get("/static/{name}")
     def static(name: str) -> FileResponse:
@@ -83,7 +99,7 @@ def application(settings: Settings) -> FastAPI:
 
     @app.get("/api/boards")
     def listed() -> list[dict[str, str]]:
-        return [{"name": board.name, "title": board.title} for board in sorted(boards.values(), key=lambda board: board.name != _FIRST)]
+        return [{"name": board.name, "title": board.title} for board in in_order]
 
     @app.get("/api/boards/{name}")
     def described(name: str) -> dict[str, Any]:
@@ -98,21 +114,41 @@ def application(settings: Settings) -> FastAPI:
 
     @app.get("/api/choices/{name}")
     def choices(name: str) -> list[str]:
-        if name not in ("category", "region"):
+        if name not in CHOICES:
             raise HTTPException(404, f"filter {name!r} has no list of values")
         return _answered(lambda: answers.choices(name))
+
+    @app.get("/api/answers/{name}")
+    def all_answers(name: str, request: Request) -> dict[str, Any]:
+        board = _one(boards, name)
+        values = _values(board, request)
+        return _answered(lambda: answers.board([tile.question for tile in board.tiles], values))
 
     @app.get("/api/boards/{name}/{question}")
     def answer(name: str, question: str, request: Request) -> dict[str, Any]:
         board = _one(boards, name)
         asked = _one({tile.question.name: tile.question for tile in board.tiles}, question)
-        values = dict(request.query_params)
-        strange = sorted(set(values) - set(board.filters))
-        if strange:
-            raise HTTPException(422, f"filter {strange[0]!r} is none of this board's: {', '.join(board.filters) or 'it has none'}")
+        values = _values(board, request)
         return _answered(lambda: answers.answer(asked, values))
 
     return app
+
+
+def _choices(answers: Answers, name: str) -> list[str]:
+    """What a filter offers; nothing where it cannot be asked, for the tiles say why."""
+    try:
+        return answers.choices(name)
+    except AnswerError:
+        return []
+
+
+def _values(board: files.Board, request: Request) -> dict[str, str]:
+    """The filters that are set; one that the board does not have is refused."""
+    values = dict(request.query_params)
+    strange = sorted(set(values) - set(board.filters))
+    if strange:
+        raise HTTPException(422, f"filter {strange[0]!r} is none of this board's: {', '.join(board.filters) or 'it has none'}")
+    return values
 
 
 def _one(known: dict[str, Any], name: str) -> Any:
@@ -126,7 +162,7 @@ def _answered(ask: Any) -> Any:
         return ask()
     except files.BoardError as error:
         raise HTTPException(422, str(error)) from None
-    except (AnswerError, SettingsError) as error:
+    except (AnswerError, SparkError, SettingsError) as error:
         raise HTTPException(503, str(error)) from None
     except (HiveError, TTransportException, OSError):
         raise HTTPException(503, "the Spark server is away: `make status` shows whether it is back") from None

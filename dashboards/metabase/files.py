@@ -1,8 +1,9 @@
 """Questions and boards as they stand in files: one SQL file a question, one YAML file a board.
 
-A question begins with three comment lines: title, chart, audience. Its first column is what a chart is drawn over, the others are
-drawn. Chart kinds: `number` (one row; a column `before` is the period before), `bar`, `stacked`, `combo: COLUMN as line`, `table`.
-Filters are Metabase's: `{{from}}` is replaced by a literal, and `[[…]]` is left out while a filter within it is not set.
+A question begins with three comment lines: title, chart, audience; a fourth, empty, may say what it means that there is no row.
+Its first column is what a chart is drawn over, the others are drawn. Chart kinds: `number` (one row; a column `before` is the period
+before), `bar`, `stacked`, `combo: COLUMN as line`, `table`. Filters are Metabase's: `{{from}}` is replaced by a literal, and `[[…]]`
+is left out while a filter within it is not set.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ FILTERS = ("from", "to", "category", "region")
 KINDS = ("number", "bar", "stacked", "combo", "table")
 GRID_WIDTH = 24
 _HEADER = ("title", "chart", "audience")
+_EMPTY = "-- empty: "
 _TAG = re.compile(r"\{\{(\w+)\}\}")
 _OPTIONAL = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
 _TABLE = re.compile(r"\bgold\.(\w+)")
@@ -41,6 +43,7 @@ class Question:
     chart: str
     audience: str
     sql: str
+    empty: str = ""
 
     @property
     def kind(self) -> str:
@@ -111,9 +114,12 @@ def _question(path: Path) -> Question:
         if not line.startswith(f"-- {word}: "):
             raise BoardError(f"{path.name}: line {_HEADER.index(word) + 1} must be `-- {word}: …`")
         header[word] = line.removeprefix(f"-- {word}: ").strip()
-    if len(lines) <= len(_HEADER):
+    lines = lines[len(_HEADER) :]
+    if lines and lines[0].startswith(_EMPTY):
+        header["empty"] = lines.pop(0).removeprefix(_EMPTY).strip()
+    if not lines:
         raise BoardError(f"{path.name}: there is no SQL after its {len(_HEADER)} header lines")
-    made = Question(name=path.stem, sql="\n".join(lines[len(_HEADER) :]).strip(), **header)
+    made = Question(name=path.stem, sql="\n".join(lines).strip(), **header)
     if made.kind not in KINDS:
         raise BoardError(f"{path.name}: chart {made.kind!r} is not one of {', '.join(KINDS)}")
     strange = sorted(set(_TAG.findall(made.sql)) - set(FILTERS))

@@ -201,7 +201,8 @@ SCHEMA_CHANGES = Table(
         Column(
             name="what",
             type="STRING",
-            doc="first seen, added, dropped, renamed, widened, narrowed, retyped, enum value added, nullability changed or key changed. "
+            doc="first seen, added, dropped, renamed, widened, narrowed, retyped, enum value added, nullability changed or key changed; "
+            "left out and capture stopped are what the capture did. "
             "A rename is two rows: the old name as a drop, the new one as an add.",
         ),
         Column(name="type_before", type="STRING", doc="Type in the source before, or key columns; NULL for what is new."),
@@ -214,6 +215,7 @@ SCHEMA_CHANGES = Table(
         ),
         Column(name="accepted_at", type="TIMESTAMP", doc="When a waiting change was accepted; else NULL."),
         Column(name="shape", type="STRING", doc="The whole table as the source's catalog had it then, as a JSON object."),
+        Column(name="reason", type="STRING", doc="Why the capture leaves the column out or has stopped for the table; else NULL."),
     ),
 )
 

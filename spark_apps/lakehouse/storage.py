@@ -23,6 +23,9 @@ BRONZE = ledger.CHANGES.full_name
 # Delta's names of commits that leave every row as it was.
 NO_NEWS = ("OPTIMIZE", "REORG", "VACUUM START", "VACUUM END")
 
+# Kafka's own defaults, which are kept where they are larger.
+_FETCH_BYTES = {"max.partition.fetch.bytes": 1024 * 1024, "fetch.max.bytes": 50 * 1024 * 1024}
+
 
 class StorageError(RuntimeError):
     """A table that cannot be read or written as asked; the message names it and the cure."""
@@ -40,6 +43,9 @@ def kafka_records(spark: SparkSession, settings: Settings, topics: Sequence[str]
     )
     # A record that Kafka dropped before it landed is lost: stop and say so, never skip.
     reader = reader.option("failOnDataLoss", "true")
+    # The largest record that a topic takes is read in one fetch.
+    for limit in ("max.partition.fetch.bytes", "fetch.max.bytes"):
+        reader = reader.option(f"kafka.{limit}", max(settings.max_batch_bytes, _FETCH_BYTES[limit]))
     # The default wait of 500 ms would be most of the latency of a quiet topic.
     return reader.option("kafka.fetch.max.wait.ms", "50").load()
 

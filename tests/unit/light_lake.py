@@ -17,11 +17,12 @@ from lakehouse import ddl, ledger, tables
 from lakehouse.contract import Table
 from lakehouse.lake.commit import commit
 from lakehouse.lake.lake import Lake
+from lakehouse.lake.log import TableLog
 from lakehouse.lake.store import LocalStore
 from lakehouse.settings import Settings
 from lakehouse.silver import refine
 from lakehouse.transforms.records import arrow
-from tests.unit.records import Records
+from tests.unit.records import Records, seconds
 
 _DELTA_TYPES = {"BIGINT": "long", "INT": "integer", "SMALLINT": "short", "ARRAY<STRING>": {"type": "array", "elementType": "string"}}
 _FEATURES = {"delta.enableDeletionVectors": "deletionVectors", "delta.enableChangeDataFeed": "changeDataFeed"}
@@ -55,6 +56,8 @@ def create_table(settings: Settings, table: Table) -> None:
 class LightLake(Records):
     """One lake, with the tables made; offsets count on from 1, and what is landed is of `epoch`."""
 
+    folder: Path
+
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         create(settings)
@@ -65,7 +68,9 @@ class LightLake(Records):
         """A new one in that folder; the state of the one before it is forgotten."""
         with closing(postgres.connect(settings, "metastore")) as connection, connection.cursor() as cursor:
             cursor.execute("TRUNCATE ebap.table_state")
-        return cls(replace(settings, lake=f"file://{folder}/lake"))
+        made = cls(replace(settings, lake=f"file://{folder}/lake"))
+        made.folder = folder
+        return made
 
     def append(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """One commit to bronze, as land makes it: a file for each table and day."""
@@ -91,6 +96,17 @@ class LightLake(Records):
         log = self.lake.log(table)
         commit(log, log.snapshot(), operation="WRITE", writes=[(partition, pa.Table.from_pylist([*rows], schema=schema))], is_blind=True)
 
+    def accept_source(self) -> None:
+        """Have the lake filled from another Postgres from here on."""
+        self.epoch += 1
+        known = {"ebap.epoch": str(self.epoch), f"ebap.source.{self.epoch}": "another", f"ebap.placeholder.{self.epoch}": "another"}
+        _with_properties(self.settings, ledger.CHANGES, known)
+
+    def history(self, key: int) -> list[tuple[Any, ...]]:
+        """Tier, start and end in seconds, and whether blocked, of each version of a user."""
+        rows = sorted((r for r in self.stored("users") if r["user_id"] == key and r["_is_visible"]), key=lambda row: row["_valid_from"])
+        return [(row["tier"], seconds(row["_valid_from"]), seconds(row["_valid_to"]), row["_is_blocked"]) for row in rows]
+
     def version(self, table: str) -> int:
         return self.lake.snapshot(ledger.stored(tables.source(table))).version
 
@@ -98,6 +114,15 @@ class LightLake(Records):
         """All stored changes of a table, as dictionaries."""
         rows: list[dict[str, Any]] = self.lake.read(ledger.stored(tables.source(table))).to_pylist()
         return rows
+
+
+def _with_properties(settings: Settings, table: Table, properties: dict[str, str]) -> None:
+    """Commit other properties, as ALTER TABLE does."""
+    log = TableLog(LocalStore(), ddl.location(settings, table))
+    known = log.snapshot()
+    about = {**known.metadata.raw, "configuration": {**known.configuration, **properties}}
+    actions = [{"commitInfo": {"timestamp": 0, "operation": "SET TBLPROPERTIES"}}, {"metaData": about}]
+    LocalStore().put_new(log.commit_path(known.version + 1), "".join(f"{json.dumps(action)}\n" for action in actions).encode())
 
 
 def _delta_type(type_: str) -> Any:

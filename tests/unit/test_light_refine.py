@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,27 +17,13 @@ from lakehouse.settings import Settings
 from lakehouse.silver import quarantine
 from lakehouse.silver.refine import RefineError
 from lakehouse.silver.stored import StoredChanges
-from tests.e2e.own_postgres import running_postgres
 from tests.unit.light_lake import PLACEHOLDER, LightLake
-from tests.unit.records import seconds, user
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with running_postgres(tmp_path_factory.mktemp("light")) as made:
-        StateStore(made).create()
-        yield made
+from tests.unit.records import user
 
 
 @pytest.fixture
-def lake(settings: Settings, tmp_path: Path) -> LightLake:
-    return LightLake.at(settings, tmp_path)
-
-
-def history(lake: LightLake, key: int) -> list[tuple[Any, ...]]:
-    """Tier, start and end in seconds, and whether blocked, of each version of a user."""
-    rows = sorted((row for row in lake.stored("users") if row["user_id"] == key and row["_is_visible"]), key=lambda row: row["_valid_from"])
-    return [(row["tier"], seconds(row["_valid_from"]), seconds(row["_valid_to"]), row["_is_blocked"]) for row in rows]
+def lake(light_settings: Settings, tmp_path: Path) -> LightLake:
+    return LightLake.at(light_settings, tmp_path)
 
 
 def waiting(lake: LightLake, table: str) -> list[tuple[str, int]]:
@@ -60,7 +45,7 @@ def test_changes_become_versions_and_a_second_run_writes_nothing(lake: LightLake
     assert lake.refine("users").changed
     lake.land("users", ("u", 30, user(1, "gold")), ("d", 40, user(1, "gold")))
     assert lake.refine("users").records == 2
-    assert history(lake, 1) == [("bronze", 10, 20, False), ("silver", 20, 30, False), ("gold", 30, 40, False)]
+    assert lake.history(1) == [("bronze", 10, 20, False), ("silver", 20, 30, False), ("gold", 30, 40, False)]
     before = lake.version("users")
     # The same records once more: a restart of the capture sends them again with other offsets.
     lake.land("users", ("u", 30, user(1, "gold")), ("d", 40, user(1, "gold")))
@@ -80,7 +65,7 @@ def test_a_crash_before_any_write_ends_like_a_clean_run(lake: LightLake, monkeyp
         with pytest.raises(KeyboardInterrupt):
             lake.refine("users")
     assert lake.refine("users").quarantined == 1
-    assert [version[:3] for version in history(lake, 1)] == [("gold", 5, 10), ("bronze", 10, 20), ("silver", 20, None)]
+    assert [version[:3] for version in lake.history(1)] == [("gold", 5, 10), ("bronze", 10, 20), ("silver", 20, None)]
     assert waiting(lake, "users") == [("no_op", 4)]
 
 
@@ -89,13 +74,13 @@ def test_a_key_is_blocked_while_a_newer_change_waits_in_quarantine(lake: LightLa
     lake.refine("users")
     lake.land("users", ("u", 30, {"user_id": 1, "birth_on": "no day"}))
     lake.refine("users")
-    assert history(lake, 1) == [("bronze", 10, None, True)]
+    assert lake.history(1) == [("bronze", 10, None, True)]
     lake.land("users", ("u", 20, user(1, "silver")))
     lake.refine("users")
-    assert history(lake, 1) == [("bronze", 10, 20, False), ("silver", 20, None, True)]
+    assert lake.history(1) == [("bronze", 10, 20, False), ("silver", 20, None, True)]
     lake.land("users", ("u", 40, user(1, "gold")))
     lake.refine("users")
-    assert history(lake, 1)[1:] == [("silver", 20, 40, False), ("gold", 40, None, False)]
+    assert lake.history(1)[1:] == [("silver", 20, 40, False), ("gold", 40, None, False)]
 
 
 def test_a_record_that_was_replayed_and_cannot_be_read_again_waits_again(lake: LightLake) -> None:
@@ -154,13 +139,13 @@ def test_of_two_contents_of_one_change_one_stands_and_the_other_is_kept(lake: Li
     lake.refine("users")
     lake.land("users", ("c", 10, user(1, "gold")))
     lake.refine("users")
-    ((stands, *_),) = history(lake, 1)
+    ((stands, *_),) = lake.history(1)
     ((reason, offset),) = waiting(lake, "users")
     assert (reason, {stands, {1: "bronze", 2: "gold"}[offset]}) == ("conflicting_duplicate", {"bronze", "gold"})
     before = lake.version("users")
     lake.land("users", ("c", 10, user(1, "bronze")), ("c", 10, user(1, "gold")))
     assert not lake.refine("users").changed
-    assert ([version[0] for version in history(lake, 1)], lake.version("users")) == ([stands], before)
+    assert ([version[0] for version in lake.history(1)], lake.version("users")) == ([stands], before)
 
 
 def test_a_run_that_another_overtakes_begins_again_and_both_apply_once(lake: LightLake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +165,7 @@ def test_a_run_that_another_overtakes_begins_again_and_both_apply_once(lake: Lig
     with monkeypatch.context() as patch:
         patch.setattr(StoredChanges, "replace", overtaken)
         assert not lake.refine("users").changed
-    assert history(lake, 1) == [("bronze", 10, 20, False), ("silver", 20, None, False)]
+    assert lake.history(1) == [("bronze", 10, 20, False), ("silver", 20, None, False)]
 
 
 def test_a_lost_state_is_made_again_from_the_commits(lake: LightLake) -> None:

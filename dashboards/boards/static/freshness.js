@@ -1,72 +1,104 @@
 // Every table's age against what its declaration allows; asked again every half minute while somebody looks.
 
+import { ask, clock, count, duration, element, now } from "./format.js";
+import "./nav.js";
+
 const REFRESH_S = 30;
-const FIGURES = ["Age", "Allowed", "Rows", "Quarantined", "Blocked keys"];
+const WELL = { fresh: "fresh", idle: "idle" };
+const COLUMNS = ["Table", "State", "Age", "Allowed", "Rows", "Quarantined", "Blocked keys", "Last run", "What helps"];
+const FIGURES = ["Age", "Allowed", "Rows", "Quarantined", "Blocked keys", "Records"];
 const $ = (id) => document.getElementById(id);
 
-function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-}
-
-const seconds = (s) => (s === null ? "–" : s < 120 ? `${s.toFixed(s < 10 ? 1 : 0)} s` : s < 7200 ? `${Math.round(s / 60)} min` : `${(s / 3600).toFixed(1)} h`);
-const count = (n) => n.toLocaleString("en-US");
-
-const WELL = { fresh: "✓ fresh", idle: "✓ idle" };
-const clock = (at) => (at.slice(0, 10) === new Date().toISOString().slice(0, 10) ? `${at.slice(11, 19)} UTC` : `${at.slice(0, 16).replace("T", " ")} UTC`);
-
+// Kind of state (its colour), and the state in words.
 function state(table) {
-  const since = table.since ? ` since ${clock(table.since)}` : "";
-  if (WELL[table.state]) return table.run?.state === "failed" ? ["failed", "✗ run failed"] : ["fresh", WELL[table.state] + since];
-  if (table.state !== "late") return ["failed", `✗ ${table.state}${since}`];
-  return table.age_s === null ? ["late", "not made yet"] : ["late", `! late${since}`];
+  if (table.run?.state === "failed" && WELL[table.state]) return ["failed", "run failed"];
+  if (WELL[table.state]) return ["fresh", table.state];
+  if (table.state === "late") return ["late", table.age_s === null ? "not made yet" : "late"];
+  return ["failed", table.state];
 }
 
-function head(names, isFigure) {
-  return element("thead", {}, element("tr", {}, ...names.map((name) => element("th", { scope: "col", textContent: name, className: isFigure(name) ? "figure" : "" }))));
+const MARKS = { fresh: "✓", late: "!", failed: "✗" };
+
+function badge(kind, text) {
+  return element("span", { className: `state ${kind}` }, element("span", { ariaHidden: "true" }, MARKS[kind]), ` ${text}`);
 }
 
-function waitingRow(entry) {
-  return element("tr", {},
-    element("th", { scope: "row", textContent: entry.source_table }), element("td", { textContent: entry.reason }),
-    element("td", { className: "figure", textContent: count(entry.waiting) }), element("td", { textContent: clock(entry.since) }),
-    element("td", {}, element("code", { textContent: entry.help })));
+function head(names) {
+  return element("thead", {}, element("tr", {}, ...names.map((name) => element("th", { scope: "col", className: FIGURES.includes(name) ? "figure" : "" }, name))));
 }
+
+const figure = (value, isQuiet = false) => element("td", { className: `figure${isQuiet ? " quiet" : ""}` }, value);
 
 function row(table) {
   const [kind, text] = state(table);
-  const run = table.run ? element("a", { href: table.run.url, target: "_top", textContent: `${table.run.ended_at.slice(11, 19)} UTC, ${seconds(table.run.duration_s)}` }) : "–";
-  const figure = (value) => element("td", { className: "figure", textContent: value });
+  const since = table.since ? element("small", {}, ` since ${clock(table.since)}`) : null;
+  const run = table.run ? element("a", { href: table.run.url, target: "_top" }, `${clock(table.run.ended_at)}, ${duration(table.run.duration_s)}`) : element("span", { className: "none" }, "–");
+  const age = figure(table.age_s === null ? "–" : duration(table.age_s));
+  if (table.age_s !== null) {
+    age.classList.add("meter", kind);
+    age.style.setProperty("--share", `${Math.min(100, (100 * table.age_s) / table.allowed_age_s)}%`);
+  }
   const made = element("tr", { id: table.name },
-    element("th", { scope: "row", textContent: table.name }), element("td", { className: kind, textContent: text }),
-    figure(seconds(table.age_s)), figure(seconds(table.allowed_age_s)), figure(count(table.rows)), figure(count(table.quarantined)), figure(count(table.blocked)),
-    element("td", {}, run), element("td", {}, table.help ? element("code", { textContent: table.help }) : ""));
+    element("th", { scope: "row" }, table.name), element("td", {}, badge(kind, text), since),
+    age, figure(duration(table.allowed_age_s), true), figure(count(table.rows)), figure(count(table.quarantined), !table.quarantined), figure(count(table.blocked), !table.blocked),
+    element("td", {}, run), element("td", {}, table.help ? element("code", {}, table.help) : ""));
   if (location.hash === `#${table.name}`) made.className = "wanted";
   return made;
 }
 
-async function refresh() {
-  const answer = await fetch("/api/freshness", { signal: AbortSignal.timeout(60000) });
-  const found = await answer.json();
-  if (!answer.ok) throw new Error(found.detail);
-  const names = ["Table", "State", "Age", "Allowed", "Rows", "Quarantined", "Blocked keys", "Last run", "What helps"];
-  $("tables").replaceChildren(head(names, (name) => FIGURES.includes(name)), element("tbody", {}, ...found.tables.map(row)));
-  const waiting = found.waiting.length ? found.waiting.map(waitingRow) : [element("tr", {}, element("td", { colSpan: 5, className: "fresh", textContent: "✓ nothing waits" }))];
-  $("waiting").replaceChildren(head(["Table", "Reason", "Records", "Since", "What helps"], (name) => name === "Records"), element("tbody", {}, ...waiting));
-  const wrong = found.tables.filter((table) => state(table)[0] !== "fresh").length;
-  const airflow = found.is_airflow_away ? " Runs are unknown: Airflow does not answer." : "";
-  $("about").textContent = `${wrong ? `${wrong} of ${found.tables.length} tables need a look.` : `All ${found.tables.length} tables are as fresh as declared.`}${airflow} ${new Date().toISOString().slice(11, 19)} UTC, again every ${REFRESH_S} s.`;
-  $("about").className = wrong ? "late" : "";
+// One cause, said once: what stalled, since when, which tables wait for it, and what helps.
+function causes(tables) {
+  const found = new Map();
+  for (const table of tables) {
+    const [kind, text] = state(table);
+    if (kind === "fresh") continue;
+    const key = `${text} ${table.help}`;
+    const cause = found.get(key) ?? { kind, text, help: table.help, since: table.since, names: [] };
+    if (table.since && (!cause.since || table.since < cause.since)) cause.since = table.since;
+    cause.names.push(table.name);
+    found.set(key, cause);
+  }
+  return [...found.values()].map((cause) => element("article", { className: `cause ${cause.kind}` },
+    element("h2", {}, badge(cause.kind, cause.text), cause.since ? element("small", {}, ` since ${clock(cause.since)}`) : null),
+    element("p", {}, cause.names.length > 4 ? `${cause.names.slice(0, 3).join(", ")} and ${cause.names.length - 3} more tables` : cause.names.join(", ")),
+    cause.help ? element("p", {}, "What helps: ", element("code", {}, cause.help)) : null));
+}
+
+function waitingRow(entry) {
+  return element("tr", {},
+    element("th", { scope: "row" }, entry.source_table), element("td", {}, entry.reason),
+    figure(count(entry.waiting)), element("td", {}, clock(entry.since)), element("td", {}, element("code", {}, entry.help)));
+}
+
+function delays(found) {
   const { median_s: median, p95_s: p95, changes } = found.to_bronze;
-  const bronze = changes ? `to bronze: median ${seconds(median)}, 95 of 100 within ${seconds(p95)} (${count(changes)} changes of the last 10 minutes)` : "to bronze: no change in the last 10 minutes";
-  $("delays").replaceChildren(element("li", { textContent: bronze }), ...found.to_gold.map((each) => element("li", { textContent: `to ${each.table}: written ${seconds(each.seconds)} after the newest commit it is complete to` })));
+  const bronze = changes ? `median ${duration(median)}, 95 of 100 within ${duration(p95)} (${count(changes)} changes of the last 10 minutes)` : "no change in the last 10 minutes";
+  const pairs = [["bronze.changes", bronze], ...found.to_gold.map((each) => [each.table, `written ${duration(each.seconds)} after the newest commit it is complete to`])];
+  return pairs.flatMap(([name, text]) => [element("dt", {}, name), element("dd", {}, text)]);
+}
+
+async function refresh() {
+  const found = await ask("/api/freshness");
+  $("tables").replaceChildren(head(COLUMNS), element("tbody", {}, ...found.tables.map(row)));
+  const nothing = element("tbody", {}, element("tr", {}, element("td", {}, badge("fresh", "nothing waits"))));
+  $("waiting").replaceChildren(...(found.waiting.length ? [head(["Table", "Reason", "Records", "Since", "What helps"]), element("tbody", {}, ...found.waiting.map(waitingRow))] : [nothing]));
+  $("causes").replaceChildren(...causes(found.tables));
+  const wrong = found.tables.filter((table) => state(table)[0] !== "fresh").length;
+  $("about").textContent = (wrong ? `${wrong} of ${found.tables.length} tables need a look.` : `All ${found.tables.length} tables are as fresh as declared.`) + (found.is_airflow_away ? " Their last runs are not known: Airflow does not answer." : "");
+  $("about").className = `about ${wrong ? "late" : ""}`;
+  $("delays").replaceChildren(...delays(found));
+  $("age").textContent = `As of ${now()}`;
+  $("pulse").textContent = `Asked again every ${REFRESH_S} s`;
   document.body.dataset.ready = "1";
 }
 
 async function loop() {
   for (;;) {
-    if (!document.hidden) await refresh().catch((error) => { $("about").textContent = `No figures: ${error.message}`; $("about").className = "failed"; });
+    if (document.hidden) await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
+    await refresh().catch((error) => {
+      $("about").textContent = `No figures: ${error.message}`;
+      $("about").className = "about failed";
+    });
     await new Promise((resolve) => setTimeout(resolve, REFRESH_S * 1000));
   }
 }

@@ -1,6 +1,7 @@
 -- title: New and returning buyers a day
 -- chart: stacked
 -- audience: marketing: do we win customers, do they come back?
+-- empty: No account bought in this period.
 SELECT ordered_on AS day,
   count(DISTINCT CASE WHEN ordered_on = first_order_on THEN user_id END) AS new_buyers,
   count(DISTINCT CASE WHEN ordered_on > first_order_on THEN user_id END) AS returning_buyers

@@ -1,8 +1,9 @@
 -- title: Shortest stock cover, in days
 -- chart: table
 -- audience: purchasing: what runs out first?
+-- empty: Nothing sold within 28 days, so no stock runs out.
 SELECT name, category, stock, units_28d, cover_days
 FROM gold.product_stock
 WHERE is_active AND cover_days IS NOT NULL [[AND category = {{category}}]]
-ORDER BY cover_days, name
+ORDER BY cover_days, name, product_id
 LIMIT 10

@@ -1,6 +1,7 @@
 -- title: Revenue a day, with the mean of seven days
 -- chart: combo: mean_7_days_usd as line
 -- audience: finance: where is the trend?
+-- empty: Nothing was sold in this period.
 SELECT day, revenue_usd, mean_7_days_usd
 FROM (
   SELECT day, revenue_usd, CAST(avg(revenue_usd) OVER (ORDER BY day ROWS BETWEEN 6 PRECEDING AND CURRENT ROW) AS DECIMAL(18,2)) AS mean_7_days_usd

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lakehouse import ledger
 from lakehouse.lake import reading
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
     from lakehouse.transforms.records.envelope import Decoder, Fault, Place
 
 _TABLE = ledger.QUARANTINE
-_CONFLICTING = "conflicting_duplicate"  # waits for nothing: the table holds its twin
-_IDENTITY = ("topic", "partition", "offset", "reason", "sha256")
+CONFLICTING = "conflicting_duplicate"  # waits for nothing: the table holds its twin
 _NO_EPOCH = "no epoch header"  # what the detail of a record says that came without one
 
 
@@ -36,30 +34,89 @@ def enter(lake: Lake, table: Table, faults: Sequence[Fault]) -> None:
     """
     if not faults:
         return
-    snapshot = lake.snapshot(_TABLE)
-    own = {"source_table": [table.name]}
-    held = reading.located(lake.con, snapshot, lake.store, where=own)
-    known = set(zip(*(held[name].to_pylist() for name in _IDENTITY), strict=True))
-    wanted = {identity: row for identity, row in map(_row, faults)}
-    replayed = held.filter(pc.is_valid(held["replayed_at"]))
-    again = {identity for identity in zip(*(replayed[name].to_pylist() for name in _IDENTITY), strict=True) if identity in wanted}
+    held = _Rows(lake, table)
+    wanted = dict(map(_row, faults))
+    known = {_identity(row): row for row in held.rows}
     new = [row for identity, row in wanted.items() if identity not in known]
-    if not new and not again:
-        return
-    names = [name for name in _TABLE.column_names if name != "source_table"]
-    rows, removes = pa.Table.from_pylist(new, schema=_schema(names)), []
-    if again:
-        # Few, and never many at once: their files are written anew.
-        is_again = [identity in again for identity in zip(*(held[name].to_pylist() for name in _IDENTITY), strict=True)]
-        removes = sorted(set(held.filter(pa.array(is_again))[reading.FILE].to_pylist()))
-        touched = pc.is_in(held[reading.FILE], value_set=pa.array(removes))
-        kept = held.filter(touched).select([*names])
-        waits = pa.array(is_again).filter(touched.combine_chunks())
-        opened = pc.if_else(waits, pa.scalar(None, kept["replayed_at"].type), kept["replayed_at"])
-        kept = kept.set_column(kept.column_names.index("replayed_at"), "replayed_at", opened)
-        rows = pa.concat_tables([rows, kept.cast(rows.schema)])
-    writes = [({"source_table": table.name}, rows)]
-    commit(lake.log(_TABLE), snapshot, operation="MERGE", writes=writes, removes=removes, reads=own)
+    again = [row for identity, row in known.items() if identity in wanted and row["replayed_at"]]
+    held.write({id(row): {**row, "replayed_at": None} for row in again}, new)
+
+
+class _Rows:
+    """The table's rows of quarantine, with where they are; few, and read whole."""
+
+    def __init__(self, lake: Lake, table: Table) -> None:
+        self._lake, self._own = lake, {"source_table": [table.name]}
+        self._snapshot = lake.snapshot(_TABLE)
+        found = reading.located(lake.con, self._snapshot, lake.store, where=self._own)
+        self.rows: list[dict[str, Any]] = found.to_pylist()
+
+    def write(self, changed: Mapping[int, dict[str, Any] | None], new: Sequence[dict[str, Any]] = ()) -> None:
+        """Give rows (by `id`) these values, or remove them for None, and add new ones, in one commit; none where there is nothing to do.
+
+        Raises ConflictError where others wrote the table's rows meanwhile.
+        """
+        if not changed and not new:
+            return
+        # Files that hold a changed row are written anew: the table has no deletion vectors, and few rows.
+        files = {row[reading.FILE] for row in self.rows if id(row) in changed}
+        kept = [changed.get(id(row), row) for row in self.rows if row[reading.FILE] in files]
+        names = [name for name in _TABLE.column_names if name not in self._own]
+        rows = [{name: row[name] for name in names} for row in (*kept, *new) if row is not None]
+        schema = pa.schema([(name, arrow.arrow_type(_TABLE.column(name).type)) for name in names])
+        writes = [({name: values[0] for name, values in self._own.items()}, pa.Table.from_pylist(rows, schema=schema))]
+        log = self._lake.log(_TABLE)
+        commit(log, self._snapshot, operation="MERGE", writes=writes, removes=sorted(files), reads=self._own)
+
+
+class Held:
+    """The records of a table that a replay takes up: each with all of its rows in quarantine, replayed ones included."""
+
+    def __init__(self, lake: Lake, table: Table, reason: str | None) -> None:
+        self._lake, self._table, self._held = lake, table, _Rows(lake, table)
+        by_place: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+        for row in self._held.rows:
+            if row["reason"] != CONFLICTING:
+                by_place.setdefault(_place(row), []).append(row)
+        self.records = {
+            where: rows
+            for where, rows in by_place.items()
+            if any(row["replayed_at"] is None and reason in (None, row["reason"]) for row in rows)
+        }
+
+    def as_landed(self, snapshot: Snapshot) -> list[Record]:
+        """The records, each once, as bronze has them; those it no longer has from what quarantine keeps, which is no header and no epoch.
+
+        The epoch of such a record is known while the lake has had only one.
+        """
+        offsets = {where[2] for where in self.records}
+        found = {place(record): record for record in bronze.at(self._lake, self._table, "offset", offsets, snapshot)}
+        source = bronze.source(snapshot)
+        only_epoch = 1 if source is None or source.epoch == 1 else None
+        return [found.get(where) or _kept(rows[0], only_epoch) for where, rows in self.records.items()]
+
+    def settle(self, faults: Mapping[tuple[Any, ...], Fault]) -> None:
+        """Mark the rows of readable records as replayed, and give the others today's reason; `faults` by place.
+
+        A record that cannot be read keeps one row, the first that waits.
+        """
+        now, changed = datetime.now(UTC), dict[int, dict[str, Any] | None]()
+        for where, rows in self.records.items():
+            fault = faults.get(where)
+            ordered = sorted(rows, key=lambda row: (row["replayed_at"] is not None, row["first_seen_at"], row["reason"]))
+            for number, row in enumerate(ordered):
+                if fault is None:
+                    made: dict[str, Any] | None = row if row["replayed_at"] else {**row, "replayed_at": now}
+                else:
+                    made = None if number else {**row, "reason": fault.reason, "detail": fault.detail, "replayed_at": None}
+                if made != row:
+                    changed[id(row)] = made
+        self._held.write(changed)
+
+
+def place(record: Record) -> tuple[Any, ...]:
+    """What tells a record from every other: a topic that was made anew counts from 0 again, so its bytes too."""
+    return record.topic, record.partition, record.offset, _sha256(record.value)
 
 
 def waiting(lake: Lake, table: Table, decoder: Decoder, snapshot: Snapshot) -> list[Place]:
@@ -68,25 +125,26 @@ def waiting(lake: Lake, table: Table, decoder: Decoder, snapshot: Snapshot) -> l
     Positions are read again from the bytes: quarantine keeps what was received, not what was made of it. One that could be read by now
     counts too: it waits until it is replayed.
     """
-    held = lake.read(_TABLE, ("reason", "detail", *_IDENTITY[:3], "key", "value", "sha256", "replayed_at"), {"source_table": [table.name]})
-    held = held.filter(pc.and_(pc.is_null(held["replayed_at"]), pc.not_equal(held["reason"], _CONFLICTING)))
-    if not held.num_rows:
+    held = [row for row in lake.read(_TABLE, where={"source_table": [table.name]}).to_pylist() if is_waiting(row)]
+    if not held:
         return []
     return envelope.places(decoder.decode(_as_landed(lake, table, held, snapshot)), decoder.table, faulty_only=False)
 
 
-def _as_landed(lake: Lake, table: Table, held: pa.Table, snapshot: Snapshot) -> Iterable[Record]:
+def _as_landed(lake: Lake, table: Table, held: list[dict[str, Any]], snapshot: Snapshot) -> Iterable[Record]:
     """The records of rows of quarantine, which keeps no epoch: bronze has it, and a lake with one epoch needs no look."""
     source = bronze.source(snapshot)
     if source is None or source.epoch == 1:
-        for row in held.to_pylist():
-            epoch = None if _NO_EPOCH in (row["detail"] or "") else 1
-            yield Record(row["topic"], row["partition"], row["offset"], epoch, row["key"], row["value"])
-        return
-    wanted = set(zip(*(held[name].to_pylist() for name in ("topic", "partition", "offset", "sha256")), strict=True))
-    for record in bronze.at(lake, table, "offset", set(held["offset"].to_pylist()), snapshot):
-        if (record.topic, record.partition, record.offset, _sha256(record.value)) in wanted:
-            yield record
+        return [_kept(row, 1) for row in held]
+    wanted = set(map(_place, held))
+    found = bronze.at(lake, table, "offset", {row["offset"] for row in held}, snapshot)
+    return [record for record in found if place(record) in wanted]
+
+
+def _kept(row: Mapping[str, Any], epoch: int | None) -> Record:
+    """The record of a row of quarantine, of the given epoch unless it came without one."""
+    known = None if _NO_EPOCH in (row["detail"] or "") else epoch
+    return Record(row["topic"], row["partition"], row["offset"], known, row["key"], row["value"])
 
 
 def beaten(lake: Lake, table: Table, decoder: Decoder, contested: Iterable[Any], snapshot: Snapshot) -> list[Fault]:
@@ -98,7 +156,7 @@ def beaten(lake: Lake, table: Table, decoder: Decoder, contested: Iterable[Any],
             winner = winners.get((decoder.key_of(change.values), change.epoch, change.lsn, change.kind))
             if winner is not None and winner != change.content_hash:
                 detail = "another record of this change has the greater content hash"
-                found.append(envelope.Fault(reason=_CONFLICTING, detail=detail, record=record, values=change.values, lsn=change.lsn))
+                found.append(envelope.Fault(reason=CONFLICTING, detail=detail, record=record, values=change.values, lsn=change.lsn))
     return found
 
 
@@ -116,12 +174,21 @@ def _row(fault: Fault) -> tuple[tuple[Any, ...], dict[str, Any]]:
         "first_seen_at": datetime.now(UTC),
         "replayed_at": None,
     }
-    return (record.topic, record.partition, record.offset, fault.reason, sha256), row
+    return _identity(row), row
 
 
 def _sha256(value: bytes | None) -> str | None:
     return None if value is None else hashlib.sha256(value).hexdigest()
 
 
-def _schema(names: Sequence[str]) -> pa.Schema:
-    return pa.schema([(name, arrow.arrow_type(_TABLE.column(name).type)) for name in names])
+def is_waiting(row: Mapping[str, Any]) -> bool:
+    """Whether a row of quarantine waits for a replay."""
+    return row["replayed_at"] is None and row["reason"] != CONFLICTING
+
+
+def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["topic"], row["partition"], row["offset"], row["sha256"]
+
+
+def _identity(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (*_place(row), row["reason"])

@@ -7,35 +7,28 @@ people whom the lake has forgotten. Each write repeats without effect, so a cras
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from lakehouse import ledger, schema_changes, shapes, tables
-from lakehouse.lake import state
+from lakehouse.lake import checkpoints
 from lakehouse.lake.errors import ConflictError, TooLarge, VersionGone
 from lakehouse.lake.lake import Lake
 from lakehouse.lake.state import TableState
-from lakehouse.silver import bronze, erasures, quarantine
-from lakehouse.silver.stored import StoredChanges
-from lakehouse.transforms.history import fold
-from lakehouse.transforms.history.form import Form
-from lakehouse.transforms.records import envelope
-from lakehouse.transforms.records.envelope import Decoded, Decoder
+from lakehouse.silver import bronze
+from lakehouse.silver.batch import Batch
 from lakehouse.transforms.records.truncates import merged
 
 if TYPE_CHECKING:
     from lakehouse.contract import Table
     from lakehouse.lake.log import Snapshot
     from lakehouse.settings import Settings
-    from lakehouse.transforms.history.fold import Difference
+
+T = TypeVar("T")
 
 _TRIES = 3
-# The newest commits in which a lost state is looked for; what is older costs a repetition.
-_LOOK_BACK = 100
 
 
 class RefineError(RuntimeError):
@@ -63,9 +56,14 @@ def run(lake: Lake, table_name: str) -> RefineResult:
     Raises RefineError, and TooLarge where a run by Spark is due.
     """
     table = tables.source(table_name)
+    return tried(table, lambda: _run(lake, table))
+
+
+def tried(table: Table, do: Callable[[], T]) -> T:
+    """What `do` gives, tried again where another writer was first; RefineError where one always was, or bronze is gone."""
     for left in reversed(range(_TRIES)):
         try:
-            return _run(lake, table)
+            return do()
         except ConflictError as error:
             # A compaction or another run was first: read again, decide anew.
             if not left:
@@ -86,81 +84,33 @@ def _run(lake: Lake, table: Table) -> RefineResult:
     if known.bronze_version > landed.version:
         raise RefineError(replaced_bronze(table, known.bronze_version, landed.version))
     if not known.has_run:
-        known = _restored(lake, table, known)
+        known = checkpoints.restored(lake.log(ledger.stored(table)), known)
     _refuse_large(lake, table, known, landed)
-    admitted = _admitted(lake, table, known)
-    return _Run(lake, admitted, known, landed).result()
+    admitted = admit(lake, table, known)
+    return _taken(Batch(lake, admitted, known, landed))
 
 
-class _Run:
-    """One run of a table from `known`, its state when it began, to `landed`, a snapshot of bronze."""
-
-    def __init__(self, lake: Lake, table: Table, known: TableState, landed: Snapshot) -> None:
-        source = bronze.source(landed)
-        self.lake, self.table, self.known, self.landed = lake, table, known, landed
-        self.form, self.decoder = _form(table), _decoder(table, source.placeholders if source else (), lake.settings.source_schema)
-        self.forgotten = erasures.forgotten(lake, table)
-
-    def result(self) -> RefineResult:
-        increment = bronze.increment(self.lake, self.table, self.known.bronze_version, self.landed)
-        decoded = self.decoder.decode(increment.records)
-        if self.forgotten and erasures.holds_any(self.table, decoded, self.decoder, self.forgotten):
-            raise TooLarge(f"{self.table.full_name}: records of forgotten people landed, which have to leave bronze too")
-        made = self._state(decoded, increment.complete_to)
-        changed = bool(decoded.records) and self._apply(decoded, made)
-        if decoded.records and erasures.forgotten(self.lake, self.table) != self.forgotten:
-            raise TooLarge(f"{self.table.full_name}: people were forgotten meanwhile, of whom this run knew nothing")
-        self.lake.states.advance(self.known, made)
-        return RefineResult(
-            table=self.table.name,
-            records=decoded.records,
-            changed=changed,
-            quarantined=len(decoded.faults),
-            bronze_version=self.landed.version,
-        )
-
-    def _state(self, decoded: Decoded, complete_to: datetime | None) -> TableState:
-        return TableState(
-            table_name=self.table.full_name,
-            bronze_version=self.landed.version,
-            truncates=merged(self.known.truncates, decoded.truncates),
-            complete_to=max((at for at in (self.known.complete_to, complete_to) if at), default=None),
-            updated_at=datetime.now(UTC),
-            records=decoded.records,
-            quarantined=len(decoded.faults),
-        )
-
-    def _apply(self, decoded: Decoded, made: TableState) -> bool:
-        """Write quarantine, then the difference to silver with the checkpoint; whether silver changed."""
-        quarantine.enter(self.lake, self.table, decoded.faults)
-        stored = StoredChanges(self.lake, self.form)
-        difference = self._difference(decoded, made, stored)
-        quarantine.enter(self.lake, self.table, quarantine.beaten(self.lake, self.table, self.decoder, difference.contested, self.landed))
-        if not difference.rows:
-            return False
-        stored.replace(difference.rows, writer_of(self.table), made.checkpoint())
-        return True
-
-    def _difference(self, decoded: Decoded, made: TableState, stored: StoredChanges) -> Difference:
-        places = {truncate.place for truncate in self.known.truncates}
-        new_truncates = [truncate for truncate in made.truncates if truncate.place not in places]
-        incoming = fold.Incoming(
-            changes=decoded.changes,
-            run=self.landed.version,
-            blocked=quarantine.waiting(self.lake, self.table, self.decoder, self.landed),
-            truncates=made.truncates,
-            new_truncates=new_truncates,
-        )
-        return fold.difference(self.form, incoming, self._newest(decoded, stored, bool(new_truncates)), stored.whole)
-
-    def _newest(self, decoded: Decoded, stored: StoredChanges, is_truncated: bool) -> list[Any]:
-        if is_truncated:
-            # A truncate is of every key.
-            return stored.every_newest()
-        keys = {self.form.key_of(change.values) for change in decoded.changes}
-        keys |= {place.key for place in envelope.places(decoded, self.table)}
-        keys |= {self.form.key_of_json(change.linked_key) for change in decoded.changes if change.linked_key is not None}
-        return stored.newest(keys)
+def _taken(batch: Batch) -> RefineResult:
+    """Write what landed since the state that the batch began from, then the state it leads to."""
+    lake, table, known, landed = batch.lake, batch.table, batch.known, batch.landed
+    increment = bronze.increment(lake, table, known.bronze_version, landed)
+    decoded = batch.decode(increment.records)
+    made = TableState(
+        table_name=table.full_name,
+        bronze_version=landed.version,
+        truncates=merged(known.truncates, decoded.truncates),
+        complete_to=max((at for at in (known.complete_to, increment.complete_to) if at), default=None),
+        updated_at=datetime.now(UTC),
+        records=decoded.records,
+        quarantined=len(decoded.faults),
+    )
+    changed = bool(decoded.records) and batch.apply(decoded, made)
+    if decoded.records:
+        batch.refuse_overtaken()
+    lake.states.advance(known, made)
+    return RefineResult(
+        table=table.name, records=decoded.records, changed=changed, quarantined=len(decoded.faults), bronze_version=landed.version
+    )
 
 
 def replaced_bronze(table: Table, consumed: int, now: int) -> str:
@@ -171,44 +121,14 @@ def replaced_bronze(table: Table, consumed: int, now: int) -> str:
     )
 
 
-def writer_of(table: Table) -> str:
-    """Under which name the commits to a source table's stored changes are numbered."""
-    return f"ebap.refine.{table.name}"
-
-
-def _restored(lake: Lake, table: Table, known: TableState) -> TableState:
-    """The state of a table without a row: what its newest commits carry, or that of a table that was never refined."""
-    log = lake.log(ledger.stored(table))
-    newest = log.snapshot().version
-    for version in range(newest, max(newest - _LOOK_BACK, -1), -1):
-        try:
-            (commit,) = log.commits(version, version)
-        except VersionGone:
-            break
-        found = _checkpoint(commit.user_metadata)
-        if found and found["checkpoint"] == table.full_name:
-            made = state.restored(table.full_name, found)
-            return replace(made, turn=known.turn, paused_at=known.paused_at)
-    return known
-
-
-def _checkpoint(text: str | None) -> dict[str, Any] | None:
-    """The checkpoint that a commit carries; None for another's metadata."""
-    try:
-        found = json.loads(text or "null")
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) and "checkpoint" in found else None
-
-
 def _refuse_large(lake: Lake, table: Table, known: TableState, landed: Snapshot) -> None:
     found, limit = bronze.count(lake, table, known.bronze_version, landed), lake.settings.light_records
     if found > limit:
         raise TooLarge(f"{table.full_name}: {found} records landed, more than EBAP_LIGHT_RECORDS={limit}")
 
 
-def _admitted(lake: Lake, table: Table, known: TableState) -> Table:
-    """The declaration by which the stored table takes changes, unless its own change or one of the source's schema stops it."""
+def admit(lake: Lake, table: Table, known: TableState) -> Table:
+    """The declaration by which the stored table takes changes; RefineError where its own change or one of the source's schema stops it."""
     stored = lake.snapshot(ledger.stored(table))
     given = {field.name: field.type for field in stored.schema}
     made, message = shapes.judge(table, given, stored.configuration.get("ebap.shape"))
@@ -225,16 +145,6 @@ def _waiting_changes(lake: Lake, table: Table) -> list[schema_changes.SchemaChan
     own = {"source_table": [table.name], "state": [schema_changes.WAITING]}
     rows = lake.read(ledger.SCHEMA_CHANGES, where=own).to_pylist()
     return [schema_changes.SchemaChange(**row) for row in sorted(rows, key=lambda row: (row["seen_at"], row["column"] or ""))]
-
-
-@lru_cache(maxsize=64)
-def _form(table: Table) -> Form:
-    return Form(table)
-
-
-@lru_cache(maxsize=64)
-def _decoder(table: Table, placeholders: tuple[str, ...], source_schema: str) -> Decoder:
-    return Decoder(table, placeholders, source_schema)
 
 
 def light(words: list[str]) -> Callable[[Settings], RefineResult]:

@@ -1,8 +1,8 @@
 """JSON as Jackson reads and writes it, for the texts that content hashes are made of.
 
 A value's text is the string itself, the number as Jackson writes it, or a nested value written without spaces. A lake keeps hashes of
-such texts, so they may not change: an int keeps its digits (`-0` is `0`), a float is written as Java's Double.toString does, a
-surrogate without its other half is `?`.
+such texts, so they may not change: an int keeps its digits (`-0` is `0`), a float is written as Java's Double.toString does, and within
+a nested value a character beyond U+FFFF as the two halves that Java has it in. A half that stands alone in a text is `?`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _LONGEST_JAVA_FLOAT = 25
 _ESCAPES = {code: f"\\u{code:04X}" for code in range(0x20)} | {
     ord(sign): f"\\{short}" for sign, short in zip('"\\\b\t\n\f\r', '"\\btnfr', strict=True)
 }
-_ESCAPED = re.compile(r'["\\\x00-\x1f]').search
+_is_escaped = re.compile(r'["\\\x00-\x1f]').search
+_IN_HALVES = re.compile("[\ud800-\udfff\U00010000-\U0010ffff]")
 
 
 class Number(str):
@@ -52,7 +53,10 @@ def _refuse(constant: str) -> None:
 
 
 def java_float(text: str) -> Number:
-    """A JSON number with a point or an exponent as Java's Double.toString writes it; a quoted word where no double is as great."""
+    """A JSON number with a point or an exponent as Java's Double.toString writes it; a quoted word where no double is as great.
+
+    Debezium's numbers are such texts already and stay as they are.
+    """
     number = float(text)
     size = abs(number)
     sign = "-" if text[0] == "-" else ""
@@ -82,21 +86,25 @@ def _digits(size: float) -> tuple[str, int]:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=java_float, parse_int=Number, parse_constant=_refuse)
-_scan = _DECODER.scan_once
+_scan: Callable[[str, int], tuple[Any, int]] = _DECODER.scan_once  # type: ignore[attr-defined]
 _whitespace = re.compile(r"[ \t\n\r]*").match
 
 
 def read(text: str) -> Any:
-    """The one JSON value that the text is; ValueError where it is none or something follows. Numbers are `Number`, null is None."""
+    """The one JSON value that the text is; ValueError where it is none or something follows. Numbers are `Number`, null is None.
+
+    In texts of the value's own members and of theirs a half of a surrogate pair that stands alone is `?`.
+    """
     value, end = _first(text)
     if end != len(text) and _whitespace(text, end).end() != len(text):  # type: ignore[union-attr]
         raise ValueError("text follows the value")
-    return value
+    return _replaced(value, 2) if _has_halves(text) else value
 
 
 def first(text: str) -> Any:
-    """The JSON value with which the text begins; ValueError where it begins with none."""
-    return _first(text)[0]
+    """The JSON value with which the text begins; ValueError where it begins with none. As `read`, for the value's own members alone."""
+    value, _ = _first(text)
+    return _replaced(value, 1) if _has_halves(text) else value
 
 
 def _first(text: str) -> tuple[Any, int]:
@@ -108,9 +116,11 @@ def _first(text: str) -> tuple[Any, int]:
         value, end = _deeply(_scan, text, begin) if is_deep else _scan(text, begin)
     except StopIteration as error:
         raise ValueError("the text begins with no JSON value") from error
-    if "\\ud" in text or "\\uD" in text:
-        value = _deeply(_without_surrogates, value)
     return value, end
+
+
+def _has_halves(text: str) -> bool:
+    return "\\ud" in text or "\\uD" in text
 
 
 def _deeply(function: Callable[..., Any], *given: Any) -> Any:
@@ -143,16 +153,18 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def _without_surrogates(value: Any) -> Any:
-    """The value with `?` for each half of a surrogate pair that stands alone."""
+def _replaced(value: Any, levels: int) -> Any:
+    """The value with `?` for each half of a surrogate pair that stands alone, down to that many levels of members."""
     kind = type(value)
     if kind is str:
         return value.encode("utf-8", "replace").decode()
-    if kind is list:
-        return [_without_surrogates(part) for part in value]
+    if not levels:
+        return value
+    if kind is list and levels == 1:
+        return [_replaced(part, 0) for part in value]
     if isinstance(value, dict):
         pairs = value.pairs if isinstance(value, Repeated) else list(value.items())
-        return _object([(_without_surrogates(name), _without_surrogates(part)) for name, part in pairs])
+        return _object([(_replaced(name, 0), _replaced(part, levels - 1)) for name, part in pairs])
     return value
 
 
@@ -173,7 +185,7 @@ def written(value: Any) -> str:
     """A value that was read, as Jackson writes it again: without spaces, every name that was there in its place."""
     kind = type(value)
     if kind is str:
-        return quoted(value)
+        return _IN_HALVES.sub(_halves, quoted(value))
     if kind is Number:
         return "0" if value == "-0" else str(value)
     if value is None:
@@ -183,9 +195,14 @@ def written(value: Any) -> str:
     if kind is list:
         return f"[{','.join(map(written, value))}]"
     pairs = value.pairs if kind is Repeated else value.items()
-    return "{" + ",".join(f"{quoted(name)}:{written(part)}" for name, part in pairs) + "}"
+    return "{" + ",".join(f"{written(name)}:{written(part)}" for name, part in pairs) + "}"
 
 
 def quoted(text: str) -> str:
     """A JSON string with Jackson's escapes: short ones, and `\\u001F` in upper case."""
-    return f'"{text.translate(_ESCAPES)}"' if _ESCAPED(text) else f'"{text}"'
+    return f'"{text.translate(_ESCAPES)}"' if _is_escaped(text) else f'"{text}"'
+
+
+def _halves(character: re.Match[str]) -> str:
+    units = character[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[place]:02X}{units[place + 1]:02X}" for place in range(0, len(units), 2))

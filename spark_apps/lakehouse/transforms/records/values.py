@@ -6,7 +6,6 @@ What a cast would take and no source sends is refused: "1.239" is no DECIMAL(10,
 
 from __future__ import annotations
 
-import base64
 import binascii
 import math
 import re
@@ -28,12 +27,11 @@ _FLOAT = re.compile(r"-?[0-9]+(?:[.][0-9]+)?(?:[eE][-+]?[0-9]+)?").fullmatch
 _WHOLE = re.compile(r"-?[1-9][0-9]*|0").fullmatch
 _WHOLE_IN_SPACE = re.compile(r"[\x00-\x20\x7f]*([-+]?[0-9]+)[\x00-\x20\x7f]*").fullmatch
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}Z?").fullmatch
-_SPACE = re.compile(r"[\t-\r\x1c-\x20]+")
 _LONGEST_WHOLE = 20  # -9223372036854775808
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _DAY_US, _HOUR_US, _MINUTE_US, _SECOND_US = 86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000
 _SECONDS_LENGTH, _LONGEST = 20, 27  # 2026-11-22T03:18:01Z, and with six decimals
-_BITS_BETWEEN = 1 << 29  # of a double's fraction, those that a float lacks
+_PACKED, _BITS = struct.Struct("<f"), struct.Struct("<i")
 _EXACT = Context(prec=100)
 
 
@@ -85,14 +83,17 @@ def _float(text: str) -> float | None:
     number = _double(text)
     if number is None or not math.isfinite(number):
         return number
-    if struct.unpack("<Q", struct.pack("<d", number))[0] % (2 * _BITS_BETWEEN) == _BITS_BETWEEN:
-        exact, halfway = Fraction(text), Fraction(number)
-        if exact != halfway:
-            number = math.nextafter(number, math.inf if exact > halfway else -math.inf)
     try:
-        return float(struct.unpack("<f", struct.pack("<f", number))[0])
+        near = float(_PACKED.unpack(_PACKED.pack(number))[0])
     except OverflowError:
         return None
+    if near == number:
+        return near
+    bits = _BITS.unpack(_PACKED.pack(near))[0]
+    beyond = float(_PACKED.unpack(_BITS.pack(bits + (1 if (number > near) == (near >= 0) else -1)))[0]) if near else near
+    if near + beyond == 2 * number and (exact := Fraction(text)) != number:
+        return max(near, beyond) if exact > number else min(near, beyond)
+    return near
 
 
 def _boolean(text: str) -> bool | None:
@@ -133,24 +134,18 @@ def _timestamp(text: str) -> int | None:
 
 def _binary(text: str) -> bytes | None:
     try:
-        return binascii.a2b_base64(text, strict_mode=True)
-    except (binascii.Error, ValueError):
-        return _lenient_binary(text)
-
-
-def _lenient_binary(text: str) -> bytes | None:
-    """Base64 with white space or without its padding, which Spark reads too."""
-    bare = _SPACE.sub("", text)
-    if "=" not in bare:
-        bare += "=" * (-len(bare) % 4)
-    try:
-        return base64.b64decode(bare, validate=True)
-    except (binascii.Error, ValueError):
+        # Without its padding too, as Spark reads it.
+        return binascii.a2b_base64(text if "=" in text else text + "=" * (-len(text) % 4), strict_mode=True)
+    except ValueError:
         return None
 
 
+# How Debezium 3.7 writes the inner arrays of an array of more than one dimension: the names of Java objects, their content lost.
+_JAVA_ARRAY = re.compile(r'"\[+L[A-Za-z.]+;@[0-9a-f]+"')
+
+
 def _texts(text: str) -> tuple[str | None, ...] | None:
-    if not text.startswith("["):
+    if not text.startswith("[") or _JAVA_ARRAY.search(text):
         return None
     try:
         return tuple(map(json_text.text_of, json_text.first(text)))

@@ -1,0 +1,151 @@
+"""What has to be in memory for a question: which columns of which stored tables, and the views that stand on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlglot
+from sqlglot import exp
+
+from dashboards.serving.dialect import UntranslatableError, duckdb_sql
+from lakehouse import ledger, tables
+from lakehouse.contract import History, Table
+from lakehouse.transforms import gold_sql, orders_live, views
+
+LIVE = "live.newest"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Base:
+    """A table of DuckDB: `select` (a select list) and `where` over the stored table of that declaration.
+
+    `only` is the part of `where` by which files can be left out, as `lake.reading` takes it.
+    """
+
+    name: str
+    stored: Table
+    select: tuple[str, ...]
+    where: str | None = None
+    only: Mapping[str, Collection[Any]] | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The stored columns that it is made from, in the order of the declaration."""
+        text = f"SELECT {', '.join(self.select)} WHERE {self.where or 'true'}"
+        read = {column.name for column in sqlglot.parse_one(text, read="duckdb").find_all(exp.Column)}
+        return tuple(name for name in self.stored.column_names if name in read)
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """A view of DuckDB and the full names that it reads; `refused` says why it cannot be made, then there is no SQL."""
+
+    name: str
+    sql: str
+    reads: tuple[str, ...]
+    refused: str | None = None
+
+
+@dataclass
+class Plan:
+    """All bases and views that some set of questions can need, by full name."""
+
+    bases: dict[str, Base] = field(default_factory=dict)
+    views: dict[str, View] = field(default_factory=dict)
+
+    def needs(self, names: Iterable[str]) -> tuple[list[Base], list[View], bool]:
+        """Bases, then views in the order in which they can be made, and whether `orders_live` is among them.
+
+        Raises UntranslatableError where one of the views cannot be made, KeyError for a name that no question was planned with.
+        """
+        bases: dict[str, Base] = {}
+        made: dict[str, View] = {}
+
+        def visit(name: str) -> None:
+            if name in self.bases:
+                bases[name] = self.bases[name]
+            elif name != LIVE and name not in made:
+                view = self.views[name]
+                if view.refused:
+                    raise UntranslatableError(f"the view {name}: {view.refused}")
+                for read in view.reads:
+                    visit(read)
+                made[name] = view
+
+        for name in names:
+            visit(name)
+        return list(bases.values()), list(made.values()), any(LIVE in view.reads for view in made.values())
+
+
+def plan(questions: Iterable[str], rewritten: Callable[[str], str] = str) -> Plan:
+    """The plan for these questions (Spark SQL); the views' SQL goes through `rewritten` before it is translated."""
+    made = Plan()
+    columns: dict[str, set[str]] = {}
+    waiting = list(questions)
+    while waiting:
+        for name, read in reads(waiting.pop()).items():
+            known = columns.setdefault(name, set())
+            known |= read
+            if (text := _view_text(name)) and name not in made.views:
+                text = rewritten(text)
+                made.views[name] = _view(name, text)
+                waiting.append(text)
+    for name, read in columns.items():
+        if name not in made.views and name != LIVE:
+            made.bases[name] = _base(name, read)
+    return made
+
+
+def reads(spark_sql: str) -> dict[str, set[str]]:
+    """The columns that a statement may read of each table, by full name: none too few; `*` stands for all."""
+    tree = sqlglot.parse_one(spark_sql, read="spark")
+    found = {table.alias_or_name: f"{table.db}.{table.name}" for table in tree.find_all(exp.Table) if table.db}
+    read: dict[str, set[str]] = {name: set() for name in found.values()}
+    for column in tree.find_all(exp.Column):
+        name = "*" if isinstance(column.this, exp.Star) else column.name
+        for full_name in [found[column.table]] if column.table in found else read:
+            read[full_name].add(name)
+    if any(isinstance(each, exp.Star) for select in tree.find_all(exp.Select) for each in select.expressions):
+        for names in read.values():
+            names.add("*")
+    return read
+
+
+def _view_text(name: str) -> str | None:
+    """The view's SELECT in Spark's dialect; None where the name is not one of gold's views."""
+    layer, _, short = name.partition(".")
+    table = next((table for table in tables.GOLD if table.name == short and table.is_view), None) if layer == "gold" else None
+    if table is None:
+        return None
+    if not gold_sql.reads_bronze(table):
+        return gold_sql.select(table)
+    return orders_live.shown_sql(f"(SELECT * FROM {LIVE} WHERE {orders_live.IS_RECENT})")
+
+
+def _view(name: str, text: str) -> View:
+    names = tuple(reads(text))
+    try:
+        return View(name=name, sql=duckdb_sql(text), reads=names)
+    except UntranslatableError as error:
+        return View(name=name, sql="", reads=names, refused=str(error))
+
+
+def _base(name: str, read: set[str]) -> Base:
+    layer, _, short = name.partition(".")
+    source = next((t for t in tables.SOURCES if layer == "silver" and short in (t.name, f"{t.name}_history")), None)
+    if source is None:
+        declared = {table.full_name: table for table in (*ledger.PLATFORM, *tables.GOLD)}
+        return Base(name=name, stored=declared[name], select=_chosen({f'"{c}"': c for c in declared[name].column_names}, read))
+    is_history = short != source.name and source.history is History.FULL
+    listed = views.history_columns(source) if is_history else views.live_columns(source)
+    outputs = {text.replace("`", '"'): text.split(" AS ")[-1].strip("`") for text in listed}
+    condition = {"where": views.IS_VERSION} if is_history else {"where": views.IS_LIVE, "only": {"_last": (True,)}}
+    return Base(name=name, stored=ledger.stored(source), select=_chosen(outputs, read), **condition)
+
+
+def _chosen(outputs: Mapping[str, str], read: set[str]) -> tuple[str, ...]:
+    """Those expressions whose column is read; the first where none is, for a count of rows needs one too."""
+    chosen = tuple(text for text, name in outputs.items() if name in read or "*" in read)
+    return chosen or tuple(outputs)[:1]

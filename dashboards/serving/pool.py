@@ -1,0 +1,116 @@
+"""Few connections to the Spark server over Thrift, kept open between questions, with a time limit on each query."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from pyhive.exc import Error as HiveError
+from TCLIService import ttypes
+from thrift.transport.TTransport import TTransportException
+
+from lakehouse import thrift
+from lakehouse.settings import Settings
+
+_CONNECTIONS = 4
+_QUERY_S = 30
+_MOST_ROWS = 2000
+_POLL_S = 0.02
+_RUNNING = (ttypes.TOperationState.INITIALIZED_STATE, ttypes.TOperationState.PENDING_STATE, ttypes.TOperationState.RUNNING_STATE)
+_LOST = (TTransportException, OSError)  # what a connection to a server that went away raises
+
+
+class SparkError(RuntimeError):
+    """No answer from the Spark server; the message says why and what helps, in one line."""
+
+
+class Pool:
+    """Connections to the Thrift Server, at most four at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._slots = threading.BoundedSemaphore(_CONNECTIONS)
+        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def rows(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Names of the columns, and the rows; raises SparkError."""
+        for is_last in (False, True):
+            try:
+                with self.cursor() as cursor:
+                    cursor.execute(sql)
+                    names = [column[0] for column in cursor.description]
+                    return names, [tuple(map(_utc, row)) for row in cursor.fetchmany(_MOST_ROWS)]
+            except _LOST:
+                if is_last:  # a server that was restarted has lost the first connection, not the second
+                    raise SparkError("the Spark server is away: `make status` shows whether it is back") from None
+            except HiveError as error:
+                raise SparkError(f"the Spark server refuses: {thrift.first_line(str(error))}") from None
+        raise AssertionError("unreachable")
+
+    @contextlib.contextmanager
+    def cursor(self) -> Iterator[Any]:
+        """A cursor on a connection that stays open for the next question; one that failed is closed."""
+        if not self._slots.acquire(timeout=_QUERY_S):
+            raise SparkError(f"{_CONNECTIONS} other questions have kept the Spark server busy for {_QUERY_S} s: try again")
+        try:
+            try:
+                connection = self._idle.get_nowait()
+            except queue.Empty:
+                try:
+                    connection = thrift.connect(self._settings)
+                except ConnectionError as error:
+                    raise SparkError(str(error)) from error
+            try:
+                with contextlib.closing(_Cursor(connection.cursor())) as cursor:
+                    yield cursor
+            except BaseException as error:
+                if isinstance(error, _LOST):
+                    # The server was restarted since: the connections that wait are as dead, the next one is new.
+                    self._forget_connections()
+                with contextlib.suppress(Exception):  # it may be what failed
+                    connection.close()
+                raise
+            self._idle.put(connection)
+        finally:
+            self._slots.release()
+
+    def _forget_connections(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                connection = self._idle.get_nowait()
+                with contextlib.suppress(Exception):
+                    connection.close()
+
+
+class _Cursor:
+    """A PyHive cursor whose queries have a time limit. Closed after use: the server keeps what a question made until then."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.close, self.fetchall, self.fetchmany = inner.close, inner.fetchall, inner.fetchmany
+
+    @property
+    def description(self) -> Any:
+        return self._inner.description
+
+    def execute(self, sql: str) -> None:
+        """Run the query to its end, or give it up: SparkError says which."""
+        deadline = time.monotonic() + _QUERY_S
+        self._inner.execute(sql, async_=True)
+        while (seen := self._inner.poll(get_progress_update=False)).operationState in _RUNNING:
+            if time.monotonic() > deadline:
+                self._inner.cancel()
+                raise SparkError(f"no answer within {_QUERY_S} s: the Spark server is busy, or the question is too large")
+            time.sleep(_POLL_S)
+        if seen.operationState != ttypes.TOperationState.FINISHED_STATE:
+            raise SparkError(thrift.first_line(seen.errorMessage))
+
+
+def _utc(value: Any) -> Any:
+    """The Thrift Server answers in the session's time zone, which is UTC, without naming it."""
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
