@@ -45,7 +45,11 @@ def on_spark(spark: SparkSession, table: Table, drawn: Drawn) -> list[Row]:
 def _inputs(query: queries.Query, drawn: Drawn) -> dict[queries.Name, pa.Table]:
     unread = {name for name in drawn if tuple(name.split(".")) not in query.reads}
     assert not unread, f"{unread} are drawn and never read"
-    return {read: _table(queries.columns()[read[0]][read[1]], *drawn.get(".".join(read), ((), ()))) for read in query.reads}
+    made = {}
+    for (schema, name), columns in query.reads.items():
+        types = {column: queries.columns()[schema][name][column] for column in columns}
+        made[schema, name] = _table(types, *drawn.get(f"{schema}.{name}", ((), ())))
+    return made
 
 
 def _table(types: Mapping[str, str], names: Sequence[str], rows: Sequence[Sequence[Any]]) -> pa.Table:
