@@ -19,7 +19,7 @@ from lakehouse.lake.store import LocalStore
 from tests.unit.lake_tables import extremes, light_writer, until_done, vacuum
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
 _SILVER = (
     "'delta.enableDeletionVectors' = 'true', 'delta.enableTypeWidening' = 'true', 'delta.checkpointInterval' = '5', "
@@ -36,8 +36,7 @@ def _sorted(rows: pa.Table) -> list[str]:
 
 def _by_spark(spark: SparkSession, root: str, at: int | None = None) -> list[str]:
     reader = spark.read.format("delta")
-    frame: DataFrame = (reader if at is None else reader.option("versionAsOf", at)).load(root)
-    return _sorted(frame.toArrow())
+    return _sorted((reader if at is None else reader.option("versionAsOf", at)).load(root).toArrow())
 
 
 def _light(log: TableLog, at: int | None = None, **where: Any) -> list[str]:
@@ -237,7 +236,7 @@ def test_spark_compaction_and_two_light_writers_lose_nothing(spark: SparkSession
             waiting.release()
         until_done(spark, statements[turn % 3].format(name=name, turn=turn))
     for process in made:
-        process.join(300)
+        process.join()
     assert [process.exitcode for process in made] == [0, 0]
     merges, inserts = (len([turn for turn in range(1, turns + 1) if turn % 3 == kind]) for kind in (1, 0))
     expected = {(first, str(count)) for first in writers} | {(0, str(merges))} | {(-turn, "inserted") for turn in range(3, turns + 1, 3)}
@@ -247,5 +246,5 @@ def test_spark_compaction_and_two_light_writers_lose_nothing(spark: SparkSession
     assert found.num_rows == len(expected) and set(zip(*found.to_pydict().values(), strict=True)) == expected
     assert _by_spark(spark, root) == _light(log)
     operations = [json.loads(Path(log.commit_path(v)).read_text().splitlines()[0])["commitInfo"] for v in range(log.snapshot().version + 1)]
-    by_us = [info for info in operations if info["engineInfo"] == "EBAP"]
-    assert len(by_us) == 2 * count and inserts + merges <= len(operations) - len(by_us)
+    by_us = sum(info["engineInfo"] == "EBAP" for info in operations)
+    assert by_us == 2 * count and inserts + merges <= len(operations) - by_us
