@@ -139,9 +139,8 @@ def test_spark_skips_no_row_by_the_statistics_of_light_files(spark: SparkSession
 
 
 def test_personal_columns_have_no_statistics(silver: TableLog) -> None:
-    kept = {"k", "n", "d", "s", "f", "day", "at"}
     for file in silver.snapshot().files:
-        assert set(file.statistics["nullCount"]) <= kept
+        assert set(file.statistics["nullCount"]) <= {"k", "n", "d", "s", "f", "day", "at"}
 
 
 def test_spark_goes_on_from_a_light_checkpoint(spark: SparkSession, tmp_path: Path) -> None:
@@ -210,7 +209,7 @@ def test_increments_are_those_of_sparks_change_feed(spark: SparkSession, tmp_pat
         feed.added_rows(con, log, 1, newest)
 
 
-@pytest.mark.parametrize(("turns", "commits_a_turn"), [(4, 5), pytest.param(20, 12, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("turns", "commits_a_turn"), [(4, 5), pytest.param(20, 12, marks=[pytest.mark.long, pytest.mark.timeout(3600)])])
 def test_spark_compaction_and_two_light_writers_lose_nothing(spark: SparkSession, tmp_path: Path, turns: int, commits_a_turn: int) -> None:
     """44 commits, or 500: in each turn both light writers and Spark work on the same files at once."""
     root, writers = str(tmp_path / "t"), (1000, 2000)
