@@ -125,6 +125,20 @@ def test_what_only_spark_can_check_is_refused_by_name(
         append(log, (1, "a"))
 
 
+def test_column_mapping_by_a_property_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedTable, match="columnMapping of mode name"):
+        make_table(str(tmp_path), **dict[str, Any]({"columnMapping.mode": "name"})).snapshot()
+
+
+def test_other_files_of_a_log_are_ignored(tmp_path: Path) -> None:
+    log = make_table(str(tmp_path))
+    append(log, (1, "a"))
+    for name in (f"{0:020d}.{1:020d}.compacted.json", f"{1:020d}.crc", f".{2:020d}.json.x.tmp", f"{2:020d}.checkpoint.x.parquet"):
+        (Path(log.log) / name).write_text("no action")
+    (Path(log.log) / "_last_checkpoint").write_text("{half")
+    assert content(log) == {(1, "a", True): 1}
+
+
 @pytest.mark.parametrize("path", ["/elsewhere/a.parquet", "file:/elsewhere/a.parquet", "gs://other/a.parquet"])
 def test_files_outside_of_the_table_are_refused(tmp_path: Path, path: str) -> None:
     log = make_table(str(tmp_path))

@@ -80,11 +80,11 @@ def _matches(row: dict[str, Any], where: dict[str, Any]) -> bool:
 _FILTERS: list[dict[str, Any]] = [{name: [value]} for name, values in _VALUES.items() for value in values]
 _FILTERS += [{name: Between(low=low)} for name, values in _VALUES.items() for low in values[1:] if name not in ("b", "ok")]
 _FILTERS += [{name: Between(high=high)} for name, values in _VALUES.items() for high in values[1:] if name not in ("b", "ok")]
-_FILTERS += [{"k": list(range(-30, 0))}, {"k": [*range(30), None]}, {"k": []}, {"k": Between()}, {"k": [None]}, {}]
-_FILTERS += [{"part": [date(2026, 3, 1), None], "source": ["a b"]}, {"source": [None, "x/y=é"], "k": list(range(-3, 17)), "ok": [True]}]
+_FILTERS += [{"k": list(range(-3000, 0))}, {"k": [*range(3000), None]}, {"k": []}, {"k": Between()}, {"k": [None]}, {}]
+_FILTERS += [{"part": [date(2026, 3, 1), None], "source": ["a b"]}, {"source": [None, "x/y=é"], "k": list(range(-3, 1700)), "ok": [True]}]
 _FILTERS += [
-    {"at": [datetime(2026, 3, 1, tzinfo=UTC) + timedelta(microseconds=n) for n in range(40)]},
-    {"s": [str(n) for n in range(30)] + ["é"]},
+    {"at": [datetime(2026, 3, 1, tzinfo=UTC) + timedelta(microseconds=n) for n in range(1400)]},
+    {"s": [str(n) for n in range(1500)] + ["é"]},
 ]
 
 

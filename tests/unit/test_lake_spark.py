@@ -19,7 +19,7 @@ from lakehouse.lake.store import LocalStore
 from tests.unit.lake_tables import extremes, light_writer, until_done, vacuum
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
 _SILVER = (
     "'delta.enableDeletionVectors' = 'true', 'delta.enableTypeWidening' = 'true', 'delta.checkpointInterval' = '5', "
@@ -36,8 +36,7 @@ def _sorted(rows: pa.Table) -> list[str]:
 
 def _by_spark(spark: SparkSession, root: str, at: int | None = None) -> list[str]:
     reader = spark.read.format("delta")
-    frame: DataFrame = (reader if at is None else reader.option("versionAsOf", at)).load(root)
-    return _sorted(frame.toArrow())
+    return _sorted((reader if at is None else reader.option("versionAsOf", at)).load(root).toArrow())
 
 
 def _light(log: TableLog, at: int | None = None, **where: Any) -> list[str]:
@@ -140,9 +139,8 @@ def test_spark_skips_no_row_by_the_statistics_of_light_files(spark: SparkSession
 
 
 def test_personal_columns_have_no_statistics(silver: TableLog) -> None:
-    kept = {"k", "n", "d", "s", "f", "day", "at"}
     for file in silver.snapshot().files:
-        assert set(file.statistics["nullCount"]) <= kept
+        assert set(file.statistics["nullCount"]) <= {"k", "n", "d", "s", "f", "day", "at"}
 
 
 def test_spark_goes_on_from_a_light_checkpoint(spark: SparkSession, tmp_path: Path) -> None:
@@ -211,7 +209,7 @@ def test_increments_are_those_of_sparks_change_feed(spark: SparkSession, tmp_pat
         feed.added_rows(con, log, 1, newest)
 
 
-@pytest.mark.parametrize(("turns", "commits_a_turn"), [(4, 5), pytest.param(20, 12, marks=pytest.mark.long)])
+@pytest.mark.parametrize(("turns", "commits_a_turn"), [(4, 5), pytest.param(20, 12, marks=[pytest.mark.long, pytest.mark.timeout(3600)])])
 def test_spark_compaction_and_two_light_writers_lose_nothing(spark: SparkSession, tmp_path: Path, turns: int, commits_a_turn: int) -> None:
     """44 commits, or 500: in each turn both light writers and Spark work on the same files at once."""
     root, writers = str(tmp_path / "t"), (1000, 2000)
@@ -237,7 +235,7 @@ def test_spark_compaction_and_two_light_writers_lose_nothing(spark: SparkSession
             waiting.release()
         until_done(spark, statements[turn % 3].format(name=name, turn=turn))
     for process in made:
-        process.join(300)
+        process.join()
     assert [process.exitcode for process in made] == [0, 0]
     merges, inserts = (len([turn for turn in range(1, turns + 1) if turn % 3 == kind]) for kind in (1, 0))
     expected = {(first, str(count)) for first in writers} | {(0, str(merges))} | {(-turn, "inserted") for turn in range(3, turns + 1, 3)}
@@ -247,5 +245,5 @@ def test_spark_compaction_and_two_light_writers_lose_nothing(spark: SparkSession
     assert found.num_rows == len(expected) and set(zip(*found.to_pydict().values(), strict=True)) == expected
     assert _by_spark(spark, root) == _light(log)
     operations = [json.loads(Path(log.commit_path(v)).read_text().splitlines()[0])["commitInfo"] for v in range(log.snapshot().version + 1)]
-    by_us = [info for info in operations if info["engineInfo"] == "EBAP"]
-    assert len(by_us) == 2 * count and inserts + merges <= len(operations) - len(by_us)
+    by_us = sum(info["engineInfo"] == "EBAP" for info in operations)
+    assert by_us == 2 * count and inserts + merges <= len(operations) - by_us
