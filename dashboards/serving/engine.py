@@ -11,17 +11,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from dashboards.serving import dialect
 from dashboards.serving.live import Live, run
 from dashboards.serving.plan import Base, Plan, View, plan
+from dashboards.serving.reader import Loaded, Reader, State, state_of
 from lakehouse import ddl, ledger
 from lakehouse.gold.functions import macros
 from lakehouse.lake import reading
@@ -34,23 +33,11 @@ log = logging.getLogger(__name__)
 
 # Beyond this DuckDB writes to its folder of temporary files; the page's process as a whole is to stay below 400 MB.
 _MEMORY = "200MB"
-_QUERY_S = 30
 _LOOKED_AT_LATELY_S = 90
-_MOST_ROWS = 2000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MissingTableError(RuntimeError):
     """A table of the lake that is not there; the message names it and the cure."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rows:
-    """An answer: its columns' names, its rows as Python values, and the stored tables behind it that hold no row at all."""
-
-    columns: list[str]
-    rows: list[tuple[Any, ...]]
-    empty: tuple[str, ...] = ()
 
 
 class Engine:
@@ -76,8 +63,8 @@ class Engine:
         self._connection = _opened(settings)
         self._logs: dict[str, TableLog] = {}
         self._live = Live(self._log(ledger.CHANGES), self._store)
-        self._loaded: dict[str, tuple[str, int, int]] = {}  # of each base: the table's id, its version, its rows
-        self._views: set[str] = set()
+        self._loaded: Loaded = {}
+        self._made: dict[str, State] = {}  # of each view: what it was made from
         self._needed: set[str] = set()
         self._loading, self._starting = threading.RLock(), threading.Lock()
         self._checked_at = self._looked_at = float("-inf")
@@ -91,13 +78,10 @@ class Engine:
         Raises MissingTableError, UntranslatableError.
         """
         self._bring_up(set(names))
-        cursor = self._connection.cursor()
-        try:
-            run(cursor, "SET TimeZone = 'UTC'")
-            _begin(cursor)
-            yield Reader(cursor, self._empty)
-        finally:
-            cursor.close()
+        # Before the transaction begins: rows may be newer than what they are said to depend on, never older.
+        loaded, today = self._loaded, self._clock().date()
+        with contextlib.closing(self._connection.cursor()) as cursor:
+            yield Reader(cursor, self._plan, loaded, today)
 
     def check(self, spark_sql: str, names: Iterable[str]) -> None:
         """Raise UntranslatableError where the statement, or a view that it reads, cannot be asked here."""
@@ -110,10 +94,6 @@ class Engine:
         if self._follower:
             self._follower.join()
         self._connection.close()
-
-    def _empty(self, names: Iterable[str]) -> tuple[str, ...]:
-        bases, _, _ = self._plan.needs(names)
-        return tuple(base.stored.full_name for base in bases if self._loaded.get(base.name, ("", 0, 1))[2] == 0)
 
     def _bring_up(self, names: set[str]) -> None:
         """Have all of it loaded, and not longer ago than the follower takes to come round again."""
@@ -148,25 +128,30 @@ class Engine:
     def _load(self, names: set[str]) -> None:
         """Load what moved, and make the views that are missing, in one transaction."""
         bases, views, has_live = self._plan.needs(names)
+        # Before the transaction: around midnight a view is rather made once more than kept from yesterday.
+        today = self._clock().date()
         run(self._connection, "BEGIN")
         try:
             found = {base.name: self._loaded_base(base) for base in bases}
             if has_live:
                 with _named(ledger.CHANGES.full_name):
                     self._live.refresh(self._connection, self._clock())
-            made = [self._made(view) for view in views if view.name not in self._views]
+            made = {view.name: self._view(view, state_of(self._plan, [view.name], found, today)) for view in views}
             run(self._connection, "COMMIT")
         except BaseException:
             run(self._connection, "ROLLBACK")
             self._live.forget()
             raise
-        self._loaded |= found
-        self._views |= set(made)
+        self._loaded = {**self._loaded, **found}
+        self._made |= made
         self._checked_at = time.monotonic()
 
-    def _made(self, view: View) -> str:
-        run(self._connection, f"CREATE OR REPLACE VIEW {view.name} AS {view.sql}")
-        return view.name
+    def _view(self, view: View, state: State) -> State:
+        """Make the view where it is not what it should be: a table of its rows, which several questions read, or a view of the moment."""
+        kind = "VIEW" if state is None else "TABLE"
+        if view.name not in self._made or state != self._made[view.name]:
+            run(self._connection, f"CREATE OR REPLACE {kind} {view.name} AS {view.sql}")
+        return state
 
     def _loaded_base(self, base: Base) -> tuple[str, int, int]:
         known = self._loaded.get(base.name)
@@ -190,44 +175,6 @@ class Engine:
         if table.full_name not in self._logs:
             self._logs[table.full_name] = TableLog(self._store, ddl.location(self._settings, table))
         return self._logs[table.full_name]
-
-
-class Reader:
-    """Asks one state of the tables, within one transaction."""
-
-    def __init__(self, cursor: Any, empty: Callable[[Iterable[str]], tuple[str, ...]]) -> None:
-        self._cursor, self._empty = cursor, empty
-
-    def ask(self, spark_sql: str, names: Iterable[str]) -> Rows:
-        """The answer to a statement in Spark's dialect over these names; raises UntranslatableError, TimeoutError, duckdb.Error."""
-        sql = dialect.duckdb_sql(spark_sql)
-        limit = threading.Timer(_QUERY_S, self._cursor.interrupt)
-        limit.start()
-        try:
-            found = self._cursor.sql(sql).to_arrow_table()
-        except duckdb.Error as error:
-            run(self._cursor, "ROLLBACK")
-            _begin(self._cursor)
-            if isinstance(error, duckdb.InterruptException):
-                raise TimeoutError(f"no answer within {_QUERY_S} s: the question is too large for this page") from None
-            raise
-        finally:
-            limit.cancel()
-        columns = [_values(column) for column in found.slice(0, _MOST_ROWS).columns]
-        return Rows(columns=found.column_names, rows=list(zip(*columns, strict=True)), empty=self._empty(names))
-
-
-def _begin(cursor: Any) -> None:
-    """Begin a transaction that sees the tables as they are now: DuckDB's sees them as they are at its first read."""
-    run(cursor, "BEGIN TRANSACTION READ ONLY")
-    run(cursor, "SELECT * FROM live.begun")
-
-
-def _values(column: pa.ChunkedArray) -> list[Any]:
-    """The column's Python values; instants are made here, because Arrow imports pandas (seconds) to make the first."""
-    if not pa.types.is_timestamp(column.type):
-        return column.to_pylist()
-    return [None if us is None else _EPOCH + timedelta(microseconds=us) for us in column.cast(pa.int64()).to_pylist()]
 
 
 def _opened(settings: Settings) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any
 
 import sqlglot
@@ -16,6 +17,18 @@ from lakehouse.gold import queries
 from lakehouse.transforms import gold_sql, orders_live, views
 
 LIVE = "live.newest"
+
+
+class Pace(IntEnum):
+    """How an answer moves while the tables beneath it do not."""
+
+    NEVER, DAILY, ALWAYS = range(3)
+
+    @staticmethod
+    def of(spark_sql: str) -> Pace:
+        """By the clocks that the statement reads."""
+        text = spark_sql.lower()
+        return Pace.ALWAYS if "current_timestamp" in text else Pace.DAILY if "current_date" in text else Pace.NEVER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +54,15 @@ class Base:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """A view of DuckDB and the full names that it reads; `refused` says why it cannot be made, then there is no SQL."""
+    """A view and the full names that it reads; `refused` says why it cannot be made, then there is no SQL.
+
+    `pace` says whether it is another one at every instant, or every day, with the same rows beneath.
+    """
 
     name: str
     sql: str
     reads: tuple[str, ...]
+    pace: Pace
     refused: str | None = None
 
 
@@ -130,11 +147,11 @@ def _view(name: str, text: str) -> View:
     try:
         # As gold's own runs take it; what reads bronze is written for Spark alone.
         sql = duckdb_sql(text) if LIVE in names else queries.query(text).duckdb
-        return View(name=name, sql=sql, reads=names)
+        return View(name=name, sql=sql, reads=names, pace=Pace.of(text))
     except queries.DialectError as error:
-        return View(name=name, sql="", reads=names, refused=str(error))
+        return View(name=name, sql="", reads=names, pace=Pace.of(text), refused=str(error))
     except UntranslatableError as error:
-        return View(name=name, sql="", reads=names, refused=str(error))
+        return View(name=name, sql="", reads=names, pace=Pace.of(text), refused=str(error))
 
 
 def _base(name: str, read: set[str]) -> Base:

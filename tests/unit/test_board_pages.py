@@ -30,7 +30,7 @@ BOARDS = list(files.boards().values())
 PAGES = ["Orders, live", "Sales trends", "Customers", "Products", "Freshness"]
 SHAPES = {"desk": (1280, 800), "phone": (390, 844)}
 WELL = {"state": "fresh", "since": None, "blocked": 0, "quarantined": 0, "run": None, "help": ""}
-FRESHNESS = {
+FRESHNESS: dict[str, Any] = {
     "tables": [
         WELL | {"name": "bronze.changes", "rows": 10, "age_s": 3.0, "allowed_age_s": 60},
         WELL | {"name": "silver.users", "rows": 10, "age_s": 900.0, "allowed_age_s": 300, "state": "stopped", "help": "accept the change"},

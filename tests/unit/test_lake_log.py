@@ -44,8 +44,10 @@ def test_a_refresh_reads_nothing_but_what_is_new(tmp_path: Path) -> None:
     log = make_table(str(tmp_path), store=store)
     append(log, (1, "a"))
     log.snapshot()
+    append(TableLog(LocalStore(), str(tmp_path)), (2, "b"))
     store.read_paths.clear()
-    log.snapshot()
+    for _ in range(3):
+        log.snapshot()
     assert [Path(path).name for path in store.read_paths] == ["00000000000000000002.json"]
 
 
@@ -62,6 +64,17 @@ def test_a_table_made_anew_in_the_same_place_is_seen(tmp_path: Path) -> None:
     assert log.snapshot().version == 2
     assert content(log) == content(other) and len(log.snapshot().files) == 2
     assert {file.path for file in log.snapshot().files} == {file.path for file in other.snapshot().files}
+
+
+def test_a_commit_that_another_is_renamed_over_is_not_kept(tmp_path: Path) -> None:
+    """Spark can do so on a disk, between its look whether a commit is there and its own rename."""
+    log = make_table(str(tmp_path))
+    append(log, (1, "lost"), txn=("w", 1))
+    assert log.snapshot().txns == {"w": 1}
+    log.store.put(log.commit_path(1), b'{"commitInfo": {"operation": "WRITE"}}')
+    assert (log.snapshot().version, dict(log.snapshot().txns), log.snapshot().files) == (1, {}, ())
+    append(log, (1, "again"), txn=("w", 1))
+    assert content(log) == {(1, "again", True): 1}
 
 
 _REFUSED_WRITES = (

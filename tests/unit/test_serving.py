@@ -17,6 +17,7 @@ from dashboards.metabase import files
 from dashboards.metabase.files import Question
 from dashboards.serving.engine import Engine, MissingTableError
 from dashboards.serving.plan import plan, reads
+from dashboards.serving.reader import State
 from lakehouse import tables
 from lakehouse.lake import reading
 from lakehouse.settings import Settings
@@ -73,6 +74,19 @@ def landed(order_id: int, lsn: int, op: str = "u", at: datetime = NOW, user_id: 
     return place | {"key": json.dumps({"order_id": order_id}).encode(), "value": value.encode(), "commit_at": at}
 
 
+def watched(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
+    """The reads of stored tables from now on: how many files were named, None where all of the table's are read."""
+    seen: list[int | None] = []
+    relation = reading.relation
+
+    def watch(*args: Any, **options: Any) -> Any:
+        seen.append(len(options["files"]) if "files" in options else None)
+        return relation(*args, **options)
+
+    monkeypatch.setattr(reading, "relation", watch)
+    return seen
+
+
 def test_only_the_columns_that_are_read_are_planned() -> None:
     made = plan(["SELECT category FROM gold.product_stock WHERE units_28d > 0"])
     assert made.bases["gold.product_daily"].columns == ("day", "product_id", "units")
@@ -84,12 +98,10 @@ def test_only_the_columns_that_are_read_are_planned() -> None:
 
 def test_a_table_is_loaded_again_once_it_changed_and_not_before(engine: Engine, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ((before,),) = ask(engine, COUNT)
-    loads: list[int] = []
-    relation = reading.relation
-    monkeypatch.setattr(reading, "relation", lambda *args, **kwargs: loads.append(1) or relation(*args, **kwargs))
+    loads = watched(monkeypatch)
     assert (ask(engine, COUNT), loads) == ([(before,)], [])
     change(lake, "gold.daily_sales", [{"day": NOW.date(), "category": "new", "orders": 1, "units": 1}])
-    assert (ask(engine, COUNT), loads) == ([(before + 1,)], [1])
+    assert (ask(engine, COUNT), loads) == ([(before + 1,)], [None])
 
 
 def test_a_reader_keeps_the_state_it_began_with(engine: Engine, lake: Path) -> None:
@@ -104,9 +116,7 @@ def test_new_changes_of_orders_are_added_and_the_hour_is_not_read_again(
     engine: Engine, lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = ask(engine, LIVE)
-    read: list[int] = []
-    relation = reading.relation
-    monkeypatch.setattr(reading, "relation", lambda *a, files=None, **k: read.append(len(files or ())) or relation(*a, files=files, **k))
+    read = watched(monkeypatch)
     change(lake, "bronze.changes", [landed(9001, 900_001), landed(9002, 900_002)])
     assert ask(engine, LIVE) == [*before, (9001, 1, "paid"), (9002, 1, "paid")]
     assert read == [1], "the one file that came"
@@ -165,6 +175,24 @@ def test_a_table_made_anew_is_loaded_anew(engine: Engine, lake: Path) -> None:
         ask(engine, COUNT)
     delta_files.create(lake / "gold" / "daily_sales", sample_lake.arrow(table, []), sample_lake.partitions(table))
     assert ask(engine, COUNT) == [(0,)]
+
+
+def test_what_an_answer_depends_on_moves_with_its_tables_and_its_clock(engine: Engine, lake: Path, clock: list[datetime]) -> None:
+    def states() -> list[State]:
+        with engine.reading(["gold.daily_sales", "gold.orders_live"]) as reader:
+            return [reader.state(COUNT, ["gold.daily_sales"]), reader.state(f"{COUNT} WHERE day < current_date()", ["gold.daily_sales"])]
+
+    (kept, of_the_day), first = states(), states()
+    assert [kept, of_the_day] == first
+    clock.append(NOW + timedelta(days=1))
+    assert states()[0] == kept
+    assert states()[1] != of_the_day
+    change(lake, "bronze.changes", [landed(9001, 900_001)])
+    assert states()[0] == kept, "a table that the question does not read"
+    change(lake, "gold.daily_sales", [{"day": NOW.date(), "category": "new"}])
+    assert states()[0] != kept
+    with engine.reading(["gold.orders_live"]) as reader:
+        assert reader.state(LIVE, ["gold.orders_live"]) is None, "it moves with every second"
 
 
 def asked_of(lake: Path, *more: Question) -> Answers:
