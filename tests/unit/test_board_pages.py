@@ -229,7 +229,7 @@ def test_a_tile_that_only_spark_can_answer_is_drawn_later_and_says_so(shop: Serv
 
     page.route("**/api/answers/**", later)
     page.route(
-        "**/api/boards/sales_trends/sales_units*", lambda route: route.fulfill(json=answer | {"note": "asked of Spark: x is not known"})
+        "**/api/boards/sales_trends/sales_units*", lambda route: route.fulfill(json=answer | {"note": "Asked of Spark: x is not known"})
     )
     page.goto(f"{shop.url}/boards/sales_trends")
     page.wait_for_selector("body[data-ready]")
