@@ -76,7 +76,7 @@ check: install  ## The two-minute loop: format, lint, types, tests that need nei
 	@$(MAIN)/ruff format --check $(CODE)
 	@$(MAIN)/ruff check $(CODE)
 	@$(MAIN)/mypy $(CODE)
-	@$(MAIN)/python -m pytest -m 'not spark' tests/unit tests/golden tests/policy
+	@$(MAIN)/python -m pytest -m 'not spark and not many' tests/unit tests/golden tests/policy
 	@$(EBAP_HOME)/venv/airflow/bin/python -m pytest tests/policy_airflow
 
 compose-check: install  ## The Compose file and its image's Dockerfile, by schema and lint; no engine needed
@@ -89,7 +89,7 @@ test: check compose-check  ## check, then machines in a fake cloud, Spark, and r
 	@# The machines' tests wait for a clock nine tenths of their time: beside those on Spark they cost nothing. The golden cases come
 	@# first: they are few and take longest, and one process would still be at them when the other has nothing left.
 	@mkdir -p $(EBAP_HOME)/tmp; $(EBAP_HOME)/venv/airflow/bin/python -m pytest tests/machines > $(EBAP_HOME)/tmp/machines.log 2>&1 & machines=$$!; \
-	$(MAIN)/python -m pytest -m 'spark and not long' -n 2 --dist loadfile --no-loadscope-reorder tests/golden tests/unit tests/policy tests/e2e --durations=10; \
+	$(MAIN)/python -m pytest -m '(spark or many) and not long' -n 2 --dist loadfile --no-loadscope-reorder tests/golden tests/unit tests/policy tests/e2e --durations=10; \
 	wait $$machines || { cat $(EBAP_HOME)/tmp/machines.log; exit 1; }; tail -n 1 $(EBAP_HOME)/tmp/machines.log
 	@$(MAIN)/python -m pytest -m 'e2e and not spark and not long' tests/e2e -s --durations=20
 

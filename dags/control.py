@@ -16,11 +16,12 @@ is read twice opens no version.
 """
 
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import DAG
 
 import control_forms
-from ebap_tasks import table_task
+from ebap_tasks import changed_task, table_task
 from infra.airflow import pools
 from lakehouse import tables
 
@@ -45,6 +46,9 @@ for action, (app, pool) in ACTIONS.items():
         doc_md=__doc__,
         tags=["control"],
     ):
+        tasks: list[Any] = []
         for table in tables.SOURCES:
             asked = f"{{{{ words('{action}', '{table.name}', params, dag_run) }}}}"
-            table_task(table, pool, app, asked, is_news=action == "rebuild")
+            tasks.append(table_task(table, pool, app, asked, is_news=action == "rebuild"))
+        if action == "rebuild":
+            tasks >> changed_task(tables.SOURCES)

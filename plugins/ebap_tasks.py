@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from airflow.sdk import Asset, DeadlineAlert, DeadlineReference, SyncCallback, task
+from airflow.sdk import Asset, DeadlineAlert, DeadlineReference, SyncCallback, get_current_context, task
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
 import alerts
 import submitted
 from infra.airflow import pools
-from lakehouse import ledger
+from lakehouse import ledger, light
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
 from lakehouse.submit import VERBS
@@ -23,6 +23,9 @@ from vm_tasks import wait_for_machines
 from warm_server import session_of_this_try
 
 log = logging.getLogger(__name__)
+
+# Updated once a run that changed any table of silver; gold is scheduled on it.
+SILVER = Asset(name="silver", uri="ebap://silver", group="silver")
 
 
 def asset(table: Table) -> Asset:
@@ -85,13 +88,42 @@ def quarantine_task() -> Any:
     def check() -> None:
         settings = Settings.from_environment()
         wait_for_machines(settings, can_wait=True)
-        from lakehouse import waiting  # loads Spark: never while a DAG file is parsed
+        from lakehouse import waiting  # loads DuckDB: never while a DAG file is parsed
+        from lakehouse.lake.lake import Lake
 
-        # Always in the warm server: a spark-submit for one count would cost more than all the tables.
-        with session_of_this_try(settings) as spark:
-            log.info("%s records wait in quarantine", waiting.check(spark, settings))
+        log.info("%s records wait in quarantine", waiting.check(Lake(settings)))
 
     return check().as_teardown()
+
+
+def changed_task(members: Iterable[Table]) -> Any:
+    """The last task of a run: emits one event of asset `silver` where any of these tables changed, and is skipped where none did.
+
+    One event a run, so that gold runs once and not once a table. As a teardown: it runs whatever became of the tables, and a run is as
+    red as they are.
+    """
+    names = [table.name for table in members]
+
+    @task(
+        task_id="changed",
+        owner=ledger.QUARANTINE.owner,
+        pool=pools.PLATFORM,
+        outlets=[SILVER],
+        doc_md="Starts `gold` once, where any table of this run changed.",
+        retries=1,
+        retry_delay=timedelta(seconds=5),
+        execution_timeout=timedelta(minutes=5),
+        do_xcom_push=False,
+    )
+    def emit() -> None:
+        instance = get_current_context()["ti"]
+        states = instance.get_task_states(dag_id=instance.dag_id, task_ids=names, run_ids=[instance.run_id])
+        changed = sorted(name for name, state in states.get(instance.run_id, {}).items() if state == "success")
+        if not changed:
+            raise AirflowSkipException("no table changed")
+        log.info("changed: %s", ", ".join(changed))
+
+    return emit().as_teardown()
 
 
 def due(dag_id: str, members: Iterable[Table]) -> DeadlineAlert:
@@ -108,15 +140,19 @@ def day_of(start: datetime | None) -> str:
     return start.date().isoformat()
 
 
+def _by_spark(settings: Settings, app: str, words: list[str]) -> Any:
+    if settings.batch_by == "submit" and app in VERBS:
+        return submitted.run(settings, app, words)
+    call = importlib.import_module(app).asked(words)  # loads Spark: never while a DAG file is parsed
+    with session_of_this_try(settings) as spark:
+        return call(spark, settings)
+
+
 def _run(table: Table, app: str, words: list[str], can_wait: bool) -> Any:
     settings = Settings.from_environment()
     try:
         wait_for_machines(settings, can_wait=can_wait)
-        if settings.batch_by == "submit" and app in VERBS:
-            return submitted.run(settings, app, words)
-        call = importlib.import_module(app).asked(words)  # loads Spark: never while a DAG file is parsed
-        with session_of_this_try(settings) as spark:
-            return call(spark, settings)
+        return light.run(settings, app, words, partial(_by_spark, settings, app, words), log.info)
     except AirflowSkipException:
         raise
     except Exception as error:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lakehouse import bookkeeping, ddl, delta, files, storage, tables, verb
 from lakehouse.contract import Table
+from lakehouse.lake import state
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def run(spark: SparkSession, settings: Settings, full_name: str, is_vacuum_due: 
     joined = _again(full_name, lambda: files.join_small(spark, full_name))
     if is_vacuum_due is None:
         is_vacuum_due = last is None or last.vacuumed_at is None or datetime.now(UTC) - last.vacuumed_at > _VACUUM_EVERY
-    waiting_since = _waits_too_long(spark, table) if is_vacuum_due else None
+    waiting_since = _waits_too_long(spark, settings, table) if is_vacuum_due else None
     has_vacuumed = is_vacuum_due and waiting_since is None
     if has_vacuumed:
         files.delete_unneeded(spark, full_name)
@@ -130,25 +131,21 @@ def _again(full_name: str, do: Callable[[], T]) -> T:
     raise AssertionError("unreachable")
 
 
-def _waits_too_long(spark: SparkSession, table: Table) -> datetime | None:
+def _waits_too_long(spark: SparkSession, settings: Settings, table: Table) -> datetime | None:
     """Since when somebody has waited whose next files may be older than `keep_h`; None where nobody has."""
-    since = _waiting_since(spark, table)
+    since = _waiting_since(spark, settings, table)
     return since if since and datetime.now(UTC) - since > timedelta(hours=table.keep_h) - _MARGIN else None
 
 
-def _waiting_since(spark: SparkSession, table: Table) -> datetime | None:
+def _waiting_since(spark: SparkSession, settings: Settings, table: Table) -> datetime | None:
     """When the first of those who read this table by version took what it has read, where it has not read all; None where all have."""
     newest = storage.content_version(spark, table.full_name)
     since = []
     if table.full_name == storage.BRONZE:
-        for source in tables.SOURCES:
-            mark = bookkeeping.progress(spark, source.name)
-            if mark and mark.bronze_version < newest:
-                since.append(mark.refined_at)
-    for gold in tables.GOLD:
-        made = bookkeeping.gold_progress(spark, gold.name) if table.name in gold.inputs else None
-        if made and made.marks.get(table.name, {}).get("version", newest) < newest:
-            since.append(made.aggregated_at)
+        silver = state.store(settings).read_all(tables.SOURCES).values()
+        since += [made.updated_at for made in silver if made.updated_at and made.bronze_version < newest]
+    gold = state.store(settings).read_all(gold for gold in tables.GOLD if table.name in gold.inputs).values()
+    since += [made.updated_at for made in gold if made.updated_at and made.inputs.get(table.name, {}).get("version", newest) < newest]
     return min(since, default=None)
 
 
@@ -156,9 +153,8 @@ def _removable(spark: SparkSession, settings: Settings, first_landed_on: date | 
     """The day before which bronze is to be emptied: old enough, and refined by every table; None where there is nothing to remove."""
     if not settings.bronze_keep_days:
         return None
-    marks = [bookkeeping.progress(spark, source.name) for source in tables.SOURCES]
-    refined = [mark.refined_at.date() for mark in marks if mark]
-    if len(refined) < len(marks):
+    refined = [made.updated_at.date() for made in state.store(settings).read_all(tables.SOURCES).values() if made.updated_at]
+    if len(refined) < len(tables.SOURCES):
         return None
     # A batch may begin on one day and be committed on the next: what landed the day before the oldest mark may not be refined yet.
     day = min(datetime.now(UTC).date() - timedelta(days=settings.bronze_keep_days), min(refined) - timedelta(days=1))

@@ -1,6 +1,6 @@
 """Land every captured change in bronze: one streaming query over an explicit list of topics, one Delta commit a batch.
 
-Does: reads Kafka, keeps key, value and headers as received, parses the few fields that place a change, appends. Every minute it
+Does: reads Kafka, keeps key, value and headers as received, parses the few fields that place a change, appends. Every half minute it
 has the source's schema looked at, in a process of its own: where changes land, somebody looks.
 Runs: always, as its own spark-submit (`python -m lakehouse submit land` prints the line).
 Stops: `make down` leaves a stop request that is obeyed between two batches; SIGTERM alone may replay one batch.

@@ -25,10 +25,14 @@ from pyspark.sql import functions as F
 from lakehouse import arguments, batches, bookkeeping, catalog, erasures, ledger, shapes, storage, swaps, tables, truncates, verb
 from lakehouse import keys as named
 from lakehouse.contract import Table
+from lakehouse.lake import state
+from lakehouse.lake.errors import ConflictError
+from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
-from lakehouse.transforms import envelope, history, keychanges
-from lakehouse.transforms.history import Incoming
-from lakehouse.truncates import Truncate
+from lakehouse.transforms import envelope, keychanges
+from lakehouse.transforms import frame_history as history
+from lakehouse.transforms.frame_history import Incoming
+from lakehouse.transforms.records.truncates import Truncate
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -69,24 +73,24 @@ def run(
     table = shapes.effective(spark, tables.source(table_name))
     given = named.frame(spark, table, keys) if keys else None
     # The mark first: it is never beyond the version that is read after it.
-    mark, version = bookkeeping.progress(spark, table.name), storage.bronze_version(spark)
+    mark, version = state.store(settings).read(table), storage.bronze_version(spark)
     if given is not None or days:
         _refuse_partial(spark, table, mark, version)
     with batches.clear_errors(table), batches.batch_of(spark, settings, table, batches.NO_MARK, version) as batch:
         storage.append_quarantine(spark, batches.quarantine_rows(envelope.bad(batch.decoded)))
         wanted = _changed_on(table, batch.decoded, days) if days else given
         rows = _folded(spark, settings, table, batch, mark, wanted)
-        known = truncates.merged(mark.truncates if mark else (), batch.truncates)
+        known = truncates.merged(mark.truncates, batch.truncates)
         made = _Anew(table=table, batch=batch, truncates=known, rows=rows, wanted=wanted)
-        changed = _written(spark, made)
-        erasures.settle(spark, table, batch.forgotten)
+        changed = _written(spark, settings, made)
+        erasures.settle(spark, settings, table, batch.forgotten)
     count = None if wanted is None else wanted.count()
     return RebuildResult(table=table.name, records=batch.records, keys=count, changed=changed, bronze_version=version)
 
 
-def _refuse_partial(spark: SparkSession, table: Table, mark: bookkeeping.Progress | None, version: int) -> None:
+def _refuse_partial(spark: SparkSession, table: Table, mark: TableState, version: int) -> None:
     """Raise RefineError where some keys made anew would not stand beside the others: only the whole table can be rebuilt."""
-    if mark and mark.bronze_version > version:
+    if mark.bronze_version > version:
         batches.refuse_replaced_bronze(table, mark.bronze_version, version)
     _, fault = shapes.judged(spark, table)
     if fault:
@@ -101,7 +105,7 @@ def _changed_on(table: Table, decoded: DataFrame, days: tuple[date, date]) -> Da
 
 
 def _folded(
-    spark: SparkSession, settings: Settings, table: Table, batch: batches.Batch, mark: bookkeeping.Progress | None, wanted: DataFrame | None
+    spark: SparkSession, settings: Settings, table: Table, batch: batches.Batch, mark: TableState, wanted: DataFrame | None
 ) -> DataFrame:
     """The stored form of the wanted keys, worked out: the write may have to be tried again, and shall not take long."""
     kept = _gone_from_bronze(spark, table, batch.decoded)
@@ -156,61 +160,53 @@ def _of_keys(table: Table, wanted: DataFrame, rows: DataFrame) -> DataFrame:
     return rows.join(wanted, on=list(table.key), how="left_semi")
 
 
-def _written(spark: SparkSession, made: _Anew) -> bool:
+def _written(spark: SparkSession, settings: Settings, made: _Anew) -> bool:
     """Write once no other writer is first, and leave the mark right; whether silver changed. Raises MovedError where one always was."""
     if made.wanted is None and not shapes.has_columns(spark, ledger.stored(made.table)):
-        return _reshaped(spark, made)
+        return _reshaped(spark, settings, made)
     for left in reversed(range(_TRIES)):
         read_at = storage.silver_version(spark, made.table)
-        _move_mark(spark, made, _held)
+        _move_mark(settings, made, _held)
         try:
             changed = _write(spark, made, read_at)
         except swaps.MovedError:
             if not left:
                 raise
             continue
-        now = bookkeeping.progress(spark, made.table.name)
+        now = state.store(settings).read(made.table)
         if made.wanted is None:
             shapes.remember(spark, made.table)
-            _move_mark(spark, made, _reached)
-        elif now and now.bronze_version > made.batch.version:
+            _move_mark(settings, made, _reached)
+        elif now.bronze_version > made.batch.version:
             # A refine that found nothing new in the old rows moved the mark between the two.
-            _move_mark(spark, made, _held)
+            _move_mark(settings, made, _held)
         return changed
     raise AssertionError("unreachable")
 
 
-def _reshaped(spark: SparkSession, made: _Anew) -> bool:
+def _reshaped(spark: SparkSession, settings: Settings, made: _Anew) -> bool:
     """Write the table in the shape that its declaration has now; refine refuses the old one, so that nobody else writes it."""
-    _move_mark(spark, made, _held)
+    _move_mark(settings, made, _held)
     shapes.replace_whole(_as_of_now(spark, made.rows), ledger.stored(made.table))
     shapes.remember(spark, made.table)
     catalog.make_views(spark)
-    _move_mark(spark, made, _reached)
+    _move_mark(settings, made, _reached)
     return True
 
 
-def _move_mark(spark: SparkSession, made: _Anew, to: Callable[[_Anew, bookkeeping.Progress], bookkeeping.Progress]) -> None:
-    """Write the mark as `to` makes it of what it is; a refine that has read it before can no longer move it."""
-    nowhere = bookkeeping.Progress(
-        source_table=made.table.name,
-        bronze_version=batches.NO_MARK,
-        complete_to=None,
-        refined_at=datetime.now(UTC),
-        records=0,
-        quarantined=0,
-    )
+def _move_mark(settings: Settings, made: _Anew, to: Callable[[_Anew, TableState], TableState]) -> None:
+    """Write the state as `to` makes it of what it is; a refine that has read it before can no longer move it."""
     for left in reversed(range(_TRIES)):
-        before = bookkeeping.progress(spark, made.table.name)
+        before = state.store(settings).read(made.table)
         try:
-            bookkeeping.move_progress(spark, before, to(made, before or nowhere))
+            state.store(settings).advance(before, to(made, before))
             return
-        except storage.StorageError:
+        except ConflictError:
             if not left:
                 raise
 
 
-def _held(made: _Anew, mark: bookkeeping.Progress) -> bookkeeping.Progress:
+def _held(made: _Anew, mark: TableState) -> TableState:
     """Not beyond the version that was read."""
     batch = made.batch
     if mark.bronze_version <= batch.version:
@@ -219,14 +215,14 @@ def _held(made: _Anew, mark: bookkeeping.Progress) -> bookkeeping.Progress:
     return replace(mark, bronze_version=batch.version, complete_to=batch.complete_to or mark.complete_to, truncates=made.truncates)
 
 
-def _reached(made: _Anew, mark: bookkeeping.Progress) -> bookkeeping.Progress:
+def _reached(made: _Anew, mark: TableState) -> TableState:
     """At the version that was read."""
     batch = made.batch
-    return bookkeeping.Progress(
-        source_table=made.table.name,
+    return TableState(
+        table_name=made.table.full_name,
         bronze_version=batch.version,
         complete_to=batch.complete_to or mark.complete_to,
-        refined_at=datetime.now(UTC),
+        updated_at=datetime.now(UTC),
         records=batch.records,
         quarantined=batch.quarantined,
         truncates=made.truncates,

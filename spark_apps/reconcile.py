@@ -21,7 +21,7 @@ from lakehouse.settings import Settings
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Of which silver's own run, every two minutes, takes the most.
+# Of which silver's own run, every minute, takes the most.
 WAIT_S = 600.0
 
 
@@ -49,7 +49,7 @@ def command(spark: SparkSession, settings: Settings, names: Sequence[str], is_re
     # What a snapshot reads comes when the connector gets to it: looked for until it is there.
     while unequal and time.monotonic() < give_up_at:
         passage = fence.Fence(settings=settings, give_up_at=give_up_at)
-        fence.reach_silver(passage, spark, repaired)
+        fence.reach_silver(passage, repaired)
         unequal = [o for o in _compared(spark, settings, repaired, give_up_at - time.monotonic()) if not o.is_equal]
         repaired = [outcome.table.name for outcome in unequal]
     return int(bool(unequal))

@@ -9,7 +9,7 @@ When it fails: the mark stays, and the next run takes up the same changes.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
@@ -18,8 +18,6 @@ from pyspark.sql import functions as F
 
 from lakehouse import (
     batches,
-    bookkeeping,
-    controls,
     erasures,
     storage,
     tables,
@@ -28,43 +26,32 @@ from lakehouse import (
 )
 from lakehouse.contract import Table
 from lakehouse.erasure_store import Forgotten
+from lakehouse.lake import state
+from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
-from lakehouse.transforms import envelope, history
+from lakehouse.silver.refine import RefineResult
+from lakehouse.transforms import envelope
+from lakehouse.transforms import frame_history as history
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 
-@dataclass(frozen=True, kw_only=True)
-class RefineResult:
-    """What a run did: records of the table it took, whether silver changed, records sent to quarantine, bronze version consumed.
-
-    `paused` says since when and by whom the table is paused, and the cure, where something landed and was left for that reason.
-    """
-
-    table: str
-    records: int
-    changed: bool
-    quarantined: int
-    bronze_version: int
-    paused: str | None = None
-
-
 def run(spark: SparkSession, settings: Settings, table_name: str) -> RefineResult:
     """Take what bronze landed since the table's mark; does nothing, quickly, where it landed nothing or the table is paused."""
     table = tables.source(table_name)
-    mark, now = bookkeeping.progress(spark, table.name), storage.bronze_version(spark)
-    consumed = mark.bronze_version if mark else batches.NO_MARK
+    mark, now = state.store(settings).read(table), storage.bronze_version(spark)
+    consumed = mark.bronze_version
     if consumed == now:
         return RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=now)
-    paused = controls.notice(spark, table)
+    paused = mark.pause_notice
     if paused:
         print(paused)
         return RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=consumed, paused=paused)
-    table = _admitted(spark, table, mark)
+    table = _admitted(spark, settings, table, mark)
     with batches.clear_errors(table), batches.batch_of(spark, settings, table, consumed, now) as batch:
         changed = batch.records > 0 and _apply(spark, settings, table, batch, mark)
-        return _finish(spark, table, batch, changed, mark)
+        return _finish(spark, settings, table, batch, changed, mark)
 
 
 def fold_in(
@@ -74,14 +61,14 @@ def fold_in(
 
     `landed`: the same records as landed. `version`: the bronze version as of which that is done.
     """
-    mark, batch = bookkeeping.progress(spark, table.name), batches.surveyed(readable, landed, table, version, forgotten)
+    mark, batch = state.store(settings).read(table), batches.surveyed(readable, landed, table, version, forgotten)
     changed = _apply(spark, settings, table, batch, mark)
-    if mark and batches.new_truncates(batch, mark):
-        bookkeeping.move_progress(spark, mark, replace(mark, truncates=truncates.merged(mark.truncates, batch.truncates)))
+    if mark.has_run and batches.new_truncates(batch, mark):
+        state.store(settings).advance(mark, replace(mark, truncates=truncates.merged(mark.truncates, batch.truncates)))
     return changed
 
 
-def _apply(spark: SparkSession, settings: Settings, table: Table, batch: batches.Batch, mark: bookkeeping.Progress | None) -> bool:
+def _apply(spark: SparkSession, settings: Settings, table: Table, batch: batches.Batch, mark: TableState) -> bool:
     """Write quarantine and the difference to silver; whether silver changed."""
     if batch.quarantined:
         storage.append_quarantine(spark, batches.quarantine_rows(envelope.bad(batch.decoded)))
@@ -106,44 +93,35 @@ def _apply(spark: SparkSession, settings: Settings, table: Table, batch: batches
     return True
 
 
-def _admitted(spark: SparkSession, table: Table, mark: bookkeeping.Progress | None) -> Table:
+def _admitted(spark: SparkSession, settings: Settings, table: Table, mark: TableState) -> Table:
     """The declaration by which the stored table takes changes, unless its own change or one of the source's schema stops it."""
     made, message = batches.admitted(spark, table)
     if message:
-        _stop(spark, table, mark, message)
+        _stop(settings, table, mark, message)
     return made
 
 
-def _stop(spark: SparkSession, table: Table, mark: bookkeeping.Progress | None, message: str) -> NoReturn:
-    """Raise RefineError, noted in the table's progress so that everybody sees why it stands."""
-    if mark is None or mark.error != message:
-        stopped = mark or bookkeeping.Progress(
-            source_table=table.name,
-            bronze_version=batches.NO_MARK,
-            complete_to=None,
-            refined_at=datetime.now(UTC),
-            records=0,
-            quarantined=0,
-        )
-        bookkeeping.write_progress(spark, replace(stopped, error=message))
+def _stop(settings: Settings, table: Table, mark: TableState, message: str) -> NoReturn:
+    """Raise RefineError, noted in the table's state so that everybody sees why it stands."""
+    if mark.error != message:
+        state.store(settings).stop(table, message)
     raise batches.RefineError(message)
 
 
-def _finish(spark: SparkSession, table: Table, batch: batches.Batch, changed: bool, mark: bookkeeping.Progress | None) -> RefineResult:
-    """Move the table's mark from where this run found it to what the run consumed."""
+def _finish(spark: SparkSession, settings: Settings, table: Table, batch: batches.Batch, changed: bool, mark: TableState) -> RefineResult:
+    """Move the table's checkpoint from where this run found it to what the run consumed."""
     if batch.records:
-        erasures.settle(spark, table, batch.forgotten)
-    told = [at for at in (mark.complete_to if mark else None, batch.complete_to) if at]
-    made = bookkeeping.Progress(
-        source_table=table.name,
+        erasures.settle(spark, settings, table, batch.forgotten)
+    made = TableState(
+        table_name=table.full_name,
         bronze_version=batch.version,
-        complete_to=max(told, default=None),
-        refined_at=datetime.now(UTC),
+        complete_to=max((at for at in (mark.complete_to, batch.complete_to) if at), default=None),
+        updated_at=datetime.now(UTC),
         records=batch.records,
         quarantined=batch.quarantined,
-        truncates=truncates.merged(mark.truncates if mark else (), batch.truncates),
+        truncates=truncates.merged(mark.truncates, batch.truncates),
     )
-    bookkeeping.move_progress(spark, mark, made)
+    state.store(settings).advance(mark, made)
     return RefineResult(
         table=table.name, records=batch.records, changed=changed, quarantined=batch.quarantined, bronze_version=batch.version
     )

@@ -51,7 +51,7 @@ def run(spark: SparkSession, settings: Settings, table_name: str, reason: str | 
         try:
             readable = decoded.where("_reason IS NULL")
             changed = not readable.isEmpty() and refine.fold_in(spark, settings, table, readable, landed, version, forgotten)
-            erasures.settle(spark, table, forgotten)
+            erasures.settle(spark, settings, table, forgotten)
             settled = quarantine_store.settle(spark, table, held, decoded)
             return ReplayResult(table=table.name, changed=changed, **settled)
         finally:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lakehouse import catalog, session
+from lakehouse.lake import state
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,7 +31,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def empty_lake(spark: SparkSession, settings: Settings, folder: Path) -> Settings:
     """Settings of a lake in that folder, with every table made and none filled; what the session's catalog knew before is forgotten."""
-    made = Settings(home=settings.home, lake=f"file://{folder}/lake")
+    made = dataclasses.replace(settings, lake=f"file://{folder}/lake")
+    from infra.local import postgres  # not there in Airflow's environment
+
+    # One Postgres for all lakes of the session: the state of the last one's tables goes with it.
+    state.store(settings).create()
+    with closing(postgres.connect(settings, "metastore")) as connection, connection.cursor() as cursor:
+        cursor.execute("TRUNCATE ebap.table_state")
     for schema in ("gold", "silver", "bronze"):
         spark.sql(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
     catalog.bring_up(spark, made)
@@ -53,15 +61,18 @@ def _interpret(spark: SparkSession) -> None:
 
 
 @pytest.fixture(scope="session")
-def lake_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Settings of a lake of its own, with the jars that are installed."""
+def lake_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of a lake of its own, with the jars that are installed and a Postgres for the state of its tables."""
     jars = Settings.from_environment().home_dir / "jars" / "spark"
     if not jars.is_dir():
         pytest.fail(f"there are no Spark jars in {jars}: run `make install`")
     home: Path = tmp_path_factory.mktemp("home")
     (home / "jars").mkdir()
     (home / "jars" / "spark").symlink_to(jars.resolve())
-    return Settings(home=str(home))
+    from tests.e2e.own_postgres import running_postgres  # not there in Airflow's environment
+
+    with running_postgres(home) as settings:
+        yield settings
 
 
 @pytest.fixture(scope="session")
@@ -78,3 +89,13 @@ def spark(lake_settings: Settings) -> Iterator[SparkSession]:
     _interpret(made)
     yield made
     made.stop()
+
+
+@pytest.fixture(scope="session")
+def light_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of a platform of which only Postgres runs, with the state of no table."""
+    from tests.e2e.own_postgres import running_postgres
+
+    with running_postgres(tmp_path_factory.mktemp("light")) as made:
+        state.store(made).create()
+        yield made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
@@ -15,14 +16,15 @@ import duckdb
 
 from dashboards.boards import freshness
 from dashboards.metabase.files import Question
-from dashboards.serving.ages import Ages, over_thrift
+from dashboards.serving.ages import Ages
 from dashboards.serving.cache import Cache
 from dashboards.serving.dialect import UntranslatableError
 from dashboards.serving.engine import Engine, MissingTableError
 from dashboards.serving.pool import Pool, SparkError
 from dashboards.serving.reader import Reader
-from lakehouse import liveness, tables
+from lakehouse import liveness, status, tables
 from lakehouse.lake.errors import LakeError
+from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -48,7 +50,8 @@ class Answers:
         planned = [question.render(_EVERY_FILTER) for question in self._questions] + [_CHOICE.format(name=name) for name in CHOICES]
         self._engine = Engine(settings, planned)
         self._pool = Pool(settings)
-        self._ages = Ages(over_thrift(self._pool))
+        self._lake, self._looking = Lake(settings), threading.Lock()
+        self._ages = Ages(self._complete_to)
         self._cache, self._same = Cache(), Cache()
 
     def warm(self) -> None:
@@ -155,8 +158,12 @@ class Answers:
 
     def _collect(self) -> dict[str, Any]:
         runs = freshness.runs(self._settings)
-        with self._pool.cursor() as cursor:
-            return freshness.collect(cursor, runs, partial(liveness.beat_sent_at, self._settings))
+        with self._looking:
+            return freshness.collect(self._lake, runs, partial(liveness.beat_sent_at, self._settings))
+
+    def _complete_to(self) -> dict[str, datetime | None]:
+        with self._looking:
+            return status.gold_complete_to(self._lake)
 
 
 def _full_names(question: Question) -> list[str]:

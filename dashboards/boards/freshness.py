@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from lakehouse import dag_runs, ledger, liveness, status
+from lakehouse import dag_runs, liveness, status, waiting
+from lakehouse import tables as declared
+from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
 
-_STOPPED = f"SELECT source_table, error FROM {ledger.PROGRESS.full_name} WHERE error IS NOT NULL"
 _HELP = {
     liveness.KAFKA: "make logs S=kafka, then make restart S=kafka",
     liveness.CAPTURE: "make logs S=connect, then make restart S=connect",
@@ -29,22 +30,23 @@ def runs(settings: Settings) -> Runs | None:
         return None
 
 
-def collect(cursor: Any, last_runs: Runs | None, ask_beat: status.AskBeat) -> dict[str, Any]:
+def collect(lake: Lake, last_runs: Runs | None, ask_beat: status.AskBeat) -> dict[str, Any]:
     """`tables`, a row each, what is `waiting` in quarantine, and how long a commit takes to bronze and to gold, in seconds."""
-    tables = [vars(entry) for entry in status.collect(cursor, datetime.now(UTC), ask_beat)]
-    waiting = status.waiting_counts(cursor)
-    stopped = {row["source_table"]: row["error"] for row in status.rows(cursor, _STOPPED)}
+    now = datetime.now(UTC)
+    tables = [vars(entry) for entry in status.collect(lake, now, ask_beat)]
+    held = waiting.counts(lake)
+    stopped = {name.split(".")[1]: made.error for name, made in lake.states.read_all(declared.SOURCES).items()}
     shown = []
     for entry in tables:
         layer, name = entry["name"].split(".")
         source = name.removesuffix("_history")
         run = (last_runs or {}).get(("silver" if layer == "silver" else "gold", source))
-        quarantined = sum(row["waiting"] for row in waiting if row["source_table"] == source) if layer == "silver" else 0
+        quarantined = sum(row["waiting"] for row in held if row["source_table"] == source) if layer == "silver" else 0
         more = {"quarantined": quarantined, "run": run}
         shown.append(entry | more | {"help": _help(entry, more, stopped.get(source) if layer == "silver" else None)})
-    for row in waiting:
+    for row in held:
         row["help"] = f"python -m lakehouse replay {row['source_table']} --reason {row['reason']}"
-    return {"tables": shown, "waiting": waiting, **status.delays(cursor), "is_airflow_away": last_runs is None}
+    return {"tables": shown, "waiting": held, **status.delays(lake, now), "is_airflow_away": last_runs is None}
 
 
 def _help(entry: dict[str, Any], more: dict[str, Any], error: str | None) -> str:

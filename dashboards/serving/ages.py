@@ -8,25 +8,12 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from dashboards.serving.pool import Pool
-from lakehouse import status
-
 log = logging.getLogger(__name__)
 
 _LOOK_S = 15
 _SEEN_LATELY_S = 120
 
 CompleteTo = Callable[[], dict[str, datetime | None]]
-
-
-def over_thrift(pool: Pool) -> CompleteTo:
-    """The commit time up to which each gold table and view is complete, by name; a dozen statements over Thrift."""
-
-    def complete_to() -> dict[str, datetime | None]:
-        with pool.cursor() as cursor:
-            return status.gold_complete_to(cursor)
-
-    return complete_to
 
 
 class Ages:

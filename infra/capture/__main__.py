@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psycopg2
 from kafka.errors import KafkaError
 
-from infra.capture import apply, connector, preflight, worker
+from infra.capture import apply, connector, mending, preflight, worker
 from infra.kafka import topics
 from lakehouse.settings import Settings, SettingsError
 
@@ -98,9 +98,10 @@ def _wait_snapshot(settings: Settings, asked: argparse.Namespace) -> str:
 def _show(settings: Settings, _: argparse.Namespace) -> str:
     from lakehouse import epochs
 
-    known = epochs.source_identity(_lake(settings))
+    spark = _lake(settings)
+    known = epochs.source_identity(spark)
     epoch, placeholder = (known.epoch, known.placeholders[-1]) if known else (1, "<random, made by apply>")
-    return json.dumps(apply.rendered(settings, epoch, placeholder), indent=2)
+    return json.dumps(apply.rendered(settings, epoch, placeholder, mending.scope(spark)), indent=2)
 
 
 def _delete(settings: Settings, _: argparse.Namespace) -> str:

@@ -10,7 +10,7 @@ from kafka import KafkaAdminClient
 from psycopg2.extensions import make_dsn
 from psycopg2.extras import LogicalReplicationConnection
 
-from infra.capture import catalog, connector, preflight, source, worker
+from infra.capture import catalog, connector, mending, preflight, source, worker
 from infra.kafka import topics
 from lakehouse import epochs, tables
 from lakehouse.settings import Settings
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from lakehouse.epochs import Source
 
 RUNNING_LIMIT_S = 120
+# Each time one more column or table is taken out that keeps the connector from running.
+_MENDS = 10
 
 
 def apply(settings: Settings, spark: SparkSession) -> None:
@@ -41,7 +43,7 @@ def apply(settings: Settings, spark: SparkSession) -> None:
     # Remembered before the first record can arrive, so that no record's placeholder is ever unknown.
     known = known or epochs.remember_source(spark, identity)
     gate.record(settings, spark)
-    run(settings, known)
+    run(settings, spark, known)
 
 
 def prepare(settings: Settings, altered: preflight.Altered) -> None:
@@ -52,10 +54,20 @@ def prepare(settings: Settings, altered: preflight.Altered) -> None:
             source.prepare(cursor, tables.SOURCES, settings.source_schema)
 
 
-def run(settings: Settings, known: Source) -> None:
-    """Put the connector as the lake knows its source, and wait until it runs."""
-    worker.put(settings, rendered(settings, known.epoch, known.placeholders[-1]))
-    worker.wait_running(settings, RUNNING_LIMIT_S)
+def run(settings: Settings, spark: SparkSession, known: Source) -> None:
+    """Put the connector as the lake knows its source, and wait until it runs, without what keeps it from running."""
+    from infra.capture import gate
+
+    for left in reversed(range(_MENDS)):
+        worker.put(settings, rendered(settings, known.epoch, known.placeholders[-1], mending.scope(spark)))
+        try:
+            worker.wait_running(settings, RUNNING_LIMIT_S)
+            return
+        except worker.WorkerError:
+            new = gate.mend(settings, spark) if left else []
+            if not new:
+                raise
+            print("\n".join(f"new: {change}" for change in new))
 
 
 def check(settings: Settings, known_identity: str | None, altered: preflight.Altered = frozenset(), begins_anew: bool = False) -> str:
@@ -76,6 +88,9 @@ def check(settings: Settings, known_identity: str | None, altered: preflight.Alt
     admin.close()
     with source.owner(settings) as cursor:
         found = catalog.read(cursor, tables.SOURCES, settings.source_schema)
+        if not situation.has_offset and not preflight.table_faults(tables.SOURCES, settings.source_schema, found, altered):
+            early = {table.name: source.dates_before_christ(cursor, settings.source_schema, table) for table in tables.SOURCES}
+            situation = replace(situation, early_dates=frozenset((table, name) for table, names in early.items() for name in names))
     found = replace(found, slot_status=None) if begins_anew else found
     preflight.check(tables.SOURCES, settings.source_schema, found, situation)
     return identity or ""
@@ -100,7 +115,15 @@ def source_identity(settings: Settings) -> tuple[str | None, str | None]:
         connection.close()
 
 
-def rendered(settings: Settings, epoch: int, placeholder: str) -> dict[str, str]:
+def rendered(settings: Settings, epoch: int, placeholder: str, scope: connector.Scope = connector.EVERYTHING) -> dict[str, str]:
     """The connector's configuration for these settings."""
-    address = source.capture_address(settings)
-    return connector.render(tables.SOURCES, settings.source_schema, address, settings.secrets_dir, epoch, placeholder)
+    return connector.render(
+        tables.SOURCES,
+        settings.source_schema,
+        source.capture_address(settings),
+        settings.secrets_dir,
+        epoch,
+        placeholder,
+        max_record_bytes=settings.max_record_bytes,
+        scope=scope,
+    )

@@ -14,6 +14,8 @@ from lakehouse.contract import Table
 class ColumnType:
     """A column as the catalog has it: `_text` is an array of text; enum, labels and precision where they apply.
 
+    A domain is told as its base type, with `is_domain`.
+
     `position` outlives a rename, and no other column of the table ever gets it.
     """
 
@@ -25,6 +27,12 @@ class ColumnType:
     labels: tuple[str, ...] = ()
     is_nullable: bool = True
     position: int = 0
+    is_domain: bool = False
+
+    @property
+    def is_array(self) -> bool:
+        """Whether it is an array; Postgres puts an underscore before its element's name."""
+        return self.name.startswith("_")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,18 +73,24 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_roles
 WHERE n.nspname = %(schema)s AND c.relname = ANY (%(names)s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 """
 
-# A domain is captured as its base type; numeric's precision and scale stand in the type modifier, less 4.
+# A domain is captured as its base type, also one over a domain; numeric's precision and scale stand in the type modifier, less 4.
 _COLUMNS = """
+WITH RECURSIVE bases AS (
+    SELECT t.oid AS type, t.oid AS base, -1 AS typmod FROM pg_type t
+    UNION ALL
+    SELECT b.type, t.typbasetype, t.typtypmod FROM bases b JOIN pg_type t ON t.oid = b.base WHERE t.typtype = 'd'
+)
 SELECT c.relname, a.attname, b.typname, b.typtype = 'e',
        CASE WHEN b.typname = 'numeric' AND m.typmod >= 4 THEN (m.typmod - 4) >> 16 END,
        CASE WHEN b.typname = 'numeric' AND m.typmod >= 4 THEN (m.typmod - 4) & 65535 END,
        a.attgenerated <> '',
        ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = b.oid ORDER BY e.enumsortorder),
-       NOT a.attnotnull, a.attnum
+       NOT a.attnotnull, a.attnum, t.typtype = 'd'
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-JOIN pg_type t ON t.oid = a.atttypid JOIN pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
-CROSS JOIN LATERAL (SELECT CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END AS typmod) m
+JOIN pg_type t ON t.oid = a.atttypid
+JOIN bases d ON d.type = t.oid JOIN pg_type b ON b.oid = d.base AND b.typtype <> 'd'
+CROSS JOIN LATERAL (SELECT CASE WHEN t.typtype = 'd' THEN d.typmod ELSE a.atttypmod END AS typmod) m
 WHERE n.nspname = %(schema)s AND c.relname = ANY (%(names)s)
 """
 
@@ -104,7 +118,7 @@ def read_tables(cursor: Any, sources: Iterable[Table], schema: str) -> dict[str,
     wanted = {"role": source.ROLE, "schema": schema, "names": [table.name for table in sources]}
     cursor.execute(_COLUMNS, wanted)
     columns: dict[str, dict[str, ColumnType]] = {}
-    for table, name, type_name, is_enum, precision, scale, is_generated, labels, is_nullable, position in cursor.fetchall():
+    for table, name, type_name, is_enum, precision, scale, is_generated, labels, is_nullable, position, is_domain in cursor.fetchall():
         columns.setdefault(table, {})[name] = ColumnType(
             name=type_name,
             is_enum=is_enum,
@@ -114,6 +128,7 @@ def read_tables(cursor: Any, sources: Iterable[Table], schema: str) -> dict[str,
             labels=tuple(labels),
             is_nullable=is_nullable,
             position=position,
+            is_domain=is_domain,
         )
     cursor.execute(_TABLES, wanted)
     return {

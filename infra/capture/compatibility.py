@@ -5,21 +5,8 @@ from __future__ import annotations
 import re
 
 from infra.capture.catalog import ColumnType
+from lakehouse import source_types
 
-_HOLDS = {
-    "BIGINT": {"int8", "int4", "int2"},
-    "INT": {"int4", "int2"},
-    "SMALLINT": {"int2"},
-    # As text Debezium writes every one of these as Postgres itself would print it.
-    "STRING": {"text", "varchar", "bpchar", "json", "jsonb", "uuid", "xml", "citext", "inet", "cidr", "macaddr", "interval"},
-    "BOOLEAN": {"bool"},
-    "DOUBLE": {"float8", "float4"},
-    "FLOAT": {"float4"},
-    "DATE": {"date"},
-    "TIMESTAMP": {"timestamptz", "timestamp"},
-    "BINARY": {"bytea"},
-    "ARRAY<STRING>": {"_text", "_varchar", "_bpchar", "_uuid"},
-}
 _NUMBERS = {"int2": "SMALLINT", "int4": "INT", "int8": "BIGINT", "float4": "FLOAT", "float8": "DOUBLE"}
 # A text of a limited length, and one of any.
 LONGER_TEXT = ("varchar", "text")
@@ -37,7 +24,7 @@ def is_compatible(declared: str, found: ColumnType) -> bool:
     decimal = _DECIMAL.fullmatch(declared)
     if decimal:
         return _fits_decimal(int(decimal[1]), int(decimal[2]), found)
-    return found.name in _HOLDS.get(declared, set()) or (declared == "STRING" and found.is_enum)
+    return declared in source_types.kind(described(found), found.is_enum).declared
 
 
 def spark_type(text: str) -> str | None:
@@ -57,10 +44,15 @@ def holds(declared: str, text: str) -> bool:
 
 
 def described(found: ColumnType) -> str:
-    """The type as a person would write it."""
+    """The type as a person would write it. A domain over a scalar is that scalar; one over an array is told apart from it."""
     if found.name == "numeric" and found.precision is not None:
         return f"numeric({found.precision},{found.scale})"
-    return f"{found.name[1:]}[]" if found.name.startswith("_") else found.name
+    if found.name == "char":
+        return '"char"'
+    if not found.is_array:
+        return found.name
+    element = '"char"' if found.name == "_char" else found.name.removeprefix("_")
+    return f"{source_types.DOMAIN_OVER if found.is_domain else ''}{element}[]"
 
 
 def _fits_decimal(precision: int, scale: int, found: ColumnType) -> bool:

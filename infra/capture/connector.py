@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.capture import source
-from infra.kafka.topics import MAX_RECORD_BYTES, SIGNAL
+from infra.kafka.topics import SIGNAL
 from lakehouse.contract import Table
 from lakehouse.ledger import EPOCH_HEADER, TOPIC_PREFIX
 
@@ -21,25 +22,60 @@ TOPIC_ROOT = "ebap.source"
 _JSON = "org.apache.kafka.connect.json.JsonConverter"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """What of the declared tables is captured: not the `stopped` ones, and not the columns that are left out, by table."""
+
+    stopped: frozenset[str] = frozenset()
+    left_out: Mapping[str, Iterable[str]] = field(default_factory=dict)
+
+
+EVERYTHING = Scope()
+
+
 class AddressError(ValueError):
     """A source address that capture cannot use; the message names it and the cure."""
 
 
 def render(
-    sources: Iterable[Table], schema: str, address: Mapping[str, str], secrets_dir: Path, epoch: int, placeholder: str
+    sources: Iterable[Table],
+    schema: str,
+    address: Mapping[str, str],
+    secrets_dir: Path,
+    epoch: int,
+    placeholder: str,
+    *,
+    max_record_bytes: int,
+    scope: Scope = EVERYTHING,
 ) -> dict[str, str]:
     """The whole configuration of the Debezium connector; the password is a reference that the worker resolves.
 
     `placeholder` stands in a record where an update left a large value alone; `epoch` numbers the source's timeline.
     """
-    captured = source.captured(sources, schema)
     return {
         **_connection(address, secrets_dir),
-        **_capture(captured, placeholder),
+        **_capture(placeholder),
+        **lists(sources, schema, scope),
         **_records(),
-        **_resilience(),
+        **_resilience(max_record_bytes),
         **_names(schema, epoch),
     }
+
+
+def lists(sources: Iterable[Table], schema: str, scope: Scope) -> dict[str, str]:
+    """The settings that say which tables and columns are captured."""
+    captured = [name for name in source.captured(sources, schema) if name[0] != schema or name[1] not in scope.stopped]
+    columns = [(schema, table, column) for table, names in sorted(scope.left_out.items()) for column in sorted(names)]
+    return {
+        "table.include.list": ",".join(re.escape(".".join(name)) for name in captured),
+        # Debezium would compare without regard to case.
+        "column.exclude.list": ",".join(f"(?-i:{_exactly(name)})" for name in columns),
+    }
+
+
+def _exactly(name: tuple[str, ...]) -> str:
+    """A pattern of that name alone, in a list that is split at its commas."""
+    return re.escape(".".join(name)).replace(",", r"\x2c")
 
 
 def _connection(address: Mapping[str, str], secrets_dir: Path) -> dict[str, str]:
@@ -59,14 +95,13 @@ def _connection(address: Mapping[str, str], secrets_dir: Path) -> dict[str, str]
     }
 
 
-def _capture(captured: tuple[tuple[str, str], ...], placeholder: str) -> dict[str, str]:
+def _capture(placeholder: str) -> dict[str, str]:
     return {
         "plugin.name": "pgoutput",
         "slot.name": source.SLOT,
         "publication.name": source.PUBLICATION,
         # Made by the schema's owner: the capture role must not be able to publish.
         "publication.autocreate.mode": "disabled",
-        "table.include.list": ",".join(re.escape(f"{in_schema}.{name}") for in_schema, name in captured),
         "snapshot.mode": "initial",
         # A slot ahead of the stored offset means lost changes; the default would go on without a word.
         "offset.mismatch.strategy": "trust_offset",
@@ -83,9 +118,12 @@ def _records() -> dict[str, str]:
     converters = {f"{part}.converter": _JSON for part in ("key", "value", "header")}
     # Embedded schemas cost 5.6 times the bytes; the declarations are the schema.
     schemaless = {f"{part}.converter.schemas.enable": "false" for part in ("key", "value", "header")}
+    # By default a NULL in a column with a DEFAULT would be sent as that default.
+    nulls = {f"{part}.converter.replace.null.with.default": "false" for part in ("key", "value")}
     return {
         **converters,
         **schemaless,
+        **nulls,
         # In precise mode the scale stands only in the schema: values would be off by powers of ten.
         "decimal.handling.mode": "string",
         "time.precision.mode": "isostring",
@@ -102,14 +140,16 @@ def _records() -> dict[str, str]:
     }
 
 
-def _resilience() -> dict[str, str]:
+def _resilience(max_record_bytes: int) -> dict[str, str]:
     return {
-        # skip or warn would lose the change silently; warn, the default of the second, puts NULL where converting a value raises. A
-        # value of another kind than its column is NULL all the same, see the decision about the schema gate.
+        # skip or warn would lose the change silently; warn, the default of the second, puts NULL where converting a value raises. What
+        # fails is taken out by name, see `mending`. A value of another kind than its column is NULL all the same, see the decision
+        # about the schema gate.
         "event.processing.failure.handling.mode": "fail",
         "event.converting.failure.handling.mode": "fail",
-        # A Postgres that is away comes back: try for ever, soon. Only a refused login ends the task.
-        "errors.max.retries": "-1",
+        # A value that the driver cannot read raises the same kind of error as a Postgres that is away. With tries without end nobody
+        # would ever see it; after half a minute the task fails, and `mending` starts it again as soon as the source answers.
+        "errors.max.retries": "10",
         "retriable.restart.connector.wait.ms": "2000",
         "poll.interval.ms": "50",
         "max.batch.size": "8192",
@@ -119,7 +159,9 @@ def _resilience() -> dict[str, str]:
         "producer.override.compression.type": "lz4",
         "producer.override.linger.ms": "5",
         "producer.override.batch.size": "262144",
-        "producer.override.max.request.size": str(MAX_RECORD_BYTES),
+        "producer.override.max.request.size": str(max_record_bytes),
+        # A record larger than the producer's memory is refused; the default is 32 MiB.
+        "producer.override.buffer.memory": str(max(max_record_bytes, 32 * 1024 * 1024)),
         # As long as an int can say (24 days): a batch that expires fails the task, and a broker that is away comes back.
         "producer.override.delivery.timeout.ms": str(2**31 - 1),
     }

@@ -45,7 +45,7 @@ def accept(settings: Settings, spark: SparkSession) -> str:
     _drop_slot(settings)
     made = epochs.remember_source(spark, identity)
     gate.record(settings, spark)
-    apply.run(settings, made)
+    apply.run(settings, spark, made)
     worker.wait_offset(settings, _OFFSET_LIMIT_S)
     return (
         f"epoch {made.epoch} is Postgres {identity}; its snapshot has begun. Rows of the epoch before that it does not have stay in "

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg2
 
-from infra.capture import apply, catalog, shape, source, worker
+from infra.capture import apply, catalog, mending, shape, source, worker
 from infra.capture.compatibility import spark_type
-from lakehouse import ddl, epochs, tables
-from lakehouse.schema_changes import DRIFT, WAITING, SchemaChange
+from infra.capture.failures import Kind
+from infra.capture.mending import Blame
+from lakehouse import ddl, epochs, source_types, tables
+from lakehouse.schema_changes import DRIFT, LEFT_OUT, NOT_CAPTURED, WAITING, SchemaChange
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,22 +37,35 @@ class GateError(RuntimeError):
 def look(settings: Settings, only_if_changed: bool = False) -> str:
     """Look once and say what is not as declared; with `only_if_changed` nothing is said where the last look saw the same.
 
-    Raises GateError where the source does not answer, and where it is another Postgres: its capture is stopped then.
+    A connector that has failed is mended, see `mending`. Raises GateError where the source does not answer, and where it is another
+    Postgres: its capture is stopped then.
     """
     found, identity = _source(settings)
     digest = hashlib.sha256(json.dumps([identity, _texts(found), *map(ddl.shape, tables.SOURCES)]).encode()).hexdigest()
-    if only_if_changed and seen_file(settings).is_file() and seen_file(settings).read_text() == digest:
+    failed = mending.failure(settings)
+    if failed and failed.kind is Kind.OTHER:
+        # Nobody's fault, and the source answers: the capture must not wait for Spark.
+        print(f"the capture had failed, and is started again: {failed.cause}")
+        worker.restart_failed(settings)
+        failed = None
+    if only_if_changed and not failed and seen_file(settings).is_file() and seen_file(settings).read_text() == digest:
         return ""
     from lakehouse import session
 
-    # Never the process's own session: land, which asks every minute, runs this in a process beside its own.
+    # Never the process's own session: land, which asks every half minute, runs this in a process beside its own.
     spark = session.connect(settings)
     try:
         _refuse_another(settings, spark, identity)
-        new = record_found(spark, found)
+        new = record_found(spark, found, mending.blamed(settings, found, failed))
+        said = _said(spark, new)
+        try:
+            # A position that is gone does not come back by another try.
+            mending.follow(settings, spark, has_failed=bool(failed and failed.kind is not Kind.POSITION))
+        except worker.WorkerError as error:
+            return f"{said}\nthe connector is to follow at the next look: {error}"
         seen_file(settings).parent.mkdir(parents=True, exist_ok=True)
         seen_file(settings).write_text(digest)
-        return _said(spark, new)
+        return said
     finally:
         spark.stop()
 
@@ -56,6 +73,13 @@ def look(settings: Settings, only_if_changed: bool = False) -> str:
 def record(settings: Settings, spark: SparkSession) -> list[SchemaChange]:
     """Record every change since the last look, apply what is safe, and return them; running it again records nothing."""
     return record_found(spark, _source(settings)[0])
+
+
+def mend(settings: Settings, spark: SparkSession) -> list[SchemaChange]:
+    """Record whose fault it is that the connector has failed; empty where it is nobody's."""
+    found = _source(settings)[0]
+    blamed = mending.blamed(settings, found, mending.failure(settings))
+    return record_found(spark, found, blamed) if blamed else []
 
 
 def seen_file(settings: Settings) -> Path:
@@ -90,20 +114,20 @@ def _refuse_another(settings: Settings, spark: SparkSession, identity: str | Non
     )
 
 
-def record_found(spark: SparkSession, found: Shapes) -> list[SchemaChange]:
-    """The same of what was found; `found` has every declared table, one that is gone as `shape.GONE`."""
+def record_found(spark: SparkSession, found: Shapes, blamed: Sequence[Blame] = ()) -> list[SchemaChange]:
+    """The same of what was found, and what the capture cannot go on with; `found` has every declared table, one that is gone as `GONE`."""
     from lakehouse import delta, storage
 
     try:
-        return _recorded(spark, found)
+        return _recorded(spark, found, blamed)
     except Exception as error:  # see delta: its class depends on the kind of session
         if not (isinstance(error, storage.StorageError) or delta.is_overtaken(error)):
             raise
         # Land's look and a person's met: what the other recorded is not new any more.
-        return _recorded(spark, found)
+        return _recorded(spark, found, blamed)
 
 
-def _recorded(spark: SparkSession, found: Shapes) -> list[SchemaChange]:
+def _recorded(spark: SparkSession, found: Shapes, blamed: Sequence[Blame]) -> list[SchemaChange]:
     from lakehouse import schema_changes, storage
     from lakehouse.ledger import SCHEMA_CHANGES
 
@@ -114,6 +138,9 @@ def _recorded(spark: SparkSession, found: Shapes) -> list[SchemaChange]:
     for table in tables.SOURCES:
         before = shape.from_json(known[table.name]) if table.name in known else None
         new += shape.changes(table, before, found[table.name], now)
+    new = [replace(change, reason=_why_left_out(found, change)) for change in new]
+    new += _left_out(spark, found, new, now)
+    new += _by_blame(spark, found, blamed, now)
     # Before it is recorded: what a crash leaves unrecorded is seen again, and what is wide enough is not widened twice.
     _widen(spark, new)
     if new:
@@ -121,6 +148,46 @@ def _recorded(spark: SparkSession, found: Shapes) -> list[SchemaChange]:
     for table in tables.SOURCES:
         schema_changes.apply_declared(spark, table)
     return new
+
+
+def _why_left_out(found: Shapes, change: SchemaChange) -> str | None:
+    """Why the capture leaves out the column of a change, as it is now."""
+    seen = found[change.source_table].columns.get(change.column or "")
+    return source_types.why_left_out(seen.type, bool(seen.labels)) if seen and change.state == DRIFT else None
+
+
+def _left_out(spark: SparkSession, found: Shapes, new: list[SchemaChange], now: datetime) -> Iterator[SchemaChange]:
+    """A record of each column that is left out and was there before anybody said so."""
+    from lakehouse import schema_changes
+
+    known = {(change.source_table, change.column) for change in (*schema_changes.left_out(spark), *new)}
+    for table in tables.SOURCES:
+        for name, seen in found[table.name].columns.items():
+            if name not in table.column_names and (table.name, name) not in known:
+                change = _done(found, table.name, name, LEFT_OUT, DRIFT, now)
+                reason = _why_left_out(found, change)
+                if reason:
+                    yield replace(change, type_after=str(seen), reason=reason)
+
+
+def _by_blame(spark: SparkSession, found: Shapes, blamed: Sequence[Blame], now: datetime) -> Iterator[SchemaChange]:
+    from lakehouse import schema_changes
+
+    stopped = set(schema_changes.not_captured(spark)) if blamed else set()
+    for each in blamed:
+        if each.is_stop and each.table not in stopped:
+            stopped.add(each.table)
+            yield replace(_done(found, each.table, each.column, NOT_CAPTURED, WAITING, now), reason=each.reason)
+        elif not each.is_stop:
+            seen = found[each.table].columns[str(each.column)]
+            yield replace(_done(found, each.table, each.column, LEFT_OUT, DRIFT, now), type_after=str(seen), reason=each.reason)
+
+
+def _done(found: Shapes, table: str, column: str | None, what: str, state: str, now: datetime) -> SchemaChange:
+    shape_text = shape.to_json(found[table])
+    return SchemaChange(
+        source_table=table, column=column, what=what, type_before=None, type_after=None, seen_at=now, state=state, shape=shape_text
+    )
 
 
 def _widen(spark: SparkSession, new: list[SchemaChange]) -> None:

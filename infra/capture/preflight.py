@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from infra.capture import source
-from infra.capture.catalog import Catalog, SourceTable
+from infra.capture.catalog import Catalog, ColumnType, SourceTable
 from infra.capture.compatibility import described, is_compatible
+from lakehouse import source_types
 from lakehouse.contract import Table
 
 # Table and column; None in place of the column is the table's key.
@@ -32,7 +33,8 @@ class Situation:
 
     `identity` is `<system identifier>/<timeline>` of the Postgres that answers, None where the capture role cannot ask
     (`login_fault` says why); `known_identity` the one the lake was filled from, None for a new lake; `has_offset` whether
-    Connect keeps a position for the connector; `topic_faults` come from `infra.kafka`.
+    Connect keeps a position for the connector; `topic_faults` come from `infra.kafka`; `early_dates` are table and column of dates
+    before the year 1, which the snapshot that is due would misread.
     """
 
     identity: str | None
@@ -41,6 +43,7 @@ class Situation:
     has_offset: bool
     topic_faults: tuple[str, ...] = ()
     altered: Altered = frozenset()
+    early_dates: frozenset[tuple[str, str]] = frozenset()
 
 
 def check(sources: Iterable[Table], schema: str, catalog: Catalog, situation: Situation) -> None:
@@ -52,6 +55,12 @@ def check(sources: Iterable[Table], schema: str, catalog: Catalog, situation: Si
         *_position_faults(catalog, situation),
     ]
     faults += situation.topic_faults
+    faults += [
+        f"table {schema}.{table} has dates before the year 1 in column {column}, which the first snapshot would read as years of our era: "
+        f"take them away at the source (UPDATE {schema}.{table} SET {column} = NULL WHERE {column} < '0001-01-01'), or remove the column "
+        "from the declaration"
+        for table, column in sorted(situation.early_dates)
+    ]
     if faults:
         raise PreflightError("Capture cannot start:\n" + "\n".join(f"  - {fault}" for fault in faults))
 
@@ -81,6 +90,10 @@ def _shape_faults(table: Table, found: SourceTable, altered: Altered) -> list[st
         )
     if found.identity == "n":
         faults.append("has REPLICA IDENTITY NOTHING: its updates would fail once published; set it to DEFAULT")
+    names = sorted(found.columns)
+    alike = sorted(name for name in names if [other.lower() for other in names].count(name.lower()) > 1)
+    if alike:
+        faults.append(f"has columns that differ only by case ({', '.join(alike)}), whose values Debezium would mix: rename one")
     if found.has_row_security:
         faults.append(f"has row-level security, which would hide rows from the snapshot: disable it or give {source.ROLE} BYPASSRLS")
     return faults
@@ -99,8 +112,16 @@ def _column_faults(table: Table, found: SourceTable, altered: Altered) -> list[s
                 f"computes column {column.name} itself (GENERATED), which Postgres does not publish: remove it from the declaration"
             )
         elif not is_compatible(column.type, actual):
-            faults.append(f"has column {column.name} as {described(actual)}, which {column.type} cannot hold: correct the declaration")
+            faults.append(f"has column {column.name} as {described(actual)}, which {column.type} cannot hold: {_way_out(actual)}")
     return faults
+
+
+def _way_out(actual: ColumnType) -> str:
+    """What to do about a column that its declared type cannot hold: declare another type, where there is one that can."""
+    kind = source_types.kind(described(actual), actual.is_enum)
+    if kind.is_carried:
+        return f"declare it as {' or '.join(kind.declared)}"
+    return f"nothing can ({kind.note}): {source_types.WAY_OUT}"
 
 
 def _server_faults(sources: tuple[Table, ...], schema: str, catalog: Catalog) -> list[str]:

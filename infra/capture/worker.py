@@ -14,6 +14,7 @@ from typing import Any
 import requests
 from kafka import KafkaConsumer, TopicPartition
 
+from infra.capture import failures
 from infra.capture.connector import NAME
 from infra.capture.source import SLOT
 from lakehouse.settings import Settings
@@ -25,8 +26,8 @@ _POLL_S = 0.5
 _STALE_S = 10.0
 _CONFLICT_S = 30.0
 _STOP_LIMIT_S = 60.0
-# How Debezium says, at great length, that the slot stands beyond the stored offset.
-_NOT_THERE = "is no longer available on the server"
+# How long a task may have failed before nobody will mend it any more: land has it looked at every half minute.
+_MENDING_S = 180.0
 
 
 class WorkerError(RuntimeError):
@@ -56,12 +57,17 @@ class State:
 
 def put(settings: Settings, config: dict[str, str]) -> None:
     """Create or change the connector and let it run: one that was stopped or failed stays so through a PUT alone."""
-    _request(settings, "PUT", f"/connectors/{NAME}/config", json=config)
+    configure(settings, config)
     _request(settings, "PUT", f"/connectors/{NAME}/resume")
-    _restart_failed(settings)
+    restart_failed(settings)
 
 
-def _restart_failed(settings: Settings) -> None:
+def configure(settings: Settings, config: dict[str, str]) -> None:
+    """Create or change the connector; one that runs goes on with the new configuration, one that does not stays as it is."""
+    _request(settings, "PUT", f"/connectors/{NAME}/config", json=config)
+
+
+def restart_failed(settings: Settings) -> None:
     """Restart what has failed, once the worker has read back the configuration that it was just given: until then it answers 409."""
     ends_at = time.monotonic() + _CONFLICT_S
     while True:
@@ -72,6 +78,12 @@ def _restart_failed(settings: Settings) -> None:
             if error.status != requests.codes.conflict or time.monotonic() > ends_at:
                 raise
         time.sleep(_POLL_S)
+
+
+def config(settings: Settings) -> dict[str, str] | None:
+    """The connector's configuration; None where there is none."""
+    found: dict[str, str] | None = _request(settings, "GET", f"/connectors/{NAME}/config")
+    return found
 
 
 def delete(settings: Settings) -> bool:
@@ -143,10 +155,13 @@ def wait_snapshot(settings: Settings, timeout_s: float) -> None:
     """
     offset: dict[str, Any] | None = None
     seen = State(connector="ABSENT", task="ABSENT")
-    deadline = time.monotonic() + timeout_s
+    well_at = time.monotonic()
+    deadline = well_at + timeout_s
     while time.monotonic() < deadline:
         seen = state(settings)
-        if seen.task in ("FAILED", "ABSENT"):
+        if seen.task != "FAILED":
+            well_at = time.monotonic()
+        if seen.task == "ABSENT" or time.monotonic() - well_at > _MENDING_S:
             raise WorkerError(f"the snapshot cannot end: task {seen.task} {_cause(seen.trace)}".rstrip())
         offset = stored_offset(settings)
         if seen.is_running and offset and "snapshot" not in offset:
@@ -183,14 +198,13 @@ def stored_offset(settings: Settings) -> dict[str, Any] | None:
 
 
 def _cause(trace: str) -> str:
-    """The innermost cause of a Java stack trace, one line; the one that would lose changes in our own words."""
-    if _NOT_THERE in trace:
+    """The innermost cause of a Java stack trace; the one that would lose changes in our own words."""
+    if failures.NOT_THERE in trace:
         return (
             f"replication slot {SLOT} was moved or made anew behind the connector's back, and changes since its offset are lost;"
             " begin again with `make wipe`, then `make up`"
         )
-    causes = [line.removeprefix("Caused by: ") for line in trace.splitlines() if line.startswith("Caused by: ")]
-    return causes[-1] if causes else trace.partition("\n")[0]
+    return failures.cause(trace)
 
 
 def _request(settings: Settings, method: str, path: str, **arguments: Any) -> Any:

@@ -78,7 +78,7 @@ _DEMO: tuple[Step, ...] = (
         name="past",
         doc="Simulated past days, written before the traffic of the present begins.",
         command=_python("-m", "infra.docker.demo", "past"),
-        after=("snapshot", "land"),
+        after=("snapshot",),
         folders=("control",),
     ),
     OneShot(

@@ -28,7 +28,7 @@ def main() -> int:
     try:
         settings = Settings.from_environment()
         admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
-        for line in topics.create(admin, topics.declared(tables.SOURCES), may_correct=arguments.correct):
+        for line in topics.create(admin, topics.declared(tables.SOURCES), settings.max_batch_bytes, may_correct=arguments.correct):
             print(line)
     except KafkaError as error:
         print(f"Kafka at {settings.kafka_bootstrap} does not answer ({error}): start it with `make up`", file=sys.stderr)

@@ -20,14 +20,7 @@ SIGNAL = "signal"
 # Debezium's own sign of life, beside the heartbeat row. Without its topic the connector's producer waits for ever.
 BEAT_TOPIC = "__debezium-heartbeat.ebap.source"
 RETENTION_MS = 7 * 24 * 3600 * 1000
-# A row of EBAP's sources holds up to 1 MB of text, several times that once escaped as JSON; Kafka's default is 1 MiB.
-MAX_RECORD_BYTES = 8 * 1024 * 1024
-
-_CONFIG = {
-    "cleanup.policy": "delete",
-    "retention.ms": str(RETENTION_MS),
-    "max.message.bytes": str(MAX_RECORD_BYTES),
-}
+_KEYS = ("cleanup.policy", "retention.ms", "max.message.bytes")
 
 
 class TopicError(RuntimeError):
@@ -55,12 +48,17 @@ def declared(sources: Iterable[Table]) -> tuple[Topic, ...]:
     return (*tables, *own)
 
 
-def create(admin: KafkaAdminClient, topics: Iterable[Topic], *, may_correct: bool = False) -> list[str]:
+def settings_of(max_batch_bytes: int) -> dict[str, str]:
+    """The settings of every topic of the change log."""
+    return dict(zip(_KEYS, ("delete", str(RETENTION_MS), str(max_batch_bytes)), strict=True))
+
+
+def create(admin: KafkaAdminClient, topics: Iterable[Topic], max_batch_bytes: int, *, may_correct: bool = False) -> list[str]:
     """Create what is missing and return a line for each thing done; safe to repeat.
 
     Raises TopicError naming every topic with another cleanup policy, unless `may_correct` sets it to delete.
     """
-    wanted = list(topics)
+    wanted, config = list(topics), settings_of(max_batch_bytes)
     present = set(admin.list_topics())
     missing = [entry for entry in wanted if entry.name not in present]
     existing = _configs(admin, [entry.name for entry in wanted if entry.name in present])
@@ -68,9 +66,9 @@ def create(admin: KafkaAdminClient, topics: Iterable[Topic], *, may_correct: boo
     if faults and not may_correct:
         raise TopicError("; ".join(faults))
     if missing:
-        admin.create_topics({t.name: {"num_partitions": t.partitions, "replication_factor": 1, "configs": _CONFIG} for t in missing})
+        admin.create_topics({t.name: {"num_partitions": t.partitions, "replication_factor": 1, "configs": config} for t in missing})
     done = [f"created {entry.name} with {entry.partitions} partitions" for entry in missing]
-    return done + _correct(admin, existing)
+    return done + _correct(admin, existing, config)
 
 
 def faults(admin: KafkaAdminClient, topics: Iterable[Topic]) -> list[str]:
@@ -93,10 +91,10 @@ def policy_faults(configs: Mapping[str, Mapping[str, str]]) -> list[str]:
     ]
 
 
-def _correct(admin: KafkaAdminClient, existing: Mapping[str, Mapping[str, str]]) -> list[str]:
+def _correct(admin: KafkaAdminClient, existing: Mapping[str, Mapping[str, str]], wanted: Mapping[str, str]) -> list[str]:
     done = []
     for name, config in sorted(existing.items()):
-        differing = {key: value for key, value in _CONFIG.items() if config[key] != value}
+        differing = {key: value for key, value in wanted.items() if config[key] != value}
         if differing:
             admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs=differing)])
             done += [f"set {key}={value} on {name} (was {config[key]})" for key, value in differing.items()]
@@ -106,6 +104,6 @@ def _correct(admin: KafkaAdminClient, existing: Mapping[str, Mapping[str, str]])
 def _configs(admin: KafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
     if not names:
         return {}
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name, configs=dict.fromkeys(_CONFIG)) for name in names]
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, configs=dict.fromkeys(_KEYS)) for name in names]
     answer = admin.describe_configs(resources, config_filter="all")
     return {name: {key: str(entry["value"]) for key, entry in config.items()} for name, config in answer["topic"].items()}

@@ -8,10 +8,11 @@ import json
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 
 from rich.console import Console
 
-from infra.local import demo, doctor, java, stages, status, supervision, wiping
+from infra.local import demo, doctor, java, screen, stages, status, supervision, wiping
 from infra.local.services import needed, service, steps
 from infra.local.steps import Service, Step
 from lakehouse.settings import Settings, SettingsError
@@ -33,19 +34,14 @@ def up(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
 def run_demo(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
     """Start everything, write the simulated past, wait for gold, print where to look."""
     began = time.monotonic()
-    declared = steps(settings)
     supervisor = supervision.find(settings)
-    traffic = [step for step in declared if step.name == "generator"]
-    # Two writers would sell the same units: the backfill comes before the traffic of the present.
-    for step in traffic:
-        if supervisor and isinstance(step, Service):
+    # Two writers would sell the same units: the past is written before the traffic of the present, as soon as it can be captured.
+    for step in steps(settings):
+        if step.name == "generator" and supervisor and isinstance(step, Service):
             supervision.stop(settings, supervisor, step)
-    failed = _start(settings, console, [step for step in declared if step not in traffic])
+    failed = _start(settings, console, demo.with_the_past(settings, steps(settings)))
     if failed:
         return failed
-    if traffic:
-        demo.backfill(settings, console)
-        stages.run(settings, supervision.ensure(settings), [_without_conditions(step) for step in traffic], console)
     demo.fill_gold(settings, console)
     demo.end_card(settings, console, time.monotonic() - began)
     return 0
@@ -74,7 +70,7 @@ def show_status(asked: argparse.Namespace, settings: Settings, console: Console)
     if asked.json:
         print(json.dumps(answer, default=str))
     else:
-        status.show(answer, console)
+        screen.show(answer, console, datetime.now(UTC))
     return 0
 
 
@@ -126,8 +122,9 @@ def _start(settings: Settings, console: Console, wanted: list[Step]) -> int:
     java.link(settings)
     for folder in ("data", "lake", "logs", "control", "tmp"):
         (settings.home_dir / folder).mkdir(parents=True, exist_ok=True)
-    stages.run(settings, supervision.ensure(settings), wanted, console)
+    took = stages.run(settings, supervision.ensure(settings), wanted, console)
     console.print(f"[green]✓[/] {'all ready':<24}{time.monotonic() - began:6.1f} s")
+    stages.show_timeline(took, console)
     return 0
 
 

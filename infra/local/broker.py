@@ -13,6 +13,7 @@ from lakehouse.settings import LOOPBACK, PROJECT, Settings
 
 TEMPLATES = PROJECT / "infra" / "kafka"
 DIRECT_MB = 128
+SEGMENT_BYTES = 64 * 1024 * 1024
 
 
 class BrokerError(RuntimeError):
@@ -59,6 +60,10 @@ def _write(settings: Settings, template: str, name: str, data: Path) -> Path:
         "connect_port": settings.connect_port,
         "bootstrap": settings.kafka_bootstrap,
         "data": data,
+        "max_batch_bytes": settings.max_batch_bytes,
+        "segment_bytes": max(SEGMENT_BYTES, settings.max_batch_bytes),
+        # A request holds a batch of several partitions; Kafka's own default is 100 MiB.
+        "max_request_bytes": max(100 * 1024 * 1024, 2 * settings.max_batch_bytes),
         "plugins": settings.home_dir / "jars" / "debezium",
         "secrets": settings.secrets_dir,
     }

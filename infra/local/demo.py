@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import requests
@@ -14,10 +14,10 @@ from rich.panel import Panel
 from rich.status import Status
 
 from infra.local import status
-from infra.local.launch import environment
+from infra.local.steps import OneShot, Step
 from lakehouse import tables
-from lakehouse.settings import PROJECT, Settings
-from lakehouse.transforms import gold_views
+from lakehouse.settings import Settings
+from lakehouse.transforms import gold_sql
 
 _BACKFILL_LIMIT_S = 600
 _GOLD_LIMIT_S = 600
@@ -35,18 +35,22 @@ class DemoError(RuntimeError):
     """The demo did not get where it should; the message says what was seen."""
 
 
-def backfill(settings: Settings, console: Console) -> None:
-    """Write the simulated past through the shop's database; goes on where an earlier one ended."""
-    began = time.monotonic()
+def with_the_past(settings: Settings, declared: list[Step]) -> list[Step]:
+    """The steps with the one that writes the simulated past between the snapshot and the traffic; it goes on where an earlier one ended.
+
+    A source of one's own has no traffic of ours, and gets no past.
+    """
+    if not any(step.name == "generator" for step in declared):
+        return declared
     python = str(settings.home_dir / "venv" / "main" / "bin" / "python")
-    command = [python, "-m", "generator", "backfill", "--days", str(settings.backfill_days)]
-    log = settings.home_dir / "logs" / "backfill.log"
-    with console.status(f"writing {settings.backfill_days} simulated days"), log.open("w") as stream:
-        environ = environment(settings, {})
-        done = subprocess.run(command, cwd=PROJECT, env=environ, stdout=stream, stderr=subprocess.STDOUT, timeout=_BACKFILL_LIMIT_S)
-    if done.returncode:
-        raise DemoError(f"the backfill ended with {done.returncode}. The last lines of {log}:\n{log.read_text()[-2000:]}")
-    console.print(f"[green]✓[/] {'backfill':<24}{time.monotonic() - began:6.1f} s")
+    past = OneShot(
+        name="backfill",
+        doc=f"{settings.backfill_days} simulated days before the present.",
+        command=lambda settings: [python, "-m", "generator", "backfill", "--days", str(settings.backfill_days)],
+        after=("snapshot",),
+        limit_s=_BACKFILL_LIMIT_S,
+    )
+    return [*(replace(step, after=(past.name,)) if step.name == "generator" else step for step in declared), past]
 
 
 def fill_gold(settings: Settings, console: Console) -> None:
@@ -94,7 +98,7 @@ def end_card(settings: Settings, console: Console, elapsed_s: float | None, next
 
 def _rows(settings: Settings) -> dict[str, int]:
     """Rows of what is watched, by one query; views over gold have rows when it has."""
-    filled = [table.full_name for table in tables.GOLD if not table.is_view or gold_views.reads_bronze(table)]
+    filled = [table.full_name for table in tables.GOLD if not table.is_view or gold_sql.reads_bronze(table)]
     names = ["bronze.changes", "silver.orders", *filled]
     query = " UNION ALL ".join(f"SELECT '{name}' AS name, count(*) AS rows FROM {name}" for name in names)
     with closing(hive.connect(settings.spark_host, port=settings.thrift_port)) as connection:

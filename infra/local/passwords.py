@@ -17,6 +17,7 @@ NAMES = (
     "shop_owner",
     "capture",
     "metastore",
+    "state_reader",
     "airflow_db",
     "airflow_admin",
     "airflow_fernet",

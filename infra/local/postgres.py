@@ -153,6 +153,8 @@ def create_databases(settings: Settings) -> None:
             ("shop_owner", "shop_owner", "LOGIN"),
             ("ebap_capture", "capture", "LOGIN REPLICATION"),
             ("metastore", "metastore", "LOGIN"),
+            # By whom Spark shows the state of tables: it may read that one table.
+            ("state_reader", "state_reader", "LOGIN"),
             ("airflow", "airflow_db", "LOGIN"),
             ("metabase", "metabase_db", "LOGIN"),
         ):

@@ -102,7 +102,8 @@ _PLATFORM: tuple[Step, ...] = (
         probe=probes.land_has_landed,
         memory_mb=lambda settings: settings.land_memory_mb + 256 + 400,
         url=lambda settings: f"{settings.lake_root}/bronze/changes",
-        after=("capture", "catalog", "topics"),
+        # Not the capture: it waits for the first record beside it, and lands what is there.
+        after=("catalog", "topics"),
         folders=("lake", "control"),
         limit_s=400,
         # Asked by file it finishes its batch; by signal alone it may have to land one again.
@@ -117,7 +118,7 @@ _PLATFORM: tuple[Step, ...] = (
         probe=probes.boards_answer,
         memory_mb=lambda settings: 400,
         url=lambda settings: settings.boards_page,
-        after=("catalog",),
+        after=("databases",),
         folders=("lake",),
     ),
     OneShot(
@@ -146,7 +147,7 @@ _PLATFORM: tuple[Step, ...] = (
         probe=probes.airflow_dag_processor_beats,
         memory_mb=lambda settings: 450,
         url=lambda settings: settings.airflow_page,
-        after=("airflow-init", "catalog"),
+        after=("airflow-init",),
         folders=("airflow",),
         limit_s=400,
     ),
@@ -157,6 +158,7 @@ _PLATFORM: tuple[Step, ...] = (
         probe=probes.airflow_scheduler_beats,
         memory_mb=lambda settings: 1500,
         url=lambda settings: settings.airflow_page,
+        # Its first tasks find their tables.
         after=("airflow-init", "catalog"),
         folders=("airflow",),
         limit_s=400,
@@ -193,7 +195,7 @@ _SHOP: tuple[Step, ...] = (
         probe=probes.generator_reports,
         memory_mb=lambda settings: 300,
         url=lambda settings: f"postgresql://{settings.public_host}:{settings.postgres_port}/shop",
-        after=("snapshot", "land"),
+        after=("snapshot",),
         folders=("control",),
         limit_s=60,
     ),

@@ -1,11 +1,16 @@
-"""Start the platform: every step as soon as those before it are ready, each with its elapsed time; the first failure ends it."""
+"""Start the platform: every step as soon as those before it are ready, each with its elapsed time; the first failure ends it.
+
+Of the steps that could begin, the one with the longest way behind it goes first: the capture's before Airflow's.
+"""
 
 from __future__ import annotations
 
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -21,32 +26,77 @@ _POLL_S = 0.5
 # A service that dies this often before it was ever ready will not become ready by itself.
 _RESTARTS_BEFORE_GIVING_UP = 3
 _LOG_LINES = 25
+# A JVM that starts keeps a core and a half busy, a probe that waits none.
+_AT_ONCE = 4
+_BAR = 38
+
+
+@dataclass(frozen=True, kw_only=True)
+class Took:
+    """When a step began and when it was ready or completed, in seconds since the start of them all."""
+
+    name: str
+    began_s: float
+    ready_s: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.ready_s - self.began_s
 
 
 class StageError(RuntimeError):
     """A step that did not become ready or complete; the message has its last log lines and names the log."""
 
 
-def run(settings: Settings, supervisor: Supervisor, steps: list[Step], console: Console) -> None:
-    """Bring every step to ready or completed. Raises StageError for the first that fails; the others are left as they are."""
-    waiting = {step.name: step for step in steps}
-    done: set[str] = set()
-    running: dict[Future[float], str] = {}
+def run(settings: Settings, supervisor: Supervisor, steps: list[Step], console: Console) -> list[Took]:
+    """Bring every step to ready or completed, and give when each began and was. Raises StageError for the first that fails; the others
+    are left as they are.
+    """
+    began = time.monotonic()
+    waiting = by_urgency(steps)
+    took: dict[str, Took] = {}
+    running: dict[Future[Took], str] = {}
     stop = threading.Event()
-    # One process a step at a time would leave the second core idle; more than three only slow each other down.
-    with ThreadPoolExecutor(max_workers=3) as pool:
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
         try:
             while waiting or running:
-                for step in [step for step in waiting.values() if done.issuperset(step.after)]:
-                    del waiting[step.name]
-                    running[pool.submit(_bring_up, settings, supervisor, step, stop)] = step.name
+                free = [step for step in waiting if took.keys() >= set(step.after)]
+                for step in free[: _AT_ONCE - len(running)]:
+                    waiting.remove(step)
+                    running[pool.submit(_bring_up, settings, supervisor, step, stop, began)] = step.name
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     name = running.pop(future)
-                    console.print(f"[green]✓[/] {name:<24}{future.result():6.1f} s")
-                    done.add(name)
+                    took[name] = future.result()
+                    console.print(f"[green]✓[/] {name:<24}{took[name].seconds:6.1f} s")
         finally:
             # On a failure, and on Ctrl-C, nobody waits any longer for what is still starting.
             stop.set()
+    return list(took.values())
+
+
+def by_urgency(steps: list[Step]) -> list[Step]:
+    """The steps with those first that most others come after, one after another; equal ones in the order of their declaration."""
+    depths: dict[str, int] = {}
+
+    def depth(step: Step) -> int:
+        if step.name not in depths:
+            depths[step.name] = max((1 + depth(other) for other in steps if step.name in other.after), default=0)
+        return depths[step.name]
+
+    return sorted(steps, key=lambda step: -depth(step))
+
+
+def show_timeline(took: Sequence[Took], console: Console) -> None:
+    """Print when each step began and was ready, in seconds since the start, and as bars: what is behind what is seen at once."""
+    if not took:
+        return
+    end = max(step.ready_s for step in took)
+    scale = _BAR / max(end, 1.0)
+    for step in sorted(took, key=lambda step: (step.began_s, step.ready_s)):
+        before = round(step.began_s * scale)
+        bar = " " * before + "█" * max(round(step.ready_s * scale) - before, 1)
+        console.print(f"  {step.name:<22}{step.began_s:4.0f} to {step.ready_s:4.0f} s  {bar}", highlight=False)
 
 
 def log_file(settings: Settings, name: str) -> Path:
@@ -63,14 +113,13 @@ def last_lines(path: Path, count: int = _LOG_LINES) -> str:
         return "\n".join(stream.read().decode(errors="replace").splitlines()[-count:])
 
 
-def _bring_up(settings: Settings, supervisor: Supervisor, step: Step, stop: threading.Event) -> float:
-    """Seconds it took."""
-    began = time.monotonic()
+def _bring_up(settings: Settings, supervisor: Supervisor, step: Step, stop: threading.Event, since: float) -> Took:
+    began_s = time.monotonic() - since
     if isinstance(step, OneShot):
         _complete(settings, step, stop)
     elif isinstance(step, Service):
         _make_ready(settings, supervisor, step, stop)
-    return time.monotonic() - began
+    return Took(name=step.name, began_s=began_s, ready_s=time.monotonic() - since)
 
 
 def _complete(settings: Settings, step: OneShot, stop: threading.Event) -> None:

@@ -1,14 +1,11 @@
-"""How the platform is: services with their measured memory, endpoints, and tables with their age; for people or as one JSON object."""
+"""How the platform is: services with their measured memory, endpoints, and tables with their age, as one JSON object."""
 
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Iterator
 from typing import Any
 
 from psycopg2.extensions import parse_dsn
-from rich.console import Console
-from rich.table import Table
 
 from infra.local import memory, outcomes, runs
 from infra.local.probes import NotReadyError
@@ -18,11 +15,9 @@ from infra.local.supervision import Supervisor, find
 from lakehouse import status as lake
 from lakehouse.settings import LOOPBACK, Settings
 
-_COLOURS = {"ready": "green", "completed": "green", "starting": "yellow", "failed": "red", "stopped": "dim"}
-
 
 def collect(settings: Settings) -> dict[str, Any]:
-    """The object of `make status JSON=1`; `error` says why the tables could not be read: `tables`, `waiting` are empty, `delays` null."""
+    """The object of `make status JSON=1`; `error` says why the tables could not be read: lists are empty, `delays` null."""
     measured = memory.measure(settings, [step for step in steps(settings) if isinstance(step, Service)])
     services = service_states(settings, measured)
     found, error = _lake(settings, services)
@@ -69,32 +64,6 @@ def endpoints(settings: Settings) -> dict[str, dict[str, Any]]:
     }
 
 
-def show(answer: dict[str, Any], console: Console) -> None:
-    """Print what `collect` found, for people."""
-    console.print(_services_table(answer["services"]))
-    total, budget = answer["memory"]["pss_mb"], answer["memory"]["budget_mb"]
-    console.print(f"Memory of all services: {total:,.0f} MB of {budget:,.0f} MB (measured, shared pages counted once)")
-    if answer["tables"]:
-        console.print(_lake_table(answer["tables"]))
-        for notice in sorted({row["paused"] for row in answer["tables"] if row["paused"]}):
-            console.print(f"[yellow]{notice}[/]")
-        for row in answer["waiting"]:
-            helps = f"after the fix, python -m lakehouse replay {row['source_table']} --reason {row['reason']}"
-            console.print(f"[yellow]In quarantine: {row['waiting']:,} records of {row['source_table']} ({row['reason']})[/]; {helps}")
-        for line in _key_lines(answer["tables"]):
-            console.print(line)
-        console.print(_delays_line(answer["delays"]))
-    if answer.get("error"):
-        console.print(f"[yellow]Tables: {answer['error']}[/]")
-
-
-def _delays_line(delays: dict[str, Any]) -> str:
-    bronze = delays["to_bronze"]
-    parts = [f"to bronze {bronze['median_s']:.0f} s (95 of 100 within {bronze['p95_s']:.0f} s)"] if bronze["changes"] else []
-    parts += [f"to {each['table']} {each['seconds']:.0f} s" for each in delays["to_gold"]]
-    return f"From commit {', '.join(parts) or 'to bronze and gold: nothing came through yet'}"
-
-
 def _service(settings: Settings, supervisor: Supervisor | None, step: Step, measured: dict[str, float]) -> dict[str, Any]:
     if not isinstance(step, Service):
         return {"name": step.name, "state": outcomes.read(settings, step.name), "url": None, "pid": None, "restarts": 0}
@@ -125,7 +94,7 @@ def _state(settings: Settings, service: Service, info: dict[str, Any]) -> str:
 
 
 def _lake(settings: Settings, services: list[dict[str, Any]]) -> tuple[dict[str, Any], str | None]:
-    nothing: dict[str, Any] = {"tables": [], "waiting": [], "delays": None}
+    nothing: dict[str, Any] = {"tables": [], "waiting": [], "delays": None, "left_out": []}
     spark = next(service for service in services if service["name"] == "spark")
     if spark["state"] != "ready":
         return nothing, f"the warm server is {spark['state']}: `make up` starts it, `make logs S=spark` shows its log"
@@ -138,43 +107,3 @@ def _lake(settings: Settings, services: list[dict[str, Any]]) -> tuple[dict[str,
 def _endpoint(host: str, port: int, url: str, **more: str) -> dict[str, Any]:
     fields = {"database": None, "user": None, "password_file": None}
     return {"host": host, "port": port, "url": url, **fields, **more}
-
-
-def _services_table(services: list[dict[str, Any]]) -> Table:
-    table = Table("service", "state", "pid", "restarts", "MB", "of", "url")
-    for row in services:
-        pss, limit = row.get("pss_mb"), row.get("memory_mb")
-        table.add_row(
-            row["name"],
-            f"[{_COLOURS[row['state']]}]{row['state']}[/]",
-            str(row["pid"] or ""),
-            str(row["restarts"] or ""),
-            f"{pss:,.0f}" if pss else "",
-            f"{limit:,}" if limit else "",
-            row["url"] or "",
-        )
-    return table
-
-
-def _lake_table(tables: list[dict[str, Any]]) -> Table:
-    """What a screen of 80 columns has room for; names are never cut."""
-    table = Table()
-    table.add_column("table", no_wrap=True)
-    table.add_column("state")
-    for name in ("rows", "MB", "age s", "of s"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in tables:
-        megabytes = None if row["bytes"] is None else f"{row['bytes'] / 2**20:,.1f}"
-        since = f" since {row['since']:%m-%d %H:%M:%S} UTC" if row["since"] else ""
-        cells = [row["name"], row["state"] + since, row["rows"], megabytes, row["age_s"], row["allowed_age_s"]]
-        table.add_row(*("" if cell is None else f"{cell:,.0f}" if isinstance(cell, float) else str(cell) for cell in cells))
-    return table
-
-
-def _key_lines(tables: list[dict[str, Any]]) -> Iterator[str]:
-    """What is wrong with keys, a line a table, and as of when tables were last found equal to the source."""
-    for row in tables:
-        if row["blocked"] or row["unresolved"]:
-            yield f"[yellow]{row['name']}: {row['blocked']:,} keys wait for quarantine, {row['unresolved']:,} versions for values[/]"
-    compared = [f"{row['name']} {row['verified_through'][:19]}" for row in tables if row.get("verified_through")]
-    yield f"Equal to the source as of: {', '.join(compared) or 'not compared yet (python -m lakehouse reconcile)'}"

@@ -73,17 +73,16 @@ def _rebuild(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _pause(arguments: argparse.Namespace, settings: Settings) -> int:
-    from lakehouse import controls, session
+    from lakehouse import controls
 
-    spark = session.open_for_verb(settings)
-    print(controls.pause(spark, arguments.table, getpass.getuser(), arguments.reason))
+    print(controls.pause(settings, arguments.table, getpass.getuser(), arguments.reason))
     return 0
 
 
 def _resume(arguments: argparse.Namespace, settings: Settings) -> int:
-    from lakehouse import controls, session
+    from lakehouse import controls
 
-    print(controls.resume(session.open_for_verb(settings), arguments.table))
+    print(controls.resume(settings, arguments.table))
     return 0
 
 
@@ -128,7 +127,7 @@ def _schema(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _accept(arguments: argparse.Namespace, settings: Settings) -> int:
-    from infra.capture import epoch
+    from infra.capture import epoch, mending
     from lakehouse import schema_changes, session
 
     spark = session.connect(settings)
@@ -140,6 +139,9 @@ def _accept(arguments: argparse.Namespace, settings: Settings) -> int:
             print(f"accepted: {change}")
         if any(change.column and change.type_before and change.type_after for change in accepted):
             print(schema_changes.READ_AGAIN.format(table=arguments.what))
+        if any(change.what == schema_changes.NOT_CAPTURED for change in accepted):
+            mending.follow(settings, spark)
+            print(schema_changes.READ_WHOLE.format(table=arguments.what))
     return 0
 
 

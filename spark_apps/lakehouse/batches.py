@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse import (
-    bookkeeping,
     delta,
     epochs,
     erasure_store,
@@ -24,12 +23,15 @@ from lakehouse import (
 )
 from lakehouse.contract import Table
 from lakehouse.erasure_store import Forgotten
+from lakehouse.lake.errors import ConflictError
+from lakehouse.lake.state import NO_CHECKPOINT, TableState
 from lakehouse.ledger import HEARTBEAT
 from lakehouse.settings import Settings
+from lakehouse.silver.refine import RefineError, replaced_bronze
 from lakehouse.transforms import envelope
-from lakehouse.transforms.history import Incoming
+from lakehouse.transforms.frame_history import Incoming
 from lakehouse.transforms.ordering import TRUNCATE
-from lakehouse.truncates import Truncate
+from lakehouse.transforms.records.truncates import Truncate
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -37,12 +39,7 @@ if TYPE_CHECKING:
 # A file of a table holds more keys than that.
 _NARROWEST = 1 << 14
 _WHOLE_NUMBERS = ("BIGINT", "INT", "SMALLINT")
-# What a table that has consumed nothing has consumed.
-NO_MARK = -1
-
-
-class RefineError(RuntimeError):
-    """A table that cannot be refined; the message names it and the cure. Its mark has not moved."""
+NO_MARK = NO_CHECKPOINT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,15 +84,12 @@ def decoded(spark: SparkSession, settings: Settings, table: Table, landed: DataF
     """The table's records as `envelope.decode` reads them, with every placeholder the lake knows, and without those of forgotten keys."""
     source = epochs.source_identity(spark)
     read = envelope.decode(landed, table, source.placeholders if source else (), settings.source_schema)
-    return erasures.kept_out(spark, table, read, forgotten)
+    return erasures.kept_out(spark, settings, table, read, forgotten)
 
 
 def refuse_replaced_bronze(table: Table, consumed: int, now: int) -> None:
     """Raise RefineError: the table has consumed more of bronze than there is."""
-    raise RefineError(
-        f"{table.full_name} has consumed version {consumed} of {storage.BRONZE}, which is only at {now}: bronze was replaced. "
-        f"Run `python -m lakehouse rebuild {table.name}`."
-    )
+    raise RefineError(replaced_bronze(table, consumed, now))
 
 
 def surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int, forgotten: Forgotten) -> Batch:
@@ -136,9 +130,9 @@ def wide_bounds(least: int, greatest: int) -> tuple[int, int]:
     return max(least // step * step, -(2**63)), min((greatest // step + 1) * step - 1, 2**63 - 1)
 
 
-def incoming(spark: SparkSession, table: Table, batch: Batch, mark: bookkeeping.Progress | None, blocked: DataFrame | None) -> Incoming:
+def incoming(spark: SparkSession, table: Table, batch: Batch, mark: TableState, blocked: DataFrame | None) -> Incoming:
     """What the batch brings, with every truncate that the mark or the batch knows of."""
-    every = truncates.merged(mark.truncates if mark else (), batch.truncates)
+    every = truncates.merged(mark.truncates, batch.truncates)
     return Incoming(
         table=table,
         changes=envelope.good(batch.decoded).where(F.col("_kind") != TRUNCATE),
@@ -149,8 +143,8 @@ def incoming(spark: SparkSession, table: Table, batch: Batch, mark: bookkeeping.
     )
 
 
-def new_truncates(batch: Batch, mark: bookkeeping.Progress | None) -> list[Truncate]:
-    known = {truncate.place for truncate in (mark.truncates if mark else ())}
+def new_truncates(batch: Batch, mark: TableState) -> list[Truncate]:
+    known = {truncate.place for truncate in mark.truncates}
     return [truncate for truncate in batch.truncates if truncate.place not in known]
 
 
@@ -195,7 +189,7 @@ def clear_errors(table: Table) -> Iterator[None]:
     rebuild_it = f"Run `python -m lakehouse rebuild {table.name}`."
     try:
         yield
-    except storage.StorageError as error:
+    except (storage.StorageError, ConflictError) as error:
         raise RefineError(str(error)) from error
     except RefineError:
         raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from lakehouse import ddl, ledger, shapes, tables
+from lakehouse import ddl, ledger, shapes, state_views, tables
 from lakehouse.contract import Layer, Table, is_widening
 from lakehouse.settings import Settings
 
@@ -37,6 +37,7 @@ def bring_up(spark: SparkSession, settings: Settings) -> bool:
     stored = ddl.stored_statements(settings)
     for statement in stored[: len(Layer)] + amendments + stored[len(Layer) :]:
         spark.sql(statement)
+    state_views.bring_up(spark, settings)
     make_views(spark)
     for table in tables.SOURCES:
         if shapes.judged(spark, table)[1] is None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from lakehouse import ledger, tables
 from lakehouse.contract import Column, History, Layer, Table
 from lakehouse.settings import Settings
-from lakehouse.transforms import gold_views, views
+from lakehouse.transforms import gold_sql, views
 
 # Appended to by jobs and read by version: the feed costs nothing on tables that are only appended to or replaced by partition.
 _CHANGE_FEED = {"delta.enableChangeDataFeed": "true"}
@@ -40,12 +40,13 @@ def stored_statements(settings: Settings) -> list[str]:
 def view_names() -> list[str]:
     """Full names of all views."""
     silver = [f"silver.{t.name}" for t in tables.SOURCES] + [f"silver.{t.name}_history" for t in _with_history()]
-    return [f"bronze.{t.name}" for t in tables.SOURCES] + silver + [t.full_name for t in tables.GOLD if t.is_view]
+    own = [table.full_name for table in ledger.STATE_VIEWS]
+    return [f"bronze.{t.name}" for t in tables.SOURCES] + silver + own + [t.full_name for t in tables.GOLD if t.is_view]
 
 
 def stored_tables() -> list[Table]:
     """Every table that has files of its own: bronze, the platform's, silver's stored changes, gold."""
-    return [*ledger.PLATFORM] + [ledger.stored(table) for table in tables.SOURCES] + [table for table in tables.GOLD if table.slice]
+    return [*ledger.STORED] + [ledger.stored(table) for table in tables.SOURCES] + [table for table in tables.GOLD if table.slice]
 
 
 def properties(settings: Settings, table: Table) -> dict[str, str]:
@@ -72,11 +73,12 @@ def _statistics(table: Table) -> dict[str, str]:
     """Keeps personal values out of Delta's log, which lists the least and greatest values of each file, by naming all other columns."""
     if not any(column.pii and column.type != "BINARY" for column in table.columns):
         return {}
-    kept = [c.name for c in table.columns if not c.pii and c.name not in _partitions(table) and c.type.startswith(_WITH_STATISTICS)]
+    kept = [c.name for c in table.columns if not c.pii and c.name not in partitions(table) and c.type.startswith(_WITH_STATISTICS)]
     return {STATISTICS: ",".join(kept)}
 
 
-def _partitions(table: Table) -> Sequence[str]:
+def partitions(table: Table) -> Sequence[str]:
+    """The columns by which a stored table's files lie in folders."""
     return ledger.PARTITIONS.get(table.full_name) or ((table.slice,) if table.slice else ("_last",))
 
 
@@ -122,7 +124,7 @@ def _schemas(settings: Settings) -> list[str]:
 
 
 def _tables(settings: Settings) -> list[str]:
-    return [create_table(table, location(settings, table), properties(settings, table), _partitions(table)) for table in stored_tables()]
+    return [create_table(table, location(settings, table), properties(settings, table), partitions(table)) for table in stored_tables()]
 
 
 def view_statements(sources: Iterable[Table]) -> list[str]:
@@ -139,8 +141,9 @@ def view_statements(sources: Iterable[Table]) -> list[str]:
         select = f"SELECT {', '.join(views.history_columns(table))}\nFROM silver.{table.name}_changes WHERE {views.IS_VERSION}"
         about = f"Every version of {table.name}: {comment(table)}"
         made.append(create_view(f"{table.full_name}_history", history_view_columns(table), about, select))
+    made += [create_view(table.full_name, table.columns, comment(table), select) for table, select in ledger.STATE_VIEWS.items()]
     gold = [table for table in tables.GOLD if table.is_view]
-    return made + [create_view(table.full_name, table.columns, comment(table), gold_views.select(table)) for table in gold]
+    return made + [create_view(table.full_name, table.columns, comment(table), gold_sql.select(table)) for table in gold]
 
 
 def bronze_view_columns(table: Table) -> list[Column]:

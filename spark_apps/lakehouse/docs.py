@@ -1,4 +1,4 @@
-"""The data dictionary, `.env.example` and the reference of settings, written from the declarations and the settings.
+"""The data dictionary, `.env.example` and the references of settings and of types, written from what the code declares.
 
 All are committed, so that they can be read on the web; a test fails where a file differs from what this module writes.
 """
@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lakehouse import ddl, ledger, settings, tables
+from lakehouse import ddl, ledger, settings, source_types, tables
 from lakehouse.contract import Column, Expect, History, Table
 
 DICTIONARY = Path("spark_apps/lakehouse/tables/README.md")
 ENV_EXAMPLE = Path(".env.example")
 SETTINGS = Path("infra/docs/reference/settings.md")
+TYPES = Path("infra/docs/reference/types.md")
+TRANSLATED = Path("spark_apps/lakehouse/gold/translated.json")
 
 _INTRODUCTION = """# Data dictionary
 
@@ -49,7 +51,11 @@ of your own comes from a file that you name.
 
 def generated() -> dict[Path, str]:
     """The text of every generated file, by its path within the project."""
-    return {DICTIONARY: dictionary(), ENV_EXAMPLE: settings.example(), SETTINGS: settings_page()}
+    # Loaded where it is needed: translating takes sqlglot, which readers of the dictionary need not have.
+    from lakehouse.gold import queries
+
+    own = {DICTIONARY: dictionary(), ENV_EXAMPLE: settings.example(), SETTINGS: settings_page(), TYPES: source_types.page()}
+    return own | {TRANSLATED: queries.generated()}
 
 
 def write_all(project: Path) -> None:

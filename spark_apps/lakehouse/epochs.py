@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,11 @@ class Source:
 def source_identity(spark: SparkSession) -> Source | None:
     """The Postgres this lake was filled from; None for a new lake."""
     rows = spark.sql(f"SHOW TBLPROPERTIES {storage.BRONZE}").collect()
-    properties = {row["key"]: row["value"] for row in rows if row["key"].startswith("ebap.")}
+    return of_properties({row["key"]: row["value"] for row in rows})
+
+
+def of_properties(properties: Mapping[str, str]) -> Source | None:
+    """The same from the properties of bronze."""
     if "ebap.epoch" not in properties:
         return None
     epoch = int(properties["ebap.epoch"])

@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse import bookkeeping, delta, erasure_store, ledger, storage, tables, truncates
+from lakehouse import delta, erasure_store, ledger, storage, tables, truncates
 from lakehouse.contract import Table
 from lakehouse.erasure_store import Forgotten
-from lakehouse.transforms import envelope, erasing, history, keychanges
+from lakehouse.lake import state
+from lakehouse.settings import Settings
+from lakehouse.transforms import envelope, erasing, keychanges
+from lakehouse.transforms import frame_history as history
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 
-def kept_out(spark: SparkSession, table: Table, decoded: DataFrame, forgotten: Forgotten) -> DataFrame:
+def kept_out(spark: SparkSession, settings: Settings, table: Table, decoded: DataFrame, forgotten: Forgotten) -> DataFrame:
     """A batch without what it holds of forgotten keys, which goes from bronze and quarantine too.
 
     A row that names a forgotten person for the first time is entered in the list with all of its changes.
@@ -33,7 +36,7 @@ def kept_out(spark: SparkSession, table: Table, decoded: DataFrame, forgotten: F
     least = erasing.tells(decoded, table, keys).agg(F.min("_offset").alias("least")).first()
     if least is not None and least["least"] is not None:
         is_linked = own != forgotten.get(table.name, frozenset())
-        sweep(spark, table, from_offset=0 if is_linked else least["least"])
+        sweep(spark, settings, table, from_offset=0 if is_linked else least["least"])
     return erasing.kept_out(decoded, table, keys)
 
 
@@ -50,18 +53,18 @@ def enter_linked(spark: SparkSession, table: Table, decoded: DataFrame, forgotte
     return frozenset(found)
 
 
-def settle(spark: SparkSession, table: Table, forgotten: Forgotten) -> None:
+def settle(spark: SparkSession, settings: Settings, table: Table, forgotten: Forgotten) -> None:
     """Sweep once more where the list has grown since it was read: what was written meanwhile knew nothing of it."""
     if erasure_store.forgotten(spark, table) != forgotten:
-        sweep(spark, table)
+        sweep(spark, settings, table)
 
 
-def sweep(spark: SparkSession, table: Table, from_offset: int = 0) -> bool:
+def sweep(spark: SparkSession, settings: Settings, table: Table, from_offset: int = 0) -> bool:
     """Take what the list names out of the table's bronze records, quarantine and silver; whether there was anything."""
-    return erasure_store.again(partial(_sweep, spark, table, from_offset))
+    return erasure_store.again(partial(_sweep, spark, settings, table, from_offset))
 
 
-def _sweep(spark: SparkSession, table: Table, from_offset: int) -> bool:
+def _sweep(spark: SparkSession, settings: Settings, table: Table, from_offset: int) -> bool:
     own = erasure_store.forgotten(spark, table).get(table.name)
     if not own:
         return False
@@ -75,7 +78,7 @@ def _sweep(spark: SparkSession, table: Table, from_offset: int) -> bool:
     if listed := _keys(quarantine):
         erasure_store.change_quarantine(spark, table, quarantine)
         touched |= listed
-    touched |= _sweep_silver(spark, table, keys)
+    touched |= _sweep_silver(spark, settings, table, keys)
     if touched:
         erasure_store.note_erased(spark, table, sorted(touched))
     return bool(touched)
@@ -93,7 +96,7 @@ def _keys(found: DataFrame) -> set[str]:
     return {row["_key"] for row in found.select("_key").distinct().collect()}
 
 
-def _sweep_silver(spark: SparkSession, table: Table, keys: DataFrame) -> set[str]:
+def _sweep_silver(spark: SparkSession, settings: Settings, table: Table, keys: DataFrame) -> set[str]:
     read_at = storage.silver_version(spark, table)
     stored = storage.read_silver_changes(spark, table).withColumn("_key", erasing.key_json(table))
     listed = F.broadcast(keys.select(F.col("key").alias("_key")))
@@ -108,7 +111,9 @@ def _sweep_silver(spark: SparkSession, table: Table, keys: DataFrame) -> set[str
         rows = _with_linked(table, stored, found.select(*table.key)).join(
             listed.withColumn("_is_listed", F.lit(True)), on="_key", how="left"
         )
-        storage.merge_silver(spark, table, _folded_again(spark, table, rows.drop("_key")), only_last=False, bounds=None, read_at=read_at)
+        storage.merge_silver(
+            spark, table, _folded_again(spark, settings, table, rows.drop("_key")), only_last=False, bounds=None, read_at=read_at
+        )
     erasure_store.purge(spark, table)
     return touched
 
@@ -125,14 +130,14 @@ def _with_linked(table: Table, stored: DataFrame, keys: DataFrame) -> DataFrame:
         reached = reached.unionByName(more)
 
 
-def _folded_again(spark: SparkSession, table: Table, rows: DataFrame) -> DataFrame:
+def _folded_again(spark: SparkSession, settings: Settings, table: Table, rows: DataFrame) -> DataFrame:
     """The stored changes, blanked where `_is_listed`, with the versions that they make now: a change of an erased column makes none."""
     # News to gold, whose marks go by the run.
-    now, mark = storage.bronze_version(spark), bookkeeping.progress(spark, table.name)
+    now, mark = storage.bronze_version(spark), state.store(settings).read(table)
     blanked = erasing.blanked(rows, table, F.coalesce("_is_listed", F.lit(False))).drop("_is_listed")
     blanked = blanked.withColumn("_run", F.lit(now).cast("BIGINT")).localCheckpoint()
     nothing = envelope.good(envelope.decode(spark.createDataFrame([], ledger.CHANGES.schema_ddl()), table, ()))
-    known = truncates.of_keys(spark, table, mark.truncates if mark else (), ())
+    known = truncates.of_keys(spark, table, mark.truncates, ())
     # What the optimizer would infer of the fold's nested values costs it minutes, and gains nothing.
     with delta.configured(spark, {"spark.sql.constraintPropagation.enabled": "false"}):
         folded, _ = history.anew(history.Incoming(table=table, changes=nothing, run=now, truncates=known), blanked)

@@ -7,23 +7,23 @@ through Airflow where its scheduler is up, else in this process.
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import psycopg2
-from pyspark.errors import PySparkException
 
-from lakehouse import bookkeeping, controls, dag_runs, ledger, objects, session, storage, tables
+from lakehouse import dag_runs, ledger, light, objects, tables
+from lakehouse.lake import state
+from lakehouse.lake.lake import Lake
+from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
 from lakehouse.source import SLOT, mark, owner
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 _POLL_S = 0.3
 
@@ -80,39 +80,20 @@ def run(settings: Settings, timeout_s: float) -> str:
     fence.reach("captured", lambda: _slot(settings, marked), partial(_slot_lag, marked))
     ends = fence.reach("sent", lambda: _end_offsets(settings))
     fence.reach("landed", lambda: landed_offsets(settings), partial(_landing_lag, ends))
-    spark = session.connect(settings)
-    try:
-        _refined(fence, spark)
-        _aggregated(fence, spark)
-    finally:
-        spark.stop()
+    _refined(fence, [table.name for table in tables.SOURCES])
+    _run(fence, "gold", "aggregate", [table.name for table in tables.GOLD if not table.is_view])
+    print("fence: aggregated", file=sys.stderr)
     return marked
 
 
-def reach_silver(fence: Fence, spark: SparkSession, names: list[str]) -> None:
-    """Pass the first four stages for these tables alone, from where no Kafka client is; raises LagError."""
+def reach_silver(fence: Fence, names: list[str]) -> None:
+    """Pass the first four stages for these tables alone; raises LagError."""
     settings = fence.settings
     marked = fence.reach("marked", lambda: mark(settings))
     fence.reach("captured", lambda: _slot(settings, marked), partial(_slot_lag, marked))
-    ends = fence.reach("sent", lambda: _ends_by_spark(spark, settings))
+    ends = fence.reach("sent", lambda: _end_offsets(settings))
     fence.reach("landed", lambda: landed_offsets(settings), partial(_landing_lag, ends))
-    version = storage.bronze_version(spark)
-    if failed := _failed_of(fence, spark, names):
-        raise LagError(f"silver lags: {'; '.join(failed)}")
-    fence.reach("refined", lambda: {name: bookkeeping.progress(spark, name) for name in names}, partial(_refining_lag, version))
-
-
-def _failed_of(fence: Fence, spark: SparkSession, names: list[str]) -> list[str]:
-    """Have these tables refined, and say which were not; what becomes of others is not asked."""
-    import refine  # a verb stands above this package: reached only when it is to be run
-
-    try:
-        if dag_runs.is_scheduled(fence.settings, "silver"):
-            failed = set(dag_runs.finish(fence.settings, "silver", fence.give_up_at))
-            return [f"{name} failed, see DAG silver" for name in names if name in failed]
-    except dag_runs.DagRunError as error:
-        raise LagError(f"silver lags: {error}") from None
-    return [fault for name in names if (fault := _fault(refine.run, spark, fence.settings, name))]
+    _refined(fence, names)
 
 
 def landed_offsets(settings: Settings) -> Offsets:
@@ -148,7 +129,7 @@ def _slot_lag(marked: str, slot: tuple[str, bool, int] | None) -> str | None:
 
 
 def _end_offsets(settings: Settings) -> Offsets:
-    from kafka import KafkaConsumer, TopicPartition  # not there where Airflow's tasks run
+    from kafka import KafkaConsumer, TopicPartition  # half a second to load
     from kafka.errors import KafkaError
 
     try:
@@ -163,17 +144,6 @@ def _end_offsets(settings: Settings) -> Offsets:
         raise ConnectionError(f"{type(error).__name__}: {error}") from None
 
 
-def _ends_by_spark(spark: SparkSession, settings: Settings) -> Offsets:
-    """The same from where no Kafka client is: Spark reads the few records that land has not committed yet."""
-    landed = landed_offsets(settings)
-    if not landed:
-        raise ConnectionError("land has not committed a batch yet")
-    try:
-        return landed | storage.kafka_ends(spark, settings, landed)
-    except PySparkException as error:
-        raise ConnectionError(str(error).partition("\n")[0]) from None
-
-
 def _landing_lag(ends: Offsets, landed: Offsets) -> str | None:
     behind = {place: end - landed.get(place, 0) for place, end in ends.items() if end > landed.get(place, 0)}
     if not behind:
@@ -182,32 +152,24 @@ def _landing_lag(ends: Offsets, landed: Offsets) -> str | None:
     return f"land has not committed {sum(behind.values())} records of {topics}"
 
 
-def _refined(fence: Fence, spark: SparkSession) -> None:
-    import refine  # a verb stands above this package: reached only when it is to be run
-
-    version = storage.bronze_version(spark)
-    names = [table.name for table in tables.SOURCES]
-    _run(fence, spark, "silver", refine.run, names)
-    paused = [notice for table in tables.SOURCES if (notice := controls.notice(spark, table))]
+def _refined(fence: Fence, names: list[str]) -> None:
+    """Have these tables refined up to the version that bronze has now."""
+    version = Lake(fence.settings).snapshot(ledger.CHANGES).version
+    _run(fence, "silver", "refine", names)
+    wanted = [tables.source(name) for name in names]
+    states = state.store(fence.settings)
+    paused = [made.pause_notice for made in states.read_all(wanted).values() if made.pause_notice]
     if paused:
         raise LagError(f"refined lags: {'; '.join(paused)}")
-    fence.reach("refined", lambda: {name: bookkeeping.progress(spark, name) for name in names}, partial(_refining_lag, version))
+    fence.reach("refined", lambda: states.read_all(wanted), partial(_refining_lag, version))
 
 
-def _refining_lag(version: int, progress: Mapping[str, bookkeeping.Progress | None]) -> str | None:
-    marks = {name: made.bronze_version if made else -1 for name, made in progress.items()}
-    behind = [f"{name} is at {mark}" for name, mark in marks.items() if mark < version]
+def _refining_lag(version: int, states: Mapping[str, TableState]) -> str | None:
+    behind = [f"{name} is at {made.bronze_version}" for name, made in states.items() if made.bronze_version < version]
     return f"of bronze version {version}, {', '.join(behind)}" if behind else None
 
 
-def _aggregated(fence: Fence, spark: SparkSession) -> None:
-    import aggregate
-
-    _run(fence, spark, "gold", aggregate.run, [table.name for table in tables.GOLD if not table.is_view])
-    print("fence: aggregated", file=sys.stderr)
-
-
-def _run(fence: Fence, spark: SparkSession, dag_id: str, verb: Callable[[SparkSession, Settings, str], Any], names: list[str]) -> None:
+def _run(fence: Fence, dag_id: str, verb: str, names: list[str]) -> None:
     """Run the verb for each table, through its DAG where Airflow is up; one that fails holds no other back."""
     failed = []
     try:
@@ -216,16 +178,31 @@ def _run(fence: Fence, spark: SparkSession, dag_id: str, verb: Callable[[SparkSe
             # A table's task lags; the check of what waits in quarantine does not.
             failed = [f"{task} failed, see DAG {dag_id}" for task in ended if task in names]
         else:
-            failed = [fault for name in names if (fault := _fault(verb, spark, fence.settings, name))]
+            failed = [fault for name in names if (fault := _fault(fence.settings, verb, name))]
     except dag_runs.DagRunError as error:
         raise LagError(f"{dag_id} lags: {error}") from None
     if failed:
         raise LagError(f"{dag_id} lags: {'; '.join(failed)}")
 
 
-def _fault(verb: Callable[[SparkSession, Settings, str], Any], spark: SparkSession, settings: Settings, name: str) -> str | None:
+def _fault(settings: Settings, verb: str, name: str) -> str | None:
     try:
-        verb(spark, settings, name)
-    except (RuntimeError, PySparkException) as error:
+        light.run(settings, verb, [name], partial(_by_spark, settings, verb, name))
+    except RuntimeError as error:
         return f"{name}: {error}"
     return None
+
+
+def _by_spark(settings: Settings, verb: str, name: str) -> Any:
+    from pyspark.errors import PySparkException
+
+    from lakehouse import session
+
+    call = importlib.import_module(verb).asked([name])
+    spark = session.connect(settings)
+    try:
+        return call(spark, settings)
+    except PySparkException as error:
+        raise RuntimeError(str(error).partition("\n")[0]) from error
+    finally:
+        spark.stop()

@@ -55,7 +55,7 @@ def run(spark: SparkSession, settings: Settings, table_name: str, key: str) -> F
     if linked:
         erasure_store.enter(spark, linked)
     sources = [shapes.effective(spark, source) for source in erasure_store.personal_sources()]
-    swept = {source.full_name: erasures.sweep(spark, source) for source in sources}
+    swept = {source.full_name: erasures.sweep(spark, settings, source) for source in sources}
     for source in sources:
         # Not only after a change: a run that was cut short may have left marked rows in the files.
         erasure_store.again(partial(erasure_store.purge, spark, source))

@@ -89,7 +89,6 @@ PROGRESS = Table(
             name="truncates", type="STRING", doc="Truncates of the source table so far, as a JSON array; they close every key's version."
         ),
         Column(name="error", type="STRING", doc="Why the table is stopped; NULL while it is not."),
-        Column(name="turn", type="BIGINT", doc="How often this row was written: who read it moves the mark only where nobody has since."),
     ),
 )
 
@@ -202,7 +201,8 @@ SCHEMA_CHANGES = Table(
         Column(
             name="what",
             type="STRING",
-            doc="first seen, added, dropped, renamed, widened, narrowed, retyped, enum value added, nullability changed or key changed. "
+            doc="first seen, added, dropped, renamed, widened, narrowed, retyped, enum value added, nullability changed or key changed; "
+            "left out and capture stopped are what the capture did. "
             "A rename is two rows: the old name as a drop, the new one as an add.",
         ),
         Column(name="type_before", type="STRING", doc="Type in the source before, or key columns; NULL for what is new."),
@@ -215,10 +215,23 @@ SCHEMA_CHANGES = Table(
         ),
         Column(name="accepted_at", type="TIMESTAMP", doc="When a waiting change was accepted; else NULL."),
         Column(name="shape", type="STRING", doc="The whole table as the source's catalog had it then, as a JSON object."),
+        Column(name="reason", type="STRING", doc="Why the capture leaves the column out or has stopped for the table; else NULL."),
     ),
 )
 
-# Every table of the platform's own, in the order in which the data dictionary has them.
+# Every table of the platform's own that is stored in the lake.
+STORED = (CHANGES, QUARANTINE, SCHEMA_CHANGES, COMPACTIONS, ERASURES, RECONCILIATIONS)
+# Views of the state of tables, which is rows in the platform's Postgres (see lake.state), with their SELECT.
+STATE = "silver.table_state"
+STATE_VIEWS = {
+    PROGRESS: "SELECT substring(table_name, 8) AS source_table, bronze_version, complete_to, updated_at AS refined_at, records, "
+    f"quarantined, CAST(truncates AS STRING) AS truncates, error FROM {STATE} WHERE table_name LIKE 'silver.%'",
+    CONTROLS: "SELECT substring(table_name, 8) AS source_table, paused_at, paused_by, pause_reason AS reason "
+    f"FROM {STATE} WHERE table_name LIKE 'silver.%'",
+    GOLD_PROGRESS: "SELECT substring(table_name, 6) AS table_name, CAST(inputs AS STRING) AS marks, complete_to, "
+    f"updated_at AS aggregated_at FROM {STATE} WHERE table_name LIKE 'gold.%'",
+}
+# All of them, in the order in which the data dictionary has them.
 PLATFORM = (CHANGES, QUARANTINE, PROGRESS, CONTROLS, SCHEMA_CHANGES, COMPACTIONS, ERASURES, RECONCILIATIONS, GOLD_PROGRESS)
 
 # What silver keeps beside a source table's own columns, a row a change.
@@ -263,13 +276,10 @@ HISTORY_COLUMNS = (
 PARTITIONS = {
     "bronze.changes": ("source_table", "_landed_on"),
     "silver.quarantine": ("source_table",),
-    "silver.progress": ("source_table",),
     "silver.schema_changes": ("source_table",),
-    "silver.controls": ("source_table",),
     "silver.compactions": ("table_name",),
     "silver.erasures": ("source_table",),
     "silver.reconciliations": ("source_table",),
-    "gold.progress": ("table_name",),
 }
 
 

@@ -99,7 +99,7 @@ def compare(spark: SparkSession, settings: Settings, names: Iterable[str], timeo
     declared = [tables.source(name) for name in names]
     with taken(settings) as (snapshot, cursor):
         passage = fence.Fence(settings=settings, give_up_at=time.monotonic() + timeout_s)
-        fence.reach_silver(passage, spark, [table.name for table in declared])
+        fence.reach_silver(passage, [table.name for table in declared])
         outcomes = [compared(spark, settings, table, snapshot, cursor) for table in declared]
     for outcome in outcomes:
         bookkeeping.write_reconciliation(spark, outcome.record(bookkeeping.reconciliation(spark, outcome.table.name)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -14,10 +14,17 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 APPLIED, DRIFT, WAITING, ACCEPTED = "applied", "drift", "waiting", "accepted"
+# What the capture did, beside what changed in the source.
+LEFT_OUT, NOT_CAPTURED = "left out", "capture stopped"
 # Debezium 3.7 mixes the type that a change had with the one that the catalog has by now, warns in its log, and sends NULL.
 READ_AGAIN = (
     "values that were written in the moment before a column got another type may have come as NULL: "
     "`python -m lakehouse resnapshot {table}` reads the rows as they are now"
+)
+# A table that is not captured misses what happens meanwhile.
+READ_WHOLE = (
+    "{table} is captured again from now on; what happened to it meanwhile was not: `python -m lakehouse resnapshot {table}` reads the rows "
+    "as they are now, and `python -m lakehouse reconcile {table} --repair` ends those that are gone"
 )
 _NAME = ledger.SCHEMA_CHANGES.full_name
 
@@ -35,13 +42,16 @@ class SchemaChange:
     state: str
     accepted_at: datetime | None = None
     shape: str
+    reason: str | None = None
 
     def __str__(self) -> str:
         name = f"column {self.column}" if self.column else "the table"
         said = f"{self.source_table}: {name} {self.what}"
         if self.type_before or self.type_after:
             said += f", {self.type_before or 'nothing'} before, {self.type_after or 'nothing'} now"
-        return said
+        if self.what == NOT_CAPTURED:
+            said = f"{self.source_table}: {f'column {self.column}, ' if self.column else ''}{NOT_CAPTURED}"
+        return f"{said} ({self.reason})" if self.reason else said
 
 
 def shapes(spark: SparkSession) -> dict[str, str]:
@@ -57,6 +67,27 @@ def in_state(spark: SparkSession, state: str, source_table: str | None = None) -
         rows = rows.where(f"source_table = '{source_table}'")
     found = rows.orderBy("seen_at", "source_table", "column").collect()
     return [SchemaChange(**storage.in_utc(row.asDict())) for row in found]
+
+
+def left_out(spark: SparkSession) -> list[SchemaChange]:
+    """The newest change of each column that the capture leaves out; a column that has been declared since is none of them."""
+    rows = spark.read.table(_NAME).where("column IS NOT NULL").collect()
+    return newest_left_out(SchemaChange(**storage.in_utc(row.asDict())) for row in rows)
+
+
+def newest_left_out(changes: Iterable[SchemaChange]) -> list[SchemaChange]:
+    """The same of all changes."""
+    newest: dict[tuple[str, str], SchemaChange] = {}
+    # Of two of one moment the one with a reason.
+    for change in sorted(changes, key=lambda change: (change.seen_at, change.reason is not None)):
+        if change.column is not None:
+            newest[change.source_table, change.column] = change
+    return [newest[place] for place in sorted(newest) if newest[place].reason is not None and newest[place].state == DRIFT]
+
+
+def not_captured(spark: SparkSession) -> frozenset[str]:
+    """The tables that the capture leaves alone until a person has accepted it."""
+    return frozenset(change.source_table for change in in_state(spark, WAITING) if change.what == NOT_CAPTURED)
 
 
 def altered_columns(spark: SparkSession) -> frozenset[tuple[str, str | None]]:
@@ -96,11 +127,22 @@ def accept(spark: SparkSession, table: Table) -> list[SchemaChange]:
 
 def stop(spark: SparkSession, table: Table) -> str | None:
     """Why the table may not be refined until a person has looked; None where it may."""
-    found = in_state(spark, WAITING, table.name)
-    if not found:
+    return stop_notice(table, in_state(spark, WAITING, table.name))
+
+
+def stop_notice(table: Table, waiting: Sequence[SchemaChange]) -> str | None:
+    """The same of the table's changes that wait."""
+    if not waiting:
         return None
+    stopped = [change for change in waiting if change.what == NOT_CAPTURED]
+    if stopped:
+        return (
+            f"{table.full_name} is stopped, and no longer captured: {'; '.join(map(str, stopped))}. The other tables go on. Take the value "
+            f"or the column away at the source, then `python -m lakehouse accept {table.name}` and `python -m lakehouse resnapshot "
+            f"{table.name}`"
+        )
     return (
-        f"{table.full_name} is stopped: the source's schema changed ({'; '.join(map(str, found))}). Its changes wait in bronze. "
+        f"{table.full_name} is stopped: the source's schema changed ({'; '.join(map(str, waiting))}). Its changes wait in bronze. "
         f"`python -m lakehouse accept {table.name}` lets it go on where it stood; values that its declared types cannot hold then go to "
         "quarantine"
     )

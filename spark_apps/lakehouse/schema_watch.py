@@ -1,4 +1,7 @@
-"""The look at the source's schema every minute: a short process, so that neither its errors nor its memory are the caller's."""
+"""The look at the source's schema and at the capture every half minute.
+
+It is a short process, so that neither its errors nor its memory are the caller's.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,14 @@ import time
 from collections.abc import Sequence
 
 _COMMAND = (sys.executable, "-m", "lakehouse", "schema", "--if-changed")
-_EVERY_S = 60.0
+# A capture that one value stopped stands still until the next look.
+_EVERY_S = 30.0
 # A look that records something takes seconds; one whose server is away gives up by itself.
 _LONGEST_S = 600.0
 
 
 class SchemaWatch:
-    """Starts a look when the last one is a minute old; what it says, also of a source that is away, goes to the caller's log."""
+    """Starts a look when the last one is half a minute old; what it says, also of a source that is away, goes to the caller's log."""
 
     def __init__(self, command: Sequence[str] = _COMMAND, every_s: float = _EVERY_S) -> None:
         self._command, self._every_s = list(command), every_s

@@ -87,10 +87,22 @@ class Settings:
     trigger_s: int = _setting(5, "Seconds between two batches of land; each batch is one Delta commit.")
     max_offsets_per_trigger: int = _setting(200_000, "Records a batch of land may hold; bounds memory and replay after an outage.")
 
+    max_record_mb: int = _setting(
+        32,
+        "Largest change of a row that is captured, in MiB as JSON. A larger one stops its own table. The Connect worker needs a heap of "
+        "some 12 times as much, and survives rows of a fifth of its heap.",
+    )
+
     bronze_keep_days: int = _setting(
         0, "Days that bronze keeps of what was landed and refined. 0 keeps all, so that any table can be rebuilt."
     )
 
+    light_records: int = _setting(
+        20_000, "Records of one table that a refine takes in its own process. More, and a table's first fill, are Spark's."
+    )
+    light_rows: int = _setting(
+        3_000_000, "Rows of its inputs that an aggregate of a gold table reads in its own process. More are Spark's, from the same SQL."
+    )
     silver_slots: int = _setting(1, "Silver tables refined at the same time. On two cores a second one only makes dashboards wait.")
     airflow_parallelism: int = _setting(4, "Airflow tasks at the same time; each is a thin client of about 60 MiB of its own.")
 
@@ -177,6 +189,16 @@ class Settings:
     def shop_dsn(self) -> str:
         """DSN of the source's schema owner, without its password."""
         return self.source_dsn or f"host={self.postgres_host} port={self.postgres_port} dbname=shop user=shop_owner"
+
+    @property
+    def max_record_bytes(self) -> int:
+        """EBAP_MAX_RECORD_MB in bytes: what the capture's producer sends at most."""
+        return self.max_record_mb * 1024 * 1024
+
+    @property
+    def max_batch_bytes(self) -> int:
+        """What broker, topics and consumers take at once: only the producer refuses a record, because it names the size."""
+        return self.max_record_bytes + 1024 * 1024
 
     @property
     def kafka_bootstrap(self) -> str:

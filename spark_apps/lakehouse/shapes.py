@@ -8,10 +8,9 @@ the shape its rows were made with is kept with it as a table property, and any o
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
-
-from pyspark.sql import functions as F
 
 from lakehouse import ddl, ledger
 from lakehouse.contract import Table, is_widening
@@ -28,9 +27,13 @@ def effective(spark: SparkSession, table: Table) -> Table:
 def judged(spark: SparkSession, table: Table) -> tuple[Table, str | None]:
     """The effective declaration, and why the stored table cannot take changes by it; None where it can."""
     stored = ledger.stored(table)
-    given = types(spark, stored)
+    return judge(table, types(spark, stored), _recorded(spark, stored))
+
+
+def judge(table: Table, given: Mapping[str, str], recorded: str | None) -> tuple[Table, str | None]:
+    """The same from the stored columns' types by name, and from the shape that is recorded with the table, if one is."""
     made = _effective(table, given)
-    faults = _faults(_recorded(spark, stored), given, made)
+    faults = _faults(recorded, given, made)
     if not faults:
         return made, None
     return made, (
@@ -39,7 +42,7 @@ def judged(spark: SparkSession, table: Table) -> tuple[Table, str | None]:
     )
 
 
-def _effective(table: Table, given: dict[str, str]) -> Table:
+def _effective(table: Table, given: Mapping[str, str]) -> Table:
     columns = [
         replace(column, type=given[column.name]) if is_widening(column.type, given.get(column.name, "")) else column
         for column in table.columns
@@ -66,7 +69,7 @@ def widen(spark: SparkSession, table: Table, column: str, type_: str) -> bool:
     return True
 
 
-def _faults(recorded: str | None, given: dict[str, str], table: Table) -> list[str]:
+def _faults(recorded: str | None, given: Mapping[str, str], table: Table) -> list[str]:
     faults = differences(recorded, table) if recorded else []
     faults += [
         f"column {column.name} is stored as {given[column.name]} and declared {column.type}"
@@ -97,6 +100,8 @@ def has_columns(spark: SparkSession, table: Table) -> bool:
 
 def replace_whole(rows: DataFrame, table: Table) -> None:
     """Put these rows in a stored table's place, with the declared columns in place of its own, in one commit."""
+    from pyspark.sql import functions as F  # the rest is used where there is no Spark
+
     documented = [F.col(column.name).alias(column.name, metadata={"comment": column.doc}) for column in table.columns]
     writer = rows.select(*documented).write.format("delta").mode("overwrite").option("overwriteSchema", "true")
     writer.partitionBy("_last").saveAsTable(table.full_name)
@@ -111,6 +116,8 @@ def remember(spark: SparkSession, table: Table) -> None:
 
 def fitted(rows: DataFrame, table: Table) -> DataFrame:
     """Rows in the declared types where they come wider; a value that does not fit is an error of the query, never a NULL."""
+    from pyspark.sql import functions as F
+
     declared = {column.name: column.type for column in table.columns}
     given = {field.name: as_declared(field.dataType.simpleString()) for field in rows.schema.fields}
     wider = [name for name in given if is_widening(declared.get(name, ""), given[name])]

@@ -1,31 +1,35 @@
-"""How every table is doing: rows, age against what its declaration allows, whether it is idle or dead, blocked keys, unresolved values."""
+"""How every table is doing: rows, age against what its declaration allows, whether it is idle or stalled, blocked keys, unresolved values.
+
+Read from the lake's logs and files and from the state of tables, without Spark.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from lakehouse import controls, ledger, liveness, objects, storage, tables, thrift, waiting
-from lakehouse.contract import History, Table
-from lakehouse.settings import Settings
-from lakehouse.transforms import gold_views, views
+import pyarrow.compute as pc
 
-# Delays of the last minutes: long enough for a quiet shop, short enough to show what is wrong now.
-_DELAYS = f"""
-SELECT percentile_approx(delay_s, 0.5) AS median_s, percentile_approx(delay_s, 0.95) AS p95_s, count(*) AS changes
-FROM (
-  SELECT CAST(unix_micros(_landed_at) - unix_micros(commit_at) AS DOUBLE) / 1e6 AS delay_s
-  FROM {ledger.CHANGES.full_name}
-  WHERE _landed_on >= current_date() - 1 AND _landed_at >= current_timestamp() - INTERVAL 10 MINUTES
-    AND source_table <> '{ledger.HEARTBEAT}' AND commit_at IS NOT NULL AND op <> 'r'
-)
-"""
+from lakehouse import ledger, liveness, objects, schema_changes, tables, waiting
+from lakehouse.contract import History, Table
+from lakehouse.gold import counting
+from lakehouse.lake import reading
+from lakehouse.lake.lake import Lake
+from lakehouse.lake.log import Snapshot
+from lakehouse.lake.pruning import Between, Filter
+from lakehouse.lake.state import TableState
+from lakehouse.settings import Settings
+from lakehouse.transforms import gold_sql, views
+
 _BRONZE = ledger.CHANGES.full_name
-_WRITTEN = f"SELECT table_name, aggregated_at, complete_to FROM {ledger.GOLD_PROGRESS.full_name}"
+# Delays of the last minutes: long enough for a quiet shop, short enough to show what is wrong now.
+_DELAYS_OF = timedelta(minutes=10)
+# Commits in which the last change of a table is looked for; compactions come in between.
+_LOOK_BACK = 10
+_LEFT_OUT = ("source_table", "column", "type_after", "reason")
 
 Moments = dict[str, datetime | None]
 AskBeat = Callable[[], liveness.Beat]
@@ -37,7 +41,7 @@ class TableStatus:
 
     `state` and `since` are those of `liveness`.
     `bytes` is what the table's files take, replaced ones included; None for a view that is not the table's own face.
-    `paused` says since when, by whom and why a source table is paused, with the cure.
+    `paused` says since when, by whom and why a source table is paused, `error` why one is stopped, each with the cure.
     """
 
     name: str
@@ -50,83 +54,74 @@ class TableStatus:
     unresolved: int = 0
     bytes: int | None = None
     paused: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Counts:
+    """What a table's rows say: how many, of a source table its versions too, and when its newest change was committed."""
+
+    rows: int
+    versions: int = 0
+    blocked: int = 0
+    unresolved: int = 0
+    newest: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Marks:
-    """What the marks say of each source and gold table: how far, since when, why not, and since when a gold table's inputs wait for it."""
+    """What the states of silver and gold say of each table: how far, since when, why not, and since when a gold table's inputs wait."""
 
     complete_to: Moments
     moved_at: Moments
     errors: dict[str, str | None]
     waiting_since: Moments
+    paused: dict[str, str | None]
 
 
 def lake_status(settings: Settings) -> dict[str, Any]:
-    """`tables`, the status of `bronze.changes` and every silver and gold table and view, what is `waiting` in quarantine, and `delays`.
+    """How the lake is doing, as one object:
+
+    `tables`, the status of `bronze.changes` and every silver and gold table and view; what is `waiting` in quarantine; `delays`; and the
+    source's columns that are `left_out` of the capture: source_table, column, type_after, reason.
 
     A captured table has `verified_through` too: the moment as of which it was last found equal to the source, None before the first.
-
-    Asked over Thrift, whose share of the server no batch run can take away.
     """
-    with thrift.cursor(settings) as cursor:
-        found = collect(cursor, datetime.now(UTC), partial(liveness.beat_sent_at, settings))
-        sizes = objects.bytes_by_table(settings)
-        sizes |= {table.full_name: sizes.get(ledger.stored(table).full_name, 0) for table in tables.SOURCES}
-        verified = _verified_through(cursor)
-        sized = [asdict(s) | {"bytes": sizes.get(s.name)} | verified.get(s.name, {}) for s in found]
-        return {"tables": sized, "waiting": waiting_counts(cursor), "delays": delays(cursor)}
+    lake, now = Lake(settings), datetime.now(UTC)
+    found = collect(lake, now, partial(liveness.beat_sent_at, settings))
+    sizes = objects.bytes_by_table(settings)
+    sizes |= {table.full_name: sizes.get(ledger.stored(table).full_name, 0) for table in tables.SOURCES}
+    verified = _verified_through(lake)
+    sized = [asdict(status) | {"bytes": sizes.get(status.name)} | verified.get(status.name, {}) for status in found]
+    left_out = [{name: getattr(change, name) for name in _LEFT_OUT} for change in _left_out(lake)]
+    return {"tables": sized, "waiting": waiting.counts(lake), "delays": delays(lake, now), "left_out": left_out}
 
 
-def waiting_counts(cursor: Any) -> list[dict[str, Any]]:
-    """How many records of each table wait in quarantine for each reason, and since when: source_table, reason, waiting, since."""
-    return [row | {"since": _utc(row["since"])} for row in rows(cursor, waiting.COUNTS)]
-
-
-def _verified_through(cursor: Any) -> dict[str, dict[str, str | None]]:
-    seen = rows(cursor, f"SELECT source_table, verified_through FROM {ledger.RECONCILIATIONS.full_name}")
-    known = {row["source_table"]: _utc(row["verified_through"]) for row in seen}
-    moments = {table: known.get(table.name) for table in tables.SOURCES}
-    return {table.full_name: {"verified_through": at.isoformat() if at else None} for table, at in moments.items()}
-
-
-def delays(cursor: Any) -> dict[str, Any]:
-    """How long commits take, in seconds: `to_bronze` (median, 95th percentile, changes) until the batch began that landed them, within
-    the last ten minutes; `to_gold`, a table each, from the newest commit a table is complete to until it was written.
-    """
-    written = [
-        {"table": f"gold.{row['table_name']}", "seconds": (row["aggregated_at"] - row["complete_to"]).total_seconds()}
-        for row in rows(cursor, _WRITTEN)
-        if row["complete_to"]
-    ]
-    return {"to_bronze": rows(cursor, _DELAYS)[0], "to_gold": sorted(written, key=lambda row: row["table"])}
-
-
-def collect(cursor: Any, now: datetime, ask_beat: AskBeat) -> list[TableStatus]:
-    """The same on an open cursor, with ages as of `now`; Kafka is asked for its heartbeat only where bronze does not follow it."""
-    counts = {row["name"]: row for row in rows(cursor, _counts())}
-    marks = _marks(cursor)
-    paused = _paused(cursor)
+def collect(lake: Lake, now: datetime, ask_beat: AskBeat) -> list[TableStatus]:
+    """The tables with ages as of `now`; Kafka is asked for its heartbeat only where bronze does not follow it."""
+    bronze = lake.snapshot(ledger.CHANGES)
+    counts = _counts(lake, bronze)
+    marks = _marks(lake)
     complete = marks.complete_to
     # Everything committed before the newest heartbeat that landed has landed too.
-    complete[_BRONZE] = _utc(counts[_BRONZE]["newest"])
+    complete[_BRONZE] = newest_heartbeat(bronze)
     complete[ledger.QUARANTINE.full_name] = _least(complete.get(table.name) for table in tables.SOURCES)
-    complete |= {table.name: complete[_BRONZE] for table in tables.GOLD if table.is_view and gold_views.reads_bronze(table)}
-    states = _states(counts, marks, now, ask_beat)
+    complete |= {table.name: complete[_BRONZE] for table in tables.GOLD if table.is_view and gold_sql.reads_bronze(table)}
+    states = _states(counts, marks, _newest_of(bronze, "_landed_at"), now, ask_beat)
 
     def status(table: Table, name: str, key: str) -> TableStatus:
-        found, at = counts[name], complete.get(key)
-        age_s = None if at is None else round((now - at).total_seconds(), 3)
+        found, at = counts[key], complete.get(key)
         return TableStatus(
             name=name,
-            rows=found["rows"],
-            age_s=age_s,
+            rows=found.versions if name.endswith("_history") else found.rows,
+            age_s=None if at is None else round((now - at).total_seconds(), 3),
             allowed_age_s=table.allowed_age_s,
             state=states[key].word,
             since=states[key].since,
-            blocked=found["blocked"],
-            unresolved=found["unresolved"],
-            paused=paused.get(key),
+            blocked=found.blocked,
+            unresolved=found.unresolved,
+            paused=marks.paused.get(key),
+            error=marks.errors.get(key) if table.history else None,
         )
 
     statuses = [status(ledger.CHANGES, _BRONZE, _BRONZE)]
@@ -137,105 +132,162 @@ def collect(cursor: Any, now: datetime, ask_beat: AskBeat) -> list[TableStatus]:
     return statuses + [status(table, table.full_name, table.name) for table in tables.GOLD]
 
 
-def _states(counts: dict[str, Any], marks: _Marks, now: datetime, ask_beat: AskBeat) -> dict[str, liveness.State]:
+def gold_complete_to(lake: Lake) -> Moments:
+    """Commit time up to which each gold table and view is complete, without counting a row."""
+    known, newest = _marks(lake).complete_to, newest_heartbeat(lake.snapshot(ledger.CHANGES))
+    return {table.name: newest if table.is_view and gold_sql.reads_bronze(table) else known.get(table.name) for table in tables.GOLD}
+
+
+def delays(lake: Lake, now: datetime) -> dict[str, Any]:
+    """How long commits take, in seconds: `to_bronze` (median, 95th percentile, changes) until the batch began that landed them, within
+    the last ten minutes; `to_gold`, a table each, from the newest commit a table is complete to until it was written.
+    """
+    states = lake.states.read_all(table for table in tables.GOLD if not table.is_view).values()
+    written = [
+        {"table": made.table_name, "seconds": (made.updated_at - made.complete_to).total_seconds()}
+        for made in states
+        if made.updated_at and made.complete_to
+    ]
+    return {"to_bronze": _to_bronze(lake, now), "to_gold": sorted(written, key=lambda row: str(row["table"]))}
+
+
+def newest_heartbeat(bronze: Snapshot) -> datetime | None:
+    """Commit time of the newest heartbeat that landed, by the log's statistics: up to a millisecond late."""
+    return _newest_of(bronze, "commit_at", ledger.HEARTBEAT)
+
+
+def _to_bronze(lake: Lake, now: datetime) -> dict[str, Any]:
+    since = now - _DELAYS_OF
+    where: Filter = {"_landed_on": [since.date(), now.date()], "_landed_at": Between(low=since)}
+    rows = lake.read(ledger.CHANGES, ("source_table", "op", "_landed_at", "commit_at"), where)
+    is_change = pc.and_(pc.not_equal(rows["source_table"], ledger.HEARTBEAT), pc.not_equal(rows["op"], "r"))
+    changes = rows.filter(pc.and_(is_change, pc.is_valid(rows["commit_at"])))
+    if not changes.num_rows:
+        return {"median_s": None, "p95_s": None, "changes": 0}
+    taken_us = pc.subtract(changes["_landed_at"].cast("int64"), changes["commit_at"].cast("int64"))
+    median, p95 = (value / 1e6 for value in pc.quantile(taken_us, q=[0.5, 0.95]).to_pylist())
+    return {"median_s": median, "p95_s": p95, "changes": changes.num_rows}
+
+
+def _left_out(lake: Lake) -> list[schema_changes.SchemaChange]:
+    rows = lake.read(ledger.SCHEMA_CHANGES).to_pylist()
+    return schema_changes.newest_left_out(schema_changes.SchemaChange(**row) for row in rows)
+
+
+def _verified_through(lake: Lake) -> dict[str, dict[str, str | None]]:
+    rows = lake.read(ledger.RECONCILIATIONS, ("source_table", "verified_through")).to_pylist()
+    known = {row["source_table"]: row["verified_through"] for row in rows}
+    moments = {table: known.get(table.name) for table in tables.SOURCES}
+    return {table.full_name: {"verified_through": at.isoformat() if at else None} for table, at in moments.items()}
+
+
+def _newest_of(bronze: Snapshot, column: str, source_table: str | None = None) -> datetime | None:
+    """The greatest value of a time in bronze, of one table's records or of all; None where no statistics tell."""
+    own = [file for file in bronze.files if source_table in (None, file.partition["source_table"])]
+    found = [text for file in own if (text := file.statistics.get("maxValues", {}).get(column))]
+    return max((datetime.fromisoformat(text).astimezone(UTC) for text in found), default=None)
+
+
+def _marks(lake: Lake) -> _Marks:
+    """What the states of silver and gold say.
+
+    A quiet shop starts no gold run, so a table whose inputs have not changed since its checkpoint is as complete as they are now.
+    """
+    refined = {table.name: made for table, made in _states_of(lake, tables.SOURCES)}
+    made = dict(_states_of(lake, [table for table in tables.GOLD if not table.is_view]))
+    known: Moments = {name: each.complete_to for name, each in refined.items()}
+    waiting_since: Moments = {}
+    for table in tables.GOLD:
+        if table.is_view:
+            known[table.name] = _least(known.get(name) for name in table.inputs)
+        elif made[table].has_run:
+            unseen = _unseen(lake, table, made[table])
+            waiting_since[table.name] = min(unseen, default=None)
+            known[table.name] = made[table].complete_to if unseen else _least(known.get(name) for name in table.inputs)
+    moved = {name: each.updated_at for name, each in refined.items()} | {table.name: each.updated_at for table, each in made.items()}
+    errors = {name: each.error for name, each in refined.items()}
+    paused = {name: each.pause_notice for name, each in refined.items()}
+    return _Marks(complete_to=known, moved_at=moved, errors=errors, waiting_since=waiting_since, paused=paused)
+
+
+def _states_of(lake: Lake, wanted: Iterable[Table]) -> list[tuple[Table, TableState]]:
+    listed = list(wanted)
+    found = lake.states.read_all(listed)
+    return [(table, found[table.full_name]) for table in listed]
+
+
+def _unseen(lake: Lake, table: Table, made: TableState) -> list[datetime]:
+    """When each change of its inputs was committed that a gold table has not taken up yet, as far back as is looked."""
+    found = []
+    for name in table.inputs:
+        seen = made.inputs.get(name, {}).get("version", -1)
+        found += [at for version, at in _changes(lake, name) if version > seen]
+    return found
+
+
+def _changes(lake: Lake, name: str) -> list[tuple[int, datetime]]:
+    """The newest versions that changed an input's rows, and when; the newest it can be where only compactions are in sight."""
+    source = next((table for table in tables.SOURCES if table.name == name), None)
+    log = lake.log(ledger.stored(source) if source else tables.gold(name))
+    newest = log.snapshot().version
+    oldest = max(newest - _LOOK_BACK + 1, log.earliest())
+    commits = log.commits(oldest, newest)
+    timed = [(commit, datetime.fromtimestamp(commit.at_ms / 1000, UTC)) for commit in commits]
+    # What made or described the table changed what it can say, too.
+    found = [(commit.version, at) for commit, at in timed if commit.changes_rows or commit.metadata]
+    return found or [(timed[0][0].version - 1, timed[0][1])]
+
+
+def _counts(lake: Lake, bronze: Snapshot) -> dict[str, _Counts]:
+    """The counts of each table by name, of bronze and quarantine by full name; by the logs alone where they tell."""
+    found = {_BRONZE: _Counts(rows=live_rows(bronze))}
+    found[ledger.QUARANTINE.full_name] = _Counts(rows=live_rows(lake.snapshot(ledger.QUARANTINE)))
+    found |= {table.name: _stored_counts(lake, table) for table in tables.SOURCES}
+    for table in tables.GOLD:
+        rows = counting.view_rows(lake, table) if table.is_view else live_rows(lake.snapshot(table))
+        found[table.name] = _Counts(rows=rows)
+    return found
+
+
+def live_rows(snapshot: Snapshot) -> int:
+    """Rows of a table as its log has them."""
+    return sum((file.rows or 0) - (file.vector.cardinality if file.vector else 0) for file in snapshot.files)
+
+
+def _stored_counts(lake: Lake, table: Table) -> _Counts:
+    stored = lake.snapshot(ledger.stored(table))
+    names = ("_last", "_kind", "_is_visible", "_valid_to", "_is_blocked", "_unresolved", "_commit_at")
+    relation = reading.relation(lake.con, stored, lake.store, names)
+    row = relation.aggregate(
+        f"count(*) FILTER ({views.IS_LIVE}) AS rows, count(*) FILTER ({views.IS_VERSION}) AS versions, "
+        f"count(*) FILTER ({views.IS_VERSION} AND _valid_to IS NULL AND _is_blocked) AS blocked, "
+        f"count(*) FILTER ({views.IS_VERSION} AND len(_unresolved) > 0) AS unresolved, epoch_us(max(_commit_at)) AS newest"
+    ).fetchall()[0]
+    newest = None if row[4] is None else datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=row[4])
+    return _Counts(rows=row[0], versions=row[1], blocked=row[2], unresolved=row[3], newest=newest)
+
+
+def _states(
+    counts: dict[str, _Counts], marks: _Marks, landed_at: datetime | None, now: datetime, ask_beat: AskBeat
+) -> dict[str, liveness.State]:
     """What each table's age means, by name; bronze and quarantine by full name."""
 
     def standing(table: Table, key: str, moved_at: datetime | None, changed_at: datetime | None = None) -> liveness.Standing:
         far = marks.complete_to.get(key)
         return liveness.Standing(allowed_s=table.allowed_age_s, complete_to=far, moved_at=moved_at, changed_at=changed_at)
 
-    landing = standing(ledger.CHANGES, _BRONZE, _utc(counts[_BRONZE]["moved"]))
+    landing = standing(ledger.CHANGES, _BRONZE, landed_at)
     landed = liveness.bronze(landing, None if landing.is_on_time(now) else ask_beat(), now)
     states = {_BRONZE: landed}
     for table in tables.SOURCES:
-        at = standing(table, table.name, marks.moved_at.get(table.name), _utc(counts[table.full_name]["newest"]))
+        at = standing(table, table.name, marks.moved_at.get(table.name), counts[table.name].newest)
         states[table.name] = liveness.silver(at, landed, marks.errors.get(table.name), now)
     states[ledger.QUARANTINE.full_name] = liveness.least(states[table.name] for table in tables.SOURCES)
     for table in tables.GOLD:
-        inputs = [_BRONZE] if table.is_view and gold_views.reads_bronze(table) else table.inputs
+        inputs = [_BRONZE] if table.is_view and gold_sql.reads_bronze(table) else table.inputs
         at = standing(table, table.name, marks.moved_at.get(table.name))
         states[table.name] = liveness.gold(at, [states[name] for name in inputs], marks.waiting_since.get(table.name), now)
     return states
-
-
-def gold_complete_to(cursor: Any) -> Moments:
-    """Commit time up to which each gold table and view is complete, without counting a row."""
-    known = _marks(cursor).complete_to
-    beat = f"SELECT max(commit_at) AS newest FROM {_BRONZE} WHERE source_table = '{ledger.HEARTBEAT}'"
-    newest = _utc(rows(cursor, f"{beat} AND _landed_on >= current_date() - 1")[0]["newest"])
-    return {table.name: newest if table.is_view and gold_views.reads_bronze(table) else known.get(table.name) for table in tables.GOLD}
-
-
-def _paused(cursor: Any) -> dict[str, str]:
-    """What is said of each paused source table."""
-    found = rows(cursor, f"SELECT * FROM {ledger.CONTROLS.full_name} WHERE paused_at IS NOT NULL")
-    return {row["source_table"]: str(controls.Control(**{**row, "paused_at": _utc(row["paused_at"])})) for row in found}
-
-
-def _marks(cursor: Any) -> _Marks:
-    """What the marks of silver and gold say.
-
-    A quiet shop starts no gold run, so a table whose inputs have not moved since its mark is as complete as they are now.
-    """
-    refined = {row["source_table"]: row for row in rows(cursor, f"SELECT * FROM {ledger.PROGRESS.full_name}")}
-    made = {row["table_name"]: row for row in rows(cursor, f"SELECT * FROM {ledger.GOLD_PROGRESS.full_name}")}
-    stored = {table.name: ledger.stored(table).full_name for table in tables.SOURCES}
-    stored |= {table.name: table.full_name for table in tables.GOLD if not table.is_view}
-    news = {name: _news(cursor, full) for name, full in stored.items()}
-    known: Moments = {name: _utc(row["complete_to"]) for name, row in refined.items()}
-    waiting_since: Moments = {}
-    for table in tables.GOLD:
-        if table.is_view:
-            known[table.name] = _least(known.get(name) for name in table.inputs)
-        if table.name not in made:
-            continue
-        marks = json.loads(made[table.name]["marks"])
-        unseen = [at for name in table.inputs for version, at in news[name] if version > marks.get(name, {}).get("version", -1)]
-        waiting_since[table.name] = min(unseen, default=None)
-        known[table.name] = _utc(made[table.name]["complete_to"]) if unseen else _least(known.get(name) for name in table.inputs)
-    moved = {name: _utc(row["refined_at"]) for name, row in refined.items()}
-    moved |= {name: _utc(row["aggregated_at"]) for name, row in made.items()}
-    errors = {name: row["error"] for name, row in refined.items()}
-    return _Marks(complete_to=known, moved_at=moved, errors=errors, waiting_since=waiting_since)
-
-
-def _news(cursor: Any, full_name: str) -> list[tuple[int, datetime]]:
-    """The newest versions that changed what the table says, and when; the newest it can be where only compactions are in sight."""
-    seen = rows(cursor, f"DESCRIBE HISTORY {full_name} LIMIT 10")
-    found = [(int(row["version"]), row["timestamp"].replace(tzinfo=UTC)) for row in seen if row["operation"] not in storage.NO_NEWS]
-    oldest = min(seen, key=lambda row: int(row["version"]))
-    return found or [(int(oldest["version"]) - 1, oldest["timestamp"].replace(tzinfo=UTC))]
-
-
-def _counts() -> str:
-    """One query that reads each table once: asked one by one they took seconds."""
-    beat = f"max(CASE WHEN source_table = '{ledger.HEARTBEAT}' THEN commit_at END)"
-    first = f"SELECT '{_BRONZE}' AS name, count(*) AS rows, 0L AS blocked, 0L AS unresolved, {beat} AS newest, max(_landed_at) AS moved"
-    asked = [f"{first} FROM {_BRONZE}"]
-    nothing = "CAST(NULL AS TIMESTAMP)"
-    for table in tables.SOURCES:
-        shown = [f"'{table.full_name}', count_if({views.IS_LIVE})"]
-        if table.history is History.FULL:
-            shown.append(f"'{table.full_name}_history', count_if({views.IS_VERSION})")
-        blocked = f"count_if({views.IS_VERSION} AND _valid_to IS NULL AND _is_blocked) AS blocked"
-        unknown = f"count_if({views.IS_VERSION} AND size(_unresolved) > 0) AS unresolved"
-        each = f"map({', '.join(shown)}) AS shown, {blocked}, {unknown}, max(_commit_at) AS newest"
-        inner = f"SELECT {each} FROM {ledger.stored(table).full_name}"
-        asked.append(f"SELECT name, rows, blocked, unresolved, newest, {nothing} FROM ({inner}) LATERAL VIEW explode(shown) AS name, rows")
-    plain = [ledger.QUARANTINE.full_name, *(table.full_name for table in tables.GOLD)]
-    return " UNION ALL ".join(asked + [f"SELECT '{name}', count(*), 0L, 0L, {nothing}, {nothing} FROM {name}" for name in plain])
-
-
-def rows(cursor: Any, sql: str) -> list[dict[str, Any]]:
-    """The rows of a query as dictionaries, on an open cursor."""
-    cursor.execute(sql)
-    names = [column[0].split(".")[-1] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    """The Thrift Server answers in the session's time zone, which is UTC, without naming it."""
-    return moment and moment.replace(tzinfo=UTC)
 
 
 def _least(moments: Iterable[datetime | None]) -> datetime | None:

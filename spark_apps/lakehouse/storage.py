@@ -5,7 +5,6 @@ Everything works on classic and on Connect sessions alike: SQL and DataFrames, n
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -24,6 +23,9 @@ BRONZE = ledger.CHANGES.full_name
 # Delta's names of commits that leave every row as it was.
 NO_NEWS = ("OPTIMIZE", "REORG", "VACUUM START", "VACUUM END")
 
+# Kafka's own defaults, which are kept where they are larger.
+_FETCH_BYTES = {"max.partition.fetch.bytes": 1024 * 1024, "fetch.max.bytes": 50 * 1024 * 1024}
+
 
 class StorageError(RuntimeError):
     """A table that cannot be read or written as asked; the message names it and the cure."""
@@ -41,19 +43,11 @@ def kafka_records(spark: SparkSession, settings: Settings, topics: Sequence[str]
     )
     # A record that Kafka dropped before it landed is lost: stop and say so, never skip.
     reader = reader.option("failOnDataLoss", "true")
+    # The largest record that a topic takes is read in one fetch.
+    for limit in ("max.partition.fetch.bytes", "fetch.max.bytes"):
+        reader = reader.option(f"kafka.{limit}", max(settings.max_batch_bytes, _FETCH_BYTES[limit]))
     # The default wait of 500 ms would be most of the latency of a quiet topic.
     return reader.option("kafka.fetch.max.wait.ms", "50").load()
-
-
-def kafka_ends(spark: SparkSession, settings: Settings, landed: dict[tuple[str, int], int]) -> dict[tuple[str, int], int]:
-    """Where Kafka's partitions end, of those that hold records beyond `landed` (offset by topic and partition); reads these records."""
-    starts: dict[str, dict[int, int]] = {}
-    for (topic, partition), offset in landed.items():
-        starts.setdefault(topic, {})[partition] = offset
-    reader = spark.read.format("kafka").option("kafka.bootstrap.servers", settings.kafka_bootstrap)
-    beyond = reader.option("subscribe", ",".join(starts)).option("startingOffsets", json.dumps(starts)).load()
-    ends = beyond.groupBy("topic", "partition").agg({"offset": "max"}).collect()
-    return {(topic, partition): last + 1 for topic, partition, last in ends}
 
 
 def bronze_sink(frame: DataFrame, settings: Settings, until_caught_up: bool = False) -> StreamingQuery:

@@ -9,30 +9,38 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lakehouse import ledger
-from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from datetime import datetime
+
+    from lakehouse.lake.lake import Lake
 
 _QUARANTINE = ledger.QUARANTINE.full_name
 _FINAL = "conflicting_duplicate"
 CAN_WAIT = f"reason <> '{_FINAL}'"
 REASONS = tuple(reason for reason in ledger.REASONS if reason != _FINAL)
 
-COUNTS = (
-    f"SELECT source_table, reason, count(*) AS waiting, min(first_seen_at) AS since FROM {_QUARANTINE} "
-    f"WHERE replayed_at IS NULL AND {CAN_WAIT} GROUP BY source_table, reason ORDER BY source_table, reason"
-)
-
 
 class WaitingError(RuntimeError):
     """More records wait than the settings allow; the message names tables, reasons, counts and the command."""
 
 
-def check(spark: SparkSession, settings: Settings) -> int:
+def counts(lake: Lake) -> list[dict[str, Any]]:
+    """How many records of each table wait for each reason, and since when (UTC): source_table, reason, waiting, since."""
+    rows = lake.read(ledger.QUARANTINE, ("source_table", "reason", "first_seen_at", "replayed_at")).to_pylist()
+    found: dict[tuple[str, str], list[datetime]] = {}
+    for row in rows:
+        if row["replayed_at"] is None and row["reason"] != _FINAL:
+            found.setdefault((row["source_table"], row["reason"]), []).append(row["first_seen_at"])
+    return [
+        {"source_table": name, "reason": reason, "waiting": len(seen), "since": min(seen)} for (name, reason), seen in sorted(found.items())
+    ]
+
+
+def check(lake: Lake) -> int:
     """How many records wait; WaitingError where more of one table do than EBAP_QUARANTINE_ALERT."""
-    found = [row.asDict() for row in spark.sql(COUNTS).collect()]
-    if faults := too_many(found, settings.quarantine_alert):
+    found = counts(lake)
+    if faults := too_many(found, lake.settings.quarantine_alert):
         raise WaitingError("; ".join(faults))
     return sum(row["waiting"] for row in found)
 

@@ -6,7 +6,8 @@ printed like one that is met. `python -m tests.bench 3 11` runs those lines alon
 
 On the platform that `make demo` started, half an hour on two cores that nothing else uses:
 3, Kafka to bronze; 4, commit to bronze (writes orders); 11, the boards' questions; 11b, the same under load and at ten times the
-bronze, which it leaves as long as that (writes orders).
+bronze, which it leaves as long as that (writes orders); 18, the standing load by service (a quarter of an hour); 19, what a cycle of
+silver and gold takes (changes rows of the shop).
 
 In a Spark process of their own, with lakes of synthetic changes that are gone afterwards; they need what `make install` installs and
 no platform, and each takes its time for a lake of a million keys:
@@ -22,15 +23,18 @@ import sys
 
 from lakehouse import thrift
 from lakehouse.settings import Settings
-from tests.bench import ageing, boards, comparing, freshness, growth, histories, landing, pressure, refreshing
+from tests.bench import ageing, boards, comparing, freshness, growth, histories, landing, pressure, refreshing, spending
 
+# Lines that change the shop's rows, or its pace.
+_WRITING = ("4", "11b", "18", "19")
 _WITHOUT = "without a platform: make bench LINES='5 6 7 13 14'"
 
 
 def main(asked: list[str]) -> None:
     """Run the lines asked for, or every one; each says by itself what it compared."""
     settings = Settings.from_environment()
-    on_platform = {"3": landing.rate, "11": boards.queries, "4": freshness.commits, "11b": _growing}
+    on_platform = {"3": landing.rate, "11": boards.queries, "4": freshness.commits}
+    on_platform |= {"18": spending.standing, "19": spending.cycle, "11b": _growing}
     lines = on_platform | {"5": growth.silver, "6": histories.scd2, "7": refreshing.gold_refresh, "13": ageing.compaction}
     lines |= {"14": comparing.reconciliation_line}
     unknown = sorted(set(asked) - lines.keys())
@@ -42,8 +46,8 @@ def main(asked: list[str]) -> None:
     for name, line in lines.items():
         if asked and name not in asked:
             continue
-        if settings.source_dsn and name in ("4", "11b"):
-            print(f"\n{name:>3}  left out: it writes orders, and EBAP_SOURCE_DSN is a database of yours")
+        if settings.source_dsn and name in _WRITING:
+            print(f"\n{name:>3}  left out: it writes to the shop, and EBAP_SOURCE_DSN is a database of yours")
             continue
         line(settings)
 

@@ -39,10 +39,10 @@ def under_load(settings: Settings) -> None:
     try:
         with thrift.cursor(settings) as cursor:
             for _ in range(ROUNDS):
-                _trade(control, "paused")
-                _settle(settings)
+                trade(control, "paused", OPERATIONS_PER_S)
+                settle(settings)
                 idle.append(_ask(cursor))
-                _trade(control, "running")
+                trade(control, "running", OPERATIONS_PER_S)
                 with _refining(settings):
                     busy.append(_ask(cursor))
     finally:
@@ -56,7 +56,7 @@ def tenfold(settings: Settings) -> None:
     """The questions with ten times the bronze, by updates that change nothing, against before: no turns, as there is no way back."""
     begin(f"11  board queries with {TIMES} times the bronze, against before")
     with thrift.cursor(settings) as cursor:
-        _settle(settings)
+        settle(settings)
         rows = _bronze_rows(cursor)
         if TIMES * rows > MOST_ROWS:
             print(
@@ -65,7 +65,7 @@ def tenfold(settings: Settings) -> None:
             return
         before = _medians(cursor)
         _update((TIMES - 1) * rows, settings)
-        _settle(settings)
+        settle(settings)
         after = _medians(cursor)
         now = _bronze_rows(cursor)
     for name, (_, answer) in before.items():
@@ -108,7 +108,7 @@ def _update(changes: int, settings: Settings) -> None:
                 done += cursor.rowcount
 
 
-def _settle(settings: Settings) -> None:
+def settle(settings: Settings) -> None:
     """Wait until all that is committed is in gold, and nothing is under way."""
     try:
         with redirect_stderr(io.StringIO()):  # it tells its stages
@@ -117,8 +117,9 @@ def _settle(settings: Settings) -> None:
         sys.exit(f"bench: {error}")
 
 
-def _trade(control: Control, state: str) -> None:
-    asked = control.ask(is_paused=state == "paused", rate=OPERATIONS_PER_S)
+def trade(control: Control, state: str, rate: float) -> None:
+    """Pause the shop or have it trade at that pace, and wait until it does; exits where no shop runs."""
+    asked = control.ask(is_paused=state == "paused", rate=rate)
     control.wait_until_followed(asked, state, _FOLLOWED_S)
 
 

@@ -48,7 +48,7 @@ def topics(spark: SparkSession, settings: Settings) -> Iterator[dict[str, int]]:
     admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     _remove(admin)
     try:
-        kafka_topics.create(admin, _TOPICS)
+        kafka_topics.create(admin, _TOPICS, settings.max_batch_bytes)
         yield _fill(spark, settings)
     finally:
         _remove(admin)

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,9 @@ import psycopg2
 import pytest
 
 from infra.local.status import service_states
-from lakehouse import thrift
+from lakehouse import tables, thrift
+from lakehouse.lake import state
+from lakehouse.lake.errors import ConflictError
 from lakehouse.settings import PROJECT, Settings
 from tests.chat import Chat, listening
 
@@ -96,7 +98,7 @@ class Platform:
     @contextlib.contextmanager
     def broken_mark(self, table: str) -> Iterator[None]:
         """Within the block the table's mark lies beyond bronze, which refine refuses."""
-        mark = self.sql(f"SELECT bronze_version FROM silver.progress WHERE source_table = '{table}'")[0][0]
+        mark = state.store(self.settings).read(tables.source(table)).bronze_version
         self._set_mark(table, 1_000_000)
         try:
             yield
@@ -104,13 +106,18 @@ class Platform:
             self._set_mark(table, mark)
 
     def _set_mark(self, table: str, version: int) -> None:
-        """Say that the table is refined up to that version of bronze; tried again where a run writes its own mark meanwhile."""
+        """Write that the table is refined up to that version of bronze; tried again where a run writes its own meanwhile."""
+        store = state.store(self.settings)
 
         def is_set() -> bool:
-            self.sql(f"UPDATE silver.progress SET bronze_version = {version} WHERE source_table = '{table}'")
+            known = store.read(tables.source(table))
+            try:
+                store.advance(known, replace(known, bronze_version=version))
+            except ConflictError:
+                return False
             return True
 
-        until(is_set, 60, f"the mark of {table} to be set to {version}")
+        until(is_set, 60, f"the state of {table} to be set to {version}")
 
 
 def until(condition: Callable[[], Any], limit_s: float, what: str) -> Any:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.contract import Column, History, Table
 from lakehouse.ledger import stored
-from lakehouse.transforms import history
-from lakehouse.transforms.history import Incoming
+from lakehouse.transforms import frame_history as history
+from lakehouse.transforms.frame_history import Incoming
 from tests.golden.oracle import COLUMNS, UNCHANGED, WHOLE_TABLE, Change, Key, Version
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(900)
 
-_PLACEHOLDER = "__ebap_unchanged_of_this_test"
+PLACEHOLDER = "__ebap_unchanged_of_this_test"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OPS = {"upsert": "u", "delete": "d", "read": "r", "truncate": "t"}
 
@@ -56,7 +56,7 @@ class Stored:
         return iter(in_step([*written, *carried] if len(self.cases) > 1 else written))
 
 
-def _groups() -> list[Stored]:
+def groups() -> list[Stored]:
     def named(name: str, case: Case) -> Table:
         return replace(declared(case.tracked), name=name)
 
@@ -73,16 +73,16 @@ def stored(spark: SparkSession, lake_settings: Settings, tmp_path_factory: pytes
     """Every case refined, by table."""
     folder: Path = tmp_path_factory.mktemp("golden")
     with pytest.MonkeyPatch.context() as patch:
-        groups = _groups()
-        patch.setattr(tables, "SOURCES", (*tables.SOURCES, *(group.table for group in groups)))
+        made = groups()
+        patch.setattr(tables, "SOURCES", (*tables.SOURCES, *(group.table for group in made)))
         settings = empty_lake(spark, lake_settings, folder)
         catalog.bring_up(spark, settings)
-        known = {"ebap.epoch": "1", "ebap.source.1": "a test", "ebap.placeholder.1": _PLACEHOLDER}
+        known = {"ebap.epoch": "1", "ebap.source.1": "a test", "ebap.placeholder.1": PLACEHOLDER}
         listed = ", ".join(f"'{name}' = '{value}'" for name, value in known.items())
         spark.sql(f"ALTER TABLE {storage.BRONZE} SET TBLPROPERTIES ({listed})")
-        for group in groups:
+        for group in made:
             _refine(spark, settings, group)
-        yield {group.table.name: group for group in groups}
+        yield {group.table.name: group for group in made}
 
 
 def _refine(spark: SparkSession, settings: Settings, group: Stored) -> None:
@@ -103,12 +103,12 @@ def _refine(spark: SparkSession, settings: Settings, group: Stored) -> None:
 
 
 def _land(spark: SparkSession, table: Table, batch: list[tuple[int, Change]]) -> None:
-    rows = [_record(table, case, change) for case, change in batch]
+    rows = [record(table, case, change) for case, change in batch]
     frame = spark.createDataFrame(rows, ledger.CHANGES.schema_ddl())
     frame.write.format("delta").mode("append").insertInto(storage.BRONZE)
 
 
-def _record(table: Table, case: int, change: Change) -> tuple[Any, ...]:
+def record(table: Table, case: int, change: Change) -> tuple[Any, ...]:
     """The change as capture writes it and land keeps it."""
     at = _EPOCH + timedelta(microseconds=change.at_us)
     commit = None if change.last_commit_lsn is None else str(change.last_commit_lsn)
@@ -130,7 +130,7 @@ def _key(case: int, key: tuple[str, str]) -> dict[str, Any]:
 
 
 def _text(value: str | None) -> str | None:
-    return _PLACEHOLDER if value == UNCHANGED else value
+    return PLACEHOLDER if value == UNCHANGED else value
 
 
 def test_every_case_ends_as_written_on_stored_tables(stored: dict[str, Stored]) -> None:

@@ -27,6 +27,7 @@ from tests import sample_lake
 from tests.e2e.browser import launched, serious
 
 BOARDS = list(files.boards().values())
+GOLD = [table.name for table in tables.GOLD]
 PAGES = ["Orders, live", "Sales trends", "Customers", "Products", "Freshness"]
 SHAPES = {"desk": (1280, 800), "phone": (390, 844)}
 WELL = {"state": "fresh", "since": None, "blocked": 0, "quarantined": 0, "run": None, "help": ""}
@@ -98,8 +99,7 @@ def home() -> str:
 def known_ages() -> Iterator[None]:
     """Ages and freshness as the platform would say them, which is not there."""
     with pytest.MonkeyPatch.context() as patch:
-        moment = lambda: {table.name: datetime.now(UTC) - timedelta(seconds=20) for table in tables.GOLD}  # noqa: E731
-        patch.setattr(answers_of, "over_thrift", lambda pool: moment)
+        patch.setattr(answers_of.Answers, "_complete_to", lambda self: dict.fromkeys(GOLD, datetime.now(UTC) - timedelta(seconds=20)))
         patch.setattr(answers_of.Answers, "freshness", lambda self: FRESHNESS)
         yield
 

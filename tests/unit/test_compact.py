@@ -102,10 +102,8 @@ def test_no_file_is_deleted_while_a_mark_has_waited_for_longer_than_files_stay(
     lake: Lake, key: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a mark of ten days ago has yet to read may be in files that a compaction replaced eight days ago."""
-    mark = bookkeeping.progress(lake.spark, "users")
-    assert mark is not None
     lake.land("users", ("u", 70, user(key, "tier 7")))
-    bookkeeping.write_progress(lake.spark, replace(mark, refined_at=datetime.now(UTC) - timedelta(days=10)))
+    lake.write_state("users", updated_at=datetime.now(UTC) - timedelta(days=10))
     asked: list[str] = []
     monkeypatch.setattr(files, "delete_unneeded", lambda spark, name: asked.append(name))
     waiting = run(lake, storage.BRONZE, is_vacuum_due=True)

@@ -1,12 +1,11 @@
 """The fence's stages: what counts as lagging, and what is said of it."""
 
 import time
-from datetime import UTC, datetime
 
 import pytest
 
 from lakehouse import fence
-from lakehouse.bookkeeping import Progress
+from lakehouse.lake.state import NO_CHECKPOINT, TableState
 from lakehouse.settings import Settings
 
 OFFSETS = 'v1\n{"batchWatermarkMs":0}\n{"ebap.cdc.users":{"0":5,"1":%d}}\n'
@@ -25,15 +24,8 @@ def checkpointed(tmp_path):
     return settings
 
 
-def progress(version):
-    return Progress(
-        source_table="users",
-        bronze_version=version,
-        complete_to=None,
-        refined_at=datetime(2026, 1, 1, tzinfo=UTC),
-        records=0,
-        quarantined=0,
-    )
+def at(version, name="silver.users"):
+    return TableState(table_name=name, bronze_version=version)
 
 
 def test_only_a_committed_batch_counts_as_landed(checkpointed):
@@ -57,8 +49,9 @@ def test_the_slot_lags_until_it_has_confirmed_the_mark():
 
 
 def test_refining_lags_where_one_table_has_not_consumed_the_version():
-    assert fence._refining_lag(7, {"users": progress(7), "orders": progress(9)}) is None
-    assert fence._refining_lag(7, {"users": progress(6), "orders": None}) == "of bronze version 7, users is at 6, orders is at -1"
+    assert fence._refining_lag(7, {"silver.users": at(7), "silver.orders": at(9)}) is None
+    said = fence._refining_lag(7, {"silver.users": at(6), "silver.orders": at(NO_CHECKPOINT)})
+    assert said == "of bronze version 7, silver.users is at 6, silver.orders is at -1"
 
 
 def test_a_stage_that_never_gets_there_is_named_with_what_it_said_last():

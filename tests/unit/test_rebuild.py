@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import rebuild
-from lakehouse import batches, bookkeeping, controls, ledger, storage, swaps, tables
+from lakehouse import batches, controls, ledger, storage, swaps, tables
+from lakehouse.lake.state import StateStore
 from lakehouse.settings import Settings
 from tests.conftest import empty_lake
 from tests.unit.lake import Lake, user
@@ -46,9 +47,7 @@ def _planted(lake: Lake) -> list[int]:
 
 
 def _mark(lake: Lake) -> int:
-    found = bookkeeping.progress(lake.spark, "users")
-    assert found
-    return found.bronze_version
+    return lake.state("users").bronze_version
 
 
 def _overtaking(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, first: Callable[[], Any]) -> None:
@@ -171,14 +170,14 @@ def test_a_refine_that_comes_between_loses_nothing(lake: Lake, monkeypatch: pyte
     assert (_planted(lake), _mark(lake)) == ([], storage.bronze_version(lake.spark))
 
 
-@pytest.mark.parametrize("write", ["merge_silver", "move_progress"])
+@pytest.mark.parametrize("write", ["merge_silver", "advance"])
 def test_a_refine_that_a_rebuild_overtakes_says_so_and_moves_no_mark(lake: Lake, monkeypatch: pytest.MonkeyPatch, write: str) -> None:
-    key = {"merge_silver": 8, "move_progress": 9}[write]
+    key = {"merge_silver": 8, "advance": 9}[write]
     _plant(lake, f"user_id = {key} AND _lsn = 10")
     lake.land("users", ("u", 200 + key, user(key, "gold")))
     before = _mark(lake)
     with monkeypatch.context() as patch:
-        _overtaking(patch, bookkeeping if write == "move_progress" else storage, write, lambda: _rebuild(lake, keys=[str(key)]))
+        _overtaking(patch, StateStore if write == "advance" else storage, write, lambda: _rebuild(lake, keys=[str(key)]))
         with pytest.raises(batches.RefineError, match="run it again"):
             lake.refine("users")
     assert _mark(lake) == before
@@ -189,15 +188,15 @@ def test_a_refine_that_a_rebuild_overtakes_says_so_and_moves_no_mark(lake: Lake,
 
 def test_a_paused_table_is_left_alone_and_goes_on_where_it_stood(lake: Lake) -> None:
     mark = _mark(lake)
-    assert controls.pause(lake.spark, "users", "ann", "looking at user 12").changed
-    assert not controls.pause(lake.spark, "users", "bob").changed
+    assert controls.pause(lake.settings, "users", "ann", "looking at user 12").changed
+    assert not controls.pause(lake.settings, "users", "bob").changed
     lake.land("users", ("u", 300, user(12, "gold")))
     result = lake.refine("users")
     assert (result.changed, result.records, _mark(lake)) == (False, 0, mark)
     assert result.paused and "by ann (looking at user 12): `python -m lakehouse resume users`" in result.paused
     assert lake.refine("products").paused is None
-    assert controls.resume(lake.spark, "users").changed
-    assert not controls.resume(lake.spark, "users").changed
+    assert controls.resume(lake.settings, "users").changed
+    assert not controls.resume(lake.settings, "users").changed
     assert lake.refine("users").records == 1
     assert lake.history("users", 12)[-1][:3] == ("gold", 300, None)
 

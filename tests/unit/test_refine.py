@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import rebuild
-from lakehouse import batches, bookkeeping, ledger, storage, tables
+from lakehouse import batches, ledger, storage, tables
+from lakehouse.lake import state
 from lakehouse.settings import Settings
 from tests.conftest import empty_lake
 from tests.unit.lake import Lake, user
@@ -41,15 +42,15 @@ def test_changes_become_versions_and_a_second_run_writes_nothing(lake: Lake) -> 
     assert lake.version("users") == before
 
 
-@pytest.mark.parametrize("write", ["append_quarantine", "merge_silver", "move_progress"])
+@pytest.mark.parametrize("write", ["append_quarantine", "merge_silver", "advance"])
 def test_a_crash_before_any_write_ends_like_a_clean_run(lake: Lake, monkeypatch: pytest.MonkeyPatch, write: str) -> None:
-    key = {"append_quarantine": 11, "merge_silver": 12, "move_progress": 13}[write]
+    key = {"append_quarantine": 11, "merge_silver": 12, "advance": 13}[write]
     lake.land("users", ("c", 10, user(key, "bronze")))
     lake.refine("users")
     # A tier that is no text, beside good changes, one of them late; so that all three writes happen.
     lake.land("users", ("u", 20, user(key, "silver")), ("c", 5, user(key, "gold")), ("x", 30, user(key, "gold")))
     with monkeypatch.context() as patch:
-        patch.setattr(bookkeeping if write == "move_progress" else storage, write, _crash)
+        patch.setattr(state.StateStore if write == "advance" else storage, write, _crash)
         with pytest.raises(KeyboardInterrupt):
             lake.refine("users")
     lake.refine("users")
@@ -173,9 +174,8 @@ def test_two_runs_made_from_one_version_never_both_apply(lake: Lake, monkeypatch
 
 
 def test_a_mark_beyond_bronze_names_rebuild(lake: Lake) -> None:
-    mark = bookkeeping.progress(lake.spark, "users")
-    assert mark
-    bookkeeping.write_progress(lake.spark, bookkeeping.Progress(**{**vars(mark), "bronze_version": mark.bronze_version + 1000}))
+    version = lake.state("users").bronze_version
+    lake.write_state("users", bronze_version=version + 1000)
     with pytest.raises(batches.RefineError, match="python -m lakehouse rebuild users"):
         lake.refine("users")
-    bookkeeping.write_progress(lake.spark, mark)
+    lake.write_state("users", bronze_version=version)

@@ -1,1 +1,1 @@
-"""The lake's Delta tables without Spark: their log, their rows, and commits to them, by the Delta protocol."""
+"""The lake's Delta tables without Spark, by the Delta protocol: their log, their rows, commits to them; and the state of tables."""

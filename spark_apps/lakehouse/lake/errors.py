@@ -40,3 +40,7 @@ class AlreadyApplied(LakeError):  # noqa: N818
     def __init__(self, message: str, version: int) -> None:
         super().__init__(message)
         self.version = version
+
+
+class TooLarge(LakeError):  # noqa: N818
+    """Work that is Spark's; the message says why. Nothing was written that a run by Spark would not write again."""

@@ -15,6 +15,8 @@ import json
 from base64 import b64encode
 from collections.abc import Sequence
 from functools import reduce
+from hashlib import md5
+from uuid import UUID
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -168,9 +170,14 @@ def _is_unchanged(text: Column, type_: str, placeholders: Sequence[str]) -> Colu
     forms = {
         "STRING": list(placeholders),
         "BINARY": [b64encode(placeholder.encode()).decode() for placeholder in placeholders],
-        "ARRAY<STRING>": [json.dumps([placeholder]) for placeholder in placeholders],
+        "ARRAY<STRING>": [json.dumps([form]) for placeholder in placeholders for form in (placeholder, _as_uuid(placeholder))],
     }.get(type_)
     return F.coalesce(text.isin(forms), F.lit(False)) if forms else F.lit(False)
+
+
+def _as_uuid(placeholder: str) -> str:
+    """The element by which Debezium says that an array of uuid is unchanged: the placeholder's name-based UUID, of Java's kind."""
+    return str(UUID(bytes=md5(placeholder.encode(), usedforsecurity=False).digest(), version=3))
 
 
 def _judged(values: DataFrame, table: Table, source_schema: str | None) -> DataFrame:

@@ -18,6 +18,8 @@ JSON_OPTIONS = {"allowSingleQuotes": "false", "allowNonNumericNumbers": "false"}
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 _FLOAT = r"^-?[0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)?$"
 _FIRST_DAY = "0001-01-01"
+# How Debezium 3.7 writes the inner arrays of an array of more than one dimension: the names of Java objects, their content lost.
+_JAVA_ARRAY = r'"\[+L[A-Za-z.]+;@[0-9a-f]+"'
 _TIMESTAMP_LENGTH = (20, 27)  # 2026-11-22T03:18:01Z up to six decimals; a year of five digits, or BC, is longer or shifted
 
 
@@ -73,7 +75,7 @@ def _binary(text: Column, _: str) -> Column:
 
 
 def _texts(text: Column, type_: str) -> Column:
-    return F.when(text.startswith("["), F.from_json(text, type_, JSON_OPTIONS))
+    return F.when(text.startswith("[") & ~text.rlike(_JAVA_ARRAY), F.from_json(text, type_, JSON_OPTIONS))
 
 
 _READERS = {

@@ -1,0 +1,53 @@
+"""The lake as one process without Spark reads and writes it: its tables by declaration, and the state of each."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from lakehouse import ddl
+from lakehouse.lake import reading, state
+from lakehouse.lake.log import Snapshot, TableLog
+from lakehouse.lake.store import store_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+
+    from lakehouse.contract import Table
+    from lakehouse.lake.pruning import Filter
+    from lakehouse.settings import Settings
+
+
+class Lake:
+    """The stored tables of the lake that the settings name. Logs are shared between threads, `con` is one thread's."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = store_of(settings)
+        self.states = state.store(settings)
+        self._logs: dict[str, TableLog] = {}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def con(self) -> DuckDBPyConnection:
+        """A DuckDB connection, opened at first use."""
+        return reading.connect()
+
+    def log(self, table: Table) -> TableLog:
+        """The log of a stored table; raises NoTable at its first use where the catalog was not brought up."""
+        with self._lock:
+            if table.full_name not in self._logs:
+                self._logs[table.full_name] = TableLog(self.store, ddl.location(self.settings, table))
+            return self._logs[table.full_name]
+
+    def snapshot(self, table: Table) -> Snapshot:
+        """A stored table as it is now."""
+        return self.log(table).snapshot()
+
+    def read(self, table: Table, columns: Sequence[str] | None = None, where: Filter | None = None) -> pa.Table:
+        """Live rows of a stored table as it is now."""
+        return reading.read(self.con, self.snapshot(table), self.store, columns, where=where)

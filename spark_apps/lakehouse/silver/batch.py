@@ -1,0 +1,93 @@
+"""Some records of one source table on their way into silver: decoded, sent to quarantine, folded, written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from lakehouse.lake.errors import TooLarge
+from lakehouse.silver import bronze, erasures, quarantine
+from lakehouse.silver.stored import StoredChanges
+from lakehouse.transforms.history import fold
+from lakehouse.transforms.history.form import Form
+from lakehouse.transforms.records import envelope
+from lakehouse.transforms.records.envelope import Decoded, Decoder
+
+if TYPE_CHECKING:
+    from lakehouse.contract import Table
+    from lakehouse.lake.lake import Lake
+    from lakehouse.lake.log import Snapshot
+    from lakehouse.lake.state import TableState
+    from lakehouse.transforms.history.fold import Difference
+    from lakehouse.transforms.history.form import Row
+    from lakehouse.transforms.records.received import Record
+    from lakehouse.transforms.records.truncates import Truncate
+
+
+class Batch:
+    """One run over records of a table, from `known`, its state when the run began, with bronze as of `landed`."""
+
+    def __init__(self, lake: Lake, table: Table, known: TableState, landed: Snapshot) -> None:
+        source = bronze.source(landed)
+        self.lake, self.table, self.known, self.landed = lake, table, known, landed
+        self.form, self.decoder = _form(table), _decoder(table, source.placeholders if source else (), lake.settings.source_schema)
+        self.forgotten = erasures.forgotten(lake, table)
+
+    def decode(self, records: Iterable[Record]) -> Decoded:
+        """The records, told apart; TooLarge where some hold something of people whom the lake has forgotten."""
+        taken = list(records)
+        decoded = self.decoder.decode(taken)
+        return erasures.kept_out(self.table, decoded, self.decoder, taken, self.forgotten) if self.forgotten else decoded
+
+    def apply(self, decoded: Decoded, made: TableState) -> bool:
+        """Write quarantine, then the difference to silver with the checkpoint of `made`; whether silver changed."""
+        quarantine.enter(self.lake, self.table, decoded.faults)
+        stored = StoredChanges(self.lake, self.form)
+        difference = self._difference(decoded, made, stored)
+        quarantine.enter(self.lake, self.table, quarantine.beaten(self.lake, self.table, self.decoder, difference.contested, self.landed))
+        if not difference.rows:
+            return False
+        stored.replace(difference.rows, writer_of(self.table), made.checkpoint())
+        return True
+
+    def refuse_overtaken(self) -> None:
+        """Raise TooLarge where people were forgotten since the run began: what it wrote knew nothing of them."""
+        if erasures.forgotten(self.lake, self.table) != self.forgotten:
+            raise TooLarge(f"{self.table.full_name}: people were forgotten meanwhile, of whom this run knew nothing")
+
+    def _difference(self, decoded: Decoded, made: TableState, stored: StoredChanges) -> Difference:
+        places = {truncate.place for truncate in self.known.truncates}
+        new_truncates = [truncate for truncate in made.truncates if truncate.place not in places]
+        incoming = fold.Incoming(
+            changes=decoded.changes,
+            run=self.landed.version,
+            blocked=quarantine.waiting(self.lake, self.table, self.decoder, self.landed),
+            truncates=made.truncates,
+            new_truncates=new_truncates,
+        )
+        return fold.difference(self.form, incoming, self._newest(decoded, stored, new_truncates), stored.whole)
+
+    def _newest(self, decoded: Decoded, stored: StoredChanges, new_truncates: list[Truncate]) -> list[Row]:
+        if new_truncates:
+            # A truncate is of every key.
+            return stored.every_newest()
+        keys = {self.form.key_of(change.values) for change in decoded.changes}
+        keys |= {place.key for place in envelope.places(decoded, self.table)}
+        keys |= {self.form.key_of_json(change.linked_key) for change in decoded.changes if change.linked_key is not None}
+        return stored.newest(keys)
+
+
+def writer_of(table: Table) -> str:
+    """Under which name the commits to a source table's stored changes are numbered."""
+    return f"ebap.refine.{table.name}"
+
+
+@lru_cache(maxsize=64)
+def _form(table: Table) -> Form:
+    return Form(table)
+
+
+@lru_cache(maxsize=64)
+def _decoder(table: Table, placeholders: tuple[str, ...], source_schema: str) -> Decoder:
+    return Decoder(table, placeholders, source_schema)

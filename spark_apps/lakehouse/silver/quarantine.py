@@ -1,0 +1,194 @@
+"""Quarantine of one source table without Spark: entering records that cannot be used, and the keys that wait for those entered."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from lakehouse import ledger
+from lakehouse.lake import reading
+from lakehouse.lake.commit import commit
+from lakehouse.silver import bronze
+from lakehouse.transforms.records import arrow, envelope
+from lakehouse.transforms.records.received import Record
+
+if TYPE_CHECKING:
+    from lakehouse.contract import Table
+    from lakehouse.lake.lake import Lake
+    from lakehouse.lake.log import Snapshot
+    from lakehouse.transforms.records.envelope import Decoder, Fault, Place
+
+_TABLE = ledger.QUARANTINE
+CONFLICTING = "conflicting_duplicate"  # waits for nothing: the table holds its twin
+_NO_EPOCH = "no epoch header"  # what the detail of a record says that came without one
+
+
+def enter(lake: Lake, table: Table, faults: Sequence[Fault]) -> None:
+    """Add the records that quarantine does not hold yet; entering them again adds nothing.
+
+    One that had been replayed waits again: code that reads less than the replay's has taken it out of the table.
+    """
+    if not faults:
+        return
+    held = _Rows(lake, table)
+    wanted = dict(map(_row, faults))
+    known = {_identity(row): row for row in held.rows}
+    new = [row for identity, row in wanted.items() if identity not in known]
+    again = [row for identity, row in known.items() if identity in wanted and row["replayed_at"]]
+    held.write({id(row): {**row, "replayed_at": None} for row in again}, new)
+
+
+class _Rows:
+    """The table's rows of quarantine, with where they are; few, and read whole."""
+
+    def __init__(self, lake: Lake, table: Table) -> None:
+        self._lake, self._own = lake, {"source_table": [table.name]}
+        self._snapshot = lake.snapshot(_TABLE)
+        found = reading.located(lake.con, self._snapshot, lake.store, where=self._own)
+        self.rows: list[dict[str, Any]] = found.to_pylist()
+
+    def write(self, changed: Mapping[int, dict[str, Any] | None], new: Sequence[dict[str, Any]] = ()) -> None:
+        """Give rows (by `id`) these values, or remove them for None, and add new ones, in one commit; none where there is nothing to do.
+
+        Raises ConflictError where others wrote the table's rows meanwhile.
+        """
+        if not changed and not new:
+            return
+        # Files that hold a changed row are written anew: the table has no deletion vectors, and few rows.
+        files = {row[reading.FILE] for row in self.rows if id(row) in changed}
+        kept = [changed.get(id(row), row) for row in self.rows if row[reading.FILE] in files]
+        names = [name for name in _TABLE.column_names if name not in self._own]
+        rows = [{name: row[name] for name in names} for row in (*kept, *new) if row is not None]
+        schema = pa.schema([(name, arrow.arrow_type(_TABLE.column(name).type)) for name in names])
+        writes = [({name: values[0] for name, values in self._own.items()}, pa.Table.from_pylist(rows, schema=schema))]
+        log = self._lake.log(_TABLE)
+        commit(log, self._snapshot, operation="MERGE", writes=writes, removes=sorted(files), reads=self._own)
+
+
+class Held:
+    """The records of a table that a replay takes up: each with all of its rows in quarantine, replayed ones included."""
+
+    def __init__(self, lake: Lake, table: Table, reason: str | None) -> None:
+        self._lake, self._table, self._held = lake, table, _Rows(lake, table)
+        by_place: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+        for row in self._held.rows:
+            if row["reason"] != CONFLICTING:
+                by_place.setdefault(_place(row), []).append(row)
+        self.records = {
+            where: rows
+            for where, rows in by_place.items()
+            if any(row["replayed_at"] is None and reason in (None, row["reason"]) for row in rows)
+        }
+
+    def as_landed(self, snapshot: Snapshot) -> list[Record]:
+        """The records, each once, as bronze has them; those it no longer has from what quarantine keeps, which is no header and no epoch.
+
+        The epoch of such a record is known while the lake has had only one.
+        """
+        offsets = {where[2] for where in self.records}
+        found = {place(record): record for record in bronze.at(self._lake, self._table, "offset", offsets, snapshot)}
+        source = bronze.source(snapshot)
+        only_epoch = 1 if source is None or source.epoch == 1 else None
+        return [found.get(where) or _kept(rows[0], only_epoch) for where, rows in self.records.items()]
+
+    def settle(self, faults: Mapping[tuple[Any, ...], Fault]) -> None:
+        """Mark the rows of readable records as replayed, and give the others today's reason; `faults` by place.
+
+        A record that cannot be read keeps one row, the first that waits.
+        """
+        now, changed = datetime.now(UTC), dict[int, dict[str, Any] | None]()
+        for where, rows in self.records.items():
+            fault = faults.get(where)
+            ordered = sorted(rows, key=lambda row: (row["replayed_at"] is not None, row["first_seen_at"], row["reason"]))
+            for number, row in enumerate(ordered):
+                if fault is None:
+                    made: dict[str, Any] | None = row if row["replayed_at"] else {**row, "replayed_at": now}
+                else:
+                    made = None if number else {**row, "reason": fault.reason, "detail": fault.detail, "replayed_at": None}
+                if made != row:
+                    changed[id(row)] = made
+        self._held.write(changed)
+
+
+def place(record: Record) -> tuple[Any, ...]:
+    """What tells a record from every other: a topic that was made anew counts from 0 again, so its bytes too."""
+    return record.topic, record.partition, record.offset, _sha256(record.value)
+
+
+def waiting(lake: Lake, table: Table, decoder: Decoder, snapshot: Snapshot) -> list[Place]:
+    """Keys and positions of the table's records that wait, as of a snapshot of bronze.
+
+    Positions are read again from the bytes: quarantine keeps what was received, not what was made of it. One that could be read by now
+    counts too: it waits until it is replayed.
+    """
+    held = [row for row in lake.read(_TABLE, where={"source_table": [table.name]}).to_pylist() if is_waiting(row)]
+    if not held:
+        return []
+    return envelope.places(decoder.decode(_as_landed(lake, table, held, snapshot)), decoder.table, faulty_only=False)
+
+
+def _as_landed(lake: Lake, table: Table, held: list[dict[str, Any]], snapshot: Snapshot) -> Iterable[Record]:
+    """The records of rows of quarantine, which keeps no epoch: bronze has it, and a lake with one epoch needs no look."""
+    source = bronze.source(snapshot)
+    if source is None or source.epoch == 1:
+        return [_kept(row, 1) for row in held]
+    wanted = set(map(_place, held))
+    found = bronze.at(lake, table, "offset", {row["offset"] for row in held}, snapshot)
+    return [record for record in found if place(record) in wanted]
+
+
+def _kept(row: Mapping[str, Any], epoch: int | None) -> Record:
+    """The record of a row of quarantine, of the given epoch unless it came without one."""
+    known = None if _NO_EPOCH in (row["detail"] or "") else epoch
+    return Record(row["topic"], row["partition"], row["offset"], known, row["key"], row["value"])
+
+
+def beaten(lake: Lake, table: Table, decoder: Decoder, contested: Iterable[Any], snapshot: Snapshot) -> list[Fault]:
+    """The records that came with another's identity and the lesser content hash, whether they came now or in an earlier run."""
+    winners = {(each.key, each.epoch, each.lsn, each.kind): each.content_hash for each in contested}
+    found = []
+    for record in bronze.at(lake, table, "lsn", {place[2] for place in winners}, snapshot) if winners else []:
+        for change in decoder.decode([record]).changes:
+            winner = winners.get((decoder.key_of(change.values), change.epoch, change.lsn, change.kind))
+            if winner is not None and winner != change.content_hash:
+                detail = "another record of this change has the greater content hash"
+                found.append(envelope.Fault(reason=CONFLICTING, detail=detail, record=record, values=change.values, lsn=change.lsn))
+    return found
+
+
+def _row(fault: Fault) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    record, sha256 = fault.record, _sha256(fault.record.value)
+    row = {
+        "reason": fault.reason,
+        "detail": fault.detail,
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "key": record.key,
+        "value": record.value,
+        "sha256": sha256,
+        "first_seen_at": datetime.now(UTC),
+        "replayed_at": None,
+    }
+    return _identity(row), row
+
+
+def _sha256(value: bytes | None) -> str | None:
+    return None if value is None else hashlib.sha256(value).hexdigest()
+
+
+def is_waiting(row: Mapping[str, Any]) -> bool:
+    """Whether a row of quarantine waits for a replay."""
+    return row["replayed_at"] is None and row["reason"] != CONFLICTING
+
+
+def _place(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["topic"], row["partition"], row["offset"], row["sha256"]
+
+
+def _identity(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (*_place(row), row["reason"])

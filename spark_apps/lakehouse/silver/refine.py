@@ -1,0 +1,154 @@
+"""Refine one source table in this process: what bronze landed since the table's checkpoint becomes its history in silver.
+
+Decodes the records, sends those that cannot be used to quarantine, folds the rest with the rows of the keys that they touch, and writes
+the difference and the checkpoint in one commit. Work for Spark is left to it (`TooLarge`): many records, a whole table, records of
+people whom the lake has forgotten. Each write repeats without effect, so a crash between two of them costs the repetition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from lakehouse import ledger, schema_changes, shapes, tables
+from lakehouse.lake import checkpoints
+from lakehouse.lake.errors import ConflictError, TooLarge, VersionGone
+from lakehouse.lake.lake import Lake
+from lakehouse.lake.state import TableState
+from lakehouse.silver import bronze
+from lakehouse.silver.batch import Batch
+from lakehouse.transforms.records.truncates import merged
+
+if TYPE_CHECKING:
+    from lakehouse.contract import Table
+    from lakehouse.lake.log import Snapshot
+    from lakehouse.settings import Settings
+
+T = TypeVar("T")
+
+_TRIES = 3
+
+
+class RefineError(RuntimeError):
+    """A table that cannot be refined; the message names it and the cure. Its checkpoint has not moved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefineResult:
+    """What a run did: records of the table it took, whether silver changed, records sent to quarantine, bronze version consumed.
+
+    `paused` says since when and by whom the table is paused, and the cure, where something landed and was left for that reason.
+    """
+
+    table: str
+    records: int
+    changed: bool
+    quarantined: int
+    bronze_version: int
+    paused: str | None = None
+
+
+def run(lake: Lake, table_name: str) -> RefineResult:
+    """Take what bronze landed since the table's checkpoint; does nothing, quickly, where that is nothing or the table is paused.
+
+    Raises RefineError, and TooLarge where a run by Spark is due.
+    """
+    table = tables.source(table_name)
+    return tried(table, lambda: _run(lake, table))
+
+
+def tried(table: Table, do: Callable[[], T]) -> T:
+    """What `do` gives, tried again where another writer was first; RefineError where one always was, or bronze is gone."""
+    for left in reversed(range(_TRIES)):
+        try:
+            return do()
+        except ConflictError as error:
+            # A compaction or another run was first: read again, decide anew.
+            if not left:
+                raise RefineError(f"{table.full_name} was written by others during each of {_TRIES} tries: {error}") from error
+        except VersionGone as error:
+            cure = f"Run `python -m lakehouse rebuild {table.name}`."
+            raise RefineError(f"{table.full_name}: the versions of {ledger.CHANGES.full_name} behind its mark are gone. {cure}") from error
+    raise AssertionError("unreachable")
+
+
+def _run(lake: Lake, table: Table) -> RefineResult:
+    known, landed = lake.states.read(table), lake.snapshot(ledger.CHANGES)
+    nothing = RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=known.bronze_version)
+    if known.bronze_version == landed.version:
+        return nothing
+    if known.pause_notice:
+        return replace(nothing, paused=known.pause_notice)
+    if known.bronze_version > landed.version:
+        raise RefineError(replaced_bronze(table, known.bronze_version, landed.version))
+    if not known.has_run:
+        known = checkpoints.restored(lake.log(ledger.stored(table)), known)
+    _refuse_large(lake, table, known, landed)
+    admitted = admit(lake, table, known)
+    return _taken(Batch(lake, admitted, known, landed))
+
+
+def _taken(batch: Batch) -> RefineResult:
+    """Write what landed since the state that the batch began from, then the state it leads to."""
+    lake, table, known, landed = batch.lake, batch.table, batch.known, batch.landed
+    increment = bronze.increment(lake, table, known.bronze_version, landed)
+    decoded = batch.decode(increment.records)
+    made = TableState(
+        table_name=table.full_name,
+        bronze_version=landed.version,
+        truncates=merged(known.truncates, decoded.truncates),
+        complete_to=max((at for at in (known.complete_to, increment.complete_to) if at), default=None),
+        updated_at=datetime.now(UTC),
+        records=decoded.records,
+        quarantined=len(decoded.faults),
+    )
+    changed = bool(decoded.records) and batch.apply(decoded, made)
+    if decoded.records:
+        batch.refuse_overtaken()
+    lake.states.advance(known, made)
+    return RefineResult(
+        table=table.name, records=decoded.records, changed=changed, quarantined=len(decoded.faults), bronze_version=landed.version
+    )
+
+
+def replaced_bronze(table: Table, consumed: int, now: int) -> str:
+    """Why a table that has consumed more of bronze than there is cannot be refined."""
+    return (
+        f"{table.full_name} has consumed version {consumed} of {ledger.CHANGES.full_name}, which is only at {now}: bronze was replaced. "
+        f"Run `python -m lakehouse rebuild {table.name}`."
+    )
+
+
+def _refuse_large(lake: Lake, table: Table, known: TableState, landed: Snapshot) -> None:
+    found, limit = bronze.count(lake, table, known.bronze_version, landed), lake.settings.light_records
+    if found > limit:
+        raise TooLarge(f"{table.full_name}: {found} records landed, more than EBAP_LIGHT_RECORDS={limit}")
+
+
+def admit(lake: Lake, table: Table, known: TableState) -> Table:
+    """The declaration by which the stored table takes changes; RefineError where its own change or one of the source's schema stops it."""
+    stored = lake.snapshot(ledger.stored(table))
+    given = {field.name: field.type for field in stored.schema}
+    made, message = shapes.judge(table, given, stored.configuration.get("ebap.shape"))
+    message = message or schema_changes.stop_notice(table, _waiting_changes(lake, table))
+    if message:
+        if known.error != message:
+            lake.states.stop(table, message)
+        raise RefineError(message)
+    return made
+
+
+def _waiting_changes(lake: Lake, table: Table) -> list[schema_changes.SchemaChange]:
+    """Changes of the source's schema that wait to be accepted, oldest first."""
+    own = {"source_table": [table.name], "state": [schema_changes.WAITING]}
+    rows = lake.read(ledger.SCHEMA_CHANGES, where=own).to_pylist()
+    return [schema_changes.SchemaChange(**row) for row in sorted(rows, key=lambda row: (row["seen_at"], row["column"] or ""))]
+
+
+def light(words: list[str]) -> Callable[[Settings], RefineResult]:
+    """What refines the one named table once; ValueError where the words are not one table."""
+    if len(words) != 1 or words[0] not in [table.name for table in tables.SOURCES]:
+        raise ValueError(f"name one table: {', '.join(table.name for table in tables.SOURCES)}")
+    return lambda settings: run(Lake(settings), words[0])

@@ -1,0 +1,76 @@
+"""Replay what waits in quarantine: after a fix, a table's waiting records are read again, and those that can be read move into it.
+
+Silver is written before quarantine, so that a stop in between costs only the repetition; a second run finds nothing to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from lakehouse import ledger, tables, waiting
+from lakehouse.lake.lake import Lake
+from lakehouse.silver import quarantine
+from lakehouse.silver.batch import Batch
+from lakehouse.silver.refine import admit, tried
+from lakehouse.transforms.records.truncates import merged
+
+if TYPE_CHECKING:
+    from lakehouse.contract import Table
+    from lakehouse.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayResult:
+    """What a run did: records that can be read now, those looked at that still wait, whether silver changed."""
+
+    table: str
+    replayed: int
+    waiting: int
+    changed: bool
+
+
+def run(lake: Lake, table_name: str, reason: str | None = None) -> ReplayResult:
+    """Replay the waiting records of the table, or those that wait for that reason; its checkpoint stays where it is.
+
+    Raises RefineError where the table takes no changes as it is declared, or a change of the source's schema stops it; TooLarge where
+    the work is Spark's.
+    """
+    table = tables.source(table_name)
+    return tried(table, lambda: _run(lake, table, reason))
+
+
+def _run(lake: Lake, table: Table, reason: str | None) -> ReplayResult:
+    known = lake.states.read(table)
+    admitted = admit(lake, table, known)
+    batch = Batch(lake, admitted, known, lake.snapshot(ledger.CHANGES))
+    held = quarantine.Held(lake, table, reason)
+    if not held.records:
+        return ReplayResult(table=table.name, replayed=0, waiting=0, changed=False)
+    landed = held.as_landed(batch.landed)
+    decoded = batch.decode(landed)
+    faults = {quarantine.place(fault.record): fault for fault in decoded.faults}
+    readable = replace(decoded, faults=[])
+    made = replace(known, truncates=merged(known.truncates, decoded.truncates))
+    changed = readable.records > 0 and batch.apply(readable, made)
+    batch.refuse_overtaken()
+    if known.has_run and made.truncates != known.truncates:
+        lake.states.advance(known, made)
+    held.settle(faults)
+    return ReplayResult(table=table.name, replayed=len(landed) - len(faults), waiting=len(faults), changed=changed)
+
+
+def light(words: list[str]) -> Callable[[Settings], ReplayResult]:
+    """What replays the named table once."""
+    parser = argparse.ArgumentParser(prog="replay", description="Read a table's waiting records again; what can be read moves into it.")
+    parser.add_argument("table", choices=[table.name for table in tables.SOURCES])
+    parser.add_argument("--reason", choices=waiting.REASONS, help="only records that wait for this reason")
+    given = parser.parse_args(words)
+    return partial(_by_settings, given.table, given.reason)
+
+
+def _by_settings(table_name: str, reason: str | None, settings: Settings) -> ReplayResult:
+    return run(Lake(settings), table_name, reason)

@@ -1,0 +1,216 @@
+"""What changes make of a table's stored form: the difference for some of them, or all of it anew.
+
+Everything here is of one table, and of as many keys as it is given; keys that key changes link must come together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from lakehouse.transforms.history import inheritance, moves, order, versions
+from lakehouse.transforms.history.form import Form, Key, Row
+from lakehouse.transforms.history.steps import Step, Steps
+from lakehouse.transforms.records.changes import Change, Place
+from lakehouse.transforms.records.truncates import Truncate
+
+
+class Written(NamedTuple):
+    """A row of the stored form to write, and the stored row of its identity that it replaces: the very object given, or None."""
+
+    row: Row
+    old: Row | None
+
+
+class Contested(NamedTuple):
+    """The identity of a change of which another record had other content, and the content that won: records that differ lost."""
+
+    key: Key
+    epoch: int
+    lsn: int
+    kind: str
+    content_hash: str
+
+
+@dataclass(kw_only=True)
+class Difference:
+    """What to write: `rows` are new or differ from what is stored. `late` are the keys of which whole histories were read."""
+
+    rows: list[Written] = field(default_factory=list)
+    contested: list[Contested] = field(default_factory=list)
+    late: frozenset[Key] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incoming:
+    """What a run brings to one table, or to some of its keys.
+
+    `run`: what `_run` becomes of a row whose content or effective time changes. `blocked`: where records stand that wait in
+    quarantine. `truncates`: all that the table has had; `new_truncates` those of them that no run has applied yet.
+    """
+
+    changes: Sequence[Change]
+    run: int
+    blocked: Iterable[Place] = ()
+    truncates: Sequence[Truncate] = ()
+    new_truncates: Collection[Truncate] = ()
+
+
+def difference(form: Form, incoming: Incoming, newest: Iterable[Row], whole_of: Callable[[Collection[Key]], Iterable[Row]]) -> Difference:
+    """What the changes make different.
+
+    `newest`: the `_last` rows of every key to look at: of the changes', of those whose records have come to wait in quarantine, and of
+    all there are where `new_truncates` has any. `whole_of`: gives all stored rows of some keys; it is called for late keys alone, and
+    for those that key changes link them with, once a step of the way. Stored rows begin with the form's columns; what follows is the
+    caller's.
+    """
+    fold = _Fold(form, incoming)
+    state = {form.key_of(row): row for row in newest}
+    arrived = fold.arrived()
+    by_key = {key: arrived.get(key, []) + fold.truncates_of(key) for key in arrived.keys() | state.keys()}
+    of_newest = fold.steps.of_newest
+    late: set[Key] = set()
+    in_step: dict[Key, Step] = {key: of_newest(row) for key, row in state.items()}
+    for key, steps in by_key.items():
+        known = in_step.get(key)
+        if any(not step.is_placed and (order.is_late(step, known) or fold.is_before_known_truncate(step)) for step in steps):
+            late.add(key)
+    whole = fold.whole(late, by_key, whole_of)
+    for key, steps in by_key.items():
+        if key not in whole:
+            known = in_step.get(key)
+            fold.add(key, steps if known is None else [known, *steps])
+    fold.add_linked({key: rows + (by_key[key] if key in by_key else fold.truncates_of(key)) for key, rows in whole.items()})
+    fold.made.late = frozenset(whole)
+    return fold.made
+
+
+def anew(form: Form, incoming: Incoming, kept: Iterable[Row] = ()) -> Difference:
+    """The whole stored form of the changes' keys, made of all of their changes; `kept` are stored changes that `incoming` no longer has.
+
+    Every row of these keys is given, those of `kept` that stay as they are too.
+    """
+    fold = _Fold(form, incoming, is_anew=True)
+    by_key = fold.arrived()
+    for row in kept:
+        by_key.setdefault(form.key_of(row), []).append(fold.steps.of_stored(row))
+    fold.add_linked({key: steps + fold.truncates_of(key) for key, steps in by_key.items()})
+    return fold.made
+
+
+class _Fold:
+    """One call: makes steps of what is given and collects what they come to."""
+
+    def __init__(self, form: Form, incoming: Incoming, *, is_anew: bool = False) -> None:
+        self.form, self.incoming, self.is_anew = form, incoming, is_anew
+        self.steps = Steps(form)
+        self.made = Difference()
+        self._waiting = _waiting(incoming.blocked)
+        places = {truncate.place for truncate in incoming.new_truncates}
+        self._truncates = [(truncate, truncate.place in places) for truncate in incoming.truncates]
+        self._last_known = max((truncate.place for truncate, is_new in self._truncates if not is_new), default=None)
+
+    def is_before_known_truncate(self, step: Step) -> bool:
+        """Whether a truncate that an earlier run has applied comes after the step: what is stored of it is not the key's newest row."""
+        return self._last_known is not None and (step.epoch, step.lsn) < self._last_known
+
+    def arrived(self) -> dict[Key, list[Step]]:
+        """The changes as steps by key, with the deletes that key changes tell of."""
+        by_key: dict[Key, list[Step]] = {}
+        key_of = self.form.key_of
+        for change in self.incoming.changes:
+            by_key.setdefault(key_of(change.values), []).append(Step(change))
+            if change.linked_key is not None:
+                delete = self.steps.told_delete(change)
+                if delete is not None:
+                    by_key.setdefault(key_of(delete.values), []).append(Step(delete))
+        return by_key
+
+    def truncates_of(self, key: Key) -> list[Step]:
+        return [self.steps.of_truncate(truncate, key, is_new=is_new) for truncate, is_new in self._truncates]
+
+    def whole(
+        self, late: set[Key], by_key: dict[Key, list[Step]], whole_of: Callable[[Collection[Key]], Iterable[Row]]
+    ) -> dict[Key, list[Step]]:
+        """All stored rows of the late keys, and of keys that key changes link them with, directly or through others."""
+        found: dict[Key, list[Step]] = {}
+        reached = set(late)
+        while reached:
+            for key in reached:
+                found[key] = []
+            linked: set[Key] = set()
+            for row in whole_of(reached):
+                step = self.steps.of_stored(row)
+                found[self.form.key_of(row)].append(step)
+                if step.linked_key is not None:
+                    linked.add(self.form.key_of_json(step.linked_key))
+            for key in reached:
+                linked |= moves.linked_keys(self.form, by_key.get(key, ()))
+            reached = linked - found.keys()
+        return found
+
+    def add_linked(self, by_key: dict[Key, list[Step]]) -> None:
+        """Fold keys of which everything is given."""
+        linked = {key: steps for key, steps in by_key.items() if any(step.linked_key is not None for step in steps)}
+        for key, steps in by_key.items():
+            if key not in linked:
+                self.add(key, steps)
+        for group in moves.linked_groups(self.form, linked):
+            self._add_group(group)
+
+    def _add_group(self, group: dict[Key, list[Step]]) -> None:
+        ordered, void = {}, {}
+        for key, steps in group.items():
+            ordered[key], void[key] = inheritance.meant(order.in_order(steps))
+        moves.across(self.form, ordered)
+        for key, steps in ordered.items():
+            versions.make(self.form, steps)
+            self._give(key, steps, void[key])
+
+    def add(self, key: Key, steps: list[Step]) -> None:
+        """Fold one key that no key change links with another."""
+        steps = order.in_order(steps)
+        void: list[Step] = []
+        if self._truncates:
+            steps, void = inheritance.meant(steps)
+        inheritance.along(self.form, steps)
+        versions.make(self.form, steps)
+        self._give(key, steps, void)
+
+    def _give(self, key: Key, steps: list[Step], void: list[Step]) -> None:
+        versions.retract(void)
+        form, run, made = self.form, self.incoming.run, self.made
+        waiting = self._waiting.get(key)
+        for step in steps + void if void else steps:
+            is_blocked = waiting is not None and step.is_last and step.is_visible and waiting.is_newer_than(step)
+            row = versions.stored(form, step, run, is_blocked=is_blocked)
+            old = step.old
+            if self.is_anew or old is None or row != (old if len(old) == form.width else old[: form.width]):
+                made.rows.append(Written(row, old))
+            if step.is_contested:
+                made.contested.append(Contested(key, step.epoch, step.lsn, step.kind, step.content_hash))
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """The newest position of a key's records that wait in quarantine, and the newest offset of those that tell none."""
+
+    position: tuple[int, int] | None = None
+    offset: int | None = None
+
+    def is_newer_than(self, step: Step) -> bool:
+        by_position = self.position is not None and self.position > (step.epoch, step.lsn)
+        # Offsets speak only where the waiting record's position cannot be read.
+        return by_position or (self.offset is not None and step.offset is not None and self.offset > step.offset)
+
+
+def _waiting(blocked: Iterable[Place]) -> dict[Key, _Waiting]:
+    found: dict[Key, _Waiting] = {}
+    for key, epoch, lsn, offset in blocked:
+        known = found.setdefault(key, _Waiting())
+        if epoch is None or lsn is None:
+            known.offset = offset if known.offset is None else max(known.offset, offset)
+        else:
+            known.position = (epoch, lsn) if known.position is None else max(known.position, (epoch, lsn))
+    return found

@@ -1,0 +1,55 @@
+"""What is wrong with a record, in words: the reasons of quarantine and their details."""
+
+from __future__ import annotations
+
+_SHOWN_CHARACTERS = 80
+
+EMPTY = ("empty", "the value has no bytes; a tombstone has no value")
+NOT_UTF8 = ("not_utf8", "the key or the value is not UTF-8")
+NOT_JSON = ("not_json", "the value is not one JSON object without repeated keys")
+
+
+def shown(text: str) -> str:
+    """The beginning of a text."""
+    return text[:_SHOWN_CHARACTERS]
+
+
+def no_op(op: str | None) -> tuple[str, str]:
+    return "no_op", f"op is {'missing' if op is None else shown(op)}"
+
+
+def wrong_table(schema: str | None, table: str | None) -> tuple[str, str]:
+    return "wrong_table", f"the payload is of table {shown('.'.join(part for part in (schema, table) if part is not None))}"
+
+
+def null_key(op: str) -> tuple[str, str]:
+    return "null_key", f"op {op} without a key"
+
+
+def no_position(epoch: int | None, lsn: int | None, commit_at: int | None) -> tuple[str, str]:
+    told = {"no epoch header": epoch, "no source.lsn": lsn, "no source.ts_us before the year 10000": commit_at}
+    return "no_position", ", ".join(what for what, value in told.items() if value is None)
+
+
+def lost_key(key: tuple[str, ...]) -> tuple[str, str]:
+    return "bad_value", f"after: lacks a key column ({', '.join(key)})"
+
+
+def lost_link(text: str) -> tuple[str, str]:
+    return "bad_value", f"header: '{shown(text)}' is no key of this table"
+
+
+def misfit(column: str, text: str, type_: str) -> str:
+    return f"{column}: '{shown(text)}' is not a {type_}"
+
+
+def keyless(column: str) -> str:
+    return f"{column}: a key column needs a value"
+
+
+def bad_value(misfits: list[str]) -> tuple[str, str]:
+    return "bad_value", "; ".join(misfits)
+
+
+def refused(expectations: tuple[str, ...]) -> tuple[str, str]:
+    return "refused", ", ".join(expectations)

@@ -1,0 +1,61 @@
+"""A record as bronze keeps it, as far as decoding needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# The headers of a primary-key change: an upsert tells the old key, a delete the new one.
+LINKS = ("__debezium.oldkey", "__debezium.newkey")
+# The columns of `bronze.changes` that a Record is made of.
+BRONZE_COLUMNS = ("topic", "partition", "offset", "epoch", "key", "value", "headers")
+
+
+class Record(NamedTuple):
+    """One Kafka record: its place in Kafka, the epoch that land read from its header, key and value as received.
+
+    `linked`: the value of its first header of LINKS; None without one, and for one that is null.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    epoch: int | None
+    key: bytes | None
+    value: bytes | None
+    linked: bytes | None = None
+
+
+def link_of(headers: Iterable[tuple[str, bytes | None]] | None) -> bytes | None:
+    """What a record's headers say of a primary-key change."""
+    return next((value for name, value in headers or () if name in LINKS), None)
+
+
+def records(bronze: pa.Table) -> Iterator[Record]:
+    """The rows of `bronze.changes`; reads BRONZE_COLUMNS alone."""
+    columns = [bronze.column(name).to_pylist() for name in BRONZE_COLUMNS[:-1]]
+    linked = _links(bronze)
+    if not linked:
+        return map(Record, *columns)
+    return map(Record, *columns, (linked.get(number) for number in range(bronze.num_rows)))
+
+
+def _links(bronze: pa.Table) -> dict[int, bytes | None]:
+    """By row number: `linked` of those rows that have such a header. Few have, and headers are the slowest column to read."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found: dict[int, bytes | None] = {}
+    begin = 0
+    for chunk in bronze.column("headers").chunks:
+        parts = pc.list_flatten(chunk)
+        is_link = pc.is_in(parts.field("key"), value_set=pa.array(LINKS, parts.type.field("key").type))
+        rows = pc.list_parent_indices(chunk).filter(is_link).to_pylist()
+        values = parts.field("value").filter(is_link).to_pylist()
+        for row, value in zip(rows, values, strict=True):
+            found.setdefault(begin + row, value)
+        begin += len(chunk)
+    return found

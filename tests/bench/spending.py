@@ -1,0 +1,221 @@
+"""Lines 18 and 19: CPU time of all processes of the platform, by service: while it stands, and over one cycle of silver and gold.
+
+A service's time is that of its whole process tree, and of the children that have ended in it: Airflow's tasks live for seconds. The
+shop's own cost, Postgres and the generator, is part of the platform here and stands in the figures.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import psutil
+
+from generator.control import Control
+from infra.local import runs
+from infra.local.services import services
+from lakehouse import dag_runs, fence, ledger, session, tables
+from lakehouse.settings import PROJECT, Settings
+from lakehouse.source import owner
+from tests.bench import pressure
+from tests.bench.sides import begin, until
+
+WINDOW_S = 240
+# Compilers and caches settle, and the DAGs have run at the new pace.
+SETTLING_S = 60
+# Operations a second (0: the shop is paused), and the cores that the whole platform may take.
+PACES = ((0, 0.15), (5, 0.4), (50, 0.8))
+CHANGES = 1_200
+CYCLES = 3
+CYCLE_TARGET_S, WARM_TARGET_S = 6, 1
+_IDLE_S = 60
+_LIMIT_S = 600.0
+# What of each table is changed, so that gold has something to compute.
+_CHANGED = {"orders": "total_usd", "order_items": "unit_price_usd", "products": "price_usd"}
+
+# CPU seconds by service.
+Spent = dict[str, float]
+
+
+def standing(settings: Settings) -> None:
+    """Line 18: cores by service with the shop paused and at two paces, the DAGs at theirs, nobody looking."""
+    begin(f"18  standing load of all processes, cores over {WINDOW_S} s")
+    control = Control(settings.control_dir)
+    found = control.request()
+    try:
+        for rate, target in PACES:
+            pressure.trade(control, "running" if rate else "paused", rate or found.rate or settings.rate)
+            if not rate:
+                pressure.settle(settings)
+            time.sleep(SETTLING_S)  # the new pace becomes the usual one
+            name = f"{rate} operations a second" if rate else "shop paused"
+            _tell_cores(name, _over(settings, WINDOW_S), WINDOW_S, target)
+    finally:
+        control.ask(is_paused=found.is_paused, rate=found.rate)
+
+
+def cycle(settings: Settings) -> None:
+    """Line 19: what silver's and gold's tasks take for so many changes, through Airflow, and by the same verbs in one warm process."""
+    begin(f"19  a cycle of {CHANGES:,} changes, {len(tables.SOURCES)} silver and {len(_gold())} gold tables, CPU seconds of all processes")
+    control = Control(settings.control_dir)
+    found = control.request()
+    try:
+        pressure.trade(control, "paused", found.rate or settings.rate)
+        pressure.settle(settings)
+        idle = {name: seconds / _IDLE_S for name, seconds in _over(settings, _IDLE_S).items()}
+        by_airflow = [_measured_cycle(settings, turn, idle) for turn in range(CYCLES + 1)][1:]
+        _tell_cycle("through Airflow", by_airflow, CYCLE_TARGET_S)
+        with _dag_paused(settings, "silver"):
+            warm = [_warm_cycle(settings, turn) for turn in range(CYCLES + 1)][1:]
+        _tell_cycle("in one warm process", warm, WARM_TARGET_S)
+    finally:
+        control.ask(is_paused=found.is_paused, rate=found.rate)
+
+
+def spent(settings: Settings) -> Spent:
+    """CPU seconds of each running service so far, and of the supervisor."""
+    pids = {service.name: runs.read(settings, service.name).pid for service in services(settings)}
+    found = {name: tree_cpu_s(pid) for name, pid in pids.items() if pid and psutil.pid_exists(pid)}
+    # Its children are the services: its own time alone.
+    own = psutil.Process(int((settings.home_dir / "run" / "supervisord.pid").read_text())).cpu_times()
+    return found | {"supervisor": own.user + own.system}
+
+
+def tree_cpu_s(pid: int) -> float:
+    """CPU seconds of a process, of all below it, and of their children that have ended."""
+    top = psutil.Process(pid)
+    total = 0.0
+    for process in (top, *top.children(recursive=True)):
+        # One that ends just now is its parent's from then on.
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def _over(settings: Settings, seconds: float) -> Spent:
+    """What each service takes within so many seconds from now."""
+    before = spent(settings)
+    time.sleep(seconds)  # the window itself
+    return _between(before, spent(settings))
+
+
+def _between(before: Spent, after: Spent) -> Spent:
+    restarted = sorted({name for name in after if after[name] < before.get(name, 0.0)} | (before.keys() ^ after.keys()))
+    if restarted:
+        sys.exit(f"bench: {', '.join(restarted)} was started or stopped meanwhile: look at `make status`")
+    return {name: after[name] - before[name] for name in after}
+
+
+def _tell_cores(name: str, found: Spent, seconds: float, target: float) -> None:
+    total = sum(found.values()) / seconds
+    verdict = "met" if total <= target else f"missed by {total - target:.2f}"
+    print(f"    {name}: {total:.2f} cores (target at most {target}: {verdict}); {_listed(found, seconds)}", flush=True)
+
+
+def _listed(found: Mapping[str, float], seconds: float = 1.0) -> str:
+    """Services from the one that takes most to the least."""
+    ordered = sorted(found.items(), key=lambda entry: -entry[1])
+    return ", ".join(f"{name} {taken / seconds:.2f}" for name, taken in ordered)
+
+
+def _measured_cycle(settings: Settings, turn: int, idle: Mapping[str, float]) -> Spent:
+    """One cycle through Airflow, less what every service takes while nothing happens."""
+    _change(settings, turn)
+    before, began = spent(settings), time.monotonic()
+    failed = dag_runs.finish(settings, "silver", time.monotonic() + _LIMIT_S)
+    if failed:
+        sys.exit(f"bench: {', '.join(failed)} failed in DAG silver: look at `make status`")
+    # The run of gold that silver's assets start.
+    until(lambda: not dag_runs.active(settings), _LIMIT_S, "gold to follow silver")
+    wall_s = time.monotonic() - began
+    return {name: taken - idle.get(name, 0.0) * wall_s for name, taken in _between(before, spent(settings)).items()}
+
+
+def _warm_cycle(settings: Settings, turn: int) -> Spent:
+    """The same verbs in this process; what they have the warm server do is counted."""
+    import aggregate
+    import refine
+
+    _change(settings, turn)
+    me = psutil.Process().pid
+    spark = session.connect(settings)
+    try:
+        before = {"this process": tree_cpu_s(me)} | spent(settings)
+        for table in tables.SOURCES:
+            refine.run(spark, settings, table.name)
+        for name in _gold():
+            aggregate.run(spark, settings, name)
+        after = {"this process": tree_cpu_s(me)} | spent(settings)
+    finally:
+        spark.stop()
+    taken = _between(before, after)
+    return {name: taken[name] for name in ("this process", "spark")}
+
+
+def _tell_cycle(name: str, runs_of: list[Spent], target: float) -> None:
+    totals = [sum(run.values()) for run in runs_of]
+    median = statistics.median(totals)
+    verdict = "met" if median <= target else f"missed, {median / target:.1f} times it"
+    middle = min(runs_of, key=lambda run: abs(sum(run.values()) - median))
+    span = f"{min(totals):.1f} to {max(totals):.1f}"
+    print(f"    {name}: median {median:.1f} CPU s ({span}; target at most {target}: {verdict}); {_listed(middle)}", flush=True)
+
+
+def _change(settings: Settings, turn: int) -> None:
+    """Change as many rows of each table, spread over its keys, and wait until they have landed."""
+    before = _landed(settings)
+    each = CHANGES // len(tables.SOURCES)
+    changed = 0
+    with owner(settings) as cursor:
+        for table in tables.SOURCES:
+            keys = ", ".join(table.key)
+            money = _CHANGED.get(table.name)
+            more = f", {money} = {money} + 0.01" if money else ""
+            full = f"{settings.source_schema}.{table.name}"
+            picked = f"SELECT {keys} FROM {full} ORDER BY md5(concat_ws('.', {keys}, '{turn}')) LIMIT {each}"
+            cursor.execute(f"UPDATE {full} SET updated_at = clock_timestamp(){more} WHERE ({keys}) IN ({picked})")
+            changed += cursor.rowcount
+    if changed < CHANGES:
+        sys.exit(f"bench: the shop has only {changed} rows to change: run `make demo` first")
+    until(partial(_has_landed, settings, before + changed), _LIMIT_S, f"{changed} changes to land")
+
+
+def _has_landed(settings: Settings, expected: int) -> bool:
+    return _landed(settings) >= expected
+
+
+def _landed(settings: Settings) -> int:
+    """Records of the source's tables that land has committed."""
+    beats = ledger.topic(ledger.HEARTBEAT)
+    return sum(offset for (topic, _), offset in fence.landed_offsets(settings).items() if topic != beats)
+
+
+def _gold() -> list[str]:
+    return [table.name for table in tables.GOLD if not table.is_view]
+
+
+@contextmanager
+def _dag_paused(settings: Settings, dag_id: str) -> Iterator[None]:
+    """Airflow starts no run of it meanwhile, and what ran has ended."""
+    _airflow(settings, "dags", "pause", dag_id)
+    try:
+        until(lambda: not dag_runs.active(settings), _LIMIT_S, "Airflow's runs to end")
+        yield
+    finally:
+        _airflow(settings, "dags", "unpause", dag_id)
+
+
+def _airflow(settings: Settings, *words: str) -> None:
+    log = Path(settings.home_dir / "logs" / "bench.log")
+    with log.open("a") as stream:
+        command = [sys.executable, "-m", "infra.airflow", *words]
+        done = subprocess.run(command, cwd=PROJECT, stdout=stream, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        sys.exit(f"bench: airflow {' '.join(words)} ended with {done.returncode}: look into {log}")

@@ -1,0 +1,56 @@
+"""Postgres, Kafka and a Connect worker of a test's own: the capture without Spark, on free ports."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from infra.local import broker, java, probes
+from infra.local.probes import NotReadyError
+from lakehouse.settings import Settings
+from tests.e2e.conftest import free_ports, until
+from tests.e2e.own_postgres import running_postgres
+
+
+@contextmanager
+def running_capture(home: Path, logs: Path | None = None) -> Iterator[Settings]:
+    """Settings of a source, a broker and a worker that answer; all end with the block. `logs` keeps what they print."""
+    base = Settings.from_environment()
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "jars").exists():
+        (home / "jars").symlink_to(base.home_dir / "jars")
+    with running_postgres(home) as source, ExitStack() as stack:
+        environ = {**free_ports(), "EBAP_HOME": str(home), "EBAP_POSTGRES_PORT": str(source.postgres_port)}
+        settings = Settings.from_environment(environ)
+        assert java.link(settings), "there is no Java 17 or 21"
+        broker.prepare_broker(settings)
+        stack.enter_context(_process(broker.broker_command(settings), (logs or home) / "kafka.log"))
+        until(lambda: _answers(probes.broker_answers, settings), 120, "the broker")
+        broker.prepare_connect(settings)
+        stack.enter_context(_process(broker.connect_command(settings), (logs or home) / "connect.log"))
+        until(lambda: _answers(probes.connect_answers, settings), 120, "the Connect worker")
+        yield settings
+
+
+def _answers(probe, settings: Settings) -> bool:
+    try:
+        probe(settings)
+    except NotReadyError:
+        return False
+    return True
+
+
+@contextmanager
+def _process(command: list[str], log: Path) -> Iterator[None]:
+    with log.open("ab") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
