@@ -22,6 +22,7 @@ from dashboards.serving.live import Live, run
 from dashboards.serving.plan import Base, Plan, View, plan
 from dashboards.serving.reader import Loaded, Reader, State, state_of
 from lakehouse import ddl, ledger
+from lakehouse.gold.functions import macros
 from lakehouse.lake import reading
 from lakehouse.lake.errors import NoTable
 from lakehouse.lake.log import TableLog
@@ -181,7 +182,7 @@ def _opened(settings: Settings) -> Any:
     config: dict[str, Any] = {"memory_limit": _MEMORY, "threads": 1, "temp_directory": str(settings.home_dir / "run" / "boards_spill")}
     connection = duckdb.connect(config=config)
     schemas = [f"CREATE SCHEMA {name}" for name in ("bronze", "silver", "gold", "live")]
-    for statement in ("SET TimeZone = 'UTC'", *schemas, "CREATE TABLE live.begun AS SELECT 1", *dialect.MACROS):
+    for statement in ("SET TimeZone = 'UTC'", *schemas, "CREATE TABLE live.begun AS SELECT 1", *dialect.MACROS, *macros().values()):
         run(connection, statement)
     return connection
 

@@ -16,11 +16,12 @@ from urllib.parse import unquote, urlparse
 
 import duckdb
 
-import aggregate
 from lakehouse import storage, tables
 from lakehouse.definitions import COUNTED_STATUSES
+from lakehouse.gold import aggregate
+from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
-from lakehouse.transforms import gold
+from lakehouse.transforms import gold_sql
 from tests.bench import synthetic
 from tests.bench.sides import Run, agree, compare, measured
 
@@ -52,7 +53,7 @@ def main() -> None:
         synthetic.use(spark, lake)
         storage.replace_slices(spark, tables.gold("order_lines"), _lines(spark, size.lines, DAYS, "0"), None)
         for name in _GROUPS:
-            aggregate.run(spark, lake, name)
+            aggregate.run(Lake(lake), name)
         runs: dict[str, list[tuple[Run, Run, Run]]] = {name: [] for name in _GROUPS}
         for number in range(size.rounds + 1):
             _change(spark, size.lines, number)
@@ -67,7 +68,7 @@ def main() -> None:
 def _refreshed(spark: SparkSession, lake: Settings, folder: Path, name: str) -> tuple[Run, Run, Run]:
     """What the refresh of one table took, and its two peers; exits where they have other rows."""
     done: list[aggregate.AggregateResult] = []
-    ours = measured(lambda: done.append(aggregate.run(spark, lake, name)))
+    ours = measured(lambda: done.append(aggregate.run(Lake(lake), name)))
     if len(done[0].slices) != 2:
         raise SystemExit(f"bench: {name} was refreshed in {len(done[0].slices)} days, 2 had changed")
     copy, file = f"file://{folder}/full_{name}", folder / f"{name}.parquet"
@@ -81,8 +82,8 @@ def _refreshed(spark: SparkSession, lake: Settings, folder: Path, name: str) -> 
 
 
 def _in_spark(spark: SparkSession, name: str, copy: str) -> None:
-    rows = gold.transform(tables.gold(name))(spark.read.table("gold.order_lines"))
-    rows.select(*tables.gold(name).column_names).write.format("delta").mode("overwrite").save(copy)
+    rows = spark.sql(gold_sql.select(tables.gold(name)))
+    rows.write.format("delta").mode("overwrite").save(copy)
 
 
 def _in_duckdb(name: str, paths: list[str], file: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from lakehouse.gold import dialect, engine
 from lakehouse.gold.functions import FUNCTIONS
+from lakehouse.gold.queries import DialectError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -448,7 +449,7 @@ def test_what_differs_is_refused_with_its_line(sql: str) -> None:
     found = dialect.faults(query, SCHEMA)
     assert REFUSED[sql] in "; ".join(reason for _, reason in found)
     assert found[0][0] == 2
-    with pytest.raises(dialect.DialectError, match="line "):
+    with pytest.raises(DialectError, match="line "):
         dialect.to_duckdb(query, SCHEMA)
 
 

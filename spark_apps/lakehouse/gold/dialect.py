@@ -21,7 +21,7 @@ from sqlglot.schema import MappingSchema
 
 from lakehouse.gold import rules
 from lakehouse.gold.functions import FUNCTIONS, PREFIX
-from lakehouse.gold.queries import Columns
+from lakehouse.gold.queries import Columns, DialectError
 
 _NATIVE = {name for name, function in FUNCTIONS.items() if not function.type}
 _CONSTRUCTS = (
@@ -32,10 +32,6 @@ _CONSTRUCTS = (
     *(exp.Neg, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod),
     *(exp.Window, exp.WindowSpec, exp.Order, exp.Ordered, exp.Filter),
 )
-
-
-class DialectError(ValueError):
-    """SQL that cannot be run on both engines alike; the message lists every fault, each with its line."""
 
 
 class AnsiSpark(Spark):

@@ -99,6 +99,5 @@ def macros() -> dict[str, str]:
     made = {name: ("a, b", f"{by_zero} ELSE a {operator} b END") for name, operator in DIVISIONS.items()}
     made |= {name: (each.parameters, each.body) for name, each in FUNCTIONS.items() if each.type}
     return {
-        f"{PREFIX}{name}": f"CREATE OR REPLACE TEMP MACRO {PREFIX}{name}({parameters}) AS {body}"
-        for name, (parameters, body) in made.items()
+        f"{PREFIX}{name}": f"CREATE OR REPLACE MACRO {PREFIX}{name}({parameters}) AS {body}" for name, (parameters, body) in made.items()
     }

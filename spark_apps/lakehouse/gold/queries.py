@@ -28,6 +28,10 @@ TRANSLATED = Path(__file__).with_name("translated.json")
 _MADE = "made"
 
 
+class DialectError(ValueError):
+    """SQL that cannot be run on both engines alike; the message lists every fault, each with its line."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Query:
     """A SELECT for DuckDB, and what it reads: columns by table."""
@@ -86,7 +90,7 @@ def slice_query(table: Table, name: str, column: str = _MADE) -> str:
 
 @cache
 def query(sql: str) -> Query:
-    """The translated query."""
+    """The translated query; raises DialectError where the engines would not answer alike."""
     entry = _translated().get(fingerprint(sql))
     if entry is None:
         from lakehouse.gold import translation
