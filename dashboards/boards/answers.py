@@ -117,7 +117,7 @@ class Answers:
             try:
                 self._engine.check(question.render(values), asked[question])
             except UntranslatableError as error:
-                found[question.name] = {"later": f"asked of Spark: {error}"}
+                found[question.name] = {"later": f"Asked of Spark: {error}"}
         here = [question for question in questions if question.name not in found]
         try:
             with self._engine.reading({name for question in here for name in asked[question]}) as reader:
@@ -128,7 +128,7 @@ class Answers:
         except (LakeError, duckdb.Error, OSError) as error:
             log.warning("the lake cannot be read in this process: %s", error)
             reason = str(error).strip().splitlines()[0]
-            return found | {question.name: {"later": f"asked of Spark: {reason}"} for question in here}
+            return found | {question.name: {"later": f"Asked of Spark: {reason}"} for question in here}
         # A board whose tables are not all there: each question by itself says what it misses.
         return found | {name: each for question in here for name, each in self._in_process([question], values).items()}
 

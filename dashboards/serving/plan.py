@@ -148,9 +148,7 @@ def _view(name: str, text: str) -> View:
         # As gold's own runs take it; what reads bronze is written for Spark alone.
         sql = duckdb_sql(text) if LIVE in names else queries.query(text).duckdb
         return View(name=name, sql=sql, reads=names, pace=Pace.of(text))
-    except queries.DialectError as error:
-        return View(name=name, sql="", reads=names, pace=Pace.of(text), refused=str(error))
-    except UntranslatableError as error:
+    except (queries.DialectError, UntranslatableError) as error:
         return View(name=name, sql="", reads=names, pace=Pace.of(text), refused=str(error))
 
 

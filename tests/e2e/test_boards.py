@@ -70,7 +70,7 @@ def test_every_question_has_the_same_answer_over_thrift_and_on_the_page(trading:
                 answer = _get(trading, f"/api/boards/{board.name}/{question.name}", values)
                 assert answer.status_code == 200, answer.text
                 found = answer.json()
-                assert "note" not in found or "asked of Spark" not in found["note"], "this process answers it"
+                assert "note" not in found or "Asked of Spark" not in found["note"], "this process answers it"
                 by_thrift = [[_shown(value) for value in row] for row in rows]
                 if (found["columns"], found["rows"]) != (names, by_thrift):
                     raise AssertionError(f"{question.name} {values}: {found['rows'][:3]} on the page, {by_thrift[:3]} over Thrift")

@@ -27,6 +27,7 @@ from tests import sample_lake
 from tests.e2e.browser import launched, serious
 
 BOARDS = list(files.boards().values())
+GOLD = [table.name for table in tables.GOLD]
 PAGES = ["Orders, live", "Sales trends", "Customers", "Products", "Freshness"]
 SHAPES = {"desk": (1280, 800), "phone": (390, 844)}
 WELL = {"state": "fresh", "since": None, "blocked": 0, "quarantined": 0, "run": None, "help": ""}
@@ -98,8 +99,7 @@ def home() -> str:
 def known_ages() -> Iterator[None]:
     """Ages and freshness as the platform would say them, which is not there."""
     with pytest.MonkeyPatch.context() as patch:
-        moment = lambda: {table.name: datetime.now(UTC) - timedelta(seconds=20) for table in tables.GOLD}  # noqa: E731
-        patch.setattr(answers_of, "over_thrift", lambda pool: moment)
+        patch.setattr(answers_of.Answers, "_complete_to", lambda self: dict.fromkeys(GOLD, datetime.now(UTC) - timedelta(seconds=20)))
         patch.setattr(answers_of.Answers, "freshness", lambda self: FRESHNESS)
         yield
 
@@ -229,7 +229,7 @@ def test_a_tile_that_only_spark_can_answer_is_drawn_later_and_says_so(shop: Serv
 
     page.route("**/api/answers/**", later)
     page.route(
-        "**/api/boards/sales_trends/sales_units*", lambda route: route.fulfill(json=answer | {"note": "asked of Spark: x is not known"})
+        "**/api/boards/sales_trends/sales_units*", lambda route: route.fulfill(json=answer | {"note": "Asked of Spark: x is not known"})
     )
     page.goto(f"{shop.url}/boards/sales_trends")
     page.wait_for_selector("body[data-ready]")
