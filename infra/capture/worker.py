@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,10 +149,11 @@ def wait_running(settings: Settings, timeout_s: float) -> None:
     raise WorkerError(f"connector {NAME} does not run after {timeout_s:.0f} s: connector {seen.connector}, task {seen.task}")
 
 
-def wait_snapshot(settings: Settings, timeout_s: float) -> None:
+def wait_snapshot(settings: Settings, timeout_s: float, beat: Callable[[], object] = lambda: None) -> None:
     """Return once the initial snapshot is complete and streaming has begun; raise WorkerError after `timeout_s`.
 
-    While a snapshot runs, the stored offset says so; the first one of streaming, at the latest a heartbeat's, does not.
+    While a snapshot runs, the stored offset says so; the first one of streaming, at the latest a heartbeat's, does not. `beat` makes
+    a change that is such a heartbeat, while there is none.
     """
     offset: dict[str, Any] | None = None
     seen = State(connector="ABSENT", task="ABSENT")
@@ -166,6 +168,7 @@ def wait_snapshot(settings: Settings, timeout_s: float) -> None:
         offset = stored_offset(settings)
         if seen.is_running and offset and "snapshot" not in offset:
             return
+        beat()
         time.sleep(_POLL_S)
     raise WorkerError(f"the initial snapshot is not complete after {timeout_s:.0f} s: task {seen.task}, offset {json.dumps(offset)}")
 
