@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -43,12 +44,23 @@ class Answers:
 
     def __init__(self, settings: Settings, questions: Iterable[Question]) -> None:
         self._settings = settings
-        planned = [question.render(_EVERY_FILTER) for question in questions] + [_CHOICE.format(name=name) for name in CHOICES]
+        self._questions = list(questions)
+        planned = [question.render(_EVERY_FILTER) for question in self._questions] + [_CHOICE.format(name=name) for name in CHOICES]
         self._engine = Engine(settings, planned)
         self._pool = Pool(settings)
         self._lake, self._looking = Lake(settings), threading.Lock()
         self._ages = Ages(self._complete_to)
         self._cache = Cache()
+
+    def warm(self) -> None:
+        """Load what the boards read before the first viewer comes; what is not there yet is loaded when it is."""
+        for question in self._questions:
+            with contextlib.suppress(duckdb.Error):  # the page may be stopped meanwhile
+                self._in_process([question], {})
+
+    def close(self) -> None:
+        """Let go of what was loaded; nothing can be asked after."""
+        self._engine.close()
 
     def answer(self, question: Question, values: Mapping[str, str]) -> dict[str, Any]:
         """Columns and rows as JSON values, when and where it was asked, how long that took, and how old the data is, in seconds.
@@ -111,9 +123,10 @@ class Answers:
         except MissingTableError as error:
             if len(here) == 1:
                 return found | {here[0].name: {"error": str(error)}}
-        except LakeError as error:
+        except (LakeError, duckdb.Error, OSError) as error:
             log.warning("the lake cannot be read in this process: %s", error)
-            return found | {question.name: {"later": f"asked of Spark: {error}"} for question in here}
+            reason = str(error).strip().splitlines()[0]
+            return found | {question.name: {"later": f"asked of Spark: {reason}"} for question in here}
         # A board whose tables are not all there: each question by itself says what it misses.
         return found | {name: each for question in here for name, each in self._in_process([question], values).items()}
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -52,12 +53,25 @@ class Rows:
 
 
 class Engine:
-    """The lake's tables as the questions see them. Thread-safe; `rewritten` may change the views' SQL before it is translated."""
+    """The lake's tables as the questions see them; thread-safe.
 
-    def __init__(self, settings: Settings, questions: Iterable[str], rewritten: Callable[[str], str] = str) -> None:
+    For tests, `rewritten` changes the views' SQL before it is translated, `clock` says when the last hour ends, and with a `poll_s` of 0
+    every question looks at the logs itself.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        questions: Iterable[str],
+        rewritten: Callable[[str], str] = str,
+        clock: Callable[[], datetime] | None = None,
+        poll_s: float | None = None,
+    ) -> None:
         self._plan: Plan = plan(questions, rewritten)
         self._settings, self._store = settings, store_of(settings)
-        self._poll_s = 5.0 if settings.is_on_gcs else 1.0
+        # A look at a bucket is a request a table.
+        self._poll_s = poll_s if poll_s is not None else 5.0 if settings.is_on_gcs else 1.0
+        self._clock = clock or partial(datetime.now, UTC)
         self._connection = _opened(settings)
         self._logs: dict[str, TableLog] = {}
         self._live = Live(self._log(ledger.CHANGES), self._store)
@@ -79,7 +93,7 @@ class Engine:
         cursor = self._connection.cursor()
         try:
             run(cursor, "SET TimeZone = 'UTC'")
-            run(cursor, "BEGIN TRANSACTION READ ONLY")
+            _begin(cursor)
             yield Reader(cursor, self._empty)
         finally:
             cursor.close()
@@ -108,10 +122,11 @@ class Engine:
         self._looked_at = now
         if not is_followed:
             with self._loading:
-                if not names <= self._needed or time.monotonic() - self._checked_at > self._poll_s:
+                if not names <= self._needed or time.monotonic() - self._checked_at >= self._poll_s:
                     self._load(self._needed | names)
                     self._needed |= names
-        self._follow()
+        if self._poll_s:
+            self._follow()
 
     def _follow(self) -> None:
         with self._starting:
@@ -137,7 +152,7 @@ class Engine:
             found = {base.name: self._loaded_base(base) for base in bases}
             if has_live:
                 with _named(ledger.CHANGES.full_name):
-                    self._live.refresh(self._connection, datetime.now(UTC))
+                    self._live.refresh(self._connection, self._clock())
             made = [self._made(view) for view in views if view.name not in self._views]
             run(self._connection, "COMMIT")
         except BaseException:
@@ -191,7 +206,7 @@ class Reader:
             found = self._cursor.sql(sql).to_arrow_table()
         except duckdb.Error as error:
             run(self._cursor, "ROLLBACK")
-            run(self._cursor, "BEGIN TRANSACTION READ ONLY")
+            _begin(self._cursor)
             if isinstance(error, duckdb.InterruptException):
                 raise TimeoutError(f"no answer within {_QUERY_S} s: the question is too large for this page") from None
             raise
@@ -199,6 +214,12 @@ class Reader:
             limit.cancel()
         columns = [_values(column) for column in found.slice(0, _MOST_ROWS).columns]
         return Rows(columns=found.column_names, rows=list(zip(*columns, strict=True)), empty=self._empty(names))
+
+
+def _begin(cursor: Any) -> None:
+    """Begin a transaction that sees the tables as they are now: DuckDB's sees them as they are at its first read."""
+    run(cursor, "BEGIN TRANSACTION READ ONLY")
+    run(cursor, "SELECT * FROM live.begun")
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
@@ -212,7 +233,8 @@ def _opened(settings: Settings) -> Any:
     # A thread a query: the queries of several viewers run beside each other, each in the thread that asks.
     config: dict[str, Any] = {"memory_limit": _MEMORY, "threads": 1, "temp_directory": str(settings.home_dir / "run" / "boards_spill")}
     connection = duckdb.connect(config=config)
-    for statement in ("SET TimeZone = 'UTC'", *(f"CREATE SCHEMA {name}" for name in ("bronze", "silver", "gold", "live")), *dialect.MACROS):
+    schemas = [f"CREATE SCHEMA {name}" for name in ("bronze", "silver", "gold", "live")]
+    for statement in ("SET TimeZone = 'UTC'", *schemas, "CREATE TABLE live.begun AS SELECT 1", *dialect.MACROS):
         run(connection, statement)
     return connection
 

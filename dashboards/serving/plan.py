@@ -12,7 +12,7 @@ from sqlglot import exp
 from dashboards.serving.dialect import UntranslatableError, duckdb_sql
 from lakehouse import ledger, tables
 from lakehouse.contract import History, Table
-from lakehouse.transforms import gold_views, orders_live, views
+from lakehouse.transforms import gold_sql, orders_live, views
 
 LIVE = "live.newest"
 
@@ -119,8 +119,8 @@ def _view_text(name: str) -> str | None:
     table = next((table for table in tables.GOLD if table.name == short and table.is_view), None) if layer == "gold" else None
     if table is None:
         return None
-    if not gold_views.reads_bronze(table):
-        return gold_views.select(table)
+    if not gold_sql.reads_bronze(table):
+        return gold_sql.select(table)
     return orders_live.shown_sql(f"(SELECT * FROM {LIVE} WHERE {orders_live.IS_RECENT})")
 
 

@@ -89,6 +89,9 @@ def check(settings: Settings, known_identity: str | None, altered: preflight.Alt
     admin.close()
     with source.owner(settings) as cursor:
         found = catalog.read(cursor, tables.SOURCES, settings.source_schema)
+        if not situation.has_offset and not preflight.table_faults(tables.SOURCES, settings.source_schema, found, altered):
+            early = {table.name: source.dates_before_christ(cursor, settings.source_schema, table) for table in tables.SOURCES}
+            situation = replace(situation, early_dates=frozenset((table, name) for table, names in early.items() for name in names))
     found = replace(found, slot_status=None) if begins_anew else found
     preflight.check(tables.SOURCES, settings.source_schema, found, situation)
     return identity or ""

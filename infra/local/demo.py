@@ -17,7 +17,7 @@ from infra.local import status
 from infra.local.steps import OneShot, Step
 from lakehouse import tables
 from lakehouse.settings import Settings
-from lakehouse.transforms import gold_views
+from lakehouse.transforms import gold_sql
 
 _BACKFILL_LIMIT_S = 600
 _GOLD_LIMIT_S = 600
@@ -98,7 +98,7 @@ def end_card(settings: Settings, console: Console, elapsed_s: float | None, next
 
 def _rows(settings: Settings) -> dict[str, int]:
     """Rows of what is watched, by one query; views over gold have rows when it has."""
-    filled = [table.full_name for table in tables.GOLD if not table.is_view or gold_views.reads_bronze(table)]
+    filled = [table.full_name for table in tables.GOLD if not table.is_view or gold_sql.reads_bronze(table)]
     names = ["bronze.changes", "silver.orders", *filled]
     query = " UNION ALL ".join(f"SELECT '{name}' AS name, count(*) AS rows FROM {name}" for name in names)
     with closing(hive.connect(settings.spark_host, port=settings.thrift_port)) as connection:

@@ -17,7 +17,7 @@ from lakehouse.settings import LOOPBACK, Settings
 
 
 def collect(settings: Settings) -> dict[str, Any]:
-    """The object of `make status JSON=1`; `error` says why the tables could not be read: `tables`, `waiting` are empty, `delays` null."""
+    """The object of `make status JSON=1`; `error` says why the tables could not be read: lists are empty, `delays` null."""
     measured = memory.measure(settings, [step for step in steps(settings) if isinstance(step, Service)])
     services = service_states(settings, measured)
     found, error = _lake(settings, services)
@@ -94,7 +94,7 @@ def _state(settings: Settings, service: Service, info: dict[str, Any]) -> str:
 
 
 def _lake(settings: Settings, services: list[dict[str, Any]]) -> tuple[dict[str, Any], str | None]:
-    nothing: dict[str, Any] = {"tables": [], "waiting": [], "delays": None}
+    nothing: dict[str, Any] = {"tables": [], "waiting": [], "delays": None, "left_out": []}
     spark = next(service for service in services if service["name"] == "spark")
     if spark["state"] != "ready":
         return nothing, f"the warm server is {spark['state']}: `make up` starts it, `make logs S=spark` shows its log"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from lakehouse import ledger, tables
 from lakehouse.contract import Column, History, Layer, Table
 from lakehouse.settings import Settings
-from lakehouse.transforms import gold_views, views
+from lakehouse.transforms import gold_sql, views
 
 # Appended to by jobs and read by version: the feed costs nothing on tables that are only appended to or replaced by partition.
 _CHANGE_FEED = {"delta.enableChangeDataFeed": "true"}
@@ -149,7 +149,7 @@ def view_statements(sources: Iterable[Table]) -> list[str]:
         made.append(create_view(f"{table.full_name}_history", history_view_columns(table), about, select))
     made += [create_view(table.full_name, table.columns, comment(table), select) for table, select in ledger.STATE_VIEWS.items()]
     gold = [table for table in tables.GOLD if table.is_view]
-    return made + [create_view(table.full_name, table.columns, comment(table), gold_views.select(table)) for table in gold]
+    return made + [create_view(table.full_name, table.columns, comment(table), gold_sql.select(table)) for table in gold]
 
 
 def bronze_view_columns(table: Table) -> list[Column]:

@@ -15,6 +15,7 @@ DICTIONARY = Path("spark_apps/lakehouse/tables/README.md")
 ENV_EXAMPLE = Path(".env.example")
 SETTINGS = Path("infra/docs/reference/settings.md")
 TYPES = Path("infra/docs/reference/types.md")
+TRANSLATED = Path("spark_apps/lakehouse/gold/translated.json")
 
 _INTRODUCTION = """# Data dictionary
 
@@ -50,7 +51,11 @@ of your own comes from a file that you name.
 
 def generated() -> dict[Path, str]:
     """The text of every generated file, by its path within the project."""
-    return {DICTIONARY: dictionary(), ENV_EXAMPLE: settings.example(), SETTINGS: settings_page(), TYPES: source_types.page()}
+    # Loaded where it is needed: translating takes sqlglot, which readers of the dictionary need not have.
+    from lakehouse.gold import queries
+
+    own = {DICTIONARY: dictionary(), ENV_EXAMPLE: settings.example(), SETTINGS: settings_page(), TYPES: source_types.page()}
+    return own | {TRANSLATED: queries.generated()}
 
 
 def write_all(project: Path) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "refine": "lakehouse.silver.refine",
     "replay": "lakehouse.silver.replay",
+    "aggregate": "lakehouse.gold.aggregate",
     "lakehouse.controls": "lakehouse.controls",
 }
 

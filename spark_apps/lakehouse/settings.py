@@ -100,6 +100,9 @@ class Settings:
     light_records: int = _setting(
         20_000, "Records of one table that a refine takes in its own process. More, and a table's first fill, are Spark's."
     )
+    light_rows: int = _setting(
+        3_000_000, "Rows of its inputs that an aggregate of a gold table reads in its own process. More are Spark's, from the same SQL."
+    )
     silver_slots: int = _setting(1, "Silver tables refined at the same time. On two cores a second one only makes dashboards wait.")
     airflow_parallelism: int = _setting(4, "Airflow tasks at the same time; each is a thin client of about 60 MiB of its own.")
 

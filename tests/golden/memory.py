@@ -12,7 +12,7 @@ from lakehouse.contract import Column, History, Table
 from lakehouse.transforms.history.fold import Difference, Incoming, anew, difference
 from lakehouse.transforms.history.form import Form
 from lakehouse.transforms.records import truncates
-from lakehouse.transforms.records.envelope import Change as Decoded
+from lakehouse.transforms.records.changes import Change as Decoded
 from lakehouse.transforms.records.truncates import Truncate
 from tests.golden.oracle import COLUMNS, UNCHANGED, WHOLE_TABLE, Change, Key, Version
 

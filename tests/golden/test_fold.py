@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,9 @@ def contested(seed: int) -> list[Change]:
     changes = World(seed).changes
     others = [replace(c, values=("c", "z"), offset=(c.offset or 0) + 500) for c in changes if c.values and chance.random() < 0.2]
     return [*changes, *others]
+
+
+_KINDS: tuple[Callable[[int], list[Change]], ...] = (lambda seed: World(seed).changes, lossy, contested)
 
 
 def _carried(batches: Batches, tracked: Sequence[str] = COLUMNS) -> Silver:
@@ -93,8 +96,7 @@ def test_random_histories_equal_the_truth(tracked: tuple[str, ...], many: dict[t
 @pytest.mark.parametrize("many", [600, pytest.param(5000, marks=pytest.mark.many)], ids=["few", "many"])
 def test_batches_and_whole_tables_in_turn_equal_one_clean_run(many: int) -> None:
     for seed in range(many):
-        changes = [World, lossy, contested][seed % 3](seed)
-        changes = changes.changes if isinstance(changes, World) else changes
+        changes = _KINDS[seed % 3](seed)
         once = Silver()
         once.take(changes)
         in_turn = Silver()
@@ -112,7 +114,9 @@ def _told(silver: Silver) -> list[Any]:
     return [sorted((tuple(row[n] for n in kept) for row in rows), key=str), offsets]
 
 
-@pytest.mark.parametrize("wrong", [lambda step: step.offset or 0, lambda step: (step.commit_at, step.rank, step.lsn)], ids=["arrival", "time"])
+@pytest.mark.parametrize(
+    "wrong", [lambda step: step.offset or 0, lambda step: (step.commit_at, step.rank, step.lsn)], ids=["arrival", "time"]
+)
 def test_a_planted_order_is_seen(wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order, "sort_key", wrong)
     assert _wrong_worlds() > 20
@@ -161,7 +165,9 @@ def test_a_circle_of_moves_that_no_log_wrote_ends() -> None:
 def test_a_row_that_moves_a_thousand_times_keeps_its_value() -> None:
     first = Change(key=("0", ""), kind="upsert", lsn=1, at_us=1, offset=0, values=("a", "big"), txid=1)
     moves = [
-        Change(key=(str(n), ""), kind="upsert", lsn=2 * n, at_us=2 * n, offset=n, values=("b", UNCHANGED), txid=2 * n, linked=(str(n - 1), ""))
+        Change(
+            key=(str(n), ""), kind="upsert", lsn=2 * n, at_us=2 * n, offset=n, values=("b", UNCHANGED), txid=2 * n, linked=(str(n - 1), "")
+        )
         for n in range(1, 3000)
     ]
     silver = _carried([[first, *moves[::-1]]])

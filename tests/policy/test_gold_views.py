@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from lakehouse import tables
 from lakehouse.contract import ContractError, Table
-from lakehouse.transforms import gold_views
+from lakehouse.transforms import gold_sql
 from tests.conftest import empty_lake
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from lakehouse.settings import Settings
 
 VIEWS = [table for table in tables.GOLD if table.is_view]
-BATCH_FED = [table for table in VIEWS if not gold_views.reads_bronze(table)]
+BATCH_FED = [table for table in VIEWS if not gold_sql.reads_bronze(table)]
 
 
 @pytest.mark.parametrize("table", BATCH_FED, ids=lambda table: table.name)
 def test_a_view_reads_exactly_the_declared_inputs_and_names_the_declared_columns(table: Table) -> None:
-    select = sqlglot.parse_one(gold_views.select(table), dialect="spark")
+    select = sqlglot.parse_one(gold_sql.select(table), dialect="spark")
     assert isinstance(select, exp.Select)
     declared = {t.name: t for t in (*tables.SOURCES, *tables.GOLD)}
     read = {f"{found.db}.{found.name.removesuffix('_history')}" for found in select.find_all(exp.Table)}
@@ -41,7 +41,7 @@ def test_no_view_shows_personal_data(table: Table) -> None:
 def test_a_view_without_sql_is_refused() -> None:
     lost = Table(**{name: getattr(VIEWS[0], name) for name in VIEWS[0].__dataclass_fields__} | {"name": "lost"})
     with pytest.raises(ContractError, match=r"'lost' has no SQL: add transforms/gold/lost.sql"):
-        gold_views.select(lost)
+        gold_sql.select(lost)
 
 
 def test_the_catalog_shows_the_declared_types(spark: SparkSession, lake_settings: Settings, tmp_path: Any) -> None:

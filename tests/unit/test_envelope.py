@@ -5,23 +5,36 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from base64 import b64encode
-from datetime import UTC, date, datetime, timedelta
+import uuid
+from base64 import b64decode, b64encode
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lakehouse.transforms import envelope
+from lakehouse.transforms.records import envelope
+from lakehouse.transforms.records.changes import Fault, Place
+from lakehouse.transforms.records.envelope import Decoder
+from lakehouse.transforms.records.truncates import Truncate
+from lakehouse.transforms.records.values import NAN
 from tests.unit import wire
 from tests.unit.wire import PLACEHOLDER, THINGS, Received, received, row
-
-if TYPE_CHECKING:
-    from pyspark.sql import Row, SparkSession
 
 _ALL_UNICODE = "".join(map(chr, [*range(1, 0x300), 0x20AC, 0xFFFD, 0xFFFE, 0x1F600, 0x10FFFF])) + '"\\\n\r\u2028'
 _GOOD = wire.envelope("c", {"id": 1})
 _TEXT = json.dumps(_GOOD)
+
+
+def _day(*parts: int) -> int:
+    return (date(*parts) - date(1970, 1, 1)).days
+
+
+def _instant(*parts: int) -> int:
+    return (datetime(*parts) - datetime(1970, 1, 1)) // timedelta(microseconds=1)  # type: ignore[misc, arg-type]
+
 
 # column, the value on the wire, the value in silver
 VALUES: list[tuple[str, Any, Any]] = [
@@ -48,17 +61,19 @@ VALUES: list[tuple[str, Any, Any]] = [
     ("ratio", 0.25, 0.25),
     ("is_on", True, True),
     ("is_on", False, False),
-    ("day", "2026-01-01Z", date(2026, 1, 1)),
-    ("day", "0001-01-01Z", date(1, 1, 1)),
-    ("day", "9999-12-31Z", date(9999, 12, 31)),
-    ("at", "2026-11-22T03:18:01.001105Z", datetime(2026, 11, 22, 3, 18, 1, 1105)),
-    ("at", "2026-11-22T03:18:01Z", datetime(2026, 11, 22, 3, 18, 1)),
-    ("at", "0001-01-02T00:00:00.000000Z", datetime(1, 1, 2)),  # Python itself cannot take in the day before
-    ("at", "9999-12-31T23:59:59.999999Z", datetime(9999, 12, 31, 23, 59, 59, 999999)),
-    ("raw", b64encode(bytes(range(256))).decode(), bytearray(range(256))),
-    ("raw", "", bytearray()),
-    ("tags", ['q"\\\n', "b,c", "", None, "é😀"], ['q"\\\n', "b,c", "", None, "é😀"]),
-    ("tags", [], []),
+    ("day", "2026-01-01Z", _day(2026, 1, 1)),
+    ("day", "0001-01-01Z", _day(1, 1, 1)),
+    ("day", "9999-12-31Z", _day(9999, 12, 31)),
+    ("at", "2026-11-22T03:18:01.001105Z", _instant(2026, 11, 22, 3, 18, 1, 1105)),
+    ("at", "2026-11-22T03:18:01Z", _instant(2026, 11, 22, 3, 18, 1)),
+    ("at", "0001-01-02T00:00:00.000000Z", _instant(1, 1, 2)),
+    ("at", "0001-01-01T00:00:00.000000Z", _instant(1, 1, 1)),
+    ("at", "9999-12-31T23:59:59.999999Z", _instant(9999, 12, 31, 23, 59, 59, 999999)),
+    ("raw", b64encode(bytes(range(256))).decode(), bytes(range(256))),
+    ("raw", "", b""),
+    ("tags", ['q"\\\n', "b,c", "", None, "é😀"], ('q"\\\n', "b,c", "", None, "é😀")),
+    ("tags", [], ()),
+    ("tags", ["[Ljava", "@1f"], ("[Ljava", "@1f")),
 ]
 
 # column, a value on the wire that its type cannot hold exactly
@@ -98,6 +113,8 @@ MISFITS: list[tuple[str, Any]] = [
     ("raw", "not base64!"),
     ("tags", "a"),
     ("tags", {"a": 1}),
+    ("tags", ["[Ljava.lang.String;@163c9c06", "[Ljava.lang.String;@5ad7f05c"]),  # two dimensions, their content lost on the way
+    ("tags", ["[[Ljava.util.UUID;@163c9c06"]),
     ("note_of_id", None),  # the key column itself is NULL
 ]
 _NO_OLD_KEY = (("__debezium.oldkey", '{"other":10}'), ("ebap.epoch", "1"))
@@ -162,6 +179,7 @@ OTHERS: dict[str, Received] = {
     "same again": received(wire.envelope("u", {"note": "a", "id": 1, "price": None, "gone": 5})),
     "other content": row(note="b"),
     "unchanged": row("u", **_UNCHANGED),
+    "unchanged uuid[]": row("u", tags=[str(uuid.UUID(bytes=hashlib.md5(PLACEHOLDER.encode()).digest(), version=3))]),
     "unchanged text in its place": row("u", **{**_UNCHANGED, "note": "note?"}),
     "delete": received(wire.envelope("d", before=_BEFORE), key=b'{"id":77}'),
     "truncate": received(wire.envelope("t"), key=None),
@@ -173,15 +191,31 @@ OTHERS: dict[str, Received] = {
 }
 
 
+@dataclass(frozen=True)
+class Read:
+    """Every record of this file decoded in one run, told apart by Kafka offset; a change as its columns by name."""
+
+    good: dict[int, dict[str, Any]]
+    bad: dict[int, Fault]
+    truncates: dict[int, Truncate]
+    blocked: dict[int, Place]
+    neither: set[int]
+
+
 @pytest.fixture(scope="module")
-def decoded(spark: SparkSession) -> dict[str, dict[Any, Row]]:
-    """Every record of this file decoded in one run, and what `good`, `bad` and `blocked` make of them, by Kafka offset."""
-    frame = envelope.decode(wire.bronze(spark, _RECORDS), THINGS, ["__older", PLACEHOLDER], "shop").persist()
-    parts = {"all": frame, "good": envelope.good(frame), "blocked": envelope.blocked(frame, THINGS)}
-    by_offset = {name: {r["_offset"]: r for r in part.collect()} for name, part in parts.items()}
-    by_offset["bad"] = {r["offset"]: r for r in envelope.bad(frame).collect()}
-    frame.unpersist()
-    return by_offset
+def read() -> Read:
+    made = Decoder(THINGS, ["__older", PLACEHOLDER], "shop").decode(wire.records(_RECORDS))
+    assert made.records == len(_RECORDS)
+    return Read(
+        good={
+            change.offset or 0: {**dict(zip(THINGS.column_names, change.values, strict=True)), **change._asdict()}
+            for change in made.changes
+        },
+        bad={fault.record.offset: fault for fault in made.faults},
+        truncates={truncate.offset: truncate for truncate in made.truncates},
+        blocked={place.offset: place for place in envelope.places(made, THINGS)},
+        neither={record.offset for record in made.tombstones},
+    )
 
 
 def _misfit(column: str, value: Any) -> Received:
@@ -199,114 +233,133 @@ _FIRST_JUNK = _FIRST_MISFIT + len(MISFITS)
 _FIRST_OTHER = _FIRST_JUNK + len(JUNK)
 
 
-def _other(decoded: dict[str, dict[Any, Row]], name: str) -> Row:
-    return decoded["all"][_FIRST_OTHER + list(OTHERS).index(name)]
+def _place(name: str) -> int:
+    return _FIRST_OTHER + list(OTHERS).index(name)
 
 
 @pytest.mark.parametrize("place", range(len(VALUES)), ids=[f"{c}={str(v)[:20]!r}" for c, v, _ in VALUES])
-def test_a_value_arrives_exactly(decoded: dict[str, dict[Any, Row]], place: int) -> None:
+def test_a_value_arrives_exactly(read: Read, place: int) -> None:
     column, _, expected = VALUES[place]
-    got = decoded["good"][place]
-    assert (got["_reason"], got["_unchanged"]) == (None, [])
+    got = read.good[place]
+    assert got["unchanged"] == ()
     if isinstance(expected, float) and math.isnan(expected):
-        assert math.isnan(got[column])
+        assert got[column] is NAN
     else:
         assert got[column] == expected
 
 
 @pytest.mark.parametrize("place", range(len(MISFITS)), ids=[f"{c}={v!r}" for c, v in MISFITS])
-def test_a_value_that_does_not_fit_is_named(decoded: dict[str, dict[Any, Row]], place: int) -> None:
+def test_a_value_that_does_not_fit_is_named(read: Read, place: int) -> None:
     column, _ = MISFITS[place]
-    got = decoded["bad"][_FIRST_MISFIT + place]
-    assert got["reason"] == "bad_value"
-    assert got["detail"].startswith("after: lacks" if column == "note_of_id" else f"{column}: '")
-    assert _FIRST_MISFIT + place not in decoded["good"]
+    got = read.bad[_FIRST_MISFIT + place]
+    assert got.reason == "bad_value"
+    assert (got.detail or "").startswith("after: lacks" if column == "note_of_id" else f"{column}: '")
 
 
 @pytest.mark.parametrize("place", range(len(JUNK)), ids=[name for name, _, _ in JUNK])
-def test_junk_has_its_reason_and_keeps_its_bytes(decoded: dict[str, dict[Any, Row]], place: int) -> None:
+def test_junk_has_its_reason_and_keeps_its_bytes(read: Read, place: int) -> None:
     _, record, reason = JUNK[place]
-    got = decoded["bad"][_FIRST_JUNK + place]
-    assert (got["reason"], bool(got["detail"])) == (reason, True)
-    assert record.value is not None
-    assert got["sha256"] == hashlib.sha256(record.value).hexdigest()
-    assert (got["source_table"], got["topic"], got["partition"]) == ("things", "ebap.cdc.things", 0)
-    assert (bytes(got["value"]), got["key"]) == (record.value, None if record.key is None else bytearray(record.key))
+    got = read.bad[_FIRST_JUNK + place]
+    assert (got.reason, bool(got.detail)) == (reason, True)
+    assert (got.record.topic, got.record.partition, got.record.value, got.record.key) == ("ebap.cdc.things", 0, record.value, record.key)
 
 
-def test_every_record_is_good_or_bad_or_of_no_consequence(decoded: dict[str, dict[Any, Row]]) -> None:
-    neither = {offset for offset in decoded["all"] if offset not in decoded["good"] and offset not in decoded["bad"]}
-    assert len(decoded["all"]) == len(_RECORDS)
-    assert not set(decoded["good"]) & set(decoded["bad"])
-    assert {decoded["all"][offset]["_kind"] for offset in neither} == {"tombstone", "message"}
+def test_every_record_is_good_or_bad_or_of_no_consequence(read: Read) -> None:
+    parts = [set(read.good), set(read.bad), set(read.truncates), read.neither, {_place("message")}]
+    assert set.union(*parts) == set(range(len(_RECORDS)))
+    assert sum(map(len, parts)) == len(_RECORDS)
 
 
-def test_a_misfit_names_text_and_type(decoded: dict[str, dict[Any, Row]]) -> None:
-    assert decoded["bad"][_FIRST_MISFIT]["detail"] == "price: 'NAN' is not a DECIMAL(10,2)"
+def test_a_misfit_names_text_and_type(read: Read) -> None:
+    assert read.bad[_FIRST_MISFIT].detail == "price: 'NAN' is not a DECIMAL(10,2)"
 
 
-def test_a_change_knows_its_place(decoded: dict[str, dict[Any, Row]]) -> None:
-    got = _other(decoded, "create")
-    committed = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=wire.COMMITTED_US)).replace(tzinfo=None)
-    assert (got["_kind"], got["_epoch"], got["_lsn"], got["_txid"], got["_last_commit_lsn"]) == ("upsert", 1, 50, 7, 40)
-    assert (got["_commit_at"], got["_linked_key"]) == (committed, '{"id":10}')
+def test_a_change_knows_its_place(read: Read) -> None:
+    got = read.good[_place("create")]
+    assert (got["kind"], got["epoch"], got["lsn"], got["txid"], got["last_commit_lsn"]) == ("upsert", 1, 50, 7, 40)
+    assert (got["commit_at"], got["linked_key"]) == (wire.COMMITTED_US, '{"id":10}')
 
 
-def test_a_read_belongs_to_no_transaction_and_may_know_no_commit(decoded: dict[str, dict[Any, Row]]) -> None:
-    got = _other(decoded, "read")
-    assert (got["_kind"], got["_txid"], got["_last_commit_lsn"], got["_linked_key"]) == ("read", None, None, None)
+def test_a_read_belongs_to_no_transaction_and_may_know_no_commit(read: Read) -> None:
+    got = read.good[_place("read")]
+    assert (got["kind"], got["txid"], got["last_commit_lsn"], got["linked_key"]) == ("read", None, None, None)
 
 
-def test_a_read_of_an_incremental_snapshot_stands_behind_the_last_commit_sent(decoded: dict[str, dict[Any, Row]]) -> None:
-    got = _other(decoded, "incremental read")
-    assert (got["_reason"], got["_kind"], got["_lsn"]) == (None, "read", 50)
+def test_a_read_of_an_incremental_snapshot_stands_behind_the_last_commit_sent(read: Read) -> None:
+    got = read.good[_place("incremental read")]
+    assert (got["kind"], got["lsn"]) == ("read", 50)
 
 
-def test_a_delete_takes_its_key_from_kafka_and_nothing_from_before(decoded: dict[str, dict[Any, Row]]) -> None:
-    got = _other(decoded, "delete")
-    assert (got["_kind"], got["id"], got["_reason"], got["_flags"]) == ("delete", 77, None, [])
+def test_a_delete_takes_its_key_from_kafka_and_nothing_from_before(read: Read) -> None:
+    got = read.good[_place("delete")]
+    assert (got["kind"], got["id"]) == ("delete", 77)
     assert {got[name] for name in THINGS.column_names if name != "id"} == {None}
 
 
-def test_a_truncate_needs_no_key(decoded: dict[str, dict[Any, Row]]) -> None:
-    got = _other(decoded, "truncate")
-    assert (got["_kind"], got["id"], got["_reason"], got["_lsn"]) == ("truncate", None, None, 50)
+def test_a_truncate_needs_no_key(read: Read) -> None:
+    assert read.truncates[_place("truncate")] == Truncate(1, 50, 7, _place("truncate"), wire.COMMITTED_US)
 
 
-def test_an_unchanged_value_is_known_by_our_placeholder_in_every_form(decoded: dict[str, dict[Any, Row]]) -> None:
-    got = _other(decoded, "unchanged")
-    assert got["_unchanged"] == ["note", "raw", "tags"]
+def test_a_tombstone_still_names_its_key() -> None:
+    decoder = Decoder(THINGS, [])
+    assert decoder.key_of_tombstone(wire.records([OTHERS["tombstone"]])[0]) == (77,)
+
+
+def test_an_unchanged_value_is_known_by_our_placeholder_in_every_form(read: Read) -> None:
+    got = read.good[_place("unchanged")]
+    assert got["unchanged"] == ("note", "raw", "tags")
     assert (got["note"], got["raw"], got["tags"]) == (None, None, None)
+    uuids = read.good[_place("unchanged uuid[]")]
+    assert (uuids["unchanged"], uuids["tags"]) == (("tags",), None)
 
 
-def test_the_content_hash_covers_the_declared_columns_and_no_more(decoded: dict[str, dict[Any, Row]]) -> None:
-    first, same, other = (_other(decoded, name)["_content_hash"] for name in ("create", "same again", "other content"))
+def test_a_text_key_that_came_unchanged_is_no_key() -> None:
+    named = replace(THINGS, key=("note",))
+    made = Decoder(named, [PLACEHOLDER]).decode(wire.records([row("u", note=PLACEHOLDER)]))
+    assert [fault.detail for fault in made.faults] == ["note: a key column needs a value"]
+
+
+def test_the_content_hash_covers_the_declared_columns_and_no_more(read: Read) -> None:
+    first, same, other = (read.good[_place(name)]["content_hash"] for name in ("create", "same again", "other content"))
     assert first == same
     assert first != other
 
 
-def test_the_content_hash_tells_an_unchanged_value_from_any_text(decoded: dict[str, dict[Any, Row]]) -> None:
-    unchanged, text = (_other(decoded, name)["_content_hash"] for name in ("unchanged", "unchanged text in its place"))
+def test_the_content_hash_tells_an_unchanged_value_from_any_text(read: Read) -> None:
+    unchanged, text = (read.good[_place(name)]["content_hash"] for name in ("unchanged", "unchanged text in its place"))
     assert unchanged != text
 
 
-def test_a_broken_expectation_is_flagged_and_kept(decoded: dict[str, dict[Any, Row]]) -> None:
-    got = _other(decoded, "flagged")
-    assert (got["_flags"], got["_reason"]) == (["price_is_positive"], None)
+def test_a_broken_expectation_of_severity_flag_refuses_nothing(read: Read) -> None:
+    assert _place("flagged") in read.good
 
 
-def test_an_expectation_waits_for_an_unchanged_value(decoded: dict[str, dict[Any, Row]]) -> None:
-    assert _other(decoded, "unchanged")["_flags"] == []
-    assert _other(decoded, "read")["_flags"] == ["note_is_there"]
+def test_a_large_text_is_no_junk(read: Read) -> None:
+    assert len(read.good[_place("huge")]["note"]) == 8_000_000
 
 
-def test_a_large_text_is_no_junk(decoded: dict[str, dict[Any, Row]]) -> None:
-    got = _other(decoded, "huge")
-    assert (got["_reason"], len(got["note"])) == (None, 8_000_000)
+def test_a_key_waits_wherever_it_can_be_read(read: Read) -> None:
+    assert read.blocked[_place("not JSON, with a key")] == Place((99,), 1, None, _place("not JSON, with a key"))
+    assert read.blocked[_FIRST_MISFIT].lsn == 50
+    assert not set(read.blocked) & set(read.good)
 
 
-def test_a_key_waits_wherever_it_can_be_read(decoded: dict[str, dict[Any, Row]]) -> None:
-    unread = decoded["blocked"][_FIRST_OTHER + list(OTHERS).index("not JSON, with a key")]
-    assert (unread["id"], unread["_lsn"]) == (99, None)
-    assert decoded["blocked"][_FIRST_MISFIT]["_lsn"] == 50
-    assert not set(decoded["blocked"]) & set(decoded["good"])
+def test_an_arrow_table_of_bronze_is_read_like_records() -> None:
+    records = wire.records(_RECORDS)
+    made = envelope.decode(THINGS, wire.arrow(_RECORDS), ["__older", PLACEHOLDER], "shop")
+    assert made == Decoder(THINGS, ["__older", PLACEHOLDER], "shop").decode(records)
+
+
+def test_a_lake_written_by_spark_goes_on() -> None:
+    """What Spark made of these records, before this decoder was: reasons, details, hashes, unchanged columns and linked keys."""
+    lines = [json.loads(line) for line in (Path(__file__).parent / "decoded_by_spark.jsonl").read_text().splitlines()]
+    for line in lines:
+        value, key = (None if line[part] is None else b64decode(line[part]) for part in ("value", "key"))
+        received = Received(value, key=key, epoch=line["epoch"], headers=tuple(map(tuple, line["headers"])))
+        made = Decoder(THINGS, ["__older", PLACEHOLDER], "shop").decode(wire.records([received]))
+        if line["reason"]:
+            assert [(fault.reason, fault.detail) for fault in made.faults] == [(line["reason"], line["detail"])], value
+        else:
+            got = [(change.content_hash, list(change.unchanged), change.linked_key) for change in made.changes]
+            assert got == [(line["content_hash"], line["unchanged"], line["linked_key"])], value
+    assert len(lines) > 200

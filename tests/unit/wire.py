@@ -6,12 +6,14 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.contract import Column, Expect, History, Severity, Table
+import pyarrow as pa
+
+from lakehouse.contract import KAFKA_HEADERS, Column, Expect, History, Severity, Table
+from lakehouse.transforms.records.arrow import arrow_type
+from lakehouse.transforms.records.received import Record, link_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from pyspark.sql import DataFrame, SparkSession
 
 PLACEHOLDER = "__ebap_unchanged_0123456789abcdef0123456789abcdef"
 COMMITTED_US = 1_795_317_612_712_784
@@ -48,11 +50,6 @@ THINGS = Table(
     ),
 )
 
-_BRONZE = (
-    "source_table STRING, topic STRING, partition INT, offset BIGINT, key BINARY, value BINARY, "
-    "headers ARRAY<STRUCT<key: STRING, value: BINARY>>, epoch INT"
-)
-
 
 @dataclass(frozen=True)
 class Received:
@@ -83,23 +80,25 @@ def received(value: Any, **rest: Any) -> Received:
     return Received(json.dumps(value).encode(), **rest)
 
 
-def bronze(spark: SparkSession, records: Iterable[Received]) -> DataFrame:
-    """The records as land keeps them; each one's place in the list is its offset."""
-    rows = [
-        (
-            r.table,
-            f"ebap.cdc.{r.table}",
-            0,
-            offset,
-            _bytes(r.key),
-            _bytes(r.value),
-            [(k, bytearray(v.encode())) for k, v in r.headers],
-            r.epoch,
-        )
-        for offset, r in enumerate(records)
+def records(given: Iterable[Received]) -> list[Record]:
+    """The records as decoding takes them; each one's place in the list is its offset."""
+    return [
+        Record(f"ebap.cdc.{r.table}", 0, offset, r.epoch, r.key, r.value, link_of((name, text.encode()) for name, text in r.headers))
+        for offset, r in enumerate(given)
     ]
-    return spark.createDataFrame(rows, _BRONZE)
 
 
-def _bytes(value: bytes | None) -> bytearray | None:
-    return None if value is None else bytearray(value)
+def arrow(given: Iterable[Received]) -> pa.Table:
+    """The records as an Arrow table with bronze's columns."""
+    taken = list(given)
+    headers = [[{"key": name, "value": text.encode()} for name, text in r.headers] for r in taken]
+    columns = {
+        "topic": [f"ebap.cdc.{r.table}" for r in taken],
+        "partition": pa.array([0] * len(taken), pa.int32()),
+        "offset": list(range(len(taken))),
+        "epoch": pa.array([r.epoch for r in taken], pa.int32()),
+        "key": pa.array([r.key for r in taken], pa.binary()),
+        "value": pa.array([r.value for r in taken], pa.binary()),
+        "headers": pa.array(headers, arrow_type(KAFKA_HEADERS)),
+    }
+    return pa.table(columns)

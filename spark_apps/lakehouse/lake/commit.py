@@ -32,7 +32,7 @@ def commit(
     *,
     operation: str,
     writes: Writes = (),
-    deletes: Mapping[str | File, Iterable[int]] | None = None,
+    deletes: Mapping[str, Iterable[int]] | Mapping[File, Iterable[int]] | None = None,
     removes: Iterable[str | File] = (),
     txn: tuple[str, int] | None = None,
     metadata: Mapping[str, Any] | None = None,
@@ -58,7 +58,7 @@ def commit(
     intent = Intent(touched={*marked, *removed}, reads=reads, is_blind=is_blind, txn=txn)
     check_txn(log.root, intent, snapshot.txns)
     newest = log.snapshot()
-    check(snapshot, intent, log.commits(snapshot.version + 1, newest.version), newest.txns)
+    check(snapshot, intent, newest, log.commits(snapshot.version + 1, newest.version))
     adds = write_files(log.store, snapshot, writes)
     if not (adds or marked or removed or (txn and keeps_txn)):
         return snapshot.version
@@ -129,7 +129,7 @@ def _put(log: TableLog, snapshot: Snapshot, intent: Intent, actions: list[dict[s
     seen = snapshot
     for _ in range(_TRIES):
         newest = log.snapshot()
-        check(snapshot, intent, log.commits(seen.version + 1, newest.version), newest.txns)
+        check(snapshot, intent, newest, log.commits(seen.version + 1, newest.version))
         seen = newest
         path = log.commit_path(newest.version + 1)
         try:

@@ -11,7 +11,7 @@ from lakehouse.transforms.records import keys, quality
 Row = tuple[Any, ...]
 Key = keys.Key
 
-# What a change brings, in the order in which the stored form has it; `records.envelope.Change` has the same without the effective time.
+# What a change brings, in the order in which the stored form has it; `records.changes.Change` has the same without the effective time.
 _RECEIVED = ("_kind", "_epoch", "_lsn", "_txid", "_last_commit_lsn", "_offset", "_commit_at")
 # All that follows the declared columns: the order in which `versions.stored` writes a row.
 _PLATFORM = (

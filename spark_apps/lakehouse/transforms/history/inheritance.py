@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from lakehouse.transforms.history.form import Form
 from lakehouse.transforms.history.steps import Step
-from lakehouse.transforms.records.envelope import TRUNCATE
+from lakehouse.transforms.records.changes import TRUNCATE
 
 
 def meant(steps: list[Step]) -> tuple[list[Step], list[Step]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from lakehouse.transforms.history.form import Form, Key
 from lakehouse.transforms.history.inheritance import resolve
 from lakehouse.transforms.history.steps import Step
-from lakehouse.transforms.records.envelope import DELETE
+from lakehouse.transforms.records.changes import DELETE
 
 
 class _Chain:

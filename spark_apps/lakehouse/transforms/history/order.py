@@ -13,7 +13,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from lakehouse.transforms.history.steps import RANK, Step
-from lakehouse.transforms.records.envelope import READ, TRUNCATE
+from lakehouse.transforms.records.changes import READ, TRUNCATE
 
 _BY_LSN = attrgetter("lsn", "rank")
 _by_epoch = attrgetter("epoch")
@@ -88,18 +88,27 @@ def _number_reads(steps: list[Step]) -> None:
     """
     for _, members in groupby(sorted(steps, key=_by_epoch), key=_by_epoch):
         of_epoch = list(members)
-        reads = sorted((step for step in of_epoch if not step.is_change), key=lambda read: (read.lsn, read.offset))
+        reads = sorted((step for step in of_epoch if not step.is_change), key=_by_offset)
         for number, read in enumerate(reads, 1):
             read.after_reads = number
         lsns = [read.lsn for read in reads]
         # The smallest offset of a read and all that follow it: rising, so that the last read before an offset is found by halves.
-        least = [read.offset for read in reads]
+        least = [_offset(read) for read in reads]
         for number in reversed(range(len(least) - 1)):
             least[number] = min(least[number], least[number + 1])
         rising = 0
         for step in sorted((step for step in of_epoch if step.is_change), key=_BY_LSN):
             rising = max(rising, _reads_before(step, lsns, least))
             step.after_reads = rising
+
+
+def _offset(read: Step) -> int:
+    assert read.offset is not None, "a read is always a record of its own"
+    return read.offset
+
+
+def _by_offset(read: Step) -> tuple[int, int]:
+    return read.lsn, _offset(read)
 
 
 def _reads_before(step: Step, lsns: list[int], least_offsets: list[int]) -> int:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lakehouse.transforms.history.form import Form, Key, Row
-from lakehouse.transforms.records.envelope import DELETE, READ, TRUNCATE, UPSERT, Change
+from lakehouse.transforms.records.changes import DELETE, READ, TRUNCATE, UPSERT, Change
 from lakehouse.transforms.records.truncates import Truncate
 
 # Order of kinds at one lsn: truncate, delete, upsert; so a delete and an upsert of a key at one lsn leave the row.
 RANK = {TRUNCATE: 0, DELETE: 1, UPSERT: 2, READ: 2}
+
+
+_ROWS = frozenset((UPSERT, READ))
+
+# Start, position and previous key of a version.
+Head = tuple[int | None, int | None, str | None]
 
 
 class Step:
@@ -23,6 +31,30 @@ class Step:
         *("unresolved", "origin", "moved_from"),
         *("counts", "starts", "effective_at", "state_at", "head", "is_visible", "valid_to", "to_lsn", "is_last", "is_void"),
     )
+    values: tuple[Any, ...]
+    kind: str
+    epoch: int
+    lsn: int
+    txid: int | None
+    last_commit_lsn: int | None
+    offset: int | None
+    commit_at: int
+    content_hash: str
+    unchanged: tuple[str, ...]
+    linked_key: str | None
+    # Of a state row, when it took effect and the head of its run; of another, what `versions` makes of it.
+    state_at: int | None
+    head: Head
+    # The key under which others last saw the row, and the same where a key change made it another than its own.
+    origin: str | None
+    moved_from: str | None
+    counts: bool
+    starts: bool
+    effective_at: int | None
+    is_visible: bool
+    valid_to: int | None
+    to_lsn: int | None
+    is_last: bool
 
     def __init__(self, change: Change | Row, old: Row | None = None) -> None:
         (
@@ -43,13 +75,13 @@ class Step:
         self.is_state = False
         self.blank = self.unchanged
         kind = self.kind
-        self.is_row = kind is UPSERT or kind == UPSERT or kind == READ
+        self.is_row = kind in _ROWS
         self.is_change = kind != READ
         self.rank = RANK[kind]
         self.after_reads = 0
         self.is_contested = False
         self.unresolved: tuple[str, ...] = ()
-        self.moved_from: str | None = None
+        self.moved_from = self.state_at = None
         self.is_void = False
 
     @property
@@ -81,8 +113,8 @@ class Steps:
         """The newest stored row of a key, in the place of all of them: what it could not resolve stays unknown."""
         step = self.of_stored(row)
         step.is_state = True
-        step.blank, step.state_at, *head = (row[place] for place in self._state_places)
-        step.head = tuple(head)
+        step.blank, step.state_at, valid_from, from_lsn, previous_key = (row[place] for place in self._state_places)
+        step.head = valid_from, from_lsn, previous_key
         return step
 
     def of_truncate(self, truncate: Truncate, key: Key, *, is_new: bool) -> Step:

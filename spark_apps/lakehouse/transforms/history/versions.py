@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from lakehouse.transforms.history.form import Form, Row
-from lakehouse.transforms.history.steps import Step
-from lakehouse.transforms.records.envelope import READ
+from lakehouse.transforms.history.steps import Head, Step
+from lakehouse.transforms.records.changes import READ
 
-_NO_HEAD = (None, None, None)
+_NO_HEAD: Head = (None, None, None)
 
 
 def make(form: Form, steps: list[Step]) -> None:
@@ -39,7 +39,7 @@ def _start(form: Form, steps: list[Step]) -> None:
     image_of = form.tracked_of
     met: tuple[Any, ...] | None = None  # tracked values of the live row before, None where there is none
     effective_at: int | None = None
-    head: tuple[Any, ...] = _NO_HEAD
+    head = _NO_HEAD
     following = iter(steps)
     next(following, None)
     for step in steps:
@@ -50,7 +50,7 @@ def _start(form: Form, steps: list[Step]) -> None:
         # A state row stands for the changes before it: it counts where one of them did.
         counts = step.state_at is not None if step.is_state else stands and (step.is_row or met is not None)
         if counts and not (continues and step.kind == READ):
-            own_at = step.state_at if step.is_state else step.commit_at
+            own_at = step.commit_at if step.state_at is None else step.state_at
             effective_at = own_at if effective_at is None or own_at > effective_at else effective_at + 1
         step.counts = counts
         step.starts = stands and step.is_row and not continues
@@ -64,7 +64,9 @@ def _start(form: Form, steps: list[Step]) -> None:
 
 def _end(steps: list[Step]) -> None:
     """Backwards: which change is the tail of its run and shows the version, and what ended that."""
-    ends_run, ended_at, ended_lsn = True, None, None
+    ends_run = True
+    ended_at: int | None = None
+    ended_lsn: int | None = None
     for step in reversed(steps):
         step.is_last = step is steps[-1]
         step.is_visible = step.counts and step.is_row and ends_run

@@ -15,12 +15,12 @@ import hashlib
 import json
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from lakehouse.contract import Severity, Table
 from lakehouse.transforms.records import faults, keys, quality, values
+from lakehouse.transforms.records.changes import DELETE, MESSAGE, READ, TRUNCATE, UPSERT, Change, Decoded, Fault, Place
 from lakehouse.transforms.records.json_text import Repeated, first, read, text_of
 from lakehouse.transforms.records.received import Record
 from lakehouse.transforms.records.received import records as records_of
@@ -29,7 +29,6 @@ from lakehouse.transforms.records.truncates import Truncate
 if TYPE_CHECKING:
     import pyarrow as pa
 
-READ, UPSERT, DELETE, TRUNCATE, MESSAGE, TOMBSTONE = "read", "upsert", "delete", "truncate", "message", "tombstone"
 _KINDS = {"r": READ, "c": UPSERT, "u": UPSERT, "d": DELETE, "t": TRUNCATE, "m": MESSAGE}
 _ROW_OPS = frozenset("rcu")
 _KEYED = frozenset((READ, UPSERT, DELETE))
@@ -38,69 +37,6 @@ _LINKED = frozenset((UPSERT, DELETE))
 _NEVER_IN_TEXT = "\0"  # Postgres stores no NUL, so it separates columns without ambiguity
 _LAST_MICROSECOND = 253_402_300_799_999_999  # of the year 9999, the last that clients can hold
 _NOTHING: dict[str, Any] = {}
-
-
-class Change(NamedTuple):
-    """One change of one key: the declared columns' values, typed, and what history needs to place it.
-
-    A read or upsert carries the values of `after`; a delete only its key. A column that came as a placeholder is None and named in
-    `unchanged`. `commit_at` is in microseconds. `linked_key`: the other key of a primary-key change, as JSON.
-    """
-
-    values: tuple[Any, ...]
-    kind: str
-    epoch: int
-    lsn: int
-    txid: int | None
-    last_commit_lsn: int | None
-    offset: int | None
-    commit_at: int
-    content_hash: str
-    unchanged: tuple[str, ...]
-    linked_key: str | None
-
-
-class Place(NamedTuple):
-    """Where a record of a key stands that waits in quarantine; `epoch` and `lsn` are None where the record does not tell them."""
-
-    key: keys.Key
-    epoch: int | None
-    lsn: int | None
-    offset: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fault:
-    """A record that cannot be used: why, what exactly is wrong, the record, and the declared columns as far as they can be read."""
-
-    reason: str
-    detail: str | None
-    record: Record
-    values: tuple[Any, ...]
-    lsn: int | None
-
-
-@dataclass(kw_only=True)
-class Decoded:
-    """What a table's records are: `changes` to fold, `truncates` of the whole table, `faults` for quarantine, and how many were neither.
-
-    `tombstones`: keys of the null-valued records that follow deletes. `records` counts all of them.
-    """
-
-    changes: list[Change] = field(default_factory=list)
-    truncates: list[Truncate] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-    tombstones: list[Record] = field(default_factory=list)
-    messages: int = 0
-
-    @property
-    def records(self) -> int:
-        return len(self.changes) + len(self.truncates) + len(self.faults) + len(self.tombstones) + self.messages
-
-    @property
-    def has_links(self) -> bool:
-        """Whether primary-key changes are among the changes."""
-        return any(change.linked_key is not None for change in self.changes)
 
 
 class Decoder:
@@ -273,7 +209,7 @@ def _as_uuid(placeholder: str) -> str:
 
 
 class _Row(NamedTuple):
-    """Declared columns as read: values, the parts of the content's image, unchanged columns, what does not fit, whether the key is whole."""
+    """Declared columns as read: values, parts of the content's image, unchanged columns, what does not fit, whether the key is whole."""
 
     values: tuple[Any, ...]
     image: list[str]

@@ -14,7 +14,8 @@ from typing import Any
 
 from lakehouse.contract import Column, Table
 from lakehouse.transforms.records import keys
-from lakehouse.transforms.records.envelope import Change, Decoded, Decoder, Fault
+from lakehouse.transforms.records.changes import Change, Decoded, Fault
+from lakehouse.transforms.records.envelope import Decoder
 from lakehouse.transforms.records.json_text import first, text_of
 from lakehouse.transforms.records.received import Record
 from lakehouse.transforms.records.values import reader

@@ -86,7 +86,7 @@ def _digits(size: float) -> tuple[str, int]:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=java_float, parse_int=Number, parse_constant=_refuse)
-_scan = _DECODER.scan_once
+_scan: Callable[[str, int], tuple[Any, int]] = _DECODER.scan_once  # type: ignore[attr-defined]
 _whitespace = re.compile(r"[ \t\n\r]*").match
 
 

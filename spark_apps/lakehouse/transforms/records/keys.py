@@ -56,7 +56,7 @@ def from_json(table: Table) -> Callable[[str], Key]:
 
     def read(text: str) -> Key:
         parts = json_text.first(text)
-        return tuple(part(json_text.text_of(parts[name])) for name, part in readers)
+        return tuple(part(json_text.text_of(parts[name]) or "") for name, part in readers)
 
     return read
 

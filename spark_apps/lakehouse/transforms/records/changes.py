@@ -1,0 +1,75 @@
+"""What decoding makes of records: changes and truncates to fold, faults for quarantine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from lakehouse.transforms.records import keys
+from lakehouse.transforms.records.received import Record
+from lakehouse.transforms.records.truncates import Truncate
+
+READ, UPSERT, DELETE, TRUNCATE, MESSAGE, TOMBSTONE = "read", "upsert", "delete", "truncate", "message", "tombstone"
+
+
+class Change(NamedTuple):
+    """One change of one key: the declared columns' values, typed, and what history needs to place it.
+
+    A read or upsert carries the values of `after`; a delete only its key. A column that came as a placeholder is None and named in
+    `unchanged`. `commit_at` is in microseconds. `linked_key`: the other key of a primary-key change, as JSON.
+    """
+
+    values: tuple[Any, ...]
+    kind: str
+    epoch: int
+    lsn: int
+    txid: int | None
+    last_commit_lsn: int | None
+    offset: int | None
+    commit_at: int
+    content_hash: str
+    unchanged: tuple[str, ...]
+    linked_key: str | None
+
+
+class Place(NamedTuple):
+    """Where a record of a key stands that waits in quarantine; `epoch` and `lsn` are None where the record does not tell them."""
+
+    key: keys.Key
+    epoch: int | None
+    lsn: int | None
+    offset: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """A record that cannot be used: why, what exactly is wrong, the record, and the declared columns as far as they can be read."""
+
+    reason: str
+    detail: str | None
+    record: Record
+    values: tuple[Any, ...]
+    lsn: int | None
+
+
+@dataclass(kw_only=True)
+class Decoded:
+    """What a table's records are: `changes` to fold, `truncates` of the whole table, `faults` for quarantine, and how many were neither.
+
+    `tombstones`: keys of the null-valued records that follow deletes. `records` counts all of them.
+    """
+
+    changes: list[Change] = field(default_factory=list)
+    truncates: list[Truncate] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    tombstones: list[Record] = field(default_factory=list)
+    messages: int = 0
+
+    @property
+    def records(self) -> int:
+        return len(self.changes) + len(self.truncates) + len(self.faults) + len(self.tombstones) + self.messages
+
+    @property
+    def has_links(self) -> bool:
+        """Whether primary-key changes are among the changes."""
+        return any(change.linked_key is not None for change in self.changes)
