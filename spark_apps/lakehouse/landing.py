@@ -49,7 +49,7 @@ def stop_file(settings: Settings) -> Path:
 
 
 def report_file(settings: Settings) -> Path:
-    """What land last reported, for whoever asks how it is doing."""
+    """What land last reported, for whoever asks how it is doing: a batch, or a first look at Kafka that found none."""
     return settings.control_dir / "land.json"
 
 
