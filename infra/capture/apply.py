@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psycopg2
-from kafka import KafkaAdminClient
 from psycopg2.extensions import make_dsn
 from psycopg2.extras import LogicalReplicationConnection
 
@@ -76,6 +75,8 @@ def check(settings: Settings, known_identity: str | None, altered: preflight.Alt
     `begins_anew` judges as if slot and offset were gone already.
     """
     identity, login_fault = source_identity(settings)
+    from kafka import KafkaAdminClient
+
     admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     situation = preflight.Situation(
         identity=identity,

@@ -31,15 +31,18 @@ class StorageError(RuntimeError):
     """A table that cannot be read or written as asked; the message names it and the cure."""
 
 
-def kafka_records(spark: SparkSession, settings: Settings, topics: Sequence[str]) -> DataFrame:
-    """The stream of records of these topics, each topic named: one that is missing is an error, not an empty table."""
+def kafka_records(spark: SparkSession, settings: Settings, topics: Sequence[str], most: int | None = None) -> DataFrame:
+    """The stream of records of these topics, each topic named: one that is missing is an error, not an empty table.
+
+    A batch holds at most `most` records, or what the settings allow, where that is less.
+    """
     reader = (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
         .option("subscribe", ",".join(topics))
         .option("startingOffsets", "earliest")
         .option("includeHeaders", "true")
-        .option("maxOffsetsPerTrigger", settings.max_offsets_per_trigger)
+        .option("maxOffsetsPerTrigger", min(most or settings.max_offsets_per_trigger, settings.max_offsets_per_trigger))
     )
     # A record that Kafka dropped before it landed is lost: stop and say so, never skip.
     reader = reader.option("failOnDataLoss", "true")
