@@ -86,7 +86,7 @@ def _sweep(spark: SparkSession, settings: Settings, table: Table, from_offset: i
 
 def _found(table: Table, records: DataFrame, keys: DataFrame) -> DataFrame:
     """Records that hold something of these keys, with their `_key` and `_blanked` value, worked out."""
-    read = records.withColumns({"_key": erasing.key_of_record(table), "_blanked": erasing.blanked_value(table)})
+    read = decoding.named(records, table)
     listed = F.broadcast(keys.select(F.col("key").alias("_key")))
     found = read.join(listed, on="_key", how="left_semi")
     return (found if table.is_of_persons else found.where(F.col("value") != F.col("_blanked"))).localCheckpoint()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial, reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
+from lakehouse.contract import Column as Declared
 from lakehouse.contract import Table
 from lakehouse.transforms.heavy import workers
 from lakehouse.transforms.records.changes import DELETE, READ, TRUNCATE, UPSERT
@@ -25,8 +27,8 @@ def decode(
 ) -> DataFrame:
     """One row a record of that table's topic, in the columns of `workers.decoded_form`.
 
-    `_reason` and `_detail` are NULL for a record that can be used. Its value as received comes along only `with_values`; a faulty
-    record's always does.
+    `_reason` and `_detail` are NULL for a record that can be used. Its value as received comes along only `with_values`, and what has
+    to be known to forget it; a faulty record's value always does.
     """
     work = partial(workers.decode, table=table, placeholders=tuple(placeholders), source_schema=source_schema, with_values=with_values)
     return bronze.select(*BRONZE_COLUMNS).mapInArrow(work, workers.decoded_form(table).schema_ddl())
@@ -61,6 +63,13 @@ def truncates() -> Column:
     """Aggregate over decoded records: the truncates among them, each as the fields of a `records.truncates.Truncate`."""
     is_one = (F.col("_kind") == TRUNCATE) & F.col("_reason").isNull()
     return F.collect_set(F.when(is_one, F.struct("_epoch", "_lsn", "_txid", "_offset", F.unix_micros("_commit_at"))))
+
+
+def named(records: DataFrame, table: Table, column: Declared | None = None, person: Table | None = None) -> DataFrame:
+    """Records as they landed with `_key`, `_blanked` and, for a column that names persons of a table, `_persons`: see `workers.NAMED`."""
+    fields = ", ".join(f"`{more.name}` {more.type}" for more in workers.NAMED)
+    schema = StructType([*records.schema.fields, *cast("StructType", StructType.fromDDL(fields)).fields])
+    return records.mapInArrow(partial(workers.name_records, table=table, column=column, person=person), schema)
 
 
 def blocked(decoded: DataFrame, table: Table) -> DataFrame:

@@ -13,7 +13,7 @@ from lakehouse.transforms.history import fold, order
 from lakehouse.transforms.history.fold import Incoming
 from lakehouse.transforms.history.form import Form, Key, Row
 from lakehouse.transforms.history.steps import Steps
-from lakehouse.transforms.records import arrow
+from lakehouse.transforms.records import arrow, erasing, keys
 from lakehouse.transforms.records.changes import TOMBSTONE, TRUNCATE, Change, Fault, Place
 from lakehouse.transforms.records.envelope import Decoder
 from lakehouse.transforms.records.received import Record, records
@@ -40,6 +40,15 @@ _RECORD = (
     Column(name="_partition", type="INT", doc="Kafka partition."),
     Column(name="_key_bytes", type="BINARY", doc="Key as received."),
     Column(name="_value_bytes", type="BINARY", doc="Value as received; NULL where it was not asked for."),
+    Column(name="_named_key", type="STRING", doc="Key as the list of forgotten keys has it; NULL where values were not asked for."),
+    Column(name="_blanked", type="BINARY", doc="The value without erased columns; NULL where values were not asked for."),
+)
+
+# What is read of a record's text, where it may have to be forgotten.
+NAMED = (
+    Column(name="_key", type="STRING", doc="Key as the list of forgotten keys has it."),
+    Column(name="_blanked", type="BINARY", doc="The value without erased columns."),
+    Column(name="_persons", type="ARRAY<STRING>", doc="Keys of the persons that a column names; NULL where none was asked for."),
 )
 
 # Beside the stored form's columns, what a row of the fold's input is, and with which others it belongs together.
@@ -75,7 +84,10 @@ def decode(
     """Records in bronze's columns as rows of `decoded_form`."""
     decoder, form = Decoder(table, placeholders, source_schema), decoded_form(table)
     for batch in batches:
-        rows = [_decoded(decoder, record, with_values) for record in records(pa.Table.from_batches([batch]))]
+        taken = list(records(pa.Table.from_batches([batch])))
+        rows = [_decoded(decoder, record, with_values) for record in taken]
+        erased = _erased(decoder, taken, rows) if with_values else [(None, None)] * len(rows)
+        rows = [(*row, *more) for row, more in zip(rows, erased, strict=True)]
         yield from arrow.arrow(rows, form).to_batches()
 
 
@@ -94,6 +106,33 @@ def _decoded(decoder: Decoder, record: Record, with_values: bool) -> tuple[Any, 
         return (*none, TRUNCATE, *place, TRUNCATE, (), None, None, None, *own)
     values = decoder.values_of_tombstone(record) if made is TOMBSTONE else none
     return (*values, made, record.epoch, None, None, None, record.offset, None, None, (), None, None, None, *own)
+
+
+def _erased(decoder: Decoder, taken: list[Record], rows: list[Row]) -> Iterator[tuple[str, bytes | None]]:
+    """By which key the records may have to be forgotten, a faulty one by its text; and what would be left of its value."""
+    table, listed, reason = decoder.table, keys.as_listed(decoder.table), len(decoder.table.columns) + len(RECEIVED)
+    for record, row in zip(taken, rows, strict=True):
+        is_faulty = row[reason] is not None
+        key = erasing.key_of_record(table, record.key, record.value) if is_faulty else listed(decoder.key_of(row))
+        yield key, None if record.value is None else erasing.blanked_value(table, record.value)
+
+
+def name_records(batches: Iterable[pa.RecordBatch], table: Table, column: Column | None, person: Table | None) -> Iterator[pa.RecordBatch]:
+    """Records with NAMED: columns `key` and `value` read as text, whatever they are; the others go through as they are."""
+    types = [arrow.arrow_type(named.type) for named in NAMED]
+    for batch in batches:
+        pairs = list(zip(batch.column("key").to_pylist(), batch.column("value").to_pylist(), strict=True))
+        persons = [None] * len(pairs)
+        if column is not None and person is not None:
+            persons = [erasing.persons_of_record(column, person, value) for _, value in pairs]  # type: ignore[misc]
+        added = [
+            [erasing.key_of_record(table, key, value) for key, value in pairs],
+            [None if value is None else erasing.blanked_value(table, value) for _, value in pairs],
+            persons,
+        ]
+        for named, values, type_ in zip(NAMED, added, types, strict=True):
+            batch = batch.append_column(named.name, pa.array(values, type_))
+        yield batch
 
 
 def fold_newest(
