@@ -22,17 +22,16 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse import arguments, batches, bookkeeping, catalog, erasures, ledger, shapes, storage, swaps, tables, truncates, verb
+from lakehouse import arguments, batches, bookkeeping, catalog, erasures, ledger, shapes, storage, swaps, tables, verb
 from lakehouse import keys as named
 from lakehouse.contract import Table
 from lakehouse.lake import state
 from lakehouse.lake.errors import ConflictError
 from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
-from lakehouse.transforms import envelope, keychanges
-from lakehouse.transforms import frame_history as history
-from lakehouse.transforms.frame_history import Incoming
-from lakehouse.transforms.records.truncates import Truncate
+from lakehouse.transforms.heavy import decoding, folding, routing
+from lakehouse.transforms.heavy.folding import Incoming
+from lakehouse.transforms.records.truncates import Truncate, merged
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -77,10 +76,10 @@ def run(
     if given is not None or days:
         _refuse_partial(spark, table, mark, version)
     with batches.clear_errors(table), batches.batch_of(spark, settings, table, batches.NO_MARK, version) as batch:
-        storage.append_quarantine(spark, batches.quarantine_rows(envelope.bad(batch.decoded)))
+        storage.append_quarantine(spark, batches.quarantine_rows(decoding.bad(batch.decoded)))
         wanted = _changed_on(table, batch.decoded, days) if days else given
         rows = _folded(spark, settings, table, batch, mark, wanted)
-        known = truncates.merged(mark.truncates, batch.truncates)
+        known = merged(mark.truncates, batch.truncates)
         made = _Anew(table=table, batch=batch, truncates=known, rows=rows, wanted=wanted)
         changed = _written(spark, settings, made)
         erasures.settle(spark, settings, table, batch.forgotten)
@@ -109,33 +108,22 @@ def _folded(
 ) -> DataFrame:
     """The stored form of the wanted keys, worked out: the write may have to be tried again, and shall not take long."""
     kept = _gone_from_bronze(spark, table, batch.decoded)
-    brought = batches.incoming(spark, table, batch, mark, batches.waiting(spark, settings, table, batch))
+    brought = batches.incoming(table, batch, mark, batches.waiting(spark, settings, table, batch))
     if wanted is not None:
         own = partial(_of_keys, table, _with_linked(table, brought, kept, wanted))
         blocked = None if brought.blocked is None else own(brought.blocked)
         brought, kept = replace(brought, changes=own(brought.changes), blocked=blocked), None if kept is None else own(kept)
-    rows, contested = history.anew(brought, kept)
+    rows, contested = folding.anew(brought, kept)
     batches.quarantine_beaten(spark, settings, table, batch, contested)
     return (rows if wanted is None else _of_keys(table, wanted, rows)).localCheckpoint()
 
 
 def _with_linked(table: Table, brought: Incoming, kept: DataFrame | None, wanted: DataFrame) -> DataFrame:
     """The wanted keys with all that key changes link them with, directly or through others: a row keeps its life across keys."""
-    key = list(table.key)
-    columns = [*map(F.col, key), *(F.col(name).alias(f"_own_{name}") for name in key), F.col("_linked_key")]
-    links = brought.changes.select(*columns).where("_linked_key IS NOT NULL")
+    linked = routing.links(brought.changes, table)
     if kept is not None:
-        links = links.unionByName(kept.select(*columns).where("_linked_key IS NOT NULL"))
-    links = links.localCheckpoint()
-    back = keychanges.linked_keys(links, table)
-    reached = wanted
-    while True:
-        there = keychanges.linked_keys(_of_keys(table, reached, links), table).select(*key)
-        here = _of_keys(table, reached, back).select(*(F.col(f"_own_{name}").alias(name) for name in key))
-        more = there.unionByName(here).distinct().join(reached, on=key, how="left_anti").localCheckpoint()
-        if more.isEmpty():
-            return reached
-        reached = reached.unionByName(more).localCheckpoint()
+        linked |= routing.links(kept, table)
+    return routing.with_linked(wanted, table, linked).localCheckpoint()
 
 
 def _gone_from_bronze(spark: SparkSession, table: Table, decoded: DataFrame) -> DataFrame | None:

@@ -21,7 +21,6 @@ from lakehouse import (
     erasures,
     storage,
     tables,
-    truncates,
     verb,
 )
 from lakehouse.contract import Table
@@ -30,8 +29,8 @@ from lakehouse.lake import state
 from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
 from lakehouse.silver.refine import RefineResult
-from lakehouse.transforms import envelope
-from lakehouse.transforms import frame_history as history
+from lakehouse.transforms.heavy import decoding, folding
+from lakehouse.transforms.records.truncates import merged
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -64,27 +63,27 @@ def fold_in(
     mark, batch = state.store(settings).read(table), batches.surveyed(readable, landed, table, version, forgotten)
     changed = _apply(spark, settings, table, batch, mark)
     if mark.has_run and batches.new_truncates(batch, mark):
-        state.store(settings).advance(mark, replace(mark, truncates=truncates.merged(mark.truncates, batch.truncates)))
+        state.store(settings).advance(mark, replace(mark, truncates=merged(mark.truncates, batch.truncates)))
     return changed
 
 
 def _apply(spark: SparkSession, settings: Settings, table: Table, batch: batches.Batch, mark: TableState) -> bool:
     """Write quarantine and the difference to silver; whether silver changed."""
     if batch.quarantined:
-        storage.append_quarantine(spark, batches.quarantine_rows(envelope.bad(batch.decoded)))
+        storage.append_quarantine(spark, batches.quarantine_rows(decoding.bad(batch.decoded)))
     read_at = storage.silver_version(spark, table)
     stored = storage.read_silver_changes(spark, table)
-    brought = batches.incoming(spark, table, batch, mark, batches.waiting(spark, settings, table, batch))
+    brought = batches.incoming(table, batch, mark, batches.waiting(spark, settings, table, batch))
     touched = brought.changes.select(*table.key)
     if batch.quarantined:
-        touched = touched.union(envelope.blocked(batch.decoded, table).select(*table.key))
+        touched = touched.union(decoding.blocked(batch.decoded, table).select(*table.key))
     # A truncate is of every key, and a key change leads to keys beyond those the batch names.
     is_truncated = bool(batches.new_truncates(batch, mark))
     bounds = None if is_truncated or batch.has_links else batch.bounds
     if is_truncated:
         touched = touched.union(stored.where("_last").select(*table.key))
     near = F.col(table.key[0]).between(*bounds) if bounds else None
-    made = history.difference(brought, touched.distinct(), stored, near)
+    made = folding.difference(brought, touched.distinct(), stored, near)
     if made.contested:
         batches.quarantine_beaten(spark, settings, table, batch, made.contested)
     if not made.rows:
@@ -119,7 +118,7 @@ def _finish(spark: SparkSession, settings: Settings, table: Table, batch: batche
         updated_at=datetime.now(UTC),
         records=batch.records,
         quarantined=batch.quarantined,
-        truncates=truncates.merged(mark.truncates, batch.truncates),
+        truncates=merged(mark.truncates, batch.truncates),
     )
     state.store(settings).advance(mark, made)
     return RefineResult(

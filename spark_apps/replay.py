@@ -47,7 +47,7 @@ def run(spark: SparkSession, settings: Settings, table_name: str, reason: str | 
         version = storage.bronze_version(spark)
         landed = quarantine_store.as_landed(spark, table, held, version)
         forgotten = erasure_store.forgotten(spark, table)
-        decoded = batches.decoded(spark, settings, table, landed, forgotten).persist()
+        decoded = batches.decoded(spark, settings, table, landed, forgotten, with_values=True).persist()
         try:
             readable = decoded.where("_reason IS NULL")
             changed = not readable.isEmpty() and refine.fold_in(spark, settings, table, readable, landed, version, forgotten)

@@ -19,7 +19,6 @@ from lakehouse import (
     schema_changes,
     shapes,
     storage,
-    truncates,
 )
 from lakehouse.contract import Table
 from lakehouse.erasure_store import Forgotten
@@ -28,10 +27,10 @@ from lakehouse.lake.state import NO_CHECKPOINT, TableState
 from lakehouse.ledger import HEARTBEAT
 from lakehouse.settings import Settings
 from lakehouse.silver.refine import RefineError, replaced_bronze
-from lakehouse.transforms import envelope
-from lakehouse.transforms.frame_history import Incoming
-from lakehouse.transforms.ordering import TRUNCATE
-from lakehouse.transforms.records.truncates import Truncate
+from lakehouse.transforms.heavy import decoding
+from lakehouse.transforms.heavy.folding import Incoming
+from lakehouse.transforms.records.changes import TRUNCATE
+from lakehouse.transforms.records.truncates import Truncate, merged
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -80,10 +79,14 @@ def admitted(spark: SparkSession, table: Table) -> tuple[Table, str | None]:
     return made, message or schema_changes.stop(spark, table)
 
 
-def decoded(spark: SparkSession, settings: Settings, table: Table, landed: DataFrame, forgotten: Forgotten) -> DataFrame:
-    """The table's records as `envelope.decode` reads them, with every placeholder the lake knows, and without those of forgotten keys."""
+def decoded(
+    spark: SparkSession, settings: Settings, table: Table, landed: DataFrame, forgotten: Forgotten, *, with_values: bool = False
+) -> DataFrame:
+    """The table's records as `decoding.decode` reads them, with every placeholder the lake knows, and without those of forgotten keys."""
     source = epochs.source_identity(spark)
-    read = envelope.decode(landed, table, source.placeholders if source else (), settings.source_schema)
+    placeholders = source.placeholders if source else ()
+    # What a record holds of a forgotten key is found in its value.
+    read = decoding.decode(landed, table, placeholders, settings.source_schema, with_values=with_values or bool(forgotten))
     return erasures.kept_out(spark, settings, table, read, forgotten)
 
 
@@ -97,7 +100,7 @@ def surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int, 
     counted = decoded.agg(
         F.count(F.lit(1)).alias("records"),
         F.count("_reason").alias("quarantined"),
-        truncates.found().alias("truncates"),
+        decoding.truncates().alias("truncates"),
         F.count("_linked_key").alias("links"),
         F.min(first).alias("least"),
         F.max(first).alias("greatest"),
@@ -113,7 +116,7 @@ def surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int, 
         version=version,
         records=survey["records"],
         quarantined=survey["quarantined"],
-        truncates=truncates.of(survey["truncates"]),
+        truncates=merged((), (Truncate(*row) for row in survey["truncates"])),
         has_links=survey["links"] > 0,
         bounds=wide_bounds(survey["least"], survey["greatest"]) if is_bounded else None,
         complete_to=survey["complete_to"].astimezone(UTC) if survey["complete_to"] else None,
@@ -130,16 +133,17 @@ def wide_bounds(least: int, greatest: int) -> tuple[int, int]:
     return max(least // step * step, -(2**63)), min((greatest // step + 1) * step - 1, 2**63 - 1)
 
 
-def incoming(spark: SparkSession, table: Table, batch: Batch, mark: TableState, blocked: DataFrame | None) -> Incoming:
+def incoming(table: Table, batch: Batch, mark: TableState, blocked: DataFrame | None) -> Incoming:
     """What the batch brings, with every truncate that the mark or the batch knows of."""
-    every = truncates.merged(mark.truncates, batch.truncates)
+    every = merged(mark.truncates, batch.truncates)
     return Incoming(
         table=table,
-        changes=envelope.good(batch.decoded).where(F.col("_kind") != TRUNCATE),
+        changes=decoding.good(batch.decoded).where(F.col("_kind") != TRUNCATE),
         run=batch.version,
         has_links=batch.has_links,
         blocked=blocked,
-        truncates=truncates.of_keys(spark, table, every, new_truncates(batch, mark)),
+        truncates=every,
+        new_truncates=tuple(new_truncates(batch, mark)),
     )
 
 
@@ -154,12 +158,12 @@ def quarantine_beaten(spark: SparkSession, settings: Settings, table: Table, bat
     if not wanted:
         return
     landed = storage.read_bronze(spark, batch.version).where((F.col("source_table") == table.name) & F.col("lsn").isin(wanted))
-    again = decoded(spark, settings, table, landed, batch.forgotten)
+    again = decoded(spark, settings, table, landed, batch.forgotten, with_values=True)
     winners = contested.withColumnRenamed("_content_hash", "_winner")
     place = [*table.key, "_epoch", "_lsn", "_kind"]
-    beaten = envelope.good(again).join(F.broadcast(winners), on=place, how="inner").where("_content_hash <> _winner")
+    beaten = decoding.good(again).join(F.broadcast(winners), on=place, how="inner").where("_content_hash <> _winner")
     told = {"_reason": F.lit("conflicting_duplicate"), "_detail": F.lit("another record of this change has the greater content hash")}
-    storage.append_quarantine(spark, quarantine_rows(envelope.bad(beaten.withColumns(told))))
+    storage.append_quarantine(spark, quarantine_rows(decoding.bad(beaten.withColumns(told))))
 
 
 def waiting(spark: SparkSession, settings: Settings, table: Table, batch: Batch) -> DataFrame | None:
@@ -171,10 +175,10 @@ def waiting(spark: SparkSession, settings: Settings, table: Table, batch: Batch)
     as_landed = quarantine_store.with_epoch(spark, table, earlier)
     # Positions are read again from the bytes: quarantine keeps what was received, not what was made of it.
     # Also one that could be read by now: it waits until it is replayed.
-    placed = envelope.waiting(as_landed, table, source.placeholders if source else (), settings.source_schema)
+    placed = decoding.waiting(as_landed, table, source.placeholders if source else (), settings.source_schema)
     # A few rows, worked out here: their parsing inside the fold's plan would double its size, and the time to compile it.
     waiting = placed.localCheckpoint()
-    return waiting.unionByName(envelope.blocked(batch.decoded, table)) if batch.quarantined else waiting
+    return waiting.unionByName(decoding.blocked(batch.decoded, table)) if batch.quarantined else waiting
 
 
 def quarantine_rows(bad: DataFrame) -> DataFrame:

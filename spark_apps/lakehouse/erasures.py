@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse import delta, erasure_store, ledger, storage, tables, truncates
+from lakehouse import erasure_store, ledger, storage, tables
 from lakehouse.contract import Table
 from lakehouse.erasure_store import Forgotten
 from lakehouse.lake import state
 from lakehouse.settings import Settings
-from lakehouse.transforms import envelope, erasing, keychanges
-from lakehouse.transforms import frame_history as history
+from lakehouse.transforms import erasing
+from lakehouse.transforms.heavy import decoding, folding, routing
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -86,7 +86,7 @@ def _sweep(spark: SparkSession, settings: Settings, table: Table, from_offset: i
 
 def _found(table: Table, records: DataFrame, keys: DataFrame) -> DataFrame:
     """Records that hold something of these keys, with their `_key` and `_blanked` value, worked out."""
-    read = records.withColumns({"_key": erasing.key_of_record(table), "_blanked": erasing.blanked_value(table)})
+    read = decoding.named(records, table)
     listed = F.broadcast(keys.select(F.col("key").alias("_key")))
     found = read.join(listed, on="_key", how="left_semi")
     return (found if table.is_of_persons else found.where(F.col("value") != F.col("_blanked"))).localCheckpoint()
@@ -108,26 +108,15 @@ def _sweep_silver(spark: SparkSession, settings: Settings, table: Table, keys: D
     if table.is_of_persons:
         erasure_store.remove_from_silver(spark, table, found.select(*table.key))
     else:
-        rows = _with_linked(table, stored, found.select(*table.key)).join(
-            listed.withColumn("_is_listed", F.lit(True)), on="_key", how="left"
-        )
+        # A moved row takes values from its old key, forgotten or not.
+        reached, _, _ = routing.closure(table, found.select(*table.key).distinct(), set(), stored, stored)
+        every = stored.join(F.broadcast(reached), on=list(table.key), how="left_semi")
+        rows = every.join(listed.withColumn("_is_listed", F.lit(True)), on="_key", how="left")
         storage.merge_silver(
             spark, table, _folded_again(spark, settings, table, rows.drop("_key")), only_last=False, bounds=None, read_at=read_at
         )
     erasure_store.purge(spark, table)
     return touched
-
-
-def _with_linked(table: Table, stored: DataFrame, keys: DataFrame) -> DataFrame:
-    """All stored changes of these keys and of those that key changes link them with: a moved row takes values from its old key."""
-    reached = keys
-    while True:
-        rows = stored.join(F.broadcast(reached), on=list(table.key), how="left_semi")
-        linked = keychanges.linked_keys(rows, table).select(*table.key).distinct()
-        more = linked.join(F.broadcast(reached), on=list(table.key), how="left_anti").localCheckpoint()
-        if more.isEmpty():
-            return rows
-        reached = reached.unionByName(more)
 
 
 def _folded_again(spark: SparkSession, settings: Settings, table: Table, rows: DataFrame) -> DataFrame:
@@ -136,12 +125,9 @@ def _folded_again(spark: SparkSession, settings: Settings, table: Table, rows: D
     now, mark = storage.bronze_version(spark), state.store(settings).read(table)
     blanked = erasing.blanked(rows, table, F.coalesce("_is_listed", F.lit(False))).drop("_is_listed")
     blanked = blanked.withColumn("_run", F.lit(now).cast("BIGINT")).localCheckpoint()
-    nothing = envelope.good(envelope.decode(spark.createDataFrame([], ledger.CHANGES.schema_ddl()), table, ()))
-    known = truncates.of_keys(spark, table, mark.truncates, ())
-    # What the optimizer would infer of the fold's nested values costs it minutes, and gains nothing.
-    with delta.configured(spark, {"spark.sql.constraintPropagation.enabled": "false"}):
-        folded, _ = history.anew(history.Incoming(table=table, changes=nothing, run=now, truncates=known), blanked)
-        folded = folded.localCheckpoint()
+    folded, _ = folding.anew(
+        folding.Incoming(table=table, changes=decoding.nothing(spark, table), run=now, truncates=mark.truncates), blanked
+    )
     identity = list(ledger.stored(table).key)
     # Whether a newer change waits in quarantine is not known here, and has not changed.
     waiting = blanked.select(*identity, F.col("_is_blocked").alias("_was_blocked"))

@@ -17,7 +17,9 @@ from lakehouse import erasure_store, erasures, shapes, storage, tables
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
 from lakehouse.transforms import erasing
-from lakehouse.transforms.values import typed
+from lakehouse.transforms.heavy import decoding
+from lakehouse.transforms.records import keys
+from lakehouse.transforms.records.values import reader
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -44,7 +46,7 @@ class Forgotten:
 def run(spark: SparkSession, settings: Settings, table_name: str, key: str) -> Forgotten:
     """Forget that key of that source table. Raises ForgetError, KeyError for a table there is not."""
     table = personal(table_name)
-    named = canonical(spark, table, key)
+    named = canonical(table, key)
     listed = erasure_store.forgotten(spark, table).get(table.name, frozenset())
     if named not in listed and not _is_known(spark, table, named) and not _all_linked(spark, table, named):
         raise ForgetError(f"no record in the lake is of {table.name} {named}: see whether the key is right, or refine it first")
@@ -73,7 +75,7 @@ def personal(table_name: str) -> Table:
     return table
 
 
-def canonical(spark: SparkSession, table: Table, text: str) -> str:
+def canonical(table: Table, text: str) -> str:
     """The key as the list writes it, from a JSON object or, of one column, the plain value. Raises ForgetError."""
     wanted = "{" + ", ".join(f'"{name}": …' for name in table.key) + "}"
     try:
@@ -86,16 +88,15 @@ def canonical(spark: SparkSession, table: Table, text: str) -> str:
     if set(given) != set(table.key):
         raise ForgetError(f"{text!r} is no key of {table.name}: give {wanted}" + (" or the value alone" if len(table.key) == 1 else ""))
     texts = [str(given[name]) for name in table.key]
-    row = spark.createDataFrame([tuple(texts)], ", ".join(f"`{name}` STRING" for name in table.key))
-    read = row.select(*(typed(F.col(name), table.column(name).type).alias(name) for name in table.key))
-    made = read.select(erasing.key_json(table).alias("key"), *(F.col(name).isNull().alias(f"is_{name}_null") for name in table.key)).first()
-    assert made is not None
+    values = tuple(reader(table.column(name).type)(value) for name, value in zip(table.key, texts, strict=True))
     faults = [
-        f"{name} {value!r} is no {table.column(name).type}" for name, value in zip(table.key, texts, strict=True) if made[f"is_{name}_null"]
+        f"{name} {text!r} is no {table.column(name).type}"
+        for name, text, value in zip(table.key, texts, values, strict=True)
+        if value is None
     ]
     if faults:
         raise ForgetError(f"{text!r} is no key of {table.name}: {'; '.join(faults)}")
-    return str(made["key"])
+    return keys.as_listed(table)(values)
 
 
 def _all_linked(spark: SparkSession, table: Table, key: str) -> dict[str, frozenset[str]]:
@@ -111,8 +112,8 @@ def _linked(spark: SparkSession, other: Table, table: Table, key: str) -> frozen
             stored = storage.read_silver_changes(spark, other)
             found.append(erasing.names_in(stored, other, F.array(erasing.person_of_row(column, table)), [key]))
             for records in _records(spark, other):
-                is_named = F.array_contains(erasing.persons_of_record(column, table), key)
-                found.append(records.where(is_named).select(erasing.key_of_record(other).alias("key")))
+                named = decoding.named(records.select("key", "value"), other, column, table)
+                found.append(named.where(F.array_contains("_persons", key)).select(F.col("_key").alias("key")))
     if not found:
         return frozenset()
     rows = reduce(lambda one, more: one.union(more), found).distinct().collect()
@@ -125,13 +126,18 @@ def _records(spark: SparkSession, table: Table) -> tuple[DataFrame, DataFrame]:
 
 def _is_known(spark: SparkSession, table: Table, key: str) -> bool:
     stored = storage.read_silver_changes(spark, table).where(erasing.key_json(table) == key)
-    records = (records.where(erasing.key_of_record(table) == key) for records in _records(spark, table))
+    records = (_of_key(records, table, key) for records in _records(spark, table))
     return not stored.isEmpty() or any(not found.isEmpty() for found in records)
+
+
+def _of_key(records: DataFrame, table: Table, key: str) -> DataFrame:
+    """The records of that key, whether or not they can be read."""
+    return decoding.named(records, table).where(F.col("_key") == key)
 
 
 def _other_keys(spark: SparkSession, table: Table, key: str) -> tuple[str, ...]:
     """Keys that a primary-key change gave to, or took from, the rows of this key."""
-    of_key = erasure_store.read_records(spark, table).where(erasing.key_of_record(table) == key)
+    of_key = _of_key(erasure_store.read_records(spark, table), table, key)
     names = F.filter("headers", lambda header: header["key"].isin("__debezium.oldkey", "__debezium.newkey"))
     rows = of_key.select(F.explode(names).alias("header")).select(F.col("header.value").cast("string").alias("key")).distinct().collect()
     return tuple(sorted(row["key"] for row in rows if row["key"]))

@@ -17,6 +17,7 @@ from lakehouse import ddl, delta, erasure_store, ledger
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
 from lakehouse.transforms import erasing
+from lakehouse.transforms.heavy import decoding
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -73,7 +74,7 @@ def _leftover(spark: SparkSession, settings: Settings, source: Table, stored: Ta
     read = 0
     for rows in _files(spark, settings, source, stored):
         read += rows.select("_file").distinct().count()
-        left = rows.withColumn("_key", _key(source, stored)).join(F.broadcast(named), on="_key", how="left_semi")
+        left = _named(rows, source, stored).join(F.broadcast(named), on="_key", how="left_semi")
         for row in left.where(_holds(source, stored)).select("_file", "_key").distinct().collect():
             files.add(row["_file"])
             told.add(row["_key"])
@@ -89,8 +90,9 @@ def _leftover(spark: SparkSession, settings: Settings, source: Table, stored: Ta
     )
 
 
-def _key(source: Table, stored: Table) -> Column:
-    return erasing.key_of_record(source) if "value" in stored.column_names else erasing.key_json(source)
+def _named(rows: DataFrame, source: Table, stored: Table) -> DataFrame:
+    """The rows with `_key`, as the list has it."""
+    return decoding.named(rows, source) if "value" in stored.column_names else rows.withColumn("_key", erasing.key_json(source))
 
 
 def _holds(source: Table, stored: Table) -> Column:
@@ -98,7 +100,7 @@ def _holds(source: Table, stored: Table) -> Column:
     if source.is_of_persons:
         return F.lit(True)
     if "value" in stored.column_names:
-        return F.col("value") != erasing.blanked_value(source)
+        return F.col("value") != F.col("_blanked")
     values = F.array(*(F.col(name).cast("string") for name in source.erased))
     return F.size(F.array_compact(values)) > 0
 

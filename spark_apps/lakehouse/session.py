@@ -7,9 +7,10 @@ cores. Each setting below says why it is there.
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, cast
 
-from lakehouse.settings import Settings
+from lakehouse.settings import PROJECT, Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -66,6 +67,10 @@ def _small_machine(settings: Settings) -> dict[str, str]:
         "spark.sql.codegen.cache.maxEntries": "2000",
         # A side of a join that is one row may still take long to be made: the whole of bronze, where a table is rebuilt.
         "spark.sql.broadcastTimeout": "3600",
+        # Python workers decode and fold what is too large for one process: they import `lakehouse`.
+        "spark.executorEnv.PYTHONPATH": f"{PROJECT / 'spark_apps'}:{PROJECT}",
+        # A worker's memory: by default 10,000 rows at a time, of values that may be a megabyte each.
+        "spark.sql.execution.arrow.maxBytesPerBatch": str(16 << 20),
         # Days are UTC days wherever a process runs.
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.warehouse.dir": f"{settings.lake_root}/warehouse",
@@ -189,6 +194,8 @@ def classic(settings: Settings, role: str = "batch", metastore: bool = True) -> 
     """
     from pyspark.sql import SparkSession
 
+    # Python workers are this interpreter, and not the machine's.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(f"ebap-{role}")
     conf = (
         spark_conf(settings, role) if metastore else {**_small_machine(settings), **_delta(settings), "spark.master": settings.spark_master}

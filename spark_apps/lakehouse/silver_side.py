@@ -12,8 +12,9 @@ from lakehouse.contract import Table
 from lakehouse.ranges import Key, Part, Row
 from lakehouse.settings import Settings
 from lakehouse.snapshot import Snapshot, by_key
-from lakehouse.transforms import as_of, envelope
-from lakehouse.transforms.ordering import is_row
+from lakehouse.transforms import as_of
+from lakehouse.transforms.heavy import decoding
+from lakehouse.transforms.records.changes import READ, UPSERT
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -39,7 +40,7 @@ class SilverTable:
         # Worked out once: each look at the table would otherwise read the whole history of these keys again.
         moved_on = as_of.moved_on(changes, table, is_unseen).localCheckpoint()
         self._newest = as_of.settled(changes, is_unseen).unionByName(moved_on)
-        self._rows = self._newest.where(is_row())
+        self._rows = self._newest.where(F.col("_kind").isin(READ, UPSERT))
 
     def sums(self, shift: int, part: Part | None) -> dict[int, tuple[int, int]]:
         """Count and digest of each range."""
@@ -66,7 +67,7 @@ class SilverTable:
         earlier = storage.read_quarantine(self._spark, self._table).where("replayed_at IS NULL")
         as_landed = quarantine_store.with_epoch(self._spark, self._table, earlier)
         placeholders = self._source.placeholders if self._source else ()
-        waiting = envelope.waiting(as_landed, self._table, placeholders, self._settings.source_schema)
+        waiting = decoding.waiting(as_landed, self._table, placeholders, self._settings.source_schema)
         found: dict[Key, list[Any]] = {}
         for row in waiting.select("_epoch", "_lsn", "_offset", *_numbered(self._keys)).collect():
             epoch, lsn, offset, *key = row

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.contract import Column, History, Table
 from lakehouse.ledger import stored
-from lakehouse.transforms import frame_history as history
-from lakehouse.transforms.frame_history import Incoming
+from lakehouse.transforms.heavy import folding
+from lakehouse.transforms.heavy.folding import Incoming
 from tests.golden.oracle import COLUMNS, UNCHANGED, WHOLE_TABLE, Change, Key, Version
 
 if TYPE_CHECKING:
@@ -51,12 +51,14 @@ def declared(tracked: Sequence[str]) -> Table:
 
 @dataclass
 class Silver:
-    """Stored changes of many histories between two steps, as refine would find them; `writes` counts rows written, a history."""
+    """Stored changes of many histories between two steps, as refine would find them; `writes` counts rows written, a history.
+
+    A truncate empties a table, and here many histories share one: it takes histories without truncates.
+    """
 
     spark: SparkSession
     tracked: Sequence[str] = COLUMNS
     rows: dict[Row, Any] = field(default_factory=dict)
-    truncates: list[tuple[int, Change]] = field(default_factory=list)
     writes: dict[int, int] = field(default_factory=dict)
     runs: int = 0
     contested: set[tuple[int, int]] = field(default_factory=set)
@@ -69,31 +71,26 @@ class Silver:
         """One run of refine's transform over one batch of every history."""
         self.runs += 1
         taken = list(batches)
-        received = [_record(case, change) for case, change in taken if change.key != WHOLE_TABLE]
-        changes = self.spark.createDataFrame(received, f"{self.table.schema_ddl()}, {_RECEIVED}")
-        known = len(self.truncates)
-        self.truncates += [(case, change) for case, change in taken if change.key == WHOLE_TABLE]
-        truncates = self.spark.createDataFrame(
-            [(*_record(case, change), number < known) for number, (case, change) in enumerate(self.truncates)],
-            f"{self.table.schema_ddl()}, {_RECEIVED}, _is_placed BOOLEAN",
-        ).drop("first", "second")
-        incoming = Incoming(
-            table=self.table,
-            changes=changes,
-            run=self.runs,
-            has_links=any(change.linked for _, change in taken),
-            # A truncate empties a table; here each history is a table of its own.
-            truncates=(lambda keys: keys.join(truncates, on="case_id", how="inner")) if self.truncates else None,
-        )
+        assert all(change.key != WHOLE_TABLE for _, change in taken)
+        changes = self.spark.createDataFrame([_record(*one) for one in taken], f"{self.table.schema_ddl()}, {_RECEIVED}")
+        incoming = Incoming(table=self.table, changes=changes, run=self.runs, has_links=any(change.linked for _, change in taken))
         before = self.spark.createDataFrame(list(self.rows.values()), self.form.schema_ddl())
-        emptied = truncates.where("NOT _is_placed").select("case_id").distinct()
-        touched = changes.select(*self.table.key).union(before.join(emptied, on="case_id", how="left_semi").select(*self.table.key))
-        made = history.difference(incoming, touched.distinct(), before)
+        made = folding.difference(incoming, changes.select(*self.table.key).distinct(), before)
         self.writes = defaultdict(int)
         for row in made.rows.collect() if made.rows else []:
             self.writes[row["case_id"]] += 1
             self.rows[tuple(row[name] for name in self.form.key)] = row
         self.contested = {(row["case_id"], row["_lsn"]) for row in made.contested.collect()} if made.contested else set()
+
+    def anew(self, batches: Iterable[tuple[int, Change]]) -> set[Row]:
+        """All that these changes make of an empty table, but for the run."""
+        changes = self.spark.createDataFrame([_record(*one) for one in batches], f"{self.table.schema_ddl()}, {_RECEIVED}")
+        rows, _ = folding.anew(Incoming(table=self.table, changes=changes, run=self.runs, has_links=True))
+        return {_without_run(row) for row in rows.collect()}
+
+    def stored(self) -> set[Row]:
+        """All rows, but for the run."""
+        return {_without_run(row) for row in self.rows.values()}
 
     def versions(self) -> dict[int, list[Version]]:
         """The visible versions of each history, sorted as the oracle sorts them."""
@@ -116,6 +113,11 @@ def in_step(histories: Sequence[Sequence[Sequence[Change]]]) -> Iterable[list[tu
     """Batch 1 of every history, then batch 2 of those that have one, and so on; a history's number is its place."""
     for step in range(max(map(len, histories))):
         yield [(case, change) for case, batches in enumerate(histories) if step < len(batches) for change in batches[step]]
+
+
+def _without_run(row: Any) -> Row:
+    named = {**row.asDict(), "_run": None}
+    return tuple(tuple(value) if isinstance(value, list) else value for value in named.values())
 
 
 def _record(case: int, change: Change) -> Row:

@@ -25,7 +25,7 @@ _MANY = {COLUMNS: 16_000, NAME_ONLY: 4000}
 Batches = Sequence[Sequence[Change]]
 
 
-def _arrivals(case: Case) -> list[Batches]:
+def arrivals(case: Case) -> list[Batches]:
     """A case as written, all at once, backwards in three batches, and shuffled with repeats."""
     changes = [change for batch in case.batches for change in batch]
     third = -(-len(changes) // 3)
@@ -61,7 +61,7 @@ def _carried(batches: Batches, tracked: Sequence[str] = COLUMNS) -> Silver:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_case_ends_as_written_however_it_arrives(case: Case) -> None:
-    for way, batches in enumerate(_arrivals(case)):
+    for way, batches in enumerate(arrivals(case)):
         silver = Silver(case.tracked)
         written = [silver.take(batch) for batch in batches]
         assert tuple(map(summary, silver.versions())) in (case.versions, case.either), f"{case.doc}, arrival {way}"

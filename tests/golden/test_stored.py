@@ -23,7 +23,7 @@ from tests.conftest import empty_lake
 from tests.golden.carrier import declared, in_step, version
 from tests.golden.notation import Case, summary
 from tests.golden.oracle import COLUMNS, UNCHANGED, WHOLE_TABLE, Change, Version
-from tests.golden.test_history import CASES
+from tests.golden.test_fold import CASES
 from tests.golden.world import deliveries
 
 if TYPE_CHECKING:

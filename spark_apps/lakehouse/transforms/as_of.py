@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from pyspark.sql import Window
-from pyspark.sql import functions as F
-
-from lakehouse.transforms import ordering
+from lakehouse import ledger
+from lakehouse.transforms.heavy import routing, workers
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -24,9 +23,7 @@ def moved_on(changes: DataFrame, table: Table, is_unseen: Column) -> DataFrame:
     """The newest change that the snapshot has seen of each other key; none of a key that was new."""
     key = list(table.key)
     keys = changes.where("_last").where(is_unseen).select(*key)
-    whole = changes.join(keys, on=key, how="left_semi")
-    # In order first, seen or not: a change that is left out may be what tells how two others stand.
-    ordered = ordering.in_order(ordering.placed(whole), key)
-    newest_first = Window.partitionBy(*key).orderBy(*(F.desc(name) for name in ordering.ORDER))
-    seen = ordered.where(~is_unseen).withColumn("_place", F.row_number().over(newest_first))
-    return seen.where("_place = 1").select(*changes.columns)
+    # All of them, seen or not: a change that is left out may be what tells how two others stand.
+    whole = changes.join(keys, on=key, how="left_semi").select(*ledger.stored(table).column_names, is_unseen.alias(workers.UNSEEN))
+    grouped = routing.grouped(whole, table, set())
+    return grouped.mapInArrow(partial(workers.newest_seen, table=table), ledger.stored(table).schema_ddl())

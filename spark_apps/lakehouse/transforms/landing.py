@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse.ledger import CHANGES, EPOCH_HEADER, TOPIC_PREFIX
-from lakehouse.transforms.ordering import position
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -48,3 +47,9 @@ def placed(records: DataFrame, landed_at: Column) -> DataFrame:
         F.timestamp_micros("place.source.ts_us").alias("commit_at"),
     )
     return parsed.select(*CHANGES.column_names)
+
+
+def position(op: Column, lsn: Column, sequence: Column) -> Column:
+    """Where a record stands in the source's log. A read of an incremental snapshot has no lsn: it stands behind the last commit sent."""
+    last_commit = F.when(sequence.startswith('["'), F.split_part(sequence, F.lit('"'), F.lit(2)).try_cast("BIGINT"))
+    return F.coalesce(lsn, F.when(op == "r", last_commit))

@@ -7,12 +7,15 @@ names the last key under which others saw the row. Within a transaction only whe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from lakehouse.transforms.history.form import Form, Key
 from lakehouse.transforms.history.inheritance import resolve
 from lakehouse.transforms.history.steps import Step
 from lakehouse.transforms.records.changes import DELETE
+
+Named = TypeVar("Named", bound=Hashable)
 
 
 class _Chain:
@@ -100,9 +103,9 @@ def linked_groups(form: Form, by_key: dict[Key, list[Step]]) -> Iterator[dict[Ke
         yield {key: by_key[key] for key in group if key in by_key}
 
 
-def components(neighbours: dict[Key, set[Key]]) -> Iterator[list[Key]]:
+def components(neighbours: Mapping[Named, set[Named]]) -> Iterator[list[Named]]:
     """The connected components of keys, each key in exactly one."""
-    seen: set[Key] = set()
+    seen: set[Named] = set()
     for start in neighbours:
         if start in seen:
             continue

@@ -20,7 +20,8 @@ from uuid import UUID
 
 from lakehouse.contract import Severity, Table
 from lakehouse.transforms.records import faults, keys, quality, values
-from lakehouse.transforms.records.changes import DELETE, MESSAGE, READ, TRUNCATE, UPSERT, Change, Decoded, Fault, Place
+from lakehouse.transforms.records.changes import DELETE, MESSAGE, READ, TOMBSTONE, TRUNCATE, UPSERT, Change, Decoded, Fault, Place
+from lakehouse.transforms.records.faults import Reason
 from lakehouse.transforms.records.json_text import Repeated, first, read, text_of
 from lakehouse.transforms.records.received import Record
 from lakehouse.transforms.records.received import records as records_of
@@ -59,8 +60,37 @@ class Decoder:
         """The records, told apart; in their order."""
         decoded = Decoded()
         for record in records:
-            self._take(record, decoded)
+            made = self.one(record)
+            if type(made) is Change:
+                decoded.changes.append(made)
+            elif isinstance(made, Fault):
+                decoded.faults.append(made)
+            elif isinstance(made, Truncate):
+                decoded.truncates.append(made)
+            elif made is TOMBSTONE:
+                decoded.tombstones.append(record)
+            else:
+                decoded.messages += 1
         return decoded
+
+    def one(self, record: Record) -> Change | Truncate | Fault | str:
+        """What one record is; TOMBSTONE or MESSAGE where it is neither a change nor a fault."""
+        if record.value is None:
+            return TOMBSTONE
+        fault, envelope = _parsed(record)
+        if fault is None:
+            op = text_of(envelope.get("op"))
+            kind = _KINDS.get(op) if op is not None else None
+            if kind is MESSAGE:
+                return MESSAGE
+            if op is None or kind is None:
+                fault = faults.no_op(op)
+            else:
+                made = self._change(record, envelope, op, kind)
+                if not isinstance(made, Reason):
+                    return made
+                fault = made
+        return self._faulty(record, envelope, fault)
 
     def key_of(self, row: Sequence[Any]) -> keys.Key:
         """The key of a row that begins with the declared columns."""
@@ -68,25 +98,14 @@ class Decoder:
 
     def key_of_tombstone(self, record: Record) -> keys.Key:
         """The key that a record without a value names; its unreadable parts are None."""
-        return self._key_of(self._row(None, record.key).values)
+        return self._key_of(self.values_of_tombstone(record))
 
-    def _take(self, record: Record, into: Decoded) -> None:
-        if record.value is None:
-            into.tombstones.append(record)
-            return
-        fault, envelope = _parsed(record)
-        if fault is None:
-            op = text_of(envelope.get("op"))
-            kind = _KINDS.get(op) if op is not None else None
-            if kind is MESSAGE:
-                into.messages += 1
-                return
-            fault = faults.no_op(op) if op is None or kind is None else self._change(record, envelope, op, kind, into)
-        if fault is not None:
-            into.faults.append(self._faulty(record, envelope, fault))
+    def values_of_tombstone(self, record: Record) -> tuple[Any, ...]:
+        """The declared columns of a record without a value: its key, and None."""
+        return self._row(None, record.key).values
 
-    def _change(self, record: Record, envelope: dict[str, Any], op: str, kind: str, into: Decoded) -> tuple[str, str] | None:
-        """Add the change or truncate that the record is, or say what is wrong with it."""
+    def _change(self, record: Record, envelope: dict[str, Any], op: str, kind: str) -> Change | Truncate | Reason:
+        """The change or truncate that the record is, or what is wrong with it."""
         source = envelope.get("source")
         if isinstance(source, dict):
             schema, name = text_of(source.get("schema")), text_of(source.get("table"))
@@ -107,14 +126,12 @@ class Decoder:
             return fault
         txid = None if op == "r" else _number(source.get("txId"))
         if kind is TRUNCATE:
-            into.truncates.append(Truncate(record.epoch, lsn, txid, record.offset, commit_at))
-            return None
+            return Truncate(record.epoch, lsn, txid, record.offset, commit_at)
         content = hashlib.sha256(_NEVER_IN_TEXT.join(row.image).encode()).hexdigest()
         place = (record.epoch, lsn, txid, last_commit, record.offset, commit_at)
-        into.changes.append(Change(row.values, kind, *place, content, tuple(row.unchanged), linked))
-        return None
+        return Change(row.values, kind, *place, content, tuple(row.unchanged), linked)
 
-    def _judged(self, row: _Row, record: Record, op: str, kind: str) -> tuple[tuple[str, str] | None, str | None]:
+    def _judged(self, row: _Row, record: Record, op: str, kind: str) -> tuple[Reason | None, str | None]:
         """What is wrong with the values, and the other key of a primary-key change."""
         if op in _ROW_OPS and not row.has_key:
             return faults.lost_key(self.table.key), None
@@ -171,7 +188,7 @@ class Decoder:
                 image.append(prefix + text)
         return _Row(tuple(made), image, unchanged, misfits, named is None)
 
-    def _faulty(self, record: Record, envelope: dict[str, Any], fault: tuple[str, str]) -> Fault:
+    def _faulty(self, record: Record, envelope: dict[str, Any], fault: Reason) -> Fault:
         """The fault with what can be read of the record all the same."""
         op = text_of(envelope.get("op"))
         after = envelope.get("after") if op in _ROW_OPS else None
@@ -233,7 +250,7 @@ def places(decoded: Decoded, table: Table, *, faulty_only: bool = True) -> list[
     return [place for place in found if None not in place.key]
 
 
-def _parsed(record: Record) -> tuple[tuple[str, str] | None, dict[str, Any]]:
+def _parsed(record: Record) -> tuple[Reason | None, dict[str, Any]]:
     """What is wrong with the record's text, and its envelope as far as it can be read."""
     value = record.value
     if not value:
