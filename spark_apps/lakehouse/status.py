@@ -12,10 +12,10 @@ from functools import partial
 from typing import Any
 
 import pyarrow.compute as pc
-from lakehouse.gold import counting
 
 from lakehouse import ledger, liveness, objects, schema_changes, tables, waiting
 from lakehouse.contract import History, Table
+from lakehouse.gold import counting
 from lakehouse.lake import reading
 from lakehouse.lake.lake import Lake
 from lakehouse.lake.log import Snapshot
