@@ -23,7 +23,7 @@ from lakehouse import epochs, ledger, schema_changes, session, source_types, sto
 from lakehouse.contract import Column, History, Table
 from lakehouse.schema_changes import ACCEPTED, DRIFT, NOT_CAPTURED, WAITING, SchemaChange
 from lakehouse.settings import PROJECT, Settings
-from lakehouse.transforms import envelope
+from lakehouse.transforms.records import envelope
 from tests.e2e import type_samples, wire
 from tests.e2e.conftest import until
 from tests.e2e.own_capture import running_capture
