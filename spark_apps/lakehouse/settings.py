@@ -90,7 +90,7 @@ class Settings:
     max_record_mb: int = _setting(
         32,
         "Largest change of a row that is captured, in MiB as JSON. A larger one stops its own table. The Connect worker needs a heap of "
-        "some 12 times as much, and survives rows of a fifth of its heap.",
+        "16 times as much, and survives rows of a fifth of it.",
     )
 
     bronze_keep_days: int = _setting(
