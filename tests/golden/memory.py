@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -61,7 +61,7 @@ class Silver:
 
     def take(self, batch: Sequence[Change]) -> int:
         """One run over one batch; how many rows it wrote."""
-        changes, known = self._brought(batch)
+        changes, known = self.brought(batch)
         new = [truncate for truncate in self.truncates if truncate.place not in known]
         keys = {change.values[:2] for change in changes}
         newest = [row for row in self.rows.values() if row[self._last] and (new or row[:2] in keys)]
@@ -70,11 +70,15 @@ class Silver:
 
     def take_anew(self, batch: Sequence[Change]) -> int:
         """One run that makes the whole table anew, as the heavy caller does."""
-        self._brought(batch)
-        incoming = Incoming(changes=self.received, run=self.runs, truncates=self.truncates)
+        self.brought(batch)
+        made = anew(self.form, Incoming(changes=self.received, run=self.runs, truncates=self.truncates))
+        self.contested |= {change.lsn for change in made.contested}
+        return self.replace_rows([written.row for written in made.rows])
+
+    def replace_rows(self, rows: Iterable[Row]) -> int:
+        """Put these rows in the place of all that are stored; how many differ by more than the run."""
         stored, self.rows = self.rows, {}
-        made = anew(self.form, incoming)
-        self._write(made)
+        self.write_rows(rows)
         # A truncate that turned out to have met no row of a key stays stored, hidden; made anew, it is not there at all.
         gone = stored.keys() - self.rows.keys()
         assert all(stored[key][self._kind] == "truncate" for key in gone), "a stored change is gone"
@@ -86,6 +90,14 @@ class Silver:
         }
         return sum(row is not stored.get(key) for key, row in self.rows.items())
 
+    def write_rows(self, rows: Iterable[Row]) -> int:
+        """Write rows of the stored form, with or without the workers' verdicts behind them; how many were to be written."""
+        taken = list(rows)
+        changed = [row[: self.form.width] for row in taken if len(row) == self.form.width or row[-3]]
+        self.rows |= {tuple(row[place] for place in self._identity): row for row in changed}
+        self.contested |= {row[self.form.place["_lsn"]] for row in taken if len(row) > self.form.width and row[-1]}
+        return len(changed)
+
     def versions(self) -> list[Version]:
         """The visible versions, sorted as the oracle sorts them."""
         found = [_version(self.form, row) for row in self.rows.values() if row[self._visible]]
@@ -96,7 +108,7 @@ class Silver:
         newest = (row for row in self.rows.values() if row[self._last] and row[self._kind] in ("read", "upsert"))
         return sorted((row[: self.form.declared] for row in newest), key=str)
 
-    def _brought(self, batch: Sequence[Change]) -> tuple[list[Decoded], set[tuple[int, int]]]:
+    def brought(self, batch: Sequence[Change]) -> tuple[list[Decoded], set[tuple[int, int]]]:
         """The batch's changes, and the places of truncates known before it."""
         self.runs += 1
         changes = [decoded(change) for change in batch if change.key != WHOLE_TABLE]

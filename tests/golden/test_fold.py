@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from lakehouse.transforms.heavy import workers
 from lakehouse.transforms.history import order
+from tests.golden import heavy
 from tests.golden.memory import Silver
 from tests.golden.notation import Case, read_case, summary
 from tests.golden.oracle import COLUMNS, UNCHANGED, Change, Rules, Version
@@ -52,6 +54,9 @@ def contested(seed: int) -> list[Change]:
 _KINDS: tuple[Callable[[int], list[Change]], ...] = (lambda seed: World(seed).changes, lossy, contested)
 
 
+_CALLERS: tuple[Callable[[Silver, Sequence[Change]], int], ...] = (Silver.take, heavy.take, Silver.take_anew, heavy.take, heavy.take_anew)
+
+
 def _carried(batches: Batches, tracked: Sequence[str] = COLUMNS) -> Silver:
     silver = Silver(tuple(tracked))
     for batch in batches:
@@ -69,6 +74,18 @@ def test_case_ends_as_written_however_it_arrives(case: Case) -> None:
         assert silver.live() == open_rows(silver.versions()), f"{case.doc}, arrival {way}"
         assert way or not case.is_silent or not written[-1], f"{case.doc}: the batch wrote something"
         assert not silver.take([change for batch in batches for change in batch]), f"{case.doc}, arrival {way}: once more wrote something"
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_case_ends_the_same_on_the_heavy_caller(case: Case) -> None:
+    for way, batches in enumerate(arrivals(case)):
+        silver = Silver(case.tracked)
+        written = [heavy.take(silver, batch) for batch in batches]
+        assert tuple(map(summary, silver.versions())) in (case.versions, case.either), f"{case.doc}, arrival {way}"
+        assert silver.contested == set(case.contested), f"{case.doc}, arrival {way}"
+        assert way or not case.is_silent or not written[-1], f"{case.doc}: the batch wrote something"
+        assert not heavy.take(silver, [change for batch in batches for change in batch]), f"{case.doc}, arrival {way}: once more"
+        assert not heavy.take_anew(silver, []), f"{case.doc}, arrival {way}: made anew it differs"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -94,14 +111,17 @@ def test_random_histories_equal_the_truth(tracked: tuple[str, ...], many: dict[t
 
 
 @pytest.mark.parametrize("many", [600, pytest.param(5000, marks=pytest.mark.many)], ids=["few", "many"])
-def test_batches_and_whole_tables_in_turn_equal_one_clean_run(many: int) -> None:
+def test_light_and_heavy_batches_and_rebuilds_in_turn_equal_one_clean_run(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_ROWS_AT_A_TIME", 4)
     for seed in range(many):
         changes = _KINDS[seed % 3](seed)
         once = Silver()
         once.take(changes)
         in_turn = Silver()
         for number, batch in enumerate(deliveries(changes, seed, most=6)):
-            (in_turn.take if (number + seed) % 2 else in_turn.take_anew)(batch)
+            _CALLERS[(number + seed) % len(_CALLERS)](in_turn, batch)
+        # A contested record was met in one of the batches, or in both.
+        assert in_turn.contested == once.contested or seed % 3 == 2
         assert _told(in_turn) == _told(once), f"world {seed}"
 
 

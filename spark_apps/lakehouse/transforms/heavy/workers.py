@@ -64,16 +64,17 @@ _ROWS_AT_A_TIME = 4000
 
 def decoded_form(table: Table) -> Table:
     """The columns of decoded records."""
-    return _with_columns(table, "decoded", (*table.columns, *RECEIVED, *_RECORD))
+    return with_columns(table, "decoded", (*table.columns, *RECEIVED, *_RECORD))
 
 
 def folded_form(table: Table) -> Table:
     """The columns of the fold's result: the stored form and VERDICTS."""
     verdicts = tuple(Column(name=name, type="BOOLEAN", doc="A verdict.") for name in VERDICTS)
-    return _with_columns(table, "folded", (*ledger.stored(table).columns, *verdicts))
+    return with_columns(table, "folded", (*ledger.stored(table).columns, *verdicts))
 
 
-def _with_columns(table: Table, what: str, columns: tuple[Column, ...]) -> Table:
+def with_columns(table: Table, what: str, columns: tuple[Column, ...]) -> Table:
+    """The columns that frames of a table's rows have on their way."""
     more = {"doc": f"{table.name}, {what}.", "grain": "one row", "owner": table.owner, "allowed_age_s": table.allowed_age_s}
     return Table(name=f"{table.name}_{what}", key=table.key, columns=columns, **more)  # type: ignore[arg-type]
 
