@@ -81,12 +81,17 @@ def monthly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
     )
     monkeypatch.setattr(gold_sql, "FOLDER", tmp_path)
     monkeypatch.setattr(tables, "GOLD", (*tables.GOLD, made))
-    for cached in (queries.columns, queries.query):
-        cached.cache_clear()
+    _forget()
     yield made
     monkeypatch.undo()
-    for cached in (queries.columns, queries.query, queries.select, gold_sql.select):
-        cached.cache_clear()
+    _forget()
+
+
+def _forget() -> None:
+    queries.columns.cache_clear()
+    queries.query.cache_clear()
+    queries.select.cache_clear()
+    gold_sql.select.cache_clear()
 
 
 def test_a_declaration_and_a_file_make_a_gold_table(monthly: Table) -> None:
