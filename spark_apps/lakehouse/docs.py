@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lakehouse import ddl, ledger, settings, source_types, tables
 from lakehouse.contract import Column, Expect, History, Table
+from lakehouse.transforms import gold_sql
 
 DICTIONARY = Path("spark_apps/lakehouse/tables/README.md")
 ENV_EXAMPLE = Path(".env.example")
@@ -100,6 +101,7 @@ def _section(table: Table) -> str:
         f"- Allowed age: {_duration(table.allowed_age_s)}",
     ]
     facts += [f"- Rule: {rule}" for rule in table.rules]
+    facts += [f"- SQL: [`{table.name}.sql`]({table.name}.sql)"] if table in tables.GOLD and not gold_sql.reads_bronze(table) else []
     text = f"## {table.full_name}\n\n{table.doc}\n\n" + "\n".join(facts) + "\n\n" + _columns(table.columns)
     return text + (f"\n{_expectations(table.expects)}" if table.expects else "")
 

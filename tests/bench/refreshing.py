@@ -1,13 +1,14 @@
 """Line 7: a refresh of gold after one line in a hundred changed in two of ninety days, against computing all of it again.
 
-The gold tables made from `gold.order_lines`: by EBAP what changed, by Spark and by DuckDB everything, from the same files. All three
-write what they computed, and have the same rows after each round.
+The gold tables made from `gold.order_lines`: by EBAP in this process what changed, by Spark and by DuckDB everything, from the same
+files. All three write what they computed, and have the same rows after each round.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -16,14 +17,17 @@ from urllib.parse import unquote, urlparse
 
 import duckdb
 
+import aggregate as by_spark
 from lakehouse import storage, tables
 from lakehouse.definitions import COUNTED_STATUSES
 from lakehouse.gold import aggregate
+from lakehouse.lake import state
 from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
 from lakehouse.transforms import gold_sql
 from tests.bench import synthetic
 from tests.bench.sides import Run, agree, compare, measured
+from tests.e2e.own_postgres import running_postgres
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -48,12 +52,13 @@ def main() -> None:
     for name, value in (("lines", LINES), ("rounds", ROUNDS)):
         parser.add_argument(f"--{name}", type=int, default=value)
     size = parser.parse_args()
-    with synthetic.scene() as (spark, settings, folder):
-        lake = synthetic.lake(settings, folder, "gold")
+    with synthetic.scene() as (spark, settings, folder), running_postgres(folder / "home") as own:
+        lake = synthetic.lake(replace(settings, home=own.home, postgres_port=own.postgres_port), folder, "gold")
+        state.store(lake).create()
         synthetic.use(spark, lake)
         storage.replace_slices(spark, tables.gold("order_lines"), _lines(spark, size.lines, DAYS, "0"), None)
         for name in _GROUPS:
-            aggregate.run(Lake(lake), name)
+            by_spark.run(spark, lake, name)
         runs: dict[str, list[tuple[Run, Run, Run]]] = {name: [] for name in _GROUPS}
         for number in range(size.rounds + 1):
             _change(spark, size.lines, number)

@@ -81,13 +81,13 @@ def monthly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
     )
     monkeypatch.setattr(gold_sql, "FOLDER", tmp_path)
     monkeypatch.setattr(tables, "GOLD", (*tables.GOLD, made))
-    _forget_queries()
+    _forget()
     yield made
     monkeypatch.undo()
-    _forget_queries()
+    _forget()
 
 
-def _forget_queries() -> None:
+def _forget() -> None:
     queries.columns.cache_clear()
     queries.query.cache_clear()
     queries.select.cache_clear()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import random
 from collections.abc import Iterator
@@ -14,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from lakehouse import tables
+from lakehouse import pseudonyms, tables
+from lakehouse.contract import Column
 from lakehouse.gold import aggregate, reach
 from lakehouse.gold.aggregate import AggregateError, AggregateResult
 from lakehouse.lake.commit import commit
@@ -171,6 +174,29 @@ def spoil(gold: Gold) -> None:
     commit(log, snapshot, operation="UPDATE", writes=writes, removes=snapshot.files)
 
 
+@pytest.mark.spark
+def test_what_one_engine_made_the_other_finds_equal(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Over tables that Spark made: each reads, compares and replaces what the other committed."""
+    from lakehouse.gold.heavy import Heavy
+
+    spark = request.getfixturevalue("spark")
+    settings = empty_lake(spark, request.getfixturevalue("lake_settings"), tmp_path)
+    here, there = Gold(Lake(settings)), Gold(Lake(settings), partial(Heavy, spark, settings))
+    shop = small_shop()
+    shop.refine(here.lake)
+    days = [day(number) for number in range(1, 4)]
+    for name in TABLES:
+        assert here.aggregate(name).slices == tuple(days)
+        assert not there.aggregate(name, days).changed
+        assert spark.table(f"gold.{name}").count() == len(here.rows(name))
+    order(shop, 1, 110, on=1, status="cancelled")
+    order(shop, 2, 111, on=5)
+    shop.refine(here.lake)
+    for name in TABLES:
+        assert there.aggregate(name).slices == (day(1), day(2), day(5))
+        assert not here.aggregate(name, [*days, day(5)]).changed
+
+
 def test_a_view_is_refused_by_name(light: Gold) -> None:
     with pytest.raises(AggregateError, match=r"gold\.orders_live is a view"):
         light.aggregate("orders_live")
@@ -258,6 +284,22 @@ def test_a_conflict_is_tried_again_and_the_rows_are_right(light: Gold, monkeypat
     assert light.aggregate("order_lines").changed
     assert len(tries) == 2
     assert len(light.rows("order_lines")) == 3
+
+
+def test_a_column_declared_hashed_is_stored_as_its_hmac(light: Gold, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_shop().refine(light.lake)
+    light.aggregate("order_lines")
+    secret = light.lake.settings.secret_file(pseudonyms.SECRET)
+    secret.write_text("a secret of this test")
+    secret.chmod(0o600)
+    sales, known = tables.gold("daily_sales"), tables.gold
+    hashed = Column(name="region", type="STRING", doc="Hash of the region.", pii=True, hashed=True)
+    declared = replace(sales, columns=tuple(hashed if column.name == "region" else column for column in sales.columns))
+    monkeypatch.setattr(tables, "gold", lambda name: declared if name == "daily_sales" else known(name))
+    assert light.aggregate("daily_sales").changed
+    wanted = hmac.new(b"a secret of this test", b"EMEA", hashlib.sha256).hexdigest()
+    assert {row["region"] for row in light.rows("daily_sales")} == {wanted}
+    assert not light.aggregate("daily_sales", [day(1)]).changed
 
 
 def test_two_runs_of_one_snapshot_do_not_both_commit(light: Gold) -> None:

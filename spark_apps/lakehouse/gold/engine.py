@@ -15,8 +15,6 @@ _SETTINGS = {
     "autoinstall_known_extensions": "false",
     # A million rows of an input need about 300 MB; beyond this DuckDB writes to disk.
     "memory_limit": "'1GB'",
-    # Rows are ordered where they are written, and need not be before.
-    "preserve_insertion_order": "false",
 }
 # `kept` holds the rows that the views of the others show.
 SCHEMAS = ("silver", "gold", "changed", "kept")
@@ -48,6 +46,7 @@ def define(con: DuckDBPyConnection, query: str) -> None:
 
 
 def clear(con: DuckDBPyConnection) -> None:
-    """Drop what a run has loaded."""
+    """Drop what a run has loaded, and leave the connection as it was."""
+    con.execute("RESET memory_limit")
     for schema in SCHEMAS:
         con.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")

@@ -70,16 +70,16 @@ class Light:
         return differing
 
     def _compute(self, slices: Sequence[Slice] | None) -> None:
-        """The rows of the slices, as declared, in the table `kept.made`."""
+        """The rows of the slices, as declared, in the table `kept._made`."""
         fields = self._inputs.stored.fields
         columns = ", ".join(f"CAST({quoted(name)} AS {fields[name].duckdb_type}) AS {quoted(name)}" for name in self._table.column_names)
         within = "true" if slices is None else is_within(self._slice, slices)
         engine.define(self._con, self._query.duckdb)
-        self._con.execute(f"CREATE OR REPLACE TABLE kept.made AS SELECT {columns} FROM ({self._query.duckdb}) WHERE {within}")
+        self._con.execute(f"CREATE OR REPLACE TABLE kept._made AS SELECT {columns} FROM ({self._query.duckdb}) WHERE {within}")
         if any(column.hashed for column in self._table.columns):
-            made = pseudonyms.hidden_table(self._con.sql("FROM kept.made").to_arrow_table(), self._table, self._lake.settings)
+            made = pseudonyms.hidden_table(self._con.sql("FROM kept._made").to_arrow_table(), self._table, self._lake.settings)
             self._con.register("hidden", made)
-            self._con.execute("CREATE OR REPLACE TABLE kept.made AS FROM hidden")
+            self._con.execute("CREATE OR REPLACE TABLE kept._made AS FROM hidden")
             self._con.unregister("hidden")
 
     def _differing(self, slices: Sequence[Slice] | None) -> list[Slice]:
@@ -89,7 +89,7 @@ class Light:
         columns = ", ".join(map(quoted, self._table.column_names))
         found = self._con.execute(
             f"SELECT DISTINCT {self._slice} FROM (SELECT {self._slice} FROM ("
-            f"SELECT {columns}, 1 AS _sign FROM kept.made UNION ALL SELECT {columns}, -1 AS _sign FROM stored"
+            f"SELECT {columns}, 1 AS _sign FROM kept._made UNION ALL SELECT {columns}, -1 AS _sign FROM stored"
             f") GROUP BY {columns} HAVING sum(_sign) <> 0) ORDER BY 1 NULLS FIRST"
         )
         del stored
@@ -111,8 +111,8 @@ class Light:
     def _rows_by_slice(self, slices: Sequence[Slice]) -> list[tuple[dict[str, Any], pa.Table]]:
         assert self._table.slice
         order = ", ".join(f"{column} NULLS FIRST" for column in (self._slice, *map(quoted, self._table.key)))
-        found = self._con.sql(f"FROM kept.made WHERE {is_within(self._slice, slices)} ORDER BY {order}").to_arrow_table()
-        counted = f"SELECT {self._slice}, count(*) FROM kept.made WHERE {is_within(self._slice, slices)} GROUP BY 1 ORDER BY 1 NULLS FIRST"
+        found = self._con.sql(f"FROM kept._made WHERE {is_within(self._slice, slices)} ORDER BY {order}").to_arrow_table()
+        counted = f"SELECT {self._slice}, count(*) FROM kept._made WHERE {is_within(self._slice, slices)} GROUP BY 1 ORDER BY 1 NULLS FIRST"
         made, start = [], 0
         for value, count in self._con.execute(counted).fetchall():
             made.append(({self._table.slice: value}, found.slice(start, count).drop_columns([self._table.slice])))

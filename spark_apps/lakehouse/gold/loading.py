@@ -53,7 +53,7 @@ class Loaded:
         read = query.reads.get(("gold", self._inputs.table.name))
         if read:
             rows = reading.relation(self.con, self._inputs.stored, self._store, read)
-            self.con.execute(f"CREATE OR REPLACE VIEW gold.{quoted(self._inputs.table.name)} AS {_select(read, self._kept('own', rows))}")
+            self.con.execute(f"CREATE OR REPLACE VIEW gold.{quoted(self._inputs.table.name)} AS {_select(read, self._kept('_own', rows))}")
 
     def restrict(self, query: Query, slices: Sequence[Slice] | None) -> None:
         """Show of each input that is sliced only the rows of these slices."""

@@ -27,7 +27,9 @@ def _reads(sql: str) -> dict[Name, tuple[str, ...]]:
         for column in scope.columns:
             if column.table in tables:
                 found[tables[column.table]].add(column.name)
-    return {name: tuple(sorted(named)) for name, named in sorted(found.items())}
+    # A count of rows needs a column too.
+    first = {(schema, name): next(iter(queries.columns()[schema][name])) for schema, name in found}
+    return {name: tuple(sorted(named or {first[name]})) for name, named in sorted(found.items())}
 
 
 def renamed(sql: str, name: Callable[[Name], str]) -> str:
