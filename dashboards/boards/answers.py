@@ -48,9 +48,9 @@ class Answers:
         self._settings = settings
         self._questions = list(questions)
         planned = [question.render(_EVERY_FILTER) for question in self._questions] + [_CHOICE.format(name=name) for name in CHOICES]
-        self._engine = Engine(settings, planned)
-        self._pool = Pool(settings)
         self._lake, self._looking = Lake(settings), threading.Lock()
+        self._engine = Engine(settings, planned, lake=self._lake)
+        self._pool = Pool(settings)
         self._ages = Ages(self._complete_to)
         self._cache, self._same = Cache(), Cache()
 

@@ -21,12 +21,11 @@ from dashboards.serving import dialect
 from dashboards.serving.live import Live, run
 from dashboards.serving.plan import Base, Plan, View, plan
 from dashboards.serving.reader import Loaded, Reader, State, state_of
-from lakehouse import ddl, ledger
+from lakehouse import ledger
 from lakehouse.gold.functions import macros
 from lakehouse.lake import reading
 from lakehouse.lake.errors import NoTable
-from lakehouse.lake.log import TableLog
-from lakehouse.lake.store import store_of
+from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -54,15 +53,15 @@ class Engine:
         rewritten: Callable[[str], str] = str,
         clock: Callable[[], datetime] | None = None,
         poll_s: float | None = None,
+        lake: Lake | None = None,
     ) -> None:
         self._plan: Plan = plan(questions, rewritten)
-        self._settings, self._store = settings, store_of(settings)
+        self._lake = lake or Lake(settings)
         # A look at a bucket is a request a table.
         self._poll_s = poll_s if poll_s is not None else 5.0 if settings.is_on_gcs else 1.0
         self._clock = clock or partial(datetime.now, UTC)
         self._connection = _opened(settings)
-        self._logs: dict[str, TableLog] = {}
-        self._live = Live(self._log(ledger.CHANGES), self._store)
+        self._live = Live(self._lake.log(ledger.CHANGES), self._lake.store)
         self._loaded: Loaded = {}
         self._made: dict[str, State] = {}  # of each view: what it was made from
         self._needed: set[str] = set()
@@ -156,12 +155,12 @@ class Engine:
     def _loaded_base(self, base: Base) -> tuple[str, int, int]:
         known = self._loaded.get(base.name)
         with _named(base.stored.full_name):
-            snapshot = self._log(base.stored).snapshot()
+            snapshot = self._lake.snapshot(base.stored)
         at = snapshot.metadata.raw["id"], snapshot.version
         if known and known[:2] == at:
             return known
         # Compaction is a version too; what it leaves is the same, so loading it again is only work.
-        found = reading.relation(self._connection, snapshot, self._store, columns=base.columns, where=base.only)
+        found = reading.relation(self._connection, snapshot, self._lake.store, columns=base.columns, where=base.only)
         self._connection.register("found", found)
         run(
             self._connection,
@@ -170,11 +169,6 @@ class Engine:
         self._connection.unregister("found")
         ((rows,),) = run(self._connection, f"SELECT count(*) FROM {base.name}")
         return (*at, rows)
-
-    def _log(self, table: Any) -> TableLog:
-        if table.full_name not in self._logs:
-            self._logs[table.full_name] = TableLog(self._store, ddl.location(self._settings, table))
-        return self._logs[table.full_name]
 
 
 def _opened(settings: Settings) -> Any:
