@@ -150,7 +150,7 @@ def test_a_query_is_the_same_on_both(on_duck: Side, on_spark: Side, name: str) -
 def test_the_comparison_sees_what_differs(on_spark: Side, duck: DuckDBPyConnection) -> None:
     """The negative control: DuckDB's own meaning of what is translated."""
     raw = Side(lambda sql: duck.sql(sql).to_arrow_table())
-    for expression in ("CAST(x AS INT)", "i / j", "concat(s, u)", "CAST(d / e AS DECIMAL(18,4))"):
+    for expression in ("CAST(x AS INT)", "i / j", "concat(s, u)"):
         seen = [f"SELECT {expression} AS made FROM silver.extremes WHERE id = {number}" for number in range(len(ROWS))]
         assert any(raw.answer(sql) != on_spark.answer(sql) for sql in seen), f"{expression}: the rows do not tell"
     group = "SELECT k, min_by(j, id) AS made FROM silver.extremes GROUP BY k"
