@@ -1,7 +1,7 @@
 """Gold: what silver's change touched is computed again.
 
 **Does**: one task a gold table, after the gold tables it reads. `gold` recomputes the slices that changed since the table's mark;
-`gold_daily` recomputes the one day of its interval, whatever changed.
+`gold_daily` recomputes the one day of its interval, whatever changed. Small work is done in the task, by DuckDB; Spark does the rest.
 
 **Runs**: `gold` once after a run of `silver` or `rebuild` that changed a table; `gold_daily` once a UTC day, and for past days by
 `python -m infra.airflow backfill create --dag-id gold_daily --from-date 2026-01-01 --to-date 2026-01-31`

@@ -13,16 +13,17 @@ way that a refine under way can no longer move it. What lies behind that version
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
-from lakehouse import arguments, batches, bookkeeping, catalog, erasures, ledger, shapes, storage, swaps, tables, verb
+from lakehouse import arguments, batches, bookkeeping, catalog, delta, erasures, ledger, shapes, storage, swaps, tables, verb
 from lakehouse import keys as named
 from lakehouse.contract import Table
 from lakehouse.lake import state
@@ -156,7 +157,8 @@ def _written(spark: SparkSession, settings: Settings, made: _Anew) -> bool:
         read_at = storage.silver_version(spark, made.table)
         _move_mark(settings, made, _held)
         try:
-            changed = _write(spark, made, read_at)
+            # The commit says of itself no more than what was read: a later state may rest on rows that it takes away.
+            changed = _write(spark, made, read_at, state.store(settings).read(made.table).checkpoint())
         except swaps.MovedError:
             if not left:
                 raise
@@ -175,7 +177,9 @@ def _written(spark: SparkSession, settings: Settings, made: _Anew) -> bool:
 def _reshaped(spark: SparkSession, settings: Settings, made: _Anew) -> bool:
     """Write the table in the shape that its declaration has now; refine refuses the old one, so that nobody else writes it."""
     _move_mark(settings, made, _held)
-    shapes.replace_whole(_as_of_now(spark, made.rows), ledger.stored(made.table))
+    checkpoint = state.store(settings).read(made.table).checkpoint()
+    with delta.configured(spark, {storage.USER_METADATA: json.dumps(checkpoint)}):
+        shapes.replace_whole(_as_of_now(spark, made.rows), ledger.stored(made.table))
     shapes.remember(spark, made.table)
     catalog.make_views(spark)
     _move_mark(settings, made, _reached)
@@ -217,7 +221,7 @@ def _reached(made: _Anew, mark: TableState) -> TableState:
     )
 
 
-def _write(spark: SparkSession, made: _Anew, read_at: int) -> bool:
+def _write(spark: SparkSession, made: _Anew, read_at: int, checkpoint: Mapping[str, Any]) -> bool:
     """Put the rows in the place of what is stored at that version; no commit where nothing differs."""
     table, key = made.table, list(made.table.key)
     whole = storage.read_silver_changes(spark, table)
@@ -227,16 +231,16 @@ def _write(spark: SparkSession, made: _Anew, read_at: int) -> bool:
         return False
     rows = _as_of_now(spark, made.rows)
     if made.wanted is None:
-        swaps.replace_all(spark, table, rows, read_at)
+        swaps.replace_all(spark, table, rows, read_at, checkpoint)
     elif not differing.join(rows, on=key, how="left_anti").isEmpty():
         # A key that is gone leaves no row to say so: gold looks everywhere once every row is of this run.
         others = _as_of_now(spark, whole.join(made.wanted, on=key, how="left_anti"))
-        swaps.replace_all(spark, table, others.unionByName(rows).localCheckpoint(), read_at)
+        swaps.replace_all(spark, table, others.unionByName(rows).localCheckpoint(), read_at, checkpoint)
     else:
         fresh = rows.join(differing, on=key, how="left_semi").withColumn(swaps.GONE, F.lit(False))
         gone = stored.join(made.rows, on=list(ledger.stored(table).key), how="left_anti").withColumn(swaps.GONE, F.lit(True))
         # MERGE reads its source twice.
-        swaps.replace_some(spark, table, fresh.unionByName(gone).localCheckpoint(), read_at)
+        swaps.replace_some(spark, table, fresh.unionByName(gone).localCheckpoint(), read_at, checkpoint)
     return True
 
 

@@ -1,7 +1,7 @@
 """Refine one source table: what bronze landed since the table's mark becomes its history in silver.
 
-Does: reads bronze by version, sends what cannot be read to quarantine, folds the rest, writes one MERGE, moves the mark.
-Runs: from Airflow for each table, over the warm server; by spark-submit too: `refine.py TABLE`.
+Does: what `silver.refine` does in its own process, by Spark: for many records, a first fill, and records of forgotten people.
+Runs: where the run in process leaves the work to Spark, over the warm server; by spark-submit too: `refine.py TABLE`.
 Safe to run again: each write repeats to nothing, so a crash between two of them costs only the repetition.
 When it fails: the mark stays, and the next run takes up the same changes.
 """
@@ -9,7 +9,6 @@ When it fails: the mark stays, and the next run takes up the same changes.
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
@@ -24,7 +23,6 @@ from lakehouse import (
     verb,
 )
 from lakehouse.contract import Table
-from lakehouse.erasure_store import Forgotten
 from lakehouse.lake import state
 from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
@@ -33,7 +31,7 @@ from lakehouse.transforms.heavy import decoding, folding
 from lakehouse.transforms.records.truncates import merged
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
 
 def run(spark: SparkSession, settings: Settings, table_name: str) -> RefineResult:
@@ -49,26 +47,18 @@ def run(spark: SparkSession, settings: Settings, table_name: str) -> RefineResul
         return RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=consumed, paused=paused)
     table = _admitted(spark, settings, table, mark)
     with batches.clear_errors(table), batches.batch_of(spark, settings, table, consumed, now) as batch:
-        changed = batch.records > 0 and _apply(spark, settings, table, batch, mark)
-        return _finish(spark, settings, table, batch, changed, mark)
+        made = _reached(table, batch, mark)
+        changed = batch.records > 0 and _apply(spark, settings, table, batch, mark, made)
+        if batch.records:
+            erasures.settle(spark, settings, table, batch.forgotten)
+        state.store(settings).advance(mark, made)
+        return RefineResult(
+            table=table.name, records=batch.records, changed=changed, quarantined=batch.quarantined, bronze_version=batch.version
+        )
 
 
-def fold_in(
-    spark: SparkSession, settings: Settings, table: Table, readable: DataFrame, landed: DataFrame, version: int, forgotten: Forgotten
-) -> bool:
-    """Fold decoded records without a fault into the table as a run does, and leave its mark where it stands; whether silver changed.
-
-    `landed`: the same records as landed. `version`: the bronze version as of which that is done.
-    """
-    mark, batch = state.store(settings).read(table), batches.surveyed(readable, landed, table, version, forgotten)
-    changed = _apply(spark, settings, table, batch, mark)
-    if mark.has_run and batches.new_truncates(batch, mark):
-        state.store(settings).advance(mark, replace(mark, truncates=merged(mark.truncates, batch.truncates)))
-    return changed
-
-
-def _apply(spark: SparkSession, settings: Settings, table: Table, batch: batches.Batch, mark: TableState) -> bool:
-    """Write quarantine and the difference to silver; whether silver changed."""
+def _apply(spark: SparkSession, settings: Settings, table: Table, batch: batches.Batch, mark: TableState, reached: TableState) -> bool:
+    """Write quarantine, and the difference to silver with the checkpoint of `reached`; whether silver changed."""
     if batch.quarantined:
         storage.append_quarantine(spark, batches.quarantine_rows(decoding.bad(batch.decoded)))
     read_at = storage.silver_version(spark, table)
@@ -88,7 +78,8 @@ def _apply(spark: SparkSession, settings: Settings, table: Table, batch: batches
         batches.quarantine_beaten(spark, settings, table, batch, made.contested)
     if not made.rows:
         return False
-    storage.merge_silver(spark, table, made.rows, made.is_only_last, bounds if made.is_near else None, read_at)
+    near_only = bounds if made.is_near else None
+    storage.merge_silver(spark, table, made.rows, made.is_only_last, near_only, read_at, reached.checkpoint())
     return True
 
 
@@ -107,11 +98,9 @@ def _stop(settings: Settings, table: Table, mark: TableState, message: str) -> N
     raise batches.RefineError(message)
 
 
-def _finish(spark: SparkSession, settings: Settings, table: Table, batch: batches.Batch, changed: bool, mark: TableState) -> RefineResult:
-    """Move the table's checkpoint from where this run found it to what the run consumed."""
-    if batch.records:
-        erasures.settle(spark, settings, table, batch.forgotten)
-    made = TableState(
+def _reached(table: Table, batch: batches.Batch, mark: TableState) -> TableState:
+    """The state that the run leads to from where it began."""
+    return TableState(
         table_name=table.full_name,
         bronze_version=batch.version,
         complete_to=max((at for at in (mark.complete_to, batch.complete_to) if at), default=None),
@@ -119,10 +108,6 @@ def _finish(spark: SparkSession, settings: Settings, table: Table, batch: batche
         records=batch.records,
         quarantined=batch.quarantined,
         truncates=merged(mark.truncates, batch.truncates),
-    )
-    state.store(settings).advance(mark, made)
-    return RefineResult(
-        table=table.name, records=batch.records, changed=changed, quarantined=batch.quarantined, bronze_version=batch.version
     )
 
 

@@ -106,9 +106,7 @@ def _type(kind: pa.DataType) -> Any:
 
 def _commit(folder: Path, version: int, actions: list[dict[str, Any]], operation: str) -> None:
     (folder / "_delta_log").mkdir(parents=True, exist_ok=True)
-    about = {
-        "commitInfo": {"timestamp": 0, "operation": operation, "operationParameters": {}, "isBlindAppend": operation.startswith("STREAM")}
-    }
+    info = {"timestamp": 0, "operation": operation, "operationParameters": {}, "isBlindAppend": operation.startswith("STREAM")}
     path = folder / "_delta_log" / f"{version:020d}.json"
     with path.open("x") as out:
-        out.write("".join(f"{json.dumps(action)}\n" for action in [about, *actions]))
+        out.write("".join(f"{json.dumps(action)}\n" for action in [{"commitInfo": info}, *actions]))

@@ -62,7 +62,7 @@ def drawn(now: datetime, days: int = 60, orders_a_day: int = 40, seed: int = 1) 
     _sums(shop)
     _landed(shop)
     shop.add("silver.erasures", source_table="users", key='{"user_id":2}', forgotten_at=now, erased_at=now)
-    return {table.full_name: _arrow(table, shop.rows.get(table.full_name, [])) for table in stored()}
+    return {table.full_name: arrow(table, shop.rows.get(table.full_name, [])) for table in stored()}
 
 
 def stored() -> list[Table]:
@@ -76,15 +76,16 @@ def partitions(table: Table) -> list[str]:
     return list(ledger.PARTITIONS.get(table.full_name) or ((table.slice,) if table.slice else ("_last",)))
 
 
+def arrow(table: Table, rows: list[Row]) -> pa.Table:
+    """Rows as a table of that declaration's columns, Kafka's headers left out; what a row lacks is NULL."""
+    fields = [pa.field(column.name, _type(column.type)) for column in table.columns if column.type != ledger.KAFKA_HEADERS]
+    return pa.Table.from_pylist([{name: row.get(name) for name in (f.name for f in fields)} for row in rows], schema=pa.schema(fields))
+
+
 def write(folder: Path, found: dict[str, pa.Table]) -> None:
     """Write the tables as Delta tables below `folder`, a first version each."""
     for table in stored():
         delta_files.create(folder / table.layer.value / table.name, found[table.full_name], partitions(table))
-
-
-def _arrow(table: Table, rows: list[Row]) -> pa.Table:
-    fields = [pa.field(column.name, _type(column.type)) for column in table.columns if column.type != ledger.KAFKA_HEADERS]
-    return pa.Table.from_pylist([{name: row.get(name) for name in (f.name for f in fields)} for row in rows], schema=pa.schema(fields))
 
 
 def _type(text: str) -> pa.DataType:

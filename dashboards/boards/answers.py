@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -18,8 +19,9 @@ from dashboards.metabase.files import Question
 from dashboards.serving.ages import Ages
 from dashboards.serving.cache import Cache
 from dashboards.serving.dialect import UntranslatableError
-from dashboards.serving.engine import Engine, MissingTableError, Reader
+from dashboards.serving.engine import Engine, MissingTableError
 from dashboards.serving.pool import Pool, SparkError
+from dashboards.serving.reader import Reader
 from lakehouse import liveness, status, tables
 from lakehouse.lake.errors import LakeError
 from lakehouse.lake.lake import Lake
@@ -32,6 +34,7 @@ _CHOICE = "SELECT DISTINCT {name} FROM gold.daily_sales WHERE {name} IS NOT NULL
 _EVERY_FILTER = {"from": "2026-01-01", "to": "2026-01-31", "category": "x", "region": "x"}
 # A question costs Spark seconds and this process milliseconds.
 _KEEP_SPARK_S, _KEEP_S = 5.0, 1.0
+_KEEP_SAME_S = 3600.0
 
 
 class AnswerError(RuntimeError):
@@ -43,12 +46,23 @@ class Answers:
 
     def __init__(self, settings: Settings, questions: Iterable[Question]) -> None:
         self._settings = settings
-        planned = [question.render(_EVERY_FILTER) for question in questions] + [_CHOICE.format(name=name) for name in CHOICES]
-        self._engine = Engine(settings, planned)
-        self._pool = Pool(settings)
+        self._questions = list(questions)
+        planned = [question.render(_EVERY_FILTER) for question in self._questions] + [_CHOICE.format(name=name) for name in CHOICES]
         self._lake, self._looking = Lake(settings), threading.Lock()
+        self._engine = Engine(settings, planned, lake=self._lake)
+        self._pool = Pool(settings)
         self._ages = Ages(self._complete_to)
-        self._cache = Cache()
+        self._cache, self._same = Cache(), Cache()
+
+    def warm(self) -> None:
+        """Load what the boards read before the first viewer comes; what is not there yet is loaded when it is."""
+        for question in self._questions:
+            with contextlib.suppress(duckdb.Error):  # the page may be stopped meanwhile
+                self._in_process([question], {})
+
+    def close(self) -> None:
+        """Let go of what was loaded; nothing can be asked after."""
+        self._engine.close()
 
     def answer(self, question: Question, values: Mapping[str, str]) -> dict[str, Any]:
         """Columns and rows as JSON values, when and where it was asked, how long that took, and how old the data is, in seconds.
@@ -103,19 +117,36 @@ class Answers:
             try:
                 self._engine.check(question.render(values), asked[question])
             except UntranslatableError as error:
-                found[question.name] = {"later": f"asked of Spark: {error}"}
+                found[question.name] = {"later": f"Asked of Spark: {error}"}
         here = [question for question in questions if question.name not in found]
         try:
             with self._engine.reading({name for question in here for name in asked[question]}) as reader:
-                return found | {question.name: _asked(reader, question, values) for question in here}
+                return found | {question.name: self._asked(reader, question, values) for question in here}
         except MissingTableError as error:
             if len(here) == 1:
                 return found | {here[0].name: {"error": str(error)}}
-        except LakeError as error:
+        except (LakeError, duckdb.Error, OSError) as error:
             log.warning("the lake cannot be read in this process: %s", error)
-            return found | {question.name: {"later": f"asked of Spark: {error}"} for question in here}
+            reason = str(error).strip().splitlines()[0]
+            return found | {question.name: {"later": f"Asked of Spark: {reason}"} for question in here}
         # A board whose tables are not all there: each question by itself says what it misses.
         return found | {name: each for question in here for name, each in self._in_process([question], values).items()}
+
+    def _asked(self, reader: Reader, question: Question, values: Mapping[str, str]) -> dict[str, Any]:
+        """The answer, as long as the tables beneath it are the same the one that was given before; or `error` says why there is none."""
+        sql, names = question.render(values), _full_names(question)
+
+        def ask() -> dict[str, Any]:
+            asked_at, began = datetime.now(UTC), time.monotonic()
+            found = reader.ask(sql, names)
+            shown = _shown(found.columns, found.rows, asked_at, began)
+            return shown | ({"note": _nothing_in(found.empty)} if found.empty else {})
+
+        state = reader.state(sql, names)
+        try:
+            return ask() if state is None else self._same.get(f"{sql} {state}", _KEEP_SAME_S, ask)
+        except (duckdb.Error, TimeoutError) as error:
+            return {"error": str(error).strip().splitlines()[0]}
 
     def _of_spark(self, sql: str) -> dict[str, Any]:
         asked_at, began = datetime.now(UTC), time.monotonic()
@@ -137,16 +168,6 @@ class Answers:
 
 def _full_names(question: Question) -> list[str]:
     return [f"gold.{name}" for name in question.tables]
-
-
-def _asked(reader: Reader, question: Question, values: Mapping[str, str]) -> dict[str, Any]:
-    asked_at, began = datetime.now(UTC), time.monotonic()
-    try:
-        found = reader.ask(question.render(values), _full_names(question))
-    except (duckdb.Error, TimeoutError) as error:
-        return {"error": str(error).strip().splitlines()[0]}
-    shown = _shown(found.columns, found.rows, asked_at, began)
-    return shown | ({"note": _nothing_in(found.empty)} if found.empty else {})
 
 
 def _nothing_in(names: tuple[str, ...]) -> str:

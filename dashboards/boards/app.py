@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +40,14 @@ def application(settings: Settings) -> FastAPI:
         raise SettingsError(f"there is no {echarts}: run `make install`")
     boards, answers = files.boards(), Answers(settings, files.questions().values())
     in_order = sorted(boards.values(), key=lambda board: _ORDER.index(board.name) if board.name in _ORDER else len(_ORDER))
-    app = FastAPI(title="EBAP boards", docs_url=None, redoc_url=None, openapi_url=None)
+
+    @contextlib.asynccontextmanager
+    async def running(_: FastAPI) -> AsyncIterator[None]:
+        threading.Thread(target=answers.warm, daemon=True, name="warm").start()
+        yield
+        answers.close()
+
+    app = FastAPI(title="EBAP boards", lifespan=running, docs_url=None, redoc_url=None, openapi_url=None)
     # A page elsewhere that has its name point here must not read the answers.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[settings.public_host, settings.boards_host, LOOPBACK, "localhost"])
 

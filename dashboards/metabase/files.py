@@ -1,8 +1,9 @@
 """Questions and boards as they stand in files: one SQL file a question, one YAML file a board.
 
 A question begins with three comment lines: title, chart, audience; a fourth, empty, may say what it means that there is no row.
-Its first column is what a chart is drawn over, the others are drawn. Chart kinds: `number` (one row; a column `before` is the period before), `bar`, `stacked`, `combo: COLUMN as line`, `table`.
-Filters are Metabase's: `{{from}}` is replaced by a literal, and `[[…]]` is left out while a filter within it is not set.
+Its first column is what a chart is drawn over, the others are drawn. Chart kinds: `number` (one row; a column `before` is the period
+before), `bar`, `stacked`, `combo: COLUMN as line`, `table`. Filters are Metabase's: `{{from}}` is replaced by a literal, and `[[…]]`
+is left out while a filter within it is not set.
 """
 
 from __future__ import annotations

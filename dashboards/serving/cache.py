@@ -9,9 +9,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+_KEEP_ERROR_S = 1.0
+
 
 class Cache:
-    """Kept results by key, at most `most` of them; an error is kept as long as a result."""
+    """Kept results by key, at most `most` of them, those made first going first; an error is kept for a second at most."""
 
     def __init__(self, most: int = 200, wait_s: float = 60) -> None:
         self._kept: OrderedDict[str, tuple[float, Future[Any]]] = OrderedDict()
@@ -34,6 +36,7 @@ class Cache:
                 future.set_result(make())
             except Exception as error:
                 future.set_exception(error)
+                keep_s = min(keep_s, _KEEP_ERROR_S)
             with self._lock:
                 if self._kept.get(key, (0.0, None))[1] is future:
                     self._kept[key] = (time.monotonic() + keep_s, future)

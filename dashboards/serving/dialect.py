@@ -36,7 +36,7 @@ def duckdb_sql(spark_sql: str) -> str:
         raise UntranslatableError(f"it cannot be parsed: {error.errors[0]['description'] if error.errors else error}") from None
     for function in tree.find_all(exp.Func):
         if not isinstance(function, _FUNCTIONS):
-            name = function.name if isinstance(function, exp.Anonymous) else function.sql_name()
+            name = function.name if isinstance(function, exp.Anonymous) else function.sql("spark").partition("(")[0]
             raise UntranslatableError(f"{name.lower()} is not known to mean the same in DuckDB")
     return tree.transform(_meant).sql("duckdb", comments=False)
 

@@ -45,6 +45,7 @@ class Live:
         known, self._seen = self._seen, None
         table_id = snapshot.metadata.raw["id"]
         added = self._added(known[1], snapshot) if known and known[0] == table_id else None
+        is_anew = added is None
         if added is None:
             run(connection, _created())
             added = [file for file in snapshot.files if file.partition["source_table"] == SOURCE and _may_hold(file, now - _WINDOW)]
@@ -54,7 +55,7 @@ class Live:
             run(connection, _decoded(), now - _WINDOW)
             connection.unregister("landed")
         ((gone,),) = run(connection, "DELETE FROM live.changes WHERE _landed_at < $1", now - _WINDOW)
-        if added or gone or known is None:
+        if added or gone or is_anew:
             run(connection, _newest())
         self._seen = table_id, snapshot.version
 
@@ -72,7 +73,8 @@ class Live:
             log.info("bronze is read again: %s", error)
             return None
         changing = [commit for commit in commits if commit.changes_rows]
-        if any(file.partition.get("source_table") == SOURCE for commit in changing for file in commit.removes):
+        # Where it was is an optional part of what the log says of a removed file.
+        if any(file.partition.get("source_table") in (SOURCE, None) for commit in changing for file in commit.removes):
             return None
         return [file for commit in changing for file in commit.adds if file.partition["source_table"] == SOURCE]
 

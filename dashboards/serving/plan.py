@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any
 
 import sqlglot
@@ -12,9 +13,22 @@ from sqlglot import exp
 from dashboards.serving.dialect import UntranslatableError, duckdb_sql
 from lakehouse import ledger, tables
 from lakehouse.contract import History, Table
-from lakehouse.transforms import gold_views, orders_live, views
+from lakehouse.gold import queries
+from lakehouse.transforms import gold_sql, orders_live, views
 
 LIVE = "live.newest"
+
+
+class Pace(IntEnum):
+    """How an answer moves while the tables beneath it do not."""
+
+    NEVER, DAILY, ALWAYS = range(3)
+
+    @staticmethod
+    def of(spark_sql: str) -> Pace:
+        """By the clocks that the statement reads."""
+        text = spark_sql.lower()
+        return Pace.ALWAYS if "current_timestamp" in text else Pace.DAILY if "current_date" in text else Pace.NEVER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +54,15 @@ class Base:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """A view of DuckDB and the full names that it reads; `refused` says why it cannot be made, then there is no SQL."""
+    """A view and the full names that it reads; `refused` says why it cannot be made, then there is no SQL.
+
+    `pace` says whether it is another one at every instant, or every day, with the same rows beneath.
+    """
 
     name: str
     sql: str
     reads: tuple[str, ...]
+    pace: Pace
     refused: str | None = None
 
 
@@ -119,17 +137,19 @@ def _view_text(name: str) -> str | None:
     table = next((table for table in tables.GOLD if table.name == short and table.is_view), None) if layer == "gold" else None
     if table is None:
         return None
-    if not gold_views.reads_bronze(table):
-        return gold_views.select(table)
+    if not gold_sql.reads_bronze(table):
+        return gold_sql.select(table)
     return orders_live.shown_sql(f"(SELECT * FROM {LIVE} WHERE {orders_live.IS_RECENT})")
 
 
 def _view(name: str, text: str) -> View:
     names = tuple(reads(text))
     try:
-        return View(name=name, sql=duckdb_sql(text), reads=names)
-    except UntranslatableError as error:
-        return View(name=name, sql="", reads=names, refused=str(error))
+        # As gold's own runs take it; what reads bronze is written for Spark alone.
+        sql = duckdb_sql(text) if LIVE in names else queries.query(text).duckdb
+        return View(name=name, sql=sql, reads=names, pace=Pace.of(text))
+    except (queries.DialectError, UntranslatableError) as error:
+        return View(name=name, sql="", reads=names, pace=Pace.of(text), refused=str(error))
 
 
 def _base(name: str, read: set[str]) -> Base:

@@ -15,6 +15,7 @@ from kafka.errors import KafkaError
 from infra.capture import apply, connector, mending, preflight, worker
 from infra.kafka import topics
 from lakehouse.settings import Settings, SettingsError
+from lakehouse.source import mark
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -91,7 +92,8 @@ def _preflight(settings: Settings, _: argparse.Namespace) -> str:
 
 
 def _wait_snapshot(settings: Settings, asked: argparse.Namespace) -> str:
-    worker.wait_snapshot(settings, asked.timeout)
+    # The first change after the snapshot says that it is over: ours, so that nobody waits for the connector's next heartbeat.
+    worker.wait_snapshot(settings, asked.timeout, lambda: mark(settings))
     return "the initial snapshot is complete"
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psycopg2
-from kafka import KafkaAdminClient
 from psycopg2.extensions import make_dsn
 from psycopg2.extras import LogicalReplicationConnection
 
@@ -76,6 +75,8 @@ def check(settings: Settings, known_identity: str | None, altered: preflight.Alt
     `begins_anew` judges as if slot and offset were gone already.
     """
     identity, login_fault = source_identity(settings)
+    from kafka import KafkaAdminClient
+
     admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     situation = preflight.Situation(
         identity=identity,
@@ -88,6 +89,9 @@ def check(settings: Settings, known_identity: str | None, altered: preflight.Alt
     admin.close()
     with source.owner(settings) as cursor:
         found = catalog.read(cursor, tables.SOURCES, settings.source_schema)
+        if not situation.has_offset and not preflight.table_faults(tables.SOURCES, settings.source_schema, found, altered):
+            early = {table.name: source.dates_before_christ(cursor, settings.source_schema, table) for table in tables.SOURCES}
+            situation = replace(situation, early_dates=frozenset((table, name) for table, names in early.items() for name in names))
     found = replace(found, slot_status=None) if begins_anew else found
     preflight.check(tables.SOURCES, settings.source_schema, found, situation)
     return identity or ""

@@ -59,8 +59,10 @@ def of(trace: str) -> Failure:
 
 
 def cause(trace: str) -> str:
-    """The innermost cause of a Java stack trace, one line without the class's packages."""
+    """The innermost telling cause of a Java stack trace, one line without the class's packages."""
     causes = [line.removeprefix("Caused by: ") for line in trace.splitlines() if line.startswith("Caused by: ")]
-    line = causes[-1] if causes else trace.partition("\n")[0]
+    # Java's own exceptions name neither what was read nor by whom; the one around them does.
+    told = [line for line in causes if not line.startswith("java.lang.")] or causes
+    line = told[-1] if told else trace.partition("\n")[0]
     # What follows in the same line of a conversion's error is the row itself.
     return re.sub(r"^(?:[a-z0-9_]+\.)+(?=[A-Z])", "", line.split(" for row ")[0])[:300]

@@ -52,7 +52,7 @@ def look(settings: Settings, only_if_changed: bool = False) -> str:
         return ""
     from lakehouse import session
 
-    # Never the process's own session: land, which asks every minute, runs this in a process beside its own.
+    # Never the process's own session: land, which asks every half minute, runs this in a process beside its own.
     spark = session.connect(settings)
     try:
         _refuse_another(settings, spark, identity)

@@ -33,7 +33,8 @@ class Situation:
 
     `identity` is `<system identifier>/<timeline>` of the Postgres that answers, None where the capture role cannot ask
     (`login_fault` says why); `known_identity` the one the lake was filled from, None for a new lake; `has_offset` whether
-    Connect keeps a position for the connector; `topic_faults` come from `infra.kafka`.
+    Connect keeps a position for the connector; `topic_faults` come from `infra.kafka`; `early_dates` are table and column of dates
+    before the year 1, which the snapshot that is due would misread.
     """
 
     identity: str | None
@@ -42,6 +43,7 @@ class Situation:
     has_offset: bool
     topic_faults: tuple[str, ...] = ()
     altered: Altered = frozenset()
+    early_dates: frozenset[tuple[str, str]] = frozenset()
 
 
 def check(sources: Iterable[Table], schema: str, catalog: Catalog, situation: Situation) -> None:
@@ -53,6 +55,12 @@ def check(sources: Iterable[Table], schema: str, catalog: Catalog, situation: Si
         *_position_faults(catalog, situation),
     ]
     faults += situation.topic_faults
+    faults += [
+        f"table {schema}.{table} has dates before the year 1 in column {column}, which the first snapshot would read as years of our era: "
+        f"take them away at the source (UPDATE {schema}.{table} SET {column} = NULL WHERE {column} < '0001-01-01'), or remove the column "
+        "from the declaration"
+        for table, column in sorted(situation.early_dates)
+    ]
     if faults:
         raise PreflightError("Capture cannot start:\n" + "\n".join(f"  - {fault}" for fault in faults))
 

@@ -19,6 +19,7 @@ from lakehouse.contract import Table
 from lakehouse.settings import Settings
 from lakehouse.source import CONNECTOR as CONNECTOR
 from lakehouse.source import SLOT as SLOT
+from lakehouse.source import dates_before_christ as dates_before_christ
 from lakehouse.source import owner as owner
 
 SCHEMA = "ebap"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import requests
-from kafka import KafkaConsumer, TopicPartition
 
 from infra.capture import failures
 from infra.capture.connector import NAME
@@ -148,10 +148,11 @@ def wait_running(settings: Settings, timeout_s: float) -> None:
     raise WorkerError(f"connector {NAME} does not run after {timeout_s:.0f} s: connector {seen.connector}, task {seen.task}")
 
 
-def wait_snapshot(settings: Settings, timeout_s: float) -> None:
+def wait_snapshot(settings: Settings, timeout_s: float, beat: Callable[[], object] = lambda: None) -> None:
     """Return once the initial snapshot is complete and streaming has begun; raise WorkerError after `timeout_s`.
 
-    While a snapshot runs, the stored offset says so; the first one of streaming, at the latest a heartbeat's, does not.
+    While a snapshot runs, the stored offset says so; the first one of streaming, at the latest a heartbeat's, does not. `beat` makes
+    a change that is such a heartbeat, while there is none.
     """
     offset: dict[str, Any] | None = None
     seen = State(connector="ABSENT", task="ABSENT")
@@ -166,6 +167,7 @@ def wait_snapshot(settings: Settings, timeout_s: float) -> None:
         offset = stored_offset(settings)
         if seen.is_running and offset and "snapshot" not in offset:
             return
+        beat()
         time.sleep(_POLL_S)
     raise WorkerError(f"the initial snapshot is not complete after {timeout_s:.0f} s: task {seen.task}, offset {json.dumps(offset)}")
 
@@ -181,6 +183,9 @@ def wait_offset(settings: Settings, timeout_s: float) -> None:
 
 def stored_offset(settings: Settings) -> dict[str, Any] | None:
     """The position Connect keeps for the connector; None where it keeps none."""
+    # A look at the schema, every minute, needs none of it: a third of a CPU second each.
+    from kafka import KafkaConsumer, TopicPartition
+
     consumer = KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, enable_auto_commit=False, auto_offset_reset="earliest")
     try:
         partitions = [TopicPartition(OFFSETS_TOPIC, number) for number in consumer.partitions_for_topic(OFFSETS_TOPIC) or ()]

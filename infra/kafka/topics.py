@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-
-from kafka import KafkaAdminClient
-from kafka.admin import ConfigResource, ConfigResourceType
+from typing import TYPE_CHECKING
 
 from lakehouse.contract import Table
 from lakehouse.ledger import HEARTBEAT, topic
+
+if TYPE_CHECKING:
+    from kafka import KafkaAdminClient
 
 SIGNAL = "signal"
 # Debezium's own sign of life, beside the heartbeat row. Without its topic the connector's producer waits for ever.
@@ -92,6 +93,8 @@ def policy_faults(configs: Mapping[str, Mapping[str, str]]) -> list[str]:
 
 
 def _correct(admin: KafkaAdminClient, existing: Mapping[str, Mapping[str, str]], wanted: Mapping[str, str]) -> list[str]:
+    from kafka.admin import ConfigResource, ConfigResourceType
+
     done = []
     for name, config in sorted(existing.items()):
         differing = {key: value for key, value in wanted.items() if config[key] != value}
@@ -102,6 +105,9 @@ def _correct(admin: KafkaAdminClient, existing: Mapping[str, Mapping[str, str]],
 
 
 def _configs(admin: KafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    # The declarations of topics are read where no client is needed.
+    from kafka.admin import ConfigResource, ConfigResourceType
+
     if not names:
         return {}
     resources = [ConfigResource(ConfigResourceType.TOPIC, name, configs=dict.fromkeys(_KEYS)) for name in names]

@@ -7,8 +7,6 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
-import requests
-from pyhive import hive
 from rich.console import Console
 from rich.panel import Panel
 from rich.status import Status
@@ -17,7 +15,7 @@ from infra.local import status
 from infra.local.steps import OneShot, Step
 from lakehouse import tables
 from lakehouse.settings import Settings
-from lakehouse.transforms import gold_views
+from lakehouse.transforms import gold_sql
 
 _BACKFILL_LIMIT_S = 600
 _GOLD_LIMIT_S = 600
@@ -98,9 +96,11 @@ def end_card(settings: Settings, console: Console, elapsed_s: float | None, next
 
 def _rows(settings: Settings) -> dict[str, int]:
     """Rows of what is watched, by one query; views over gold have rows when it has."""
-    filled = [table.full_name for table in tables.GOLD if not table.is_view or gold_views.reads_bronze(table)]
+    filled = [table.full_name for table in tables.GOLD if not table.is_view or gold_sql.reads_bronze(table)]
     names = ["bronze.changes", "silver.orders", *filled]
     query = " UNION ALL ".join(f"SELECT '{name}' AS name, count(*) AS rows FROM {name}" for name in names)
+    from pyhive import hive
+
     with closing(hive.connect(settings.spark_host, port=settings.thrift_port)) as connection:
         cursor = connection.cursor()
         cursor.execute(query)
@@ -113,6 +113,8 @@ def _tell(spinner: Status, rows: dict[str, int], empty: list[str], elapsed_s: fl
 
 
 def _post(url: str, body: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
+    import requests
+
     answer = requests.post(url, json=body, headers=headers, timeout=_TIMEOUT_S)
     # Airflow already has a run of that DAG under way, which serves as well.
     if answer.status_code == requests.codes.conflict:

@@ -69,8 +69,8 @@ def spark_answers(settings: Settings) -> None:
 
 
 def land_has_landed(settings: Settings) -> None:
-    """A batch has been committed since this start; the capture's heartbeat brings one even where nobody shops."""
-    _reported_since_start(settings, "land", report_file(settings), "no batch has landed since it started")
+    """It has asked Kafka since this start, and a first batch of what there was is committed."""
+    _reported_since_start(settings, "land", report_file(settings), "it has not reported since it started")
 
 
 def generator_reports(settings: Settings) -> None:

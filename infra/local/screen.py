@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from lakehouse import ledger, liveness
@@ -138,6 +139,11 @@ def _notices(answer: dict[str, Any]) -> Iterator[str]:
     """What somebody has to decide or to mend: pauses, quarantine, keys that wait."""
     for notice in sorted({row["paused"] for row in answer["tables"] if row["paused"]}):
         yield f"[yellow]{notice}[/]"
+    for notice in sorted({row["error"] for row in answer["tables"] if row.get("error")}):
+        yield f"[yellow]{escape(notice)}[/]"
+    for row in answer["left_out"]:
+        column = f"{row['source_table']}.{row['column']} ({row['type_after']})"
+        yield f"Not captured, and declared nowhere: {escape(column)}: {escape(row['reason'])}"
     for row in answer["waiting"]:
         helps = f"after the fix, python -m lakehouse replay {row['source_table']} --reason {row['reason']}"
         yield f"[yellow]In quarantine: {row['waiting']:,} records of {row['source_table']} ({row['reason']})[/]; {helps}"

@@ -113,12 +113,13 @@ _PLATFORM: tuple[Step, ...] = (
     ),
     Service(
         name="boards",
-        doc="The boards' page, over the Thrift Server.",
+        doc="The boards' page, over the lake's files.",
         command=_python("-m", "dashboards.boards"),
         probe=probes.boards_answer,
-        memory_mb=lambda settings: 150,
+        memory_mb=lambda settings: 400,
         url=lambda settings: settings.boards_page,
         after=("databases",),
+        folders=("lake",),
     ),
     OneShot(
         name="airflow-init",

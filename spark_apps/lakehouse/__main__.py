@@ -7,10 +7,11 @@ import getpass
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from lakehouse import arguments as controlled
 from lakehouse import tables
-from lakehouse.contract import ContractError
+from lakehouse.contract import ContractError, Table
 from lakehouse.settings import PROJECT, Settings, SettingsError
 
 _EXIT_CODES = (
@@ -94,12 +95,21 @@ def _resnapshot(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _replay(arguments: argparse.Namespace, settings: Settings) -> int:
-    import replay
-    from lakehouse import session
+    from lakehouse import waiting
+    from lakehouse.lake.lake import Lake
+    from lakehouse.silver import replay
 
-    words = [arguments.table, *(("--reason", arguments.reason) if arguments.reason else ())]
-    print(replay.asked(words)(session.open_for_verb(settings), settings))
+    if arguments.reason not in (None, *waiting.REASONS):
+        raise ValueError(f"no record waits for reason {arguments.reason!r}: it is one of {', '.join(waiting.REASONS)}")
+    table = tables.source(arguments.table)
+    print(replay.run_swept(Lake(settings), table.name, arguments.reason, partial(_swept, settings, table)))
     return 0
+
+
+def _swept(settings: Settings, table: Table) -> None:
+    from lakehouse import erasures, session
+
+    erasures.sweep(session.open_for_verb(settings), settings, table)
 
 
 def _forget(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -188,7 +198,7 @@ def parser() -> argparse.ArgumentParser:
     docs.add_argument("--write", action="store_true", help="write it, .env.example and the reference of settings into the project")
     command("check", _check, "Check that the declarations and all that is generated from them agree.")
     submit = command("submit", _submit, "Print the exact spark-submit line of an app.")
-    submit.add_argument("app", help="spark (the warm server), land, refine, rebuild, replay, aggregate, compact, reconcile or publish")
+    submit.add_argument("app", help="spark (the warm server), land, refine, rebuild, aggregate, compact, reconcile or publish")
     submit.add_argument("arguments", nargs="*", help="arguments of the app")
     fence = command("fence", _fence, "Wait until everything committed at the source by now is in gold.")
     fence.add_argument("--timeout", type=float, default=300.0, metavar="S", help="give up after this many seconds (default 300)")

@@ -1,4 +1,4 @@
-"""One batch of a table's records, as refine, rebuild and replay take them from bronze: decoded, surveyed, and as the fold wants them."""
+"""One batch of a table's records, as refine and rebuild take them from bronze: decoded, surveyed, and as the fold wants them."""
 
 from __future__ import annotations
 

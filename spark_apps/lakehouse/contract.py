@@ -9,6 +9,7 @@ without Spark.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -124,7 +125,9 @@ class Table:
     """One table: what a row is, what identifies it, and what is promised about it.
 
     A source table (captured from Postgres, kept in silver) has `history`. A gold table has `inputs`, the names of the tables
-    it is made from, and `slice`, the column by whose values it is recomputed; a gold view has inputs and no slice.
+    it is made from, and `slice`, the column by whose values it is recomputed; a gold view has inputs and no slice. `sliced_by` maps an
+    input to the SQL expression over it that is the slice: of such an input only the rows of the slices at hand are read, and a change of
+    it reaches only them where it is a gold table itself.
     `allowed_age_s` is how old, in seconds, its content may be before it counts as late. `keep_h` is for how many hours files stay that
     a later version of the table no longer needs: for queries that are under way, for marks that wait, for a look at yesterday.
     """
@@ -141,6 +144,7 @@ class Table:
     expects: tuple[Expect, ...] = ()
     inputs: tuple[str, ...] = ()
     slice: str | None = None
+    sliced_by: Mapping[str, str] = field(default_factory=dict, hash=False)
     keep_h: int = 168
     rules: tuple[str, ...] = field(default=())  # definitions a reader must know: revenue, as-of instants
 
@@ -185,6 +189,9 @@ class Table:
             faults.append(f"slice {self.slice!r} is not a declared column")
         if self.slice and not self.inputs:
             faults.append("only a gold table has a slice")
+        if self.sliced_by and not self.slice:
+            faults.append("sliced_by needs a slice")
+        faults += [f"sliced_by names {name!r}, which is no input" for name in self.sliced_by if name not in self.inputs]
         return faults
 
     def _personal_faults(self) -> list[str]:

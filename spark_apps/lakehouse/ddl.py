@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from lakehouse import ledger, tables
 from lakehouse.contract import Column, History, Layer, Table
 from lakehouse.settings import Settings
-from lakehouse.transforms import gold_views, views
+from lakehouse.transforms import gold_sql, views
 
 # Appended to by jobs and read by version: the feed costs nothing on tables that are only appended to or replaced by partition.
 _CHANGE_FEED = {"delta.enableChangeDataFeed": "true"}
@@ -70,7 +70,13 @@ def shape(table: Table) -> str:
 
 
 def _statistics(table: Table) -> dict[str, str]:
-    """Keeps personal values out of Delta's log, which lists the least and greatest values of each file, by naming all other columns."""
+    """Keeps personal values out of Delta's log, which lists the least and greatest values of each file, by naming all other columns.
+
+    Of bronze, which gets a commit every few seconds, only what files are skipped by: places and times.
+    """
+    if table.full_name == ledger.CHANGES.full_name:
+        places = [c.name for c in table.columns if c.type in ("BIGINT", "INT", "TIMESTAMP") and c.name not in partitions(table)]
+        return {STATISTICS: ",".join(places)}
     if not any(column.pii and column.type != "BINARY" for column in table.columns):
         return {}
     kept = [c.name for c in table.columns if not c.pii and c.name not in partitions(table) and c.type.startswith(_WITH_STATISTICS)]
@@ -143,7 +149,7 @@ def view_statements(sources: Iterable[Table]) -> list[str]:
         made.append(create_view(f"{table.full_name}_history", history_view_columns(table), about, select))
     made += [create_view(table.full_name, table.columns, comment(table), select) for table, select in ledger.STATE_VIEWS.items()]
     gold = [table for table in tables.GOLD if table.is_view]
-    return made + [create_view(table.full_name, table.columns, comment(table), gold_views.select(table)) for table in gold]
+    return made + [create_view(table.full_name, table.columns, comment(table), gold_sql.select(table)) for table in gold]
 
 
 def bronze_view_columns(table: Table) -> list[Column]:

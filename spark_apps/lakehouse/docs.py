@@ -10,11 +10,13 @@ from pathlib import Path
 
 from lakehouse import ddl, ledger, settings, source_types, tables
 from lakehouse.contract import Column, Expect, History, Table
+from lakehouse.transforms import gold_sql
 
 DICTIONARY = Path("spark_apps/lakehouse/tables/README.md")
 ENV_EXAMPLE = Path(".env.example")
 SETTINGS = Path("infra/docs/reference/settings.md")
 TYPES = Path("infra/docs/reference/types.md")
+TRANSLATED = Path("spark_apps/lakehouse/gold/translated.json")
 
 _INTRODUCTION = """# Data dictionary
 
@@ -50,7 +52,11 @@ of your own comes from a file that you name.
 
 def generated() -> dict[Path, str]:
     """The text of every generated file, by its path within the project."""
-    return {DICTIONARY: dictionary(), ENV_EXAMPLE: settings.example(), SETTINGS: settings_page(), TYPES: source_types.page()}
+    # Loaded where it is needed: translating takes sqlglot, which readers of the dictionary need not have.
+    from lakehouse.gold import queries
+
+    own = {DICTIONARY: dictionary(), ENV_EXAMPLE: settings.example(), SETTINGS: settings_page(), TYPES: source_types.page()}
+    return own | {TRANSLATED: queries.generated()}
 
 
 def write_all(project: Path) -> None:
@@ -95,6 +101,7 @@ def _section(table: Table) -> str:
         f"- Allowed age: {_duration(table.allowed_age_s)}",
     ]
     facts += [f"- Rule: {rule}" for rule in table.rules]
+    facts += [f"- SQL: [`{table.name}.sql`]({table.name}.sql)"] if table in tables.GOLD and not gold_sql.reads_bronze(table) else []
     text = f"## {table.full_name}\n\n{table.doc}\n\n" + "\n".join(facts) + "\n\n" + _columns(table.columns)
     return text + (f"\n{_expectations(table.expects)}" if table.expects else "")
 

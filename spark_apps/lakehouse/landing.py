@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +17,30 @@ if TYPE_CHECKING:
     from pyspark.sql.streaming import StreamingQuery
 
 OBSERVED = "landed"
+# What one task lands within a trigger's five seconds; a backlog of more goes to all cores, in large batches.
+LIGHT_RECORDS = 20_000
 _POLL_S = 0.5
 # How long a stop waits for the running batch; a batch cut short is replayed at the next start, with the same result.
 _STOP_LIMIT_S = 60.0
+
+
+class End(Enum):
+    """Why a query ended."""
+
+    STOPPED = "a stop was requested"
+    CAUGHT_UP = "it has landed what there was when it began"
+    BEHIND = "more waits than it is made for"
+
+
+@dataclass(frozen=True)
+class _Reported:
+    """The newest batch that was reported, and how many records waited behind it."""
+
+    batch: int = -2
+    lag_records: int = 0
+
+
+_NOTHING = _Reported()
 
 
 def stop_file(settings: Settings) -> Path:
@@ -26,26 +49,47 @@ def stop_file(settings: Settings) -> Path:
 
 
 def report_file(settings: Settings) -> Path:
-    """What land last reported, for whoever asks how it is doing."""
+    """What land last reported, for whoever asks how it is doing: a batch, or a first look at Kafka that found none."""
     return settings.control_dir / "land.json"
 
 
-def run_until_stopped(query: StreamingQuery, settings: Settings, meanwhile: Callable[[], None] = lambda: None) -> None:
-    """Report each batch until a stop is requested, then stop between batches; a failed query raises its error.
+def run(start: Callable[[bool], StreamingQuery], settings: Settings, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Land until a stop is requested: in small batches, and what is far behind in large ones.
 
-    `meanwhile` is called twice a second, so it must return at once.
+    `start` begins a query, for a backlog where it is given True. `meanwhile` is called twice a second, so it must return at once.
     """
     settings.control_dir.mkdir(parents=True, exist_ok=True)
     stop_file(settings).unlink(missing_ok=True)
-    reported = -1
-    while not query.awaitTermination(_POLL_S):  # type: ignore[arg-type]  # seconds, and a float is taken
+    end: End | None = None
+    while end is not End.STOPPED:
+        is_backlog = end is End.BEHIND
+        end = run_until_end(start(is_backlog), settings, meanwhile, None if is_backlog else LIGHT_RECORDS)
+
+
+def run_until_end(
+    query: StreamingQuery, settings: Settings, meanwhile: Callable[[], None] = lambda: None, most_behind: int | None = None
+) -> End:
+    """Report each batch until a stop is requested, the query ends by itself, or more than `most_behind` records wait; say which it was.
+
+    It is stopped between batches; a failed query raises its error.
+    """
+    reported, end = _NOTHING, None
+    while end is None:
+        if query.awaitTermination(_POLL_S):  # type: ignore[arg-type]  # seconds, and a float is taken
+            end = End.CAUGHT_UP
+        before = reported
         reported = _report_batches(query, settings, reported)
         meanwhile()
         if stop_file(settings).exists():
-            _stop_between_batches(query)
-            _report_batches(query, settings, reported)
-            stop_file(settings).unlink(missing_ok=True)
-            return
+            end = End.STOPPED
+        elif end is None and most_behind is not None and reported.batch > before.batch and reported.lag_records > most_behind:
+            end = End.BEHIND
+    if query.isActive:
+        _stop_between_batches(query)
+        _report_batches(query, settings, reported)
+    if end is End.STOPPED:
+        stop_file(settings).unlink(missing_ok=True)
+    return end
 
 
 def batch_report(progress: dict[str, Any], now: datetime) -> dict[str, Any]:
@@ -69,16 +113,32 @@ def batch_report(progress: dict[str, Any], now: datetime) -> dict[str, Any]:
     }
 
 
-def _report_batches(query: StreamingQuery, settings: Settings, reported: int) -> int:
+def _report_batches(query: StreamingQuery, settings: Settings, reported: _Reported) -> _Reported:
+    """Report what has ended since, and the query's first look at Kafka even where it found nothing: land is up by then."""
+    newest = query.lastProgress
+    # All of them are 100 objects through JSON, twice a second: only where there is something to report.
+    if newest is None or not _is_beyond(_as_dict(newest), reported):
+        return reported
     for progress in map(_as_dict, query.recentProgress):
-        if progress["batchId"] > reported and progress["numInputRows"]:
-            reported = progress["batchId"]
-            line = json.dumps(batch_report(progress, _ended_at(progress)))
+        if _is_to_report(progress, reported):
+            report = batch_report(progress, _ended_at(progress))
+            reported = _Reported(batch=progress["batchId"] - (0 if progress["numInputRows"] else 1), lag_records=report["lag_records"])
+            line = json.dumps(report)
             print(line, flush=True)
             draft = report_file(settings).with_suffix(".draft")
             draft.write_text(line)
             draft.replace(report_file(settings))
     return reported
+
+
+def _is_beyond(newest: dict[str, Any], reported: _Reported) -> bool:
+    """Whether a batch may have ended since; a look at Kafka that found nothing has the number of the batch that comes next."""
+    ended = newest["batchId"] - (0 if newest["numInputRows"] else 1)
+    return reported == _NOTHING or ended > reported.batch
+
+
+def _is_to_report(progress: dict[str, Any], reported: _Reported) -> bool:
+    return progress["batchId"] > reported.batch and (progress["numInputRows"] > 0 or reported == _NOTHING)
 
 
 def _stop_between_batches(query: StreamingQuery) -> None:

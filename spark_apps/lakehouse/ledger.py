@@ -201,8 +201,8 @@ SCHEMA_CHANGES = Table(
         Column(
             name="what",
             type="STRING",
-            doc="first seen, added, dropped, renamed, widened, narrowed, retyped, enum value added, nullability changed or key changed; left "
-            "out and capture stopped are what the capture did. "
+            doc="first seen, added, dropped, renamed, widened, narrowed, retyped, enum value added, nullability changed or key changed; "
+            "left out and capture stopped are what the capture did. "
             "A rename is two rows: the old name as a drop, the new one as an add.",
         ),
         Column(name="type_before", type="STRING", doc="Type in the source before, or key columns; NULL for what is new."),

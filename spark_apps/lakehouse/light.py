@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # By verb: the module whose `light(words)` gives what does it with the settings alone, or raises TooLarge.
 _MODULES = {
     "refine": "lakehouse.silver.refine",
-    "replay": "lakehouse.silver.replay",
+    "aggregate": "lakehouse.gold.aggregate",
     "lakehouse.controls": "lakehouse.controls",
 }
 

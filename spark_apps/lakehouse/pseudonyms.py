@@ -6,15 +6,15 @@ and compare, as a plain hash would allow. A lake whose secret is lost gets other
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F
-
-from lakehouse.contract import Table
-
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import Column, DataFrame
 
+    from lakehouse.contract import Table
     from lakehouse.settings import Settings
 
 SECRET = "pseudonyms"
@@ -26,12 +26,29 @@ def hidden(rows: DataFrame, table: Table, settings: Settings) -> DataFrame:
     named = [column.name for column in table.columns if column.hashed]
     if not named:
         return rows
+    from pyspark.sql import functions as F
+
     secret = settings.secret(SECRET).encode()
     return rows.withColumns({name: hmac_sha256(F.col(name), secret) for name in named})
 
 
+def hidden_table(rows: pa.Table, table: Table, settings: Settings) -> pa.Table:
+    """The same of an Arrow table."""
+    import pyarrow as pa  # Spark's own way to gold works without
+
+    secret = settings.secret(SECRET).encode()
+    for name in (column.name for column in table.columns if column.hashed):
+        values = rows[name].to_pylist()
+        hashes = {value: None if value is None else hmac.new(secret, value.encode(), hashlib.sha256).hexdigest() for value in set(values)}
+        made = pa.array([hashes[value] for value in values], pa.string())
+        rows = rows.set_column(rows.column_names.index(name), name, made)
+    return rows
+
+
 def hmac_sha256(text: Column, secret: bytes) -> Column:
     """The HMAC of a text in UTF-8 (RFC 2104), in hex. Spark has no function for it; a secret longer than a block is refused."""
+    from pyspark.sql import functions as F
+
     if len(secret) > _BLOCK:
         raise ValueError(f"the secret {SECRET} has {len(secret)} bytes: at most {_BLOCK} are used as they are")
     padded = secret.ljust(_BLOCK, b"\0")

@@ -1,16 +1,12 @@
-"""The records that wait in quarantine, as they landed, and what becomes of their rows when they were read again.
-
-Beside `storage`, the one door: what replay alone reads and writes.
-"""
+"""The records that wait in quarantine, as they landed: read by Spark, for what is too large for `silver.quarantine`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyspark.sql import Window
 from pyspark.sql import functions as F
 
-from lakehouse import epochs, ledger, storage, waiting
+from lakehouse import epochs, storage, waiting
 from lakehouse.contract import KAFKA_HEADERS, Table
 
 if TYPE_CHECKING:
@@ -18,13 +14,6 @@ if TYPE_CHECKING:
 
 _RECORD = ("topic", "partition", "offset", "sha256")
 _NO_EPOCH = "%no epoch header%"  # what the detail of a record says that came without one
-
-
-def rows(spark: SparkSession, table: Table, reason: str | None) -> DataFrame:
-    """The rows of quarantine, replayed ones included, of each record of the table that waits (for that reason, if one is named)."""
-    held = storage.read_quarantine(spark, table).where(waiting.CAN_WAIT)
-    is_asked = F.col("replayed_at").isNull() & (F.lit(True) if reason is None else F.col("reason") == reason)
-    return held.withColumn("_is_asked", F.max(is_asked).over(Window.partitionBy(*_RECORD))).where("_is_asked").drop("_is_asked")
 
 
 def as_landed(spark: SparkSession, table: Table, held: DataFrame, version: int) -> DataFrame:
@@ -63,52 +52,3 @@ def with_epoch(spark: SparkSession, table: Table, held: DataFrame) -> DataFrame:
 
 def _only(epoch: int | None) -> Column:
     return F.when(~F.coalesce(F.col("detail").like(_NO_EPOCH), F.lit(False)), F.lit(epoch).cast("INT"))
-
-
-def settle(spark: SparkSession, table: Table, held: DataFrame, decoded: DataFrame) -> dict[str, int]:
-    """Mark as replayed the rows whose record can be read, give the others today's reason; `replayed` and `waiting` records.
-
-    A record that cannot be read keeps one row, the first that waits. Where nothing differs nothing is written.
-    """
-    judged = decoded.select(
-        F.col("_topic").alias("topic"),
-        F.col("_partition").alias("partition"),
-        F.col("_offset").alias("offset"),
-        F.sha2("_value_bytes", 256).alias("sha256"),
-        F.col("_reason").alias("new_reason"),
-        F.col("_detail").alias("new_detail"),
-    )
-    in_turn = Window.partitionBy(*_RECORD).orderBy(F.col("replayed_at").isNotNull(), "first_seen_at", "reason")
-    numbered = held.join(judged, on=list(_RECORD), how="inner").withColumn("turn", F.row_number().over(in_turn))
-    done = numbered.select(
-        *ledger.QUARANTINE.key,
-        *("sha256", "new_reason", "new_detail"),
-        F.when(F.col("new_reason").isNull(), F.when(F.col("replayed_at").isNull(), "replay"))
-        .when(F.col("turn") > 1, "remove")
-        .when(~F.struct("reason", "detail").eqNullSafe(F.struct("new_reason", "new_detail")), "change")
-        .alias("action"),
-        (F.col("turn") == 1).alias("is_first"),
-    )
-    # Worked out first: it reads the table that is written.
-    done = done.localCheckpoint()
-    counted = done.agg(
-        F.count("action").alias("actions"),
-        F.count(F.when(F.col("is_first") & F.col("new_reason").isNull(), 1)).alias("replayed"),
-        F.count(F.when(F.col("is_first") & F.col("new_reason").isNotNull(), 1)).alias("waiting"),
-    ).first()
-    assert counted is not None  # as above
-    if counted["actions"]:
-        _write(spark, table, done.where("action IS NOT NULL"))
-    return {"replayed": counted["replayed"], "waiting": counted["waiting"]}
-
-
-def _write(spark: SparkSession, table: Table, done: DataFrame) -> None:
-    done.createOrReplaceTempView("ebap_settled")
-    # The table as a literal: a partition of its own, in which runs of other tables do not write.
-    own = f"q.source_table = '{table.name}'"
-    same = " AND ".join([own, *(f"q.`{name}` = s.`{name}`" for name in (*ledger.QUARANTINE.key, "sha256"))])
-    spark.sql(
-        f"MERGE INTO {ledger.QUARANTINE.full_name} q USING ebap_settled s ON {same} WHEN MATCHED AND s.action = 'remove' THEN DELETE "
-        "WHEN MATCHED AND s.action = 'replay' THEN UPDATE SET replayed_at = current_timestamp() "
-        "WHEN MATCHED THEN UPDATE SET reason = s.new_reason, detail = s.new_detail, replayed_at = NULL"
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -71,16 +71,18 @@ def in_state(spark: SparkSession, state: str, source_table: str | None = None) -
 
 def left_out(spark: SparkSession) -> list[SchemaChange]:
     """The newest change of each column that the capture leaves out; a column that has been declared since is none of them."""
-    rows = [row.asDict() for row in spark.sql(left_out_sql(", ".join(ledger.SCHEMA_CHANGES.column_names))).collect()]
-    return [SchemaChange(**storage.in_utc(row)) for row in rows]
+    rows = spark.read.table(_NAME).where("column IS NOT NULL").collect()
+    return newest_left_out(SchemaChange(**storage.in_utc(row.asDict())) for row in rows)
 
 
-def left_out_sql(columns: str) -> str:
-    """The SQL of it, of these columns of the table."""
-    newest = "row_number() OVER (PARTITION BY source_table, column ORDER BY seen_at DESC, reason IS NULL) AS newest"
-    inner = f"SELECT *, {newest} FROM {_NAME} WHERE column IS NOT NULL"
-    condition = f"newest = 1 AND reason IS NOT NULL AND state = '{DRIFT}'"
-    return f"SELECT {columns} FROM ({inner}) WHERE {condition} ORDER BY source_table, column"
+def newest_left_out(changes: Iterable[SchemaChange]) -> list[SchemaChange]:
+    """The same of all changes."""
+    newest: dict[tuple[str, str], SchemaChange] = {}
+    # Of two of one moment the one with a reason.
+    for change in sorted(changes, key=lambda change: (change.seen_at, change.reason is not None)):
+        if change.column is not None:
+            newest[change.source_table, change.column] = change
+    return [newest[place] for place in sorted(newest) if newest[place].reason is not None and newest[place].state == DRIFT]
 
 
 def not_captured(spark: SparkSession) -> frozenset[str]:

@@ -47,7 +47,8 @@ class SnapshotResult:
 def snapshot(settings: Settings, table: Table, condition: str | None = None) -> str:
     """Ask for the table's rows, or those that meet an SQL condition of the source's; returns an id for `has_ended`.
 
-    Raises ValueError where the source refuses the condition: the connector would skip the table with a line in its log.
+    Raises ValueError where the source refuses the condition, for which the connector would skip the table with a line in its log, and
+    where it has dates that the connector would misread.
     """
     import psycopg2  # read by Airflow's parser, where no driver is needed
 
@@ -62,6 +63,12 @@ def snapshot(settings: Settings, table: Table, condition: str | None = None) -> 
     except psycopg2.Error as error:
         raise ValueError(f"the source refuses the condition {condition!r} of {table.name}: {' '.join(str(error).split())}") from None
     with source.owner(settings) as cursor:
+        early = source.dates_before_christ(cursor, settings.source_schema, table, condition)
+        if early:
+            raise ValueError(
+                f"{table.name} has dates before the year 1 in {', '.join(early)}, which a snapshot would read as years of our era: "
+                "take them away at the source, or leave these rows out with --where"
+            )
         cursor.execute("INSERT INTO ebap.signal (id, type, data) VALUES (%s, 'execute-snapshot', %s)", [number, json.dumps(request)])
     # Whoever has come this far in the source's log has met the request.
     return f"{number}@{source.mark(settings)}"

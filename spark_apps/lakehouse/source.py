@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from lakehouse.contract import Table
 from lakehouse.settings import Settings
 
 SLOT = "ebap"
@@ -23,6 +24,28 @@ def owner(settings: Settings) -> Iterator[Any]:
             yield cursor
     finally:
         connection.close()
+
+
+def dates_before_christ(cursor: Any, schema: str, table: Table, condition: str | None = None) -> list[str]:
+    """Columns of DATE that hold a day before the year 1: a snapshot, unlike the stream, sends it as one of our era (Debezium 3.7).
+
+    Reads the rows that the snapshot will read. A column that is no date at the source is passed over.
+    """
+    from psycopg2 import sql
+
+    names = [column.name for column in table.columns if column.type == "DATE"]
+    cursor.execute(
+        "SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass(format('%%I.%%I', %s::text, %s::text))"
+        " AND attname = ANY (%s) AND atttypid = 'date'::regtype",
+        [schema, table.name, names],
+    )
+    found = [name for (name,) in cursor.fetchall()]
+    if not found:
+        return []
+    early = sql.SQL(", ").join(sql.SQL("bool_or({0} < '0001-01-01' AND {0} <> '-infinity')").format(sql.Identifier(name)) for name in found)
+    query = sql.SQL("SELECT {} FROM {}").format(early, sql.Identifier(schema, table.name)).as_string(cursor)
+    cursor.execute(f"{query} WHERE (\n{condition}\n)" if condition else query)
+    return [name for name, is_early in zip(found, cursor.fetchone(), strict=True) if is_early]
 
 
 def mark(settings: Settings) -> str:

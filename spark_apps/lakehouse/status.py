@@ -12,23 +12,24 @@ from functools import partial
 from typing import Any
 
 import pyarrow.compute as pc
-from lakehouse.gold import counting
 
-from lakehouse import ledger, liveness, objects, tables, waiting
+from lakehouse import ledger, liveness, objects, schema_changes, tables, waiting
 from lakehouse.contract import History, Table
+from lakehouse.gold import counting
 from lakehouse.lake import reading
 from lakehouse.lake.lake import Lake
 from lakehouse.lake.log import Snapshot
 from lakehouse.lake.pruning import Between, Filter
 from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
-from lakehouse.transforms import gold_views, views
+from lakehouse.transforms import gold_sql, views
 
 _BRONZE = ledger.CHANGES.full_name
 # Delays of the last minutes: long enough for a quiet shop, short enough to show what is wrong now.
 _DELAYS_OF = timedelta(minutes=10)
 # Commits in which the last change of a table is looked for; compactions come in between.
 _LOOK_BACK = 10
+_LEFT_OUT = ("source_table", "column", "type_after", "reason")
 
 Moments = dict[str, datetime | None]
 AskBeat = Callable[[], liveness.Beat]
@@ -40,7 +41,7 @@ class TableStatus:
 
     `state` and `since` are those of `liveness`.
     `bytes` is what the table's files take, replaced ones included; None for a view that is not the table's own face.
-    `paused` says since when, by whom and why a source table is paused, with the cure.
+    `paused` says since when, by whom and why a source table is paused, `error` why one is stopped, each with the cure.
     """
 
     name: str
@@ -53,6 +54,7 @@ class TableStatus:
     unresolved: int = 0
     bytes: int | None = None
     paused: str | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,10 @@ class _Marks:
 
 
 def lake_status(settings: Settings) -> dict[str, Any]:
-    """`tables`, the status of `bronze.changes` and every silver and gold table and view, what is `waiting` in quarantine, and `delays`.
+    """How the lake is doing, as one object:
+
+    `tables`, the status of `bronze.changes` and every silver and gold table and view; what is `waiting` in quarantine; `delays`; and the
+    source's columns that are `left_out` of the capture: source_table, column, type_after, reason.
 
     A captured table has `verified_through` too: the moment as of which it was last found equal to the source, None before the first.
     """
@@ -88,7 +93,8 @@ def lake_status(settings: Settings) -> dict[str, Any]:
     sizes |= {table.full_name: sizes.get(ledger.stored(table).full_name, 0) for table in tables.SOURCES}
     verified = _verified_through(lake)
     sized = [asdict(status) | {"bytes": sizes.get(status.name)} | verified.get(status.name, {}) for status in found]
-    return {"tables": sized, "waiting": waiting.counts(lake), "delays": delays(lake, now)}
+    left_out = [{name: getattr(change, name) for name in _LEFT_OUT} for change in _left_out(lake)]
+    return {"tables": sized, "waiting": waiting.counts(lake), "delays": delays(lake, now), "left_out": left_out}
 
 
 def collect(lake: Lake, now: datetime, ask_beat: AskBeat) -> list[TableStatus]:
@@ -100,7 +106,7 @@ def collect(lake: Lake, now: datetime, ask_beat: AskBeat) -> list[TableStatus]:
     # Everything committed before the newest heartbeat that landed has landed too.
     complete[_BRONZE] = newest_heartbeat(bronze)
     complete[ledger.QUARANTINE.full_name] = _least(complete.get(table.name) for table in tables.SOURCES)
-    complete |= {table.name: complete[_BRONZE] for table in tables.GOLD if table.is_view and gold_views.reads_bronze(table)}
+    complete |= {table.name: complete[_BRONZE] for table in tables.GOLD if table.is_view and gold_sql.reads_bronze(table)}
     states = _states(counts, marks, _newest_of(bronze, "_landed_at"), now, ask_beat)
 
     def status(table: Table, name: str, key: str) -> TableStatus:
@@ -115,6 +121,7 @@ def collect(lake: Lake, now: datetime, ask_beat: AskBeat) -> list[TableStatus]:
             blocked=found.blocked,
             unresolved=found.unresolved,
             paused=marks.paused.get(key),
+            error=marks.errors.get(key) if table.history else None,
         )
 
     statuses = [status(ledger.CHANGES, _BRONZE, _BRONZE)]
@@ -128,7 +135,7 @@ def collect(lake: Lake, now: datetime, ask_beat: AskBeat) -> list[TableStatus]:
 def gold_complete_to(lake: Lake) -> Moments:
     """Commit time up to which each gold table and view is complete, without counting a row."""
     known, newest = _marks(lake).complete_to, newest_heartbeat(lake.snapshot(ledger.CHANGES))
-    return {table.name: newest if table.is_view and gold_views.reads_bronze(table) else known.get(table.name) for table in tables.GOLD}
+    return {table.name: newest if table.is_view and gold_sql.reads_bronze(table) else known.get(table.name) for table in tables.GOLD}
 
 
 def delays(lake: Lake, now: datetime) -> dict[str, Any]:
@@ -160,6 +167,11 @@ def _to_bronze(lake: Lake, now: datetime) -> dict[str, Any]:
     taken_us = pc.subtract(changes["_landed_at"].cast("int64"), changes["commit_at"].cast("int64"))
     median, p95 = (value / 1e6 for value in pc.quantile(taken_us, q=[0.5, 0.95]).to_pylist())
     return {"median_s": median, "p95_s": p95, "changes": changes.num_rows}
+
+
+def _left_out(lake: Lake) -> list[schema_changes.SchemaChange]:
+    rows = lake.read(ledger.SCHEMA_CHANGES).to_pylist()
+    return schema_changes.newest_left_out(schema_changes.SchemaChange(**row) for row in rows)
 
 
 def _verified_through(lake: Lake) -> dict[str, dict[str, str | None]]:
@@ -250,8 +262,7 @@ def _stored_counts(lake: Lake, table: Table) -> _Counts:
         f"count(*) FILTER ({views.IS_LIVE}) AS rows, count(*) FILTER ({views.IS_VERSION}) AS versions, "
         f"count(*) FILTER ({views.IS_VERSION} AND _valid_to IS NULL AND _is_blocked) AS blocked, "
         f"count(*) FILTER ({views.IS_VERSION} AND len(_unresolved) > 0) AS unresolved, epoch_us(max(_commit_at)) AS newest"
-    ).fetchone()
-    assert row is not None  # an aggregate without groups is always one row
+    ).fetchall()[0]
     newest = None if row[4] is None else datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=row[4])
     return _Counts(rows=row[0], versions=row[1], blocked=row[2], unresolved=row[3], newest=newest)
 
@@ -273,7 +284,7 @@ def _states(
         states[table.name] = liveness.silver(at, landed, marks.errors.get(table.name), now)
     states[ledger.QUARANTINE.full_name] = liveness.least(states[table.name] for table in tables.SOURCES)
     for table in tables.GOLD:
-        inputs = [_BRONZE] if table.is_view and gold_views.reads_bronze(table) else table.inputs
+        inputs = [_BRONZE] if table.is_view and gold_sql.reads_bronze(table) else table.inputs
         at = standing(table, table.name, marks.moved_at.get(table.name))
         states[table.name] = liveness.gold(at, [states[name] for name in inputs], marks.waiting_since.get(table.name), now)
     return states

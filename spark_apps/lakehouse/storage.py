@@ -5,7 +5,8 @@ Everything works on classic and on Connect sessions alike: SQL and DataFrames, n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pyspark.sql.streaming import StreamingQuery
 
 BRONZE = ledger.CHANGES.full_name
+# The setting that puts a text beside a commit.
+USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 # Delta's names of commits that leave every row as it was.
 NO_NEWS = ("OPTIMIZE", "REORG", "VACUUM START", "VACUUM END")
 
@@ -31,15 +34,18 @@ class StorageError(RuntimeError):
     """A table that cannot be read or written as asked; the message names it and the cure."""
 
 
-def kafka_records(spark: SparkSession, settings: Settings, topics: Sequence[str]) -> DataFrame:
-    """The stream of records of these topics, each topic named: one that is missing is an error, not an empty table."""
+def kafka_records(spark: SparkSession, settings: Settings, topics: Sequence[str], most: int | None = None) -> DataFrame:
+    """The stream of records of these topics, each topic named: one that is missing is an error, not an empty table.
+
+    A batch holds at most `most` records, or what the settings allow, where that is less.
+    """
     reader = (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
         .option("subscribe", ",".join(topics))
         .option("startingOffsets", "earliest")
         .option("includeHeaders", "true")
-        .option("maxOffsetsPerTrigger", settings.max_offsets_per_trigger)
+        .option("maxOffsetsPerTrigger", min(most or settings.max_offsets_per_trigger, settings.max_offsets_per_trigger))
     )
     # A record that Kafka dropped before it landed is lost: stop and say so, never skip.
     reader = reader.option("failOnDataLoss", "true")
@@ -130,12 +136,21 @@ def read_quarantine(spark: SparkSession, table: Table) -> DataFrame:
     return spark.read.table(ledger.QUARANTINE.full_name).where(f"source_table = '{table.name}'")
 
 
-def merge_silver(spark: SparkSession, table: Table, diff: DataFrame, only_last: bool, bounds: tuple[int, int] | None, read_at: int) -> None:
+def merge_silver(
+    spark: SparkSession,
+    table: Table,
+    diff: DataFrame,
+    only_last: bool,
+    bounds: tuple[int, int] | None,
+    read_at: int,
+    checkpoint: Mapping[str, Any] | None = None,
+) -> None:
     """Apply a finished difference to a table's stored changes in one commit.
 
     `only_last` promises that every updated row is the newest of its key; `bounds` are the least and greatest value of the
     first key column. Both become literals, by which Delta leaves files unread. `read_at` is the version of the stored changes
-    that the difference was made from: StorageError where another writer has moved it since.
+    that the difference was made from: StorageError where another writer has moved it since. The commit carries the checkpoint, if one
+    is given.
     """
     stored = ledger.stored(table)
     conform(diff, stored)
@@ -151,7 +166,7 @@ def merge_silver(spark: SparkSession, table: Table, diff: DataFrame, only_last: 
         f"MERGE INTO {stored.full_name} t USING ebap_diff s ON {' AND '.join(conditions)} "
         "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
     )
-    with only_once(spark, writer_of(table), read_at + 1):
+    with only_once(spark, writer_of(table), read_at + 1, checkpoint):
         counted = spark.sql(merge).first()
     # Delta skips a write whose number is taken, without an error: two differences made from one version never both apply.
     if counted is None or counted["num_affected_rows"] == 0:
@@ -203,9 +218,13 @@ def writer_of(table: Table) -> str:
 
 
 @contextmanager
-def only_once(spark: SparkSession, writer: str, number: int) -> Iterator[None]:
-    """Number the commits within: Delta skips one whose writer has already committed that number or a greater one."""
-    with delta.configured(spark, {"spark.databricks.delta.write.txnAppId": writer, "spark.databricks.delta.write.txnVersion": str(number)}):
+def only_once(spark: SparkSession, writer: str, number: int, metadata: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Number the commits within: Delta skips one whose writer has already committed that number or a greater one.
+
+    They carry the metadata, if some is given.
+    """
+    own = {"spark.databricks.delta.write.txnAppId": writer, "spark.databricks.delta.write.txnVersion": str(number)}
+    with delta.configured(spark, own | ({USER_METADATA: json.dumps(metadata)} if metadata else {})):
         yield
 
 

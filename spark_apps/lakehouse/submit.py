@@ -10,7 +10,7 @@ from lakehouse.session import THRIFT_POOL, spark_conf
 from lakehouse.settings import PROJECT, Settings
 
 APPS = PROJECT / "spark_apps"
-VERBS = ("land", "refine", "rebuild", "replay", "aggregate", "compact", "reconcile", "publish")
+VERBS = ("land", "refine", "rebuild", "aggregate", "compact", "reconcile", "publish")
 
 _FAIR_POOLS = f"""<?xml version="1.0"?>
 <!-- People's queries weigh twice as much as batch work. Generated at start. -->

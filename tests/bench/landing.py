@@ -118,7 +118,7 @@ def _with_a_past(bench: Bench) -> None:
 def _land(bench: Bench, lake: Settings, topics: list[str]) -> None:
     """Land all that these topics hold, whatever was landed before."""
     shutil.rmtree(urlsplit(lake.land_checkpoint).path, ignore_errors=True)
-    land.start(bench.spark, lake, topics, until_caught_up=True).awaitTermination()
+    land.start(bench.spark, lake, topics, is_backlog=True).awaitTermination()
 
 
 def _parse_only(bench: Bench, checkpoint: Path) -> None:

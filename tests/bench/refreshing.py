@@ -1,13 +1,14 @@
 """Line 7: a refresh of gold after one line in a hundred changed in two of ninety days, against computing all of it again.
 
-The gold tables made from `gold.order_lines`: by EBAP what changed, by Spark and by DuckDB everything, from the same files. All three
-write what they computed, and have the same rows after each round.
+The gold tables made from `gold.order_lines`: by EBAP in this process what changed, by Spark and by DuckDB everything, from the same
+files. All three write what they computed, and have the same rows after each round.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -16,13 +17,17 @@ from urllib.parse import unquote, urlparse
 
 import duckdb
 
-import aggregate
+import aggregate as by_spark
 from lakehouse import storage, tables
 from lakehouse.definitions import COUNTED_STATUSES
+from lakehouse.gold import aggregate
+from lakehouse.lake import state
+from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
-from lakehouse.transforms import gold
+from lakehouse.transforms import gold_sql
 from tests.bench import synthetic
 from tests.bench.sides import Run, agree, compare, measured
+from tests.e2e.own_postgres import running_postgres
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -47,12 +52,13 @@ def main() -> None:
     for name, value in (("lines", LINES), ("rounds", ROUNDS)):
         parser.add_argument(f"--{name}", type=int, default=value)
     size = parser.parse_args()
-    with synthetic.scene() as (spark, settings, folder):
-        lake = synthetic.lake(settings, folder, "gold")
+    with synthetic.scene() as (spark, settings, folder), running_postgres(folder / "home") as own:
+        lake = synthetic.lake(replace(settings, home=own.home, postgres_port=own.postgres_port), folder, "gold")
+        state.store(lake).create()
         synthetic.use(spark, lake)
         storage.replace_slices(spark, tables.gold("order_lines"), _lines(spark, size.lines, DAYS, "0"), None)
         for name in _GROUPS:
-            aggregate.run(spark, lake, name)
+            by_spark.run(spark, lake, name)
         runs: dict[str, list[tuple[Run, Run, Run]]] = {name: [] for name in _GROUPS}
         for number in range(size.rounds + 1):
             _change(spark, size.lines, number)
@@ -67,7 +73,7 @@ def main() -> None:
 def _refreshed(spark: SparkSession, lake: Settings, folder: Path, name: str) -> tuple[Run, Run, Run]:
     """What the refresh of one table took, and its two peers; exits where they have other rows."""
     done: list[aggregate.AggregateResult] = []
-    ours = measured(lambda: done.append(aggregate.run(spark, lake, name)))
+    ours = measured(lambda: done.append(aggregate.run(Lake(lake), name)))
     if len(done[0].slices) != 2:
         raise SystemExit(f"bench: {name} was refreshed in {len(done[0].slices)} days, 2 had changed")
     copy, file = f"file://{folder}/full_{name}", folder / f"{name}.parquet"
@@ -81,8 +87,8 @@ def _refreshed(spark: SparkSession, lake: Settings, folder: Path, name: str) -> 
 
 
 def _in_spark(spark: SparkSession, name: str, copy: str) -> None:
-    rows = gold.transform(tables.gold(name))(spark.read.table("gold.order_lines"))
-    rows.select(*tables.gold(name).column_names).write.format("delta").mode("overwrite").save(copy)
+    rows = spark.sql(gold_sql.select(tables.gold(name)))
+    rows.write.format("delta").mode("overwrite").save(copy)
 
 
 def _in_duckdb(name: str, paths: list[str], file: Path) -> None:

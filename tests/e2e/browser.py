@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from lakehouse.settings import Settings
 
 
 def launched() -> Iterator[Browser]:
@@ -18,3 +20,11 @@ def launched() -> Iterator[Browser]:
         made = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield made
         made.close()
+
+
+def serious(page: Page, settings: Settings) -> list[str]:
+    """What axe finds on the page that is serious or worse."""
+    axe = settings.home_dir / "assets" / "node_modules" / "axe-core" / "axe.min.js"
+    page.evaluate(axe.read_text())
+    found = page.evaluate("axe.run()")["violations"]
+    return [f"{v['id']}: {v['nodes'][0]['html']}" for v in found if v["impact"] in ("serious", "critical")]

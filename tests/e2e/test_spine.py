@@ -18,7 +18,7 @@ from kafka import KafkaProducer
 
 from lakehouse import ledger, session, tables
 from lakehouse.contract import History, Table
-from lakehouse.transforms import gold_views
+from lakehouse.transforms import gold_sql
 from tests.e2e import gold_oracle, state_oracle
 from tests.e2e.conftest import Platform, until
 
@@ -127,7 +127,7 @@ def test_history_equals_the_audit_log(loaded: Platform, table: Table) -> None:
     print(f"\n{table.name}: {sum(len(versions) for versions in expected.values())} versions equal")
 
 
-@pytest.mark.parametrize("table", [t for t in tables.GOLD if not gold_views.reads_bronze(t)], ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [t for t in tables.GOLD if not gold_sql.reads_bronze(t)], ids=lambda table: table.name)
 def test_gold_equals_one_sql_over_the_source(loaded: Platform, table: Table) -> None:
     with loaded.postgres() as cursor:
         expected = gold_oracle.expected(cursor, table.name)

@@ -11,6 +11,8 @@ from sqlglot import exp
 
 from dashboards.metabase import files
 from dashboards.metabase.files import BoardError, Question
+from dashboards.serving.dialect import duckdb_sql
+from dashboards.serving.plan import plan
 from lakehouse import tables
 
 QUESTIONS = list(files.questions().values())
@@ -102,3 +104,20 @@ def test_a_wrong_file_is_refused_by_name(tmp_path: Path, question: str | None, b
         (tmp_path / "boards" / "b.yaml").write_text(board)
     with pytest.raises(BoardError, match=says):
         files.boards(tmp_path)
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
+def test_the_page_can_answer_a_question_by_itself(question: Question) -> None:
+    made = plan([question.render(values) for values in every_filter_set_and_unset(question)])
+    for values in every_filter_set_and_unset(question):
+        duckdb_sql(question.render(values))
+    made.needs(f"gold.{name}" for name in question.tables)
+
+
+OF_ROWS = [question for question in QUESTIONS if question.kind in ("bar", "stacked", "table")]
+
+
+@pytest.mark.parametrize("question", OF_ROWS, ids=lambda question: question.name)
+def test_rows_have_an_order_and_an_empty_answer_a_reason(question: Question) -> None:
+    assert "ORDER BY" in question.sql
+    assert question.empty.endswith("."), "a fourth comment line `-- empty: …` says what it means that there is no row"

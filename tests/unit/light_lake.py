@@ -56,6 +56,8 @@ def create_table(settings: Settings, table: Table) -> None:
 class LightLake(Records):
     """One lake, with the tables made; offsets count on from 1, and what is landed is of `epoch`."""
 
+    folder: Path
+
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         create(settings)
@@ -66,7 +68,9 @@ class LightLake(Records):
         """A new one in that folder; the state of the one before it is forgotten."""
         with closing(postgres.connect(settings, "metastore")) as connection, connection.cursor() as cursor:
             cursor.execute("TRUNCATE ebap.table_state")
-        return cls(replace(settings, lake=f"file://{folder}/lake"))
+        made = cls(replace(settings, lake=f"file://{folder}/lake"))
+        made.folder = folder
+        return made
 
     def append(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """One commit to bronze, as land makes it: a file for each table and day."""

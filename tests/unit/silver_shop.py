@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lakehouse import storage, tables
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lakehouse import tables
 from lakehouse.contract import Table
+from lakehouse.lake.commit import commit
+from lakehouse.lake.lake import Lake
 from lakehouse.ledger import stored
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+from lakehouse.transforms.records import arrow
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
@@ -40,11 +43,13 @@ class Shop:
         self.changes[table_name][key].append(made)
         self.moved.add(table_name)
 
-    def refine(self, spark: SparkSession) -> None:
+    def refine(self, lake: Lake) -> None:
         """Write the stored changes of the tables that changed, and end the run."""
         for table in (table for table in tables.SOURCES if table.name in self.moved):
             rows = [row for changes in self.changes[table.name].values() for row in self._folded(table, changes)]
-            storage.replace_where(spark, stored(table), spark.createDataFrame(rows, stored(table).schema_ddl()), "true")
+            made, snapshot = arrow_of(rows, stored(table)), lake.snapshot(stored(table))
+            writes = [({"_last": is_last}, made.filter(pc.field("_last") == is_last)) for is_last in (True, False)]
+            commit(lake.log(stored(table)), snapshot, operation="WRITE", writes=writes, removes=snapshot.files)
         self.moved.clear()
         self.run += 1
 
@@ -73,3 +78,11 @@ class Shop:
             }
             values = change["values"] | platform
             yield tuple(values.get(name) for name in stored(table).column_names)
+
+
+def arrow_of(rows: Iterable[Sequence[Any]], table: Table) -> pa.Table:
+    """Rows of plain values, in the order of the declared columns, as an Arrow table."""
+    columns = zip(*rows, strict=True)
+    return pa.Table.from_arrays(
+        [pa.array(values, arrow.arrow_type(c.type)) for values, c in zip(columns, table.columns, strict=True)], schema=arrow.schema(table)
+    )

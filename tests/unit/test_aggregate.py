@@ -1,34 +1,80 @@
-"""`aggregate`: touched slices only, late changes included, the same rows as a full recomputation, and nothing twice."""
+"""`aggregate`: touched slices only, late changes included, the same rows as a full recomputation, and nothing twice; on both engines."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 import random
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-import aggregate
-from lakehouse import storage, tables
-from lakehouse.lake import state
+from lakehouse import pseudonyms, tables
+from lakehouse.contract import Column
+from lakehouse.gold import aggregate, reach
+from lakehouse.gold.aggregate import AggregateError, AggregateResult
+from lakehouse.lake.commit import commit
+from lakehouse.lake.errors import ConflictError, TooLarge
+from lakehouse.lake.lake import Lake
+from lakehouse.lake.state import StateStore
 from lakehouse.settings import Settings
-from lakehouse.transforms import gold
-from lakehouse.transforms.gold import order_lines as module
 from tests.conftest import empty_lake
+from tests.e2e.own_postgres import running_postgres
+from tests.unit.light_lake import LightLake
 from tests.unit.silver_shop import START, Shop
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
 
 TABLES = ("order_lines", "daily_sales", "product_daily")
 FIRST = START.date()
 
 
+class Gold:
+    """An empty lake of a test's own, aggregated by one engine."""
+
+    def __init__(self, lake: Lake, engine: Any = None) -> None:
+        self.lake, self._engine = lake, engine
+
+    def aggregate(self, name: str, slices: list[date] | None = None) -> AggregateResult:
+        if self._engine is None:
+            return aggregate.run(self.lake, name, slices)
+        return aggregate.run_by(self.lake, self._engine, name, slices)
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.lake.read(tables.gold(name)).to_pylist()
+        return found
+
+    def version(self, name: str) -> int:
+        return self.lake.snapshot(tables.gold(name)).version
+
+
+@pytest.fixture(scope="module")
+def light_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    with running_postgres(tmp_path_factory.mktemp("light")) as made:
+        StateStore(made).create()
+        yield made
+
+
 @pytest.fixture
-def lake(spark: SparkSession, lake_settings: Settings, tmp_path: Any) -> Settings:
-    """An empty lake of this test's own."""
-    return empty_lake(spark, lake_settings, tmp_path)
+def light(light_settings: Settings, tmp_path: Path) -> Gold:
+    return Gold(LightLake.at(light_settings, tmp_path).lake)
+
+
+@pytest.fixture(params=["duckdb", pytest.param("spark", marks=pytest.mark.spark)])
+def gold(request: pytest.FixtureRequest, tmp_path: Path) -> Gold:
+    if request.param == "duckdb":
+        made: Gold = request.getfixturevalue("light")
+        return made
+    from lakehouse.gold.heavy import Heavy
+
+    spark = request.getfixturevalue("spark")
+    settings = empty_lake(spark, request.getfixturevalue("lake_settings"), tmp_path)
+    return Gold(Lake(settings), partial(Heavy, spark, settings))
 
 
 def day(number: int) -> date:
@@ -62,17 +108,17 @@ def small_shop() -> Shop:
     return shop
 
 
-def test_a_change_reaches_the_days_it_must_and_no_other(spark: SparkSession, lake: Settings) -> None:
+def test_a_change_reaches_the_days_it_must_and_no_other(gold: Gold) -> None:
     shop = small_shop()
 
     def step() -> tuple[Any, dict[str, tuple[Any, ...]]]:
         """The days of order_lines that were computed, and per table those that were replaced."""
-        shop.refine(spark)
-        results = [aggregate.run(spark, lake, name) for name in TABLES]
+        shop.refine(gold.lake)
+        results = [gold.aggregate(name) for name in TABLES]
         return results[0].recomputed, {result.table: result.slices for result in results}
 
     def revenue() -> dict[date, Decimal]:
-        return {row.day: row.revenue_usd for row in spark.table("gold.daily_sales").collect()}
+        return {row["day"]: row["revenue_usd"] for row in gold.rows("daily_sales")}
 
     one = Decimal("1.00")
     assert step() == (None, dict.fromkeys(TABLES, (day(1), day(2), day(3)))), "the first run makes everything"
@@ -95,61 +141,202 @@ def test_a_change_reaches_the_days_it_must_and_no_other(spark: SparkSession, lak
     assert revenue() == {day(5): one}
 
 
-def test_a_run_that_finds_nothing_new_commits_nothing(spark: SparkSession, lake: Settings) -> None:
-    small_shop().refine(spark)
+def test_a_run_that_finds_nothing_new_commits_nothing(gold: Gold) -> None:
+    small_shop().refine(gold.lake)
     for name in TABLES:
-        assert aggregate.run(spark, lake, name).changed
-    names = [*(f"gold.{name}" for name in TABLES)]
-    before = {name: storage.version(spark, name) for name in names}
+        assert gold.aggregate(name).changed
+    before = {name: gold.version(name) for name in TABLES}
     for name in TABLES:
-        assert not aggregate.run(spark, lake, name).changed
-        assert not aggregate.run(spark, lake, name, slices=[day(1), day(2)]).changed, "a backfill of right slices writes nothing"
-    assert {name: storage.version(spark, name) for name in names} == before
+        assert not gold.aggregate(name).changed
+        assert not gold.aggregate(name, [day(1), day(2)]).changed, "a backfill of right slices writes nothing"
+    assert {name: gold.version(name) for name in TABLES} == before
 
 
-def test_a_backfill_recomputes_exactly_the_days_asked_for(spark: SparkSession, lake: Settings) -> None:
-    small_shop().refine(spark)
-    aggregate.run(spark, lake, "order_lines")
-    mark = state.store(lake).read(tables.gold("order_lines"))
-    spark.sql("UPDATE gold.order_lines SET quantity = 77")  # spoils all three days
-    assert aggregate.run(spark, lake, "order_lines", slices=[day(1), day(2)]).slices == (day(1), day(2))
-    rows = {row.ordered_on: row.quantity for row in spark.table("gold.order_lines").collect()}
-    assert rows == {day(1): 1, day(2): 1, day(3): 77}
-    assert state.store(lake).read(tables.gold("order_lines")) == mark, "a backfill leaves the mark where it is"
+def test_a_backfill_recomputes_exactly_the_days_asked_for(gold: Gold) -> None:
+    small_shop().refine(gold.lake)
+    gold.aggregate("order_lines")
+    table = tables.gold("order_lines")
+    known = gold.lake.states.read(table)
+    spoil(gold)
+    assert gold.aggregate("order_lines", [day(1), day(2)]).slices == (day(1), day(2))
+    assert {row["ordered_on"]: row["quantity"] for row in gold.rows("order_lines")} == {day(1): 1, day(2): 1, day(3): 77}
+    assert gold.lake.states.read(table) == known, "a backfill leaves the checkpoint where it is"
 
 
-def test_a_view_is_refused_by_name(spark: SparkSession, lake: Settings) -> None:
-    with pytest.raises(aggregate.AggregateError, match=r"gold\.orders_live is a view"):
-        aggregate.run(spark, lake, "orders_live")
+def spoil(gold: Gold) -> None:
+    """Give every stored line another quantity."""
+    table = tables.gold("order_lines")
+    log, snapshot, rows = gold.lake.log(table), gold.lake.snapshot(table), gold.lake.read(table)
+    place = rows.column_names.index("quantity")
+    bad = rows.set_column(place, "quantity", [[77] * len(rows)])
+    days = rows["ordered_on"].to_pylist()
+    writes = [({"ordered_on": each}, bad.take([number]).drop_columns(["ordered_on"])) for number, each in enumerate(days)]
+    commit(log, snapshot, operation="UPDATE", writes=writes, removes=snapshot.files)
+
+
+@pytest.mark.spark
+def test_what_one_engine_made_the_other_finds_equal(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Over tables that Spark made: each reads, compares and replaces what the other committed."""
+    from lakehouse.gold.heavy import Heavy
+
+    spark = request.getfixturevalue("spark")
+    settings = empty_lake(spark, request.getfixturevalue("lake_settings"), tmp_path)
+    here, there = Gold(Lake(settings)), Gold(Lake(settings), partial(Heavy, spark, settings))
+    shop = small_shop()
+    shop.refine(here.lake)
+    days = [day(number) for number in range(1, 4)]
+    for name in TABLES:
+        assert here.aggregate(name).slices == tuple(days)
+        assert not there.aggregate(name, days).changed
+        assert spark.table(f"gold.{name}").count() == len(here.rows(name))
+    order(shop, 1, 110, on=1, status="cancelled")
+    order(shop, 2, 111, on=5)
+    shop.refine(here.lake)
+    for name in TABLES:
+        assert there.aggregate(name).slices == (day(1), day(2), day(5))
+        assert not here.aggregate(name, [*days, day(5)]).changed
+
+
+def test_a_view_is_refused_by_name(light: Gold) -> None:
+    with pytest.raises(AggregateError, match=r"gold\.orders_live is a view"):
+        light.aggregate("orders_live")
 
 
 @pytest.mark.parametrize("seed", [1])
-def test_increments_equal_a_full_recomputation(spark: SparkSession, lake: Settings, seed: int) -> None:
+def test_increments_equal_a_full_recomputation(gold: Gold, seed: int) -> None:
+    _increments(gold, seed, steps=3)
+
+
+@pytest.mark.parametrize("seed", range(2, 14))
+def test_many_increments_equal_a_full_recomputation(light: Gold, seed: int) -> None:
+    _increments(light, seed, steps=6)
+
+
+def _increments(gold: Gold, seed: int, steps: int) -> None:
     chance = random.Random(seed)
     shop = Shop()
-    for step in range(3):
+    partly = 0
+    for step in range(steps):
         for number in range(60 if step == 0 else 12):
             # The first run's rows are of two runs: else the second would compute everything again.
             shop.run = 2 if number == 55 else shop.run
             _random_change(shop, chance, latest=200 + 40 * step)
-        shop.refine(spark)
-        aggregate.run(spark, lake, "order_lines")
-        assert _differences(spark) == [], f"seed {seed}, step {step}"
+        shop.refine(gold.lake)
+        results = [gold.aggregate(name) for name in TABLES]
+        partly += results[0].recomputed is not None
+        stored = {name: gold.rows(name) for name in TABLES}
+        for name in TABLES:
+            assert not gold.aggregate(name, sorted({*_days(stored), *_days_of_orders(shop)})).slices, f"seed {seed}, step {step}: {name}"
+    assert partly, "every increment was computed whole"
 
 
-def test_the_comparison_sees_a_slice_that_was_forgotten(spark: SparkSession, lake: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def _days(stored: dict[str, list[dict[str, Any]]]) -> set[date]:
+    return {row[tables.gold(name).slice or ""] for name, rows in stored.items() for row in rows}
+
+
+def _days_of_orders(shop: Shop) -> set[date]:
+    """Every day that an order ever had."""
+    changes = [change["values"] for each in shop.changes["orders"].values() for change in each]
+    return {values["ordered_at"].date() for values in changes if "ordered_at" in values}
+
+
+def test_the_comparison_sees_a_slice_that_was_forgotten(light: Gold, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = small_shop()
-    shop.refine(spark)
-    aggregate.run(spark, lake, "order_lines")
+    shop.refine(light.lake)
+    light.aggregate("order_lines")
     shop.change("products", 40, product_id=1, price_usd=Decimal("9.00"), category="games")
     shop.change("orders", 200, order_id=9, user_id=None, status="paid", ordered_at=START)
-    shop.refine(spark)
+    shop.refine(light.lake)
     # The planted fault: products do not reach their orders.
-    monkeypatch.setattr(
-        module, "changed_since", lambda changes, mark, key: changes.where("false").selectExpr(key, "_effective_at AS _since")
-    )
-    aggregate.run(spark, lake, "order_lines")
-    assert {row.ordered_on for row in _differences(spark)} == {day(2), day(3)}
+    right = reach.changed_since
+    monkeypatch.setattr(reach, "changed_since", lambda table, rows, mark: right(table, rows, mark if table.name != "products" else 10**9))
+    light.aggregate("order_lines")
+    assert light.aggregate("order_lines", [day(number) for number in range(9)]).slices == (day(2), day(3))
+
+
+def test_a_lost_state_is_made_again_from_the_commits(gold: Gold, light_settings: Settings) -> None:
+    shop = small_shop()
+    shop.refine(gold.lake)
+    gold.aggregate("order_lines")
+    table = tables.gold("order_lines")
+    known = gold.lake.states.read(table)
+    metadata = json.loads(gold.lake.snapshot(table).user_metadata or "null")
+    assert metadata == known.checkpoint(), "the commit carries it"
+    gold.lake.states._run("DELETE FROM ebap.table_state WHERE table_name = %s", [table.full_name], is_write=True)
+    order(shop, 1, 110, on=1, status="cancelled")
+    shop.refine(gold.lake)
+    assert gold.aggregate("order_lines").recomputed == (day(0), day(1)), "all would have been computed"
+
+
+def test_a_conflict_is_tried_again_and_the_rows_are_right(light: Gold, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_shop().refine(light.lake)
+    from lakehouse.gold import light as module
+
+    tries = []
+
+    def busy(*arguments: Any, **options: Any) -> int:
+        tries.append(options["operation"])
+        if len(tries) == 1:
+            raise ConflictError("another run was first")
+        return commit(*arguments, **options)
+
+    monkeypatch.setattr(module, "commit", busy)
+    assert light.aggregate("order_lines").changed
+    assert len(tries) == 2
+    assert len(light.rows("order_lines")) == 3
+
+
+def test_a_column_declared_hashed_is_stored_as_its_hmac(light: Gold, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_shop().refine(light.lake)
+    light.aggregate("order_lines")
+    secret = light.lake.settings.secret_file(pseudonyms.SECRET)
+    secret.write_text("a secret of this test")
+    secret.chmod(0o600)
+    sales, known = tables.gold("daily_sales"), tables.gold
+    hashed = Column(name="region", type="STRING", doc="Hash of the region.", pii=True, hashed=True)
+    declared = replace(sales, columns=tuple(hashed if column.name == "region" else column for column in sales.columns))
+    monkeypatch.setattr(tables, "gold", lambda name: declared if name == "daily_sales" else known(name))
+    assert light.aggregate("daily_sales").changed
+    wanted = hmac.new(b"a secret of this test", b"EMEA", hashlib.sha256).hexdigest()
+    assert {row["region"] for row in light.rows("daily_sales")} == {wanted}
+    assert not light.aggregate("daily_sales", [day(1)]).changed
+
+
+def test_two_runs_of_one_snapshot_do_not_both_commit(light: Gold) -> None:
+    from lakehouse.gold import inputs
+    from lakehouse.gold.light import Light
+
+    small_shop().refine(light.lake)
+    pinned = inputs.pin(light.lake, tables.gold("order_lines"))
+    with Light(light.lake, pinned, {}) as first, Light(light.lake, pinned, {}) as second:
+        assert first.replace(None, None)
+        with pytest.raises(ConflictError):
+            second.replace(None, None)
+    assert len(light.rows("order_lines")) == 3
+
+
+def test_what_is_too_large_is_left_to_spark_and_says_so(light: Gold) -> None:
+    small_shop().refine(light.lake)
+    small = Lake(replace(light.lake.settings, light_rows=3))
+    with pytest.raises(TooLarge, match=r"gold\.order_lines: \d+ rows of its inputs are to be read, more than EBAP_LIGHT_ROWS=3"):
+        aggregate.run(small, "order_lines")
+    assert light.version("order_lines") == 0, "nothing was written"
+    light.aggregate("order_lines")
+    # Of a partitioned input only the days at hand count.
+    assert aggregate.run(small, "daily_sales", [day(1)]).changed
+
+
+def test_a_slice_is_replaced_in_one_commit_that_names_no_other_file(light: Gold) -> None:
+    shop = small_shop()
+    shop.refine(light.lake)
+    light.aggregate("order_lines")
+    order(shop, 1, 110, on=1, status="cancelled")
+    shop.refine(light.lake)
+    before = light.version("order_lines")
+    assert light.aggregate("order_lines").slices == (day(1),)
+    assert light.version("order_lines") == before + 1
+    (made,) = light.lake.log(tables.gold("order_lines")).commits(before + 1, before + 1)
+    assert {file.partition["ordered_on"] for file in (*made.adds, *made.removes)} == {day(1).isoformat()}
 
 
 def _random_change(shop: Shop, chance: random.Random, latest: int) -> None:
@@ -170,12 +357,3 @@ def _random_change(shop: Shop, chance: random.Random, latest: int) -> None:
     else:
         values = {"product_id": small, "price_usd": Decimal(chance.randint(1, 10**6)) / 100, "category": "toys"}
     shop.change(kind, hours, lsn=lsn, is_delete=is_delete, **values)
-
-
-def _differences(spark: SparkSession) -> list[Any]:
-    """Rows in which the stored table and a full recomputation differ, either way."""
-    table = tables.gold("order_lines")
-    frames = {name: spark.table(f"silver.{name}") for name in gold.parameters(table)}
-    full = gold.transform(table)(**frames).select(*table.column_names)
-    stored = spark.table(table.full_name)
-    return full.exceptAll(stored).union(stored.exceptAll(full)).collect()

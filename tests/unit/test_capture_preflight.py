@@ -63,6 +63,9 @@ def test_a_source_that_is_right_passes_on_a_new_lake_and_on_one_it_filled():
             "total_usd as numeric\\(14,2\\), which DECIMAL\\(12,2\\) cannot hold",
         ),
         ({"columns": {**RIGHT_TABLE.columns, "total_usd": ColumnType(name="numeric", is_generated=True)}}, "GENERATED"),
+        ({"columns": {**RIGHT_TABLE.columns, "total_usd": ColumnType(name="int8")}}, "cannot hold: declare it as BIGINT or DECIMAL"),
+        ({"columns": {**RIGHT_TABLE.columns, "total_usd": ColumnType(name="_float4")}}, "cannot hold: nothing can .*declare that one"),
+        ({"columns": {**RIGHT_TABLE.columns, "Order_id": ColumnType(name="int8")}}, "differ only by case \\(Order_id, order_id\\)"),
     ],
 )
 def test_a_table_that_cannot_be_captured_whole_is_refused(changes, message):
@@ -111,6 +114,11 @@ def test_a_timeline_that_changed_is_another_postgres():
     assert "(77/2)" in refusal(situation=replace(CAPTURING, identity="77/2"))
 
 
+def test_dates_that_the_first_snapshot_would_misread_are_refused():
+    early = frozenset({("orders", "ordered_on")})
+    assert "shop.orders has dates before the year 1 in column ordered_on" in refusal(situation=replace(CAPTURING, early_dates=early))
+
+
 def test_every_fault_is_named_at_once():
     situation = preflight.Situation(identity=None, login_fault="no", known_identity="1/1", has_offset=True, topic_faults=("topic x",))
     text = refusal(replace(with_table(key=()), wal_level="minimal", slot_status="lost"), situation)
@@ -134,6 +142,13 @@ def test_every_fault_is_named_at_once():
         ("ARRAY<STRING>", ColumnType(name="_int4"), False),
         ("TIMESTAMP", ColumnType(name="date"), False),
         ("BINARY", ColumnType(name="bytea"), True),
+        ("ARRAY<STRING>", ColumnType(name="_text", is_domain=True), False),
+        ("STRING", ColumnType(name="text", is_domain=True), True),
+        ("STRING", ColumnType(name="char"), True),
+        ("STRING", ColumnType(name="interval"), False),
+        ("STRING", ColumnType(name="tstzrange"), True),
+        ("BIGINT", ColumnType(name="oid"), True),
+        ("STRING", ColumnType(name="pair"), False),
     ],
 )
 def test_a_type_fits_only_where_no_value_can_be_lost(declared, found, fits):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import uuid
 from base64 import b64decode, b64encode
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -71,6 +73,7 @@ VALUES: list[tuple[str, Any, Any]] = [
     ("raw", "", b""),
     ("tags", ['q"\\\n', "b,c", "", None, "é😀"], ('q"\\\n', "b,c", "", None, "é😀")),
     ("tags", [], ()),
+    ("tags", ["[Ljava", "@1f"], ("[Ljava", "@1f")),
 ]
 
 # column, a value on the wire that its type cannot hold exactly
@@ -110,6 +113,8 @@ MISFITS: list[tuple[str, Any]] = [
     ("raw", "not base64!"),
     ("tags", "a"),
     ("tags", {"a": 1}),
+    ("tags", ["[Ljava.lang.String;@163c9c06", "[Ljava.lang.String;@5ad7f05c"]),  # two dimensions, their content lost on the way
+    ("tags", ["[[Ljava.util.UUID;@163c9c06"]),
     ("note_of_id", None),  # the key column itself is NULL
 ]
 _NO_OLD_KEY = (("__debezium.oldkey", '{"other":10}'), ("ebap.epoch", "1"))
@@ -174,6 +179,7 @@ OTHERS: dict[str, Received] = {
     "same again": received(wire.envelope("u", {"note": "a", "id": 1, "price": None, "gone": 5})),
     "other content": row(note="b"),
     "unchanged": row("u", **_UNCHANGED),
+    "unchanged uuid[]": row("u", tags=[str(uuid.UUID(bytes=hashlib.md5(PLACEHOLDER.encode()).digest(), version=3))]),
     "unchanged text in its place": row("u", **{**_UNCHANGED, "note": "note?"}),
     "delete": received(wire.envelope("d", before=_BEFORE), key=b'{"id":77}'),
     "truncate": received(wire.envelope("t"), key=None),
@@ -303,6 +309,8 @@ def test_an_unchanged_value_is_known_by_our_placeholder_in_every_form(read: Read
     got = read.good[_place("unchanged")]
     assert got["unchanged"] == ("note", "raw", "tags")
     assert (got["note"], got["raw"], got["tags"]) == (None, None, None)
+    uuids = read.good[_place("unchanged uuid[]")]
+    assert (uuids["unchanged"], uuids["tags"]) == (("tags",), None)
 
 
 def test_a_text_key_that_came_unchanged_is_no_key() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,11 @@ from pyspark.sql import functions as F
 
 import aggregate
 import rebuild
-import refine
-import replay
-from lakehouse import ddl, delta, erasure_store, forget, ledger, leftovers, shapes, storage, tables
+from lakehouse import ddl, delta, erasure_store, erasures, forget, ledger, leftovers, shapes, storage, tables
 from lakehouse.contract import Expect, Severity
+from lakehouse.lake.lake import Lake as LightLake
+from lakehouse.silver import replay
+from lakehouse.silver.batch import Batch
 from tests.conftest import empty_lake
 from tests.unit.lake import Lake
 
@@ -272,15 +274,18 @@ def test_a_replay_that_had_read_the_list_before_takes_out_what_it_wrote(lake: La
     with monkeypatch.context() as patch:
         patch.setattr(tables, "source", lambda _: replace(users, expects=(*users.expects, refused)))
         assert lake.refine("users").quarantined == 1
-    fold_in = refine.fold_in
+    apply = Batch.apply
 
     def with_forget_first(*arguments: Any) -> bool:
+        monkeypatch.setattr(Batch, "apply", apply)
         forget.run(lake.spark, lake.settings, "users", "79")
-        return fold_in(*arguments)
+        return apply(*arguments)
 
-    monkeypatch.setattr(refine, "fold_in", with_forget_first)
-    replay.run(lake.spark, lake.settings, "users", "refused")
+    monkeypatch.setattr(Batch, "apply", with_forget_first)
+    swept = partial(erasures.sweep, lake.spark, lake.settings, users)
+    replay.run_swept(LightLake(lake.settings), "users", "refused", swept)
     assert lake.spark.table("silver.users_changes").where("user_id = 79").isEmpty()
+    assert storage.read_quarantine(lake.spark, users).where("CAST(key AS STRING) LIKE '%79%'").isEmpty()
 
 
 def test_a_person_is_forgotten_in_a_table_that_the_source_has_widened(lake: Lake) -> None:

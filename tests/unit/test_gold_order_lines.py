@@ -1,18 +1,16 @@
-"""`order_lines`: what was true when the order was first committed, at every boundary, and one row a line whatever happens."""
+"""`order_lines`: what was true when the order was first committed, at every boundary, and one row a line, on both engines."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from lakehouse import tables
-from lakehouse.transforms.gold.order_lines import PRODUCT_VALUES, USER_VALUES, order_lines
-
-if TYPE_CHECKING:
-    from pyspark.sql import Row, SparkSession
+from lakehouse.gold import queries
+from tests.unit.gold_tables import Row, on_duckdb, on_spark
 
 _START = datetime(2026, 3, 1, tzinfo=UTC)
 _DAY = datetime(2026, 2, 10, 12, tzinfo=UTC)
@@ -63,29 +61,25 @@ CASES: dict[str, tuple[list[tuple[float, int | None]], int]] = {
 NUMBERS = {name: number for number, name in enumerate(CASES, start=100)}
 
 
-@pytest.fixture(scope="module")
-def lines(spark: SparkSession) -> dict[str, Row]:
+@pytest.fixture(scope="module", params=["duckdb", pytest.param("spark", marks=pytest.mark.spark)])
+def lines(request: pytest.FixtureRequest) -> dict[str, Row]:
     """The one line of each case."""
     versions = [(NUMBERS[name], user, at(second)) for name, (steps, _) in CASES.items() for second, user in steps]
     items = [(number, 1, CASES[name][1], 2, Decimal("5.00")) for name, number in NUMBERS.items()]
     # A line whose order is not there: no row.
     items.append((999, 1, 1, 2, Decimal("5.00")))
-    made = order_lines(
-        orders=_frame(spark, [(number, "paid", _DAY) for number in NUMBERS.values()], "order_id, status, ordered_at"),
-        orders_history=_frame(spark, versions, "order_id, user_id, _valid_from"),
-        order_items=_frame(spark, items, "order_id, line_no, product_id, quantity, unit_price_usd"),
-        products_history=_frame(spark, PRODUCTS, "product_id, price_usd, category, _valid_from, _valid_to"),
-        users_history=_frame(spark, USERS, "user_id, region, tier, _valid_from, _valid_to"),
-    ).collect()
+    drawn: dict[str, Any] = {
+        "silver.orders": (("order_id", "status", "ordered_at"), [(number, "paid", _DAY) for number in NUMBERS.values()]),
+        "silver.orders_history": (("order_id", "user_id", "_valid_from"), versions),
+        "silver.order_items": (("order_id", "line_no", "product_id", "quantity", "unit_price_usd"), items),
+        "silver.products_history": (("product_id", "price_usd", "category", "_valid_from", "_valid_to"), PRODUCTS),
+        "silver.users_history": (("user_id", "region", "tier", "_valid_from", "_valid_to"), USERS),
+    }
+    table = tables.gold("order_lines")
+    made = on_duckdb(table, drawn) if request.param == "duckdb" else on_spark(request.getfixturevalue("spark"), table, drawn)
     names = {number: name for name, number in NUMBERS.items()}
-    assert sorted(row.order_id for row in made) == sorted(names), "one row a line of a live order"
-    return {names[row.order_id]: row for row in made}
-
-
-def _frame(spark: SparkSession, rows: list[tuple[Any, ...]], names: str) -> Any:
-    types = {"price_usd": "DECIMAL(10,2)", "_valid_from": "TIMESTAMP", "_valid_to": "TIMESTAMP"}
-    declared = {c.name: c.type for table in tables.SOURCES for c in table.columns}
-    return spark.createDataFrame(rows, ", ".join(f"`{name}` {declared.get(name) or types[name]}" for name in names.split(", ")))
+    assert sorted(row["order_id"] for row in made) == sorted(names), "one row a line of a live order"
+    return {names[row["order_id"]]: row for row in made}
 
 
 @pytest.mark.parametrize(
@@ -104,41 +98,56 @@ def _frame(spark: SparkSession, rows: list[tuple[Any, ...]], names: str) -> Any:
 def test_a_line_takes_the_product_as_it_was(lines: dict[str, Row], case: str, price: str, category: str, is_assumed: bool) -> None:
     line = lines[case]
     # User 2 stands since 10: for the case before that, the user is assumed as well.
-    assert (line.list_price_usd, line.category, line.is_assumed) == (Decimal(price), category, is_assumed)
+    assert (line["list_price_usd"], line["category"], line["is_assumed"]) == (Decimal(price), category, is_assumed)
 
 
 def test_a_product_nobody_knows_leaves_nulls_and_is_assumed(lines: dict[str, Row]) -> None:
     line = lines["product never seen"]
-    assert (line.list_price_usd, line.category, line.region, line.is_assumed) == (None, None, "APAC", True)
+    assert (line["list_price_usd"], line["category"], line["region"], line["is_assumed"]) == (None, None, "APAC", True)
 
 
 def test_a_user_nobody_knows_leaves_nulls_and_is_assumed(lines: dict[str, Row]) -> None:
-    assert (lines["user never seen"].region, lines["user never seen"].is_assumed) == (None, True)
+    assert (lines["user never seen"]["region"], lines["user never seen"]["is_assumed"]) == (None, True)
 
 
 def test_a_guest_has_no_region_and_nothing_is_assumed(lines: dict[str, Row]) -> None:
     line = lines["guest"]
-    assert (line.region, line.tier, line.category, line.is_assumed) == (None, None, "toys", False)
+    assert (line["region"], line["tier"], line["category"], line["is_assumed"]) == (None, None, "toys", False)
 
 
 def test_a_user_without_a_region_is_known_all_the_same(lines: dict[str, Row]) -> None:
-    assert (lines["no region"].region, lines["no region"].tier, lines["no region"].is_assumed) == (None, "bronze", False)
+    assert (lines["no region"]["region"], lines["no region"]["tier"], lines["no region"]["is_assumed"]) == (None, "bronze", False)
 
 
 def test_a_closed_account_gives_what_it_was_last(lines: dict[str, Row]) -> None:
     line = lines["account closed before"]
-    assert (line.region, line.tier, line.is_assumed) == ("EMEA", "gold", True)
+    assert (line["region"], line["tier"], line["is_assumed"]) == ("EMEA", "gold", True)
 
 
 @pytest.mark.parametrize("case", ["account closed since", "entered again"])
 def test_the_first_version_ever_names_the_user_and_the_instant(lines: dict[str, Row], case: str) -> None:
-    assert (lines[case].region, lines[case].tier, lines[case].is_assumed) == ("EMEA", "silver", False)
+    assert (lines[case]["region"], lines[case]["tier"], lines[case]["is_assumed"]) == ("EMEA", "silver", False)
 
 
 def test_the_day_is_the_utc_day_of_ordered_at(lines: dict[str, Row]) -> None:
-    assert {line.ordered_on for line in lines.values()} == {date(2026, 2, 10)}
+    assert {line["ordered_on"] for line in lines.values()} == {date(2026, 2, 10)}
+
+
+def test_an_order_without_a_version_takes_what_it_can_and_is_assumed() -> None:
+    drawn: dict[str, Any] = {
+        "silver.orders": (("order_id", "status", "ordered_at"), [(1, "paid", _DAY)]),
+        "silver.order_items": (("order_id", "line_no", "product_id"), [(1, 1, 1)]),
+        "silver.products_history": (("product_id", "price_usd", "category", "_valid_from", "_valid_to"), PRODUCTS),
+    }
+    (line,) = on_duckdb(tables.gold("order_lines"), drawn)
+    assert (line["list_price_usd"], line["region"], line["is_assumed"]) == (Decimal("1.00"), None, True)
 
 
 def test_values_read_as_of_an_order_are_tracked() -> None:
-    assert set(USER_VALUES) <= set(tables.source("users").tracked)
-    assert set(PRODUCT_VALUES) <= set(tables.source("products").tracked)
+    """The reach of a change counts on it."""
+    reads = queries.select(tables.gold("order_lines")).reads
+    for name in ("users", "products"):
+        source = tables.source(name)
+        read = set(reads["silver", f"{name}_history"]) & set(source.column_names) - set(source.key)
+        assert read, name
+        assert read <= set(source.tracked)

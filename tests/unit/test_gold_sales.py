@@ -1,19 +1,17 @@
-"""`daily_sales` and `product_daily`: what counts, to the cent."""
+"""`daily_sales` and `product_daily`: what counts, to the cent, on both engines."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import Any
 
 import pytest
 
 from lakehouse import tables
-from lakehouse.transforms.gold.daily_sales import daily_sales
-from lakehouse.transforms.gold.product_daily import product_daily
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+from tests.unit.gold_tables import on_duckdb, on_spark
 
 D1, D2 = date(2026, 3, 1), date(2026, 3, 2)
 # order, line, day, product, quantity, unit price, status, category, region
@@ -29,14 +27,19 @@ LINES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def lines(spark: SparkSession) -> DataFrame:
-    rows = [(o, n, d, p, q, Decimal(price), s, None, c, r, None, False) for o, n, d, p, q, price, s, c, r in LINES]
-    return spark.createDataFrame(rows, tables.gold("order_lines").schema_ddl())
+NAMES = ("order_id", "line_no", "ordered_on", "product_id", "quantity", "unit_price_usd", "status", "category", "region")
+DRAWN = {"gold.order_lines": (NAMES, [(o, n, d, p, q, Decimal(price), s, c, r) for o, n, d, p, q, price, s, c, r in LINES])}
 
 
-def test_daily_sales_counts_paid_shipped_and_delivered_lines_to_the_cent(lines: DataFrame) -> None:
-    assert sorted((tuple(row) for row in daily_sales(lines).collect()), key=str) == sorted(
+@pytest.fixture(scope="module", params=["duckdb", pytest.param("spark", marks=pytest.mark.spark)])
+def made(request: pytest.FixtureRequest) -> Callable[[str], list[tuple[Any, ...]]]:
+    """The rows of a gold table."""
+    engine = on_duckdb if request.param == "duckdb" else partial(on_spark, request.getfixturevalue("spark"))
+    return lambda name: [tuple(row.values()) for row in engine(tables.gold(name), DRAWN)]
+
+
+def test_daily_sales_counts_paid_shipped_and_delivered_lines_to_the_cent(made: Callable[[str], list[tuple[Any, ...]]]) -> None:
+    assert sorted(made("daily_sales"), key=str) == sorted(
         [
             (D1, "toys", "EMEA", 1, 4, Decimal("10.29")),
             (D1, "toys", None, 2, 3, Decimal("3.00")),
@@ -46,8 +49,8 @@ def test_daily_sales_counts_paid_shipped_and_delivered_lines_to_the_cent(lines: 
     )
 
 
-def test_product_daily_counts_the_same_lines(lines: DataFrame) -> None:
-    assert sorted(tuple(row) for row in product_daily(lines).collect()) == [
+def test_product_daily_counts_the_same_lines(made: Callable[[str], list[tuple[Any, ...]]]) -> None:
+    assert sorted(made("product_daily")) == [
         (D1, 7, 6, Decimal("3.30")),
         (D1, 8, 1, Decimal("9.99")),
         (D1, 9, 1_000_000, Decimal("99999999990000.00")),

@@ -13,23 +13,28 @@ from lakehouse.settings import Settings
 TOPIC = "ebap.cdc.users"
 
 
-def progress(batch: int, records: int = 10) -> dict[str, Any]:
-    source = {"endOffset": json.dumps({TOPIC: {"0": 7, "1": 5}}), "latestOffset": json.dumps({TOPIC: {"0": 9, "1": 5, "2": 4}})}
+def progress(batch: int, records: int = 10, latest: int = 9) -> dict[str, Any]:
+    """Of a batch that ends at 7 and 5 of two partitions, where the first ends at `latest`, and a third has four records."""
+    source = {"endOffset": json.dumps({TOPIC: {"0": 7, "1": 5}}), "latestOffset": json.dumps({TOPIC: {"0": latest, "1": 5, "2": 4}})}
     began = {"timestamp": "2026-01-01T00:00:00.000Z", "batchDuration": 2000}
     return {"batchId": batch, "numInputRows": records, "processedRowsPerSecond": 5.0, "sources": [source], **began}
 
 
 class Query:
-    """A streaming query that is between two batches once it was asked three times."""
+    """A streaming query that is between two batches once it was asked three times; one that ends by itself is over when it is looked at."""
 
-    def __init__(self, batches: list[dict[str, Any]]) -> None:
+    def __init__(self, batches: list[dict[str, Any]], ends: bool = False) -> None:
         self.recentProgress = batches
         self.asked = 0
-        self.is_stopped = False
+        self.is_stopped = ends
 
     @property
     def lastProgress(self) -> dict[str, Any]:  # noqa: N802  # Spark's name
         return self.recentProgress[-1]
+
+    @property
+    def isActive(self) -> bool:  # noqa: N802  # Spark's name
+        return not self.is_stopped
 
     @property
     def status(self) -> dict[str, bool]:
@@ -56,18 +61,81 @@ def test_a_stop_request_is_obeyed_between_two_batches(tmp_path: Path, monkeypatc
     settings = Settings(home=str(tmp_path))
     query = Query([progress(1), progress(2, records=0), progress(3)])
     # The request of an earlier stop must not end this run: it is removed at the start, and comes again once a batch was reported.
+    settings.control_dir.mkdir(parents=True)
+    landing.stop_file(settings).touch()
     monkeypatch.setattr(landing, "_report_batches", _then_request(settings, landing._report_batches))
-    landing.run_until_stopped(query, settings)  # type: ignore[arg-type]
+    landing.run(lambda is_backlog: query, settings)  # type: ignore[arg-type,return-value]
     assert query.is_stopped
     assert query.asked == 3
     assert not landing.stop_file(settings).exists()
-    assert json.loads(landing.report_file(settings).read_text())["batch"] == 3
+    assert reported(settings)["batch"] == 3
+
+
+def test_a_backlog_is_landed_by_a_query_of_its_own_and_small_batches_follow(tmp_path: Path) -> None:
+    settings = Settings(home=str(tmp_path))
+    behind = Query([progress(1), progress(2, latest=2 * landing.LIGHT_RECORDS)])
+    backlog = Query([progress(3, records=200_000)], ends=True)
+    after = Query([progress(4)])
+    started: list[bool] = []
+
+    def start(is_backlog: bool) -> Any:
+        started.append(is_backlog)
+        return (behind, backlog, after)[len(started) - 1]
+
+    landing.run(start, settings, meanwhile=lambda: landing.stop_file(settings).touch() if len(started) == 3 else None)
+    assert started == [False, True, False]
+    assert behind.is_stopped
+    assert behind.asked == 3
+    assert reported(settings)["batch"] == 4
+
+
+def test_what_one_batch_can_take_is_no_backlog(tmp_path: Path) -> None:
+    settings = Settings(home=str(tmp_path))
+    settings.control_dir.mkdir()
+    query = Query([progress(1, latest=landing.LIGHT_RECORDS - 100)])
+    looks = 0
+
+    def stop_at_the_third() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            landing.stop_file(settings).touch()
+
+    end = landing.run_until_end(query, settings, stop_at_the_third, landing.LIGHT_RECORDS)  # type: ignore[arg-type]
+    assert end is landing.End.STOPPED
+
+
+def test_a_first_look_that_finds_nothing_is_reported_and_a_later_one_is_not(tmp_path: Path) -> None:
+    settings = Settings(home=str(tmp_path))
+    settings.control_dir.mkdir()
+    query = Query([progress(7, records=0)])
+    at = landing._report_batches(query, settings, landing._NOTHING)  # type: ignore[arg-type]
+    assert (reported(settings)["batch"], reported(settings)["records"]) == (7, 0)
+    landing.report_file(settings).unlink()
+    assert landing._report_batches(query, settings, at) == at  # type: ignore[arg-type]
+    assert not landing.report_file(settings).exists()
+    query.recentProgress.append(progress(7))
+    landing._report_batches(query, settings, at)  # type: ignore[arg-type]
+    assert (reported(settings)["batch"], reported(settings)["records"]) == (7, 10)
+
+
+def test_a_batch_is_reported_that_ended_before_an_idle_look(tmp_path: Path) -> None:
+    settings = Settings(home=str(tmp_path))
+    settings.control_dir.mkdir()
+    at = landing._report_batches(Query([progress(1)]), settings, landing._NOTHING)  # type: ignore[arg-type]
+    landing._report_batches(Query([progress(1), progress(2), progress(3, records=0)]), settings, at)  # type: ignore[arg-type]
+    assert reported(settings)["batch"] == 2
+
+
+def reported(settings: Settings) -> dict[str, Any]:
+    made: dict[str, Any] = json.loads(landing.report_file(settings).read_text())
+    return made
 
 
 def _then_request(settings: Settings, report: Any) -> Any:
-    def reported(*arguments: Any) -> Any:
+    def reporting(*arguments: Any) -> Any:
         made = report(*arguments)
         landing.stop_file(settings).touch()
         return made
 
-    return reported
+    return reporting

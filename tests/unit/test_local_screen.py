@@ -53,6 +53,7 @@ def answer(rows: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         "services": [service(name, number) for number, name in enumerate(SERVICES)] + steps,
         "tables": rows,
         "waiting": [],
+        "left_out": [],
     }
     made |= {"endpoints": {"boards": {"url": "http://127.0.0.1:18090"}, "airflow": {"url": "http://127.0.0.1:18080"}}}
     return made | {"delays": delays, "memory": {"pss_mb": 3_412.0, "budget_mb": 8_192}} | more

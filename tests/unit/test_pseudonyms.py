@@ -13,6 +13,8 @@ from pyspark.sql import functions as F
 import aggregate
 from lakehouse import pseudonyms, tables
 from lakehouse.contract import Column, Table
+from lakehouse.gold import aggregate as light_aggregate
+from lakehouse.lake.lake import Lake as LakeHere
 from tests.conftest import empty_lake
 from tests.unit.lake import Lake
 
@@ -94,3 +96,5 @@ def test_a_column_declared_hashed_is_stored_so(lake: Lake, monkeypatch: pytest.M
     aggregate.run(lake.spark, lake.settings, "daily_sales", days)
     (row,) = lake.spark.table("gold.daily_sales").collect()
     assert row["region"] == hmac.new(SECRET.encode(), b"EMEA", hashlib.sha256).hexdigest()
+    again = light_aggregate.run(LakeHere(lake.settings), "daily_sales", days)
+    assert (again.recomputed, again.changed) == (tuple(days), False), "in this process the hash is another one"

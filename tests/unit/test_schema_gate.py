@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import functions as F
 
 import rebuild
-from infra.capture import gate
+from infra.capture import gate, mending
 from infra.capture.shape import SeenColumn, Shape
 from lakehouse import batches, catalog, ledger, schema_changes, shapes, storage, tables
 from lakehouse.contract import Column, History, Table
@@ -159,6 +159,40 @@ def test_a_column_declared_later_is_null_until_a_rebuild_fills_it(lake: Lake, de
     assert [row["channel"] for row in lake.spark.table("silver.orders").orderBy("order_id").collect()] == ["web", "app"]
     gate.record_found(lake.spark, source(orders={"channel": "text"}))
     assert states(lake, "orders") == [("channel", "added", "applied")]
+
+
+def test_a_column_that_cannot_be_captured_is_drift_with_its_reason_until_it_is_another(lake: Lake) -> None:
+    for _ in range(2):
+        gate.record_found(lake.spark, source(orders={"embedding": "float4[]"}))
+    assert states(lake, "orders")[-1] == ("embedding", "added", "drift")
+    (left,) = schema_changes.left_out(lake.spark)
+    assert (left.column, left.type_after) == ("embedding", "float4[]") and "TOAST" in str(left.reason)
+    assert mending.scope(lake.spark).left_out == {"orders": ["embedding"]}
+    gate.record_found(lake.spark, source(orders={"embedding": "text"}))
+    assert mending.scope(lake.spark).left_out == {}, "a type that is carried is captured"
+    gate.record_found(lake.spark, source(orders={"embedding": "interval"}))
+    assert mending.scope(lake.spark).left_out == {"orders": ["embedding"]}
+
+
+def test_a_table_that_the_capture_had_to_stop_says_so_until_it_is_accepted(lake: Lake) -> None:
+    table = tables.source("order_items")
+    why = mending.Blame(table="order_items", column="quantity", reason="PSQLException: Bad value", is_stop=True)
+    for _ in range(2):
+        gate.record_found(lake.spark, source(), [why])
+    assert states(lake, "order_items")[-1:] == [("quantity", "capture stopped", "waiting")]
+    assert mending.scope(lake.spark).stopped == {"order_items"}
+    told = schema_changes.stop(lake.spark, table)
+    assert (
+        told
+        and "column quantity, capture stopped (PSQLException: Bad value)" in told
+        and "`python -m lakehouse accept order_items`" in told
+    )
+    lake.land("order_items", ("c", 90, {"order_id": 9, "line_no": 1, "quantity": 2}))
+    with pytest.raises(batches.RefineError, match="no longer captured"):
+        lake.refine("order_items")
+    assert [change.what for change in schema_changes.accept(lake.spark, table)] == ["capture stopped"]
+    assert mending.scope(lake.spark).stopped == frozenset()
+    assert lake.refine("order_items").changed
 
 
 def nobody(table: Table) -> Table:

@@ -45,7 +45,7 @@ def test_the_settings_file_is_for_its_owner_alone(settings: Settings) -> None:
 
 
 def test_an_unknown_app_is_named_with_the_known_ones(settings: Settings) -> None:
-    with pytest.raises(ValueError, match=r"no Spark app 'landing'.*land, refine, rebuild, replay, aggregate, compact, reconcile, publish"):
+    with pytest.raises(ValueError, match=r"no Spark app 'landing'.*land, refine, rebuild, aggregate, compact, reconcile, publish"):
         submit.command(settings, "landing")
 
 

@@ -48,7 +48,7 @@ function ofNames(found, chart, width) {
   const left = Math.min(Math.max(...labels.map(textWidth)), width * 0.4);
   const right = Math.max(...texts.flat().map(textWidth)) + 12;
   return {
-    grid: { left: left + 14, right, top: names.length > 1 ? 30 : 2, bottom: 2 },
+    grid: { left: left + 14, right, top: names.length > 1 ? 34 : 2, bottom: 2 },
     xAxis: { type: "value", show: false, min: 0 },
     yAxis: { type: "category", inverse: true, data: labels, axisTick: { show: false }, axisLine: { show: false }, axisLabel: { color: style("ink"), fontSize: 12, width: left + 4, overflow: "truncate", interval: 0, margin: 10 } },
     series: names.map((name, i) => ({ name, type: "bar", barMaxWidth: names.length > 1 ? 12 : 18, barGap: "25%", itemStyle: { color: colours[i], borderRadius: 3 }, label: { show: true, position: "right", color: style("ink"), fontSize: 12, formatter: (point) => texts[i][point.dataIndex] }, data: found.rows.map((row) => row[i + 1]) })),
@@ -68,7 +68,7 @@ function ofTime(found, chart) {
   const data = (name, i) => found.rows.map((row) => (name !== asLine && row[0] && !String(row[0]).includes("T") && isToday(row[0]) ? { value: row[i + 1], itemStyle: { opacity: 0.5 } } : row[i + 1]));
   const room = (name) => Math.max(textWidth(compact(1.25 * Math.max(...found.rows.map((row) => row[names.indexOf(name) + 1] ?? 0), 1), isMoney(name))), 16) + 14;
   return {
-    grid: { left: room(first), right: hasTwo ? room(asLine) : 12, top: names.length > 1 ? 36 : 10, bottom: 26 },
+    grid: { left: room(first), right: hasTwo ? room(asLine) : 12, top: names.length > 1 ? 40 : 10, bottom: 26 },
     xAxis: { type: "category", data: found.rows.map((row) => label(row[0])), axisTick: { show: false }, axisLine: { lineStyle: { color: style("line") } }, axisLabel: { color: style("soft"), fontSize: 12, hideOverlap: true, margin: 10 } },
     yAxis: hasTwo ? [axis(isMoney(first)), { ...axis(isMoney(asLine)), splitLine: { show: false } }] : axis(isMoney(first)),
     series: names.map((name, i) => ({ ...(name === asLine ? line(name, i) : bar(name, i, i === names.length - 1)), data: data(name, i) })),
@@ -89,7 +89,7 @@ function options(found, chart, width) {
   return {
     animation: false,
     textStyle: { fontFamily: FONT, color: style("ink") },
-    legend: names.length > 1 ? { top: 0, left: 0, padding: 0, itemWidth: 12, itemHeight: 12, itemGap: 16, icon: "roundRect", textStyle: { color: style("soft"), fontSize: 12 }, formatter: words } : undefined,
+    legend: names.length > 1 ? { top: 3, left: 0, padding: 0, itemWidth: 12, itemHeight: 12, itemGap: 16, icon: "roundRect", textStyle: { color: style("soft"), fontSize: 12 }, formatter: words } : undefined,
     tooltip: { trigger: "axis", confine: true, backgroundColor: style("tile"), borderColor: style("line"), textStyle: { color: style("ink"), fontSize: 13 }, axisPointer: { type: isTime ? "line" : "none", lineStyle: { color: style("soft") } }, formatter: (points) => tooltip(points, found) },
     ...drawn,
   };

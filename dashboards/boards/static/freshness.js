@@ -5,7 +5,7 @@ import "./nav.js";
 
 const REFRESH_S = 30;
 const WELL = { fresh: "fresh", idle: "idle" };
-const COLUMNS = ["Table", "State", "Age", "Allowed", "Rows", "Quarantined", "Blocked keys", "Last run", "What helps"];
+const COLUMNS = ["Table", "State", "Age", "Allowed", "Rows", "Quarantined", "Blocked keys", "Last run"];
 const FIGURES = ["Age", "Allowed", "Rows", "Quarantined", "Blocked keys", "Records"];
 const $ = (id) => document.getElementById(id);
 
@@ -29,7 +29,7 @@ function head(names) {
 
 const figure = (value, isQuiet = false) => element("td", { className: `figure${isQuiet ? " quiet" : ""}` }, value);
 
-function row(table) {
+function row(table, hasHelp) {
   const [kind, text] = state(table);
   const since = table.since ? element("small", {}, ` since ${clock(table.since)}`) : null;
   const run = table.run ? element("a", { href: table.run.url, target: "_top" }, `${clock(table.run.ended_at)}, ${duration(table.run.duration_s)}`) : element("span", { className: "none" }, "–");
@@ -41,7 +41,7 @@ function row(table) {
   const made = element("tr", { id: table.name },
     element("th", { scope: "row" }, table.name), element("td", {}, badge(kind, text), since),
     age, figure(duration(table.allowed_age_s), true), figure(count(table.rows)), figure(count(table.quarantined), !table.quarantined), figure(count(table.blocked), !table.blocked),
-    element("td", {}, run), element("td", {}, table.help ? element("code", {}, table.help) : ""));
+    element("td", {}, run), hasHelp ? element("td", {}, table.help ? element("code", {}, table.help) : "") : null);
   if (location.hash === `#${table.name}`) made.className = "wanted";
   return made;
 }
@@ -79,7 +79,8 @@ function delays(found) {
 
 async function refresh() {
   const found = await ask("/api/freshness");
-  $("tables").replaceChildren(head(COLUMNS), element("tbody", {}, ...found.tables.map(row)));
+  const hasHelp = found.tables.some((table) => table.help);
+  $("tables").replaceChildren(head(hasHelp ? [...COLUMNS, "What helps"] : COLUMNS), element("tbody", {}, ...found.tables.map((table) => row(table, hasHelp))));
   const nothing = element("tbody", {}, element("tr", {}, element("td", {}, badge("fresh", "nothing waits"))));
   $("waiting").replaceChildren(...(found.waiting.length ? [head(["Table", "Reason", "Records", "Since", "What helps"]), element("tbody", {}, ...found.waiting.map(waitingRow))] : [nothing]));
   $("causes").replaceChildren(...causes(found.tables));

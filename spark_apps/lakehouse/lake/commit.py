@@ -32,7 +32,7 @@ def commit(
     *,
     operation: str,
     writes: Writes = (),
-    deletes: Mapping[str | File, Iterable[int]] | None = None,
+    deletes: Mapping[str, Iterable[int]] | Mapping[File, Iterable[int]] | None = None,
     removes: Iterable[str | File] = (),
     txn: tuple[str, int] | None = None,
     metadata: Mapping[str, Any] | None = None,
@@ -51,22 +51,19 @@ def commit(
     rows that do not fit the table.
     """
     features.check_writable(log.root, snapshot.protocol, snapshot.metadata)
-    marked = {_file(snapshot, each).path: BitMap64(positions) for each, positions in (deletes or {}).items()}
-    marked = {path: rows for path, rows in marked.items() if rows}
+    marked = {_file(snapshot, each).path: rows for each, positions in (deletes or {}).items() if (rows := BitMap64(positions))}
     removed = {_file(snapshot, each).path for each in removes}
     _refuse(log, snapshot, marked, removed, is_blind)
     intent = Intent(touched={*marked, *removed}, reads=reads, is_blind=is_blind, txn=txn)
     check_txn(log.root, intent, snapshot.txns)
     newest = log.snapshot()
-    check(snapshot, intent, log.commits(snapshot.version + 1, newest.version), newest.txns)
+    check(snapshot, intent, newest, log.commits(snapshot.version + 1, newest.version))
     adds = write_files(log.store, snapshot, writes)
     if not (adds or marked or removed or (txn and keeps_txn)):
         return snapshot.version
-    actions = _file_actions(log, snapshot, adds, marked, removed)
-    if txn:
-        actions.insert(0, {"txn": {"appId": txn[0], "version": txn[1], "lastUpdated": _now_ms()}})
-    info = _info(snapshot, operation, metadata, is_blind and not intent.touched, _metrics(adds, marked, removed))
-    version = _put(log, snapshot, intent, [{"commitInfo": info}, *actions])
+    info = _info(snapshot, operation, metadata, is_blind, _metrics(adds, marked, removed))
+    actions = [{"commitInfo": info}, *_txn_actions(txn), *_file_actions(log, snapshot, adds, marked, removed)]
+    version = _put(log, snapshot, intent, actions)
     checkpoint.after_commit(log, version)
     return version
 
@@ -89,6 +86,10 @@ def _refuse(log: TableLog, snapshot: Snapshot, marked: Mapping[str, BitMap64], r
         raise UnsupportedTable(f"{log.root} is append-only (delta.appendOnly): nothing of it can be deleted")
     if (marked or removed) and is_blind:
         raise LakeError("a commit that deletes is not blind: it was decided on rows that it read")
+
+
+def _txn_actions(txn: tuple[str, int] | None) -> list[dict[str, Any]]:
+    return [{"txn": {"appId": txn[0], "version": txn[1], "lastUpdated": _now_ms()}}] if txn else []
 
 
 def _file_actions(
@@ -129,7 +130,7 @@ def _put(log: TableLog, snapshot: Snapshot, intent: Intent, actions: list[dict[s
     seen = snapshot
     for _ in range(_TRIES):
         newest = log.snapshot()
-        check(snapshot, intent, log.commits(seen.version + 1, newest.version), newest.txns)
+        check(snapshot, intent, newest, log.commits(seen.version + 1, newest.version))
         seen = newest
         path = log.commit_path(newest.version + 1)
         try:

@@ -24,12 +24,14 @@ class Intent:
     txn: tuple[str, int] | None
 
 
-def check(snapshot: Snapshot, intent: Intent, commits: Iterable[Commit], txns: Mapping[str, int]) -> None:
-    """Raise ConflictError where one of `commits`, made after the snapshot, changes what the intent was decided on.
+def check(snapshot: Snapshot, intent: Intent, newest: Snapshot, commits: Iterable[Commit]) -> None:
+    """Raise ConflictError where one of `commits`, made after the snapshot and up to the newest, changes what the intent was decided on.
 
-    Raises AlreadyApplied where the intent's transaction, or a later one of the same writer, is in the log (`txns`, the newest).
+    Raises AlreadyApplied where the intent's transaction, or a later one of the same writer, is in the log.
     """
-    check_txn(snapshot.root, intent, txns)
+    if newest.version < snapshot.version or newest.metadata.raw.get("id") != snapshot.metadata.raw.get("id"):
+        raise ConflictError(f"{snapshot.root} was made anew meanwhile: version {snapshot.version} is of another table")
+    check_txn(snapshot.root, intent, newest.txns)
     may_match = Pruner(snapshot.fields, snapshot.partition_columns, intent.reads or {}).may_match
     for commit in commits:
         where = f"{snapshot.root}: version {commit.version} ({commit.operation or 'unnamed'}), made meanwhile,"

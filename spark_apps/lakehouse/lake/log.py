@@ -114,9 +114,8 @@ class TableLog:
     def _refreshed(self) -> Snapshot:
         current = self._current
         if current is None or not self._is_same_log(current):
-            self._commits.clear()
-            return self._keep(self._snapshot(load(self.store, self.log)))
-        commits = self._newer(current.version)
+            return self._loaded()
+        commits, identity = self._newer(current.version)
         if not commits:
             return current
         state = State(
@@ -129,21 +128,33 @@ class TableLog:
         )
         for commit in commits:
             state.apply(commit)
-        return self._keep(self._snapshot(state))
+        self._current, self._identity = self._snapshot(state), identity
+        return self._current
+
+    def _loaded(self) -> Snapshot:
+        self._commits.clear()
+        while True:
+            state = load(self.store, self.log)
+            path = self.commit_path(state.version)
+            found = self.store.stat(path)
+            # The identity has to be that of the commit that was read, see `_put` in commit.
+            if found is None or state.commit is None or parse_commit(state.version, self.store.read(path)).info == state.commit.info:
+                self._current, self._identity = self._snapshot(state), found.identity if found else None
+                return self._current
 
     def _is_same_log(self, current: Snapshot) -> bool:
         """Whether the newest known commit is still the one that was read: not so where the table was made anew, or the log cleaned."""
         found = self.store.stat(self.commit_path(current.version))
         return (found.identity if found else None) == self._identity
 
-    def _newer(self, version: int) -> list[Commit]:
+    def _newer(self, version: int) -> tuple[list[Commit], str | None]:
+        """The commits after a version, and the identity of the last one."""
         commits: list[Commit] = []
-        while True:
-            version += 1
-            try:
-                commits.append(self._read(version))
-            except FileNotFoundError:
-                return commits
+        identity = None
+        while found := self.store.stat(self.commit_path(version + 1)):
+            version, identity = version + 1, found.identity
+            commits.append(self._read(version))
+        return commits, identity
 
     def _commit(self, version: int) -> Commit:
         with self._lock:
@@ -174,8 +185,3 @@ class TableLog:
             domains=state.domains,
             commit=state.commit,
         )
-
-    def _keep(self, made: Snapshot) -> Snapshot:
-        found = self.store.stat(self.commit_path(made.version))
-        self._current, self._identity = made, found.identity if found else None
-        return made

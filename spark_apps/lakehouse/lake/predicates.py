@@ -10,8 +10,10 @@ import pyarrow as pa
 from lakehouse.lake.pruning import Between, plain
 from lakehouse.lake.schema import Field, quoted
 
-# Longer lists of values become a join: DuckDB builds a hash table of them instead of a chain of comparisons.
-_INLINE_VALUES = 16
+# A list in the query is applied while a file is read, before other columns are: 0.14 CPU seconds for 500 of a million keys, 0.40 as a
+# join. But its text has to be parsed: for 10,000 it is 0.82 against 0.40.
+_INLINE_VALUES = 1000
+_WHOLE = ("TINYINT", "SMALLINT", "INT", "BIGINT")
 
 
 def text(value: str) -> str:
@@ -42,7 +44,8 @@ def condition(field: Field, wanted: Collection[Any] | Between) -> str:
         return " AND ".join(sides or [f"{name} IS NOT NULL"])
     values = {plain(value) for value in wanted if value is not None}
     if len(values) <= _INLINE_VALUES:
-        one_of = f"{name} IN ({', '.join(literal(field, value) for value in values)})" if values else "false"
+        listed = map(str, values) if field.type in _WHOLE else (literal(field, value) for value in values)
+        one_of = f"{name} IN ({', '.join(listed)})" if values else "false"
     else:
         one_of = f"{name} BETWEEN {literal(field, min(values))} AND {literal(field, max(values))}"
     return f"({one_of} OR {name} IS NULL)" if None in wanted else one_of

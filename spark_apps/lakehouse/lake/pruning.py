@@ -77,9 +77,12 @@ class Pruner:
         if not self._by_statistics or not file.stats:
             return True
         least, greatest = file.statistics.get("minValues") or {}, file.statistics.get("maxValues") or {}
+        nulls = file.statistics.get("nullCount") or {}
         for field, wanted in self._by_statistics:
+            if field.name in nulls and nulls[field.name] == file.rows and not wanted.has_null:
+                return False
             low, high = _bound(field, least.get(field.name)), _bound(field, greatest.get(field.name), is_greatest=True)
-            if low is not None and high is not None and not wanted.meets(low, high):
+            if low is not None and high is not None and not wanted.has_null and not wanted.meets(low, high):
                 return False
         return True
 
@@ -100,8 +103,7 @@ class _Wanted:
         return self.meets(value, value)
 
     def meets(self, low: Any, high: Any) -> bool:
-        if self.has_null:
-            return True
+        """Whether a value from `low` to `high` is wanted."""
         if self.values is None:
             return not ((self.low is not None and high < self.low) or (self.high is not None and low > self.high))
         at = bisect.bisect_left(self.values, low)

@@ -112,7 +112,19 @@ def _write(store: Store, snapshot: Snapshot, partition: Mapping[str, str | None]
 def parquet(rows: pa.Table, codec: str) -> bytes:
     """The rows as a Parquet file; timestamps are microseconds, never INT96."""
     sink = io.BytesIO()
-    pq.write_table(rows, sink, compression=codec, coerce_timestamps="us", store_schema=False, store_decimal_as_integer=True)
+    # Spark looks 0.0 up in a column's dictionary, does not find it where only -0.0 is, and skips the rows, which are equal to it.
+    has_fractions = any(pa.types.is_floating(field.type) for field in rows.schema)
+    plain_names = [field.name for field in rows.schema if not pa.types.is_floating(field.type) and not pa.types.is_nested(field.type)]
+    dictionary = plain_names if has_fractions else True
+    pq.write_table(
+        rows,
+        sink,
+        compression=codec,
+        coerce_timestamps="us",
+        store_schema=False,
+        store_decimal_as_integer=True,
+        use_dictionary=dictionary,
+    )
     return sink.getvalue()
 
 

@@ -35,11 +35,10 @@ class Batch:
         self.forgotten = erasures.forgotten(lake, table)
 
     def decode(self, records: Iterable[Record]) -> Decoded:
-        """The records, told apart; TooLarge where some are of people whom the lake has forgotten."""
-        decoded = self.decoder.decode(records)
-        if self.forgotten and erasures.holds_any(self.table, decoded, self.decoder, self.forgotten):
-            raise TooLarge(f"{self.table.full_name}: records of forgotten people landed, which have to leave bronze too")
-        return decoded
+        """The records, told apart; TooLarge where some hold something of people whom the lake has forgotten."""
+        taken = list(records)
+        decoded = self.decoder.decode(taken)
+        return erasures.kept_out(self.table, decoded, self.decoder, taken, self.forgotten) if self.forgotten else decoded
 
     def apply(self, decoded: Decoded, made: TableState) -> bool:
         """Write quarantine, then the difference to silver with the checkpoint of `made`; whether silver changed."""

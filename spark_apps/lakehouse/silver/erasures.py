@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from lakehouse import ledger, tables
-from lakehouse.transforms.records import keys
+from lakehouse.lake.errors import TooLarge
+from lakehouse.transforms.records import erasing
 
 if TYPE_CHECKING:
     from lakehouse.contract import Table
     from lakehouse.lake.lake import Lake
     from lakehouse.transforms.records.envelope import Decoded, Decoder
+    from lakehouse.transforms.records.received import Record
 
 # Forgotten keys by source table, each a JSON object.
 Forgotten = Mapping[str, frozenset[str]]
@@ -27,23 +29,16 @@ def forgotten(lake: Lake, table: Table) -> Forgotten:
     return {name: frozenset(keys) for name, keys in found.items()}
 
 
-def holds_any(table: Table, decoded: Decoded, decoder: Decoder, known: Forgotten) -> bool:
-    """Whether decoded records hold something of the forgotten keys, or name a forgotten person.
+def kept_out(table: Table, decoded: Decoded, decoder: Decoder, records: Iterable[Record], known: Forgotten) -> Decoded:
+    """The records without what they hold of forgotten keys.
 
-    Records that cannot be read count where they might: only a look at their text tells.
+    Raises TooLarge where they hold something: it has to leave bronze too, and so has what a row that first names a forgotten person has.
     """
-    if decoded.faults:
-        return True
-    own, listed = known.get(table.name, frozenset()), keys.as_listed(table)
-    rows = [change.values for change in decoded.changes]
-    if own and any(listed(decoder.key_of(row)) in own for row in rows):
-        return True
-    if own and any(listed(decoder.key_of_tombstone(record)) in own for record in decoded.tombstones):
-        return True
-    for column in table.person_columns:
-        persons = known.get(column.person or "", frozenset())
-        if persons:
-            place, person = table.column_names.index(column.name), keys.as_listed(tables.source(column.person or ""))
-            if any(row[place] is not None and person((row[place],)) in persons for row in rows):
-                return True
-    return False
+    own = known.get(table.name, frozenset())
+    persons = {name: tables.source(name) for name in known if name != table.name}
+    if erasing.named(table, decoded, known, persons) - own:
+        raise TooLarge(f"{table.full_name}: records landed that name forgotten people for the first time")
+    eraser = erasing.Eraser(decoder, own)
+    if eraser.told_from(decoded, {(record.topic, record.partition, record.offset): record for record in records}) is not None:
+        raise TooLarge(f"{table.full_name}: records of forgotten people landed, which have to leave bronze too")
+    return eraser.kept_out(decoded)

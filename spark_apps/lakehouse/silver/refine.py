@@ -7,14 +7,13 @@ people whom the lake has forgotten. Each write repeats without effect, so a cras
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from lakehouse import ledger, schema_changes, shapes, tables
-from lakehouse.lake import state
+from lakehouse.lake import checkpoints
 from lakehouse.lake.errors import ConflictError, TooLarge, VersionGone
 from lakehouse.lake.lake import Lake
 from lakehouse.lake.state import TableState
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TRIES = 3
-# The newest commits in which a lost state is looked for; what is older costs a repetition.
-_LOOK_BACK = 100
 
 
 class RefineError(RuntimeError):
@@ -87,7 +84,7 @@ def _run(lake: Lake, table: Table) -> RefineResult:
     if known.bronze_version > landed.version:
         raise RefineError(replaced_bronze(table, known.bronze_version, landed.version))
     if not known.has_run:
-        known = _restored(lake, table, known)
+        known = checkpoints.restored(lake.log(ledger.stored(table)), known)
     _refuse_large(lake, table, known, landed)
     admitted = admit(lake, table, known)
     return _taken(Batch(lake, admitted, known, landed))
@@ -122,31 +119,6 @@ def replaced_bronze(table: Table, consumed: int, now: int) -> str:
         f"{table.full_name} has consumed version {consumed} of {ledger.CHANGES.full_name}, which is only at {now}: bronze was replaced. "
         f"Run `python -m lakehouse rebuild {table.name}`."
     )
-
-
-def _restored(lake: Lake, table: Table, known: TableState) -> TableState:
-    """The state of a table without a row: what its newest commits carry, or that of a table that was never refined."""
-    log = lake.log(ledger.stored(table))
-    newest = log.snapshot().version
-    for version in range(newest, max(newest - _LOOK_BACK, -1), -1):
-        try:
-            (commit,) = log.commits(version, version)
-        except VersionGone:
-            break
-        found = _checkpoint(commit.user_metadata)
-        if found and found["checkpoint"] == table.full_name:
-            made = state.restored(table.full_name, found)
-            return replace(made, turn=known.turn, paused_at=known.paused_at)
-    return known
-
-
-def _checkpoint(text: str | None) -> dict[str, Any] | None:
-    """The checkpoint that a commit carries; None for another's metadata."""
-    try:
-        found = json.loads(text or "null")
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) and "checkpoint" in found else None
 
 
 def _refuse_large(lake: Lake, table: Table, known: TableState, landed: Snapshot) -> None:

@@ -5,13 +5,12 @@ Silver is written before quarantine, so that a stop in between costs only the re
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
-from lakehouse import ledger, tables, waiting
+from lakehouse import ledger, tables
+from lakehouse.lake.errors import TooLarge
 from lakehouse.lake.lake import Lake
 from lakehouse.silver import quarantine
 from lakehouse.silver.batch import Batch
@@ -20,7 +19,6 @@ from lakehouse.transforms.records.truncates import merged
 
 if TYPE_CHECKING:
     from lakehouse.contract import Table
-    from lakehouse.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +35,20 @@ def run(lake: Lake, table_name: str, reason: str | None = None) -> ReplayResult:
     """Replay the waiting records of the table, or those that wait for that reason; its checkpoint stays where it is.
 
     Raises RefineError where the table takes no changes as it is declared, or a change of the source's schema stops it; TooLarge where
-    the work is Spark's.
+    records of forgotten people are in the way.
     """
     table = tables.source(table_name)
     return tried(table, lambda: _run(lake, table, reason))
+
+
+def run_swept(lake: Lake, table_name: str, reason: str | None, sweep: Callable[[], object]) -> ReplayResult:
+    """The same; where forgotten people are in the way `sweep` takes them out of the table and its quarantine, and it is run again."""
+    try:
+        return run(lake, table_name, reason)
+    except TooLarge as due:
+        print(f"by Spark: {due}")
+        sweep()
+        return run(lake, table_name, reason)
 
 
 def _run(lake: Lake, table: Table, reason: str | None) -> ReplayResult:
@@ -61,16 +69,3 @@ def _run(lake: Lake, table: Table, reason: str | None) -> ReplayResult:
         lake.states.advance(known, made)
     held.settle(faults)
     return ReplayResult(table=table.name, replayed=len(landed) - len(faults), waiting=len(faults), changed=changed)
-
-
-def light(words: list[str]) -> Callable[[Settings], ReplayResult]:
-    """What replays the named table once."""
-    parser = argparse.ArgumentParser(prog="replay", description="Read a table's waiting records again; what can be read moves into it.")
-    parser.add_argument("table", choices=[table.name for table in tables.SOURCES])
-    parser.add_argument("--reason", choices=waiting.REASONS, help="only records that wait for this reason")
-    given = parser.parse_args(words)
-    return partial(_by_settings, given.table, given.reason)
-
-
-def _by_settings(table_name: str, reason: str | None, settings: Settings) -> ReplayResult:
-    return run(Lake(settings), table_name, reason)

@@ -12,7 +12,6 @@ from lakehouse.lake.errors import AlreadyApplied, ConflictError
 from lakehouse.transforms.records import arrow
 
 if TYPE_CHECKING:
-    from lakehouse.lake.actions import File
     from lakehouse.lake.lake import Lake
     from lakehouse.lake.log import Snapshot
     from lakehouse.lake.pruning import Filter
@@ -59,7 +58,7 @@ class StoredChanges:
         """
         last, width = self._form.place["_last"], self._form.width
         rows: dict[bool, list[Row]] = defaultdict(list)
-        replaced: dict[str | File, list[int]] = defaultdict(list)
+        replaced: dict[str, list[int]] = defaultdict(list)
         for row, old in written:
             rows[row[last]].append(row)
             if old is not None:

@@ -10,6 +10,7 @@ TABLE = Table(
     layer=Layer.GOLD,
     inputs=("orders", "order_items", "products", "users"),
     slice="ordered_on",
+    sliced_by={"orders": "CAST(ordered_at AS DATE)"},
     owner="order-desk",
     allowed_age_s=600,
     rules=(

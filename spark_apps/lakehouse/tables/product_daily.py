@@ -11,6 +11,7 @@ TABLE = Table(
     layer=Layer.GOLD,
     inputs=("order_lines",),
     slice="day",
+    sliced_by={"order_lines": "ordered_on"},
     owner="merchandising",
     allowed_age_s=600,
     rules=(REVENUE,),

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 _PLACE = "op STRING, source STRUCT<lsn: BIGINT, sequence: STRING, txId: BIGINT, ts_us: BIGINT>"
 
 
-def located(records: DataFrame, landed_at: Column) -> DataFrame:
-    """The rows of `placed`, repartitioned by source table, so that a batch writes one file a table."""
-    return placed(records, landed_at).repartition("source_table")
+def gathered(records: DataFrame, landed_at: Column) -> DataFrame:
+    """The rows of `placed` in one task, so that a batch writes one file a table and shuffles nothing: for batches of some thousand."""
+    return placed(records, landed_at).coalesce(1)
 
 
 def placed(records: DataFrame, landed_at: Column) -> DataFrame:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 IS_LIVE = "_last AND _kind IN ('read', 'upsert')"
 IS_VERSION = "_is_visible"
-_COMPUTED = {"_is_current": "_valid_to IS NULL"}
+COMPUTED = {"_is_current": "_valid_to IS NULL"}
 
 
 def live_columns(table: Table) -> list[str]:
@@ -22,7 +22,7 @@ def live_columns(table: Table) -> list[str]:
 
 def history_columns(table: Table) -> list[str]:
     """Select list of `silver.<table>_history`: the table's own columns and the version's."""
-    return live_columns(table) + [f"{_COMPUTED.get(name, name)} AS {name}" for name in HISTORY_COLUMNS]
+    return live_columns(table) + [f"{COMPUTED.get(name, name)} AS {name}" for name in HISTORY_COLUMNS]
 
 
 def live(changes: DataFrame, table: Table) -> DataFrame:

@@ -74,7 +74,7 @@ def difference(form: Form, incoming: Incoming, newest: Iterable[Row], whole_of: 
     in_step: dict[Key, Step] = {key: of_newest(row) for key, row in state.items()}
     for key, steps in by_key.items():
         known = in_step.get(key)
-        if any(not step.is_placed and order.is_late(step, known) for step in steps):
+        if any(not step.is_placed and (order.is_late(step, known) or fold.is_before_known_truncate(step)) for step in steps):
             late.add(key)
     whole = fold.whole(late, by_key, whole_of)
     for key, steps in by_key.items():
@@ -109,6 +109,11 @@ class _Fold:
         self._waiting = _waiting(incoming.blocked)
         places = {truncate.place for truncate in incoming.new_truncates}
         self._truncates = [(truncate, truncate.place in places) for truncate in incoming.truncates]
+        self._last_known = max((truncate.place for truncate, is_new in self._truncates if not is_new), default=None)
+
+    def is_before_known_truncate(self, step: Step) -> bool:
+        """Whether a truncate that an earlier run has applied comes after the step: what is stored of it is not the key's newest row."""
+        return self._last_known is not None and (step.epoch, step.lsn) < self._last_known
 
     def arrived(self) -> dict[Key, list[Step]]:
         """The changes as steps by key, with the deletes that key changes tell of."""

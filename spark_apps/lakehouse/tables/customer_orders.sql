@@ -5,6 +5,6 @@ FROM (
   SELECT l.order_id, o.user_id, l.ordered_on, l.region, CAST(sum(l.quantity * l.unit_price_usd) AS DECIMAL(18,2)) AS revenue_usd
   FROM gold.order_lines AS l
   JOIN silver.orders AS o ON o.order_id = l.order_id
-  WHERE l.status IN ({counted}) AND o.user_id IS NOT NULL
+  WHERE l.status IN ('paid', 'shipped', 'delivered') AND o.user_id IS NOT NULL
   GROUP BY l.order_id, o.user_id, l.ordered_on, l.region
 )

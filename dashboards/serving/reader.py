@@ -1,0 +1,90 @@
+"""Questions asked of one state of the loaded tables, within one transaction."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from dashboards.serving import dialect
+from dashboards.serving.live import run
+from dashboards.serving.plan import Pace, Plan
+
+_QUERY_S = 30
+_MOST_ROWS = 2000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# Of each base: its stored table's id, its version, its rows.
+Loaded = Mapping[str, tuple[str, int, int]]
+# What an answer depends on; None where it is another one at every instant.
+State = tuple[Any, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """An answer: its columns' names, its rows as Python values, and the stored tables behind it that hold no row at all."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+    empty: tuple[str, ...] = ()
+
+
+class Reader:
+    """Asks by a cursor of its own; what it sees is what was loaded when it was made."""
+
+    def __init__(self, cursor: Any, plan: Plan, loaded: Loaded, today: date) -> None:
+        self._cursor, self._plan, self._loaded, self._today = cursor, plan, loaded, today
+        run(cursor, "SET TimeZone = 'UTC'")
+        self._begin()
+
+    def state(self, spark_sql: str, names: Iterable[str]) -> State:
+        """What the answer depends on: with an equal state it is equal. None where it moves at every instant."""
+        return state_of(self._plan, names, self._loaded, self._today, Pace.of(spark_sql))
+
+    def ask(self, spark_sql: str, names: Iterable[str]) -> Rows:
+        """The answer to a statement in Spark's dialect over these names; raises UntranslatableError, TimeoutError, duckdb.Error."""
+        sql = dialect.duckdb_sql(spark_sql)
+        limit = threading.Timer(_QUERY_S, self._cursor.interrupt)
+        limit.start()
+        try:
+            found = self._cursor.sql(sql).to_arrow_table()
+        except duckdb.Error as error:
+            run(self._cursor, "ROLLBACK")
+            self._begin()
+            if isinstance(error, duckdb.InterruptException):
+                raise TimeoutError(f"no answer within {_QUERY_S} s: the question is too large for this page") from None
+            raise
+        finally:
+            limit.cancel()
+        columns = [_values(column) for column in found.slice(0, _MOST_ROWS).columns]
+        return Rows(columns=found.column_names, rows=list(zip(*columns, strict=True)), empty=self._empty(names))
+
+    def _begin(self) -> None:
+        """Begin a transaction that sees the tables as they are now: DuckDB's sees them as they are at its first read."""
+        run(self._cursor, "BEGIN TRANSACTION READ ONLY")
+        run(self._cursor, "SELECT * FROM live.begun")
+
+    def _empty(self, names: Iterable[str]) -> tuple[str, ...]:
+        bases, _, _ = self._plan.needs(names)
+        return tuple(base.stored.full_name for base in bases if base.name in self._loaded and not self._loaded[base.name][2])
+
+
+def state_of(plan: Plan, names: Iterable[str], loaded: Loaded, today: date, pace: Pace = Pace.NEVER) -> State:
+    """What rows over these names depend on, where they are asked for by a statement of that pace."""
+    bases, views, _ = plan.needs(names)
+    pace = max([pace, *(view.pace for view in views)])
+    if pace is Pace.ALWAYS:
+        return None
+    return (*sorted((base.name, *loaded[base.name][:2]) for base in bases), today if pace is Pace.DAILY else None)
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    """The column's Python values; instants are made here, because Arrow imports pandas (seconds) to make the first."""
+    if not pa.types.is_timestamp(column.type):
+        return column.to_pylist()
+    return [None if us is None else _EPOCH + timedelta(microseconds=us) for us in column.cast(pa.int64()).to_pylist()]

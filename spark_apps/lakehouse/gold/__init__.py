@@ -1,0 +1,1 @@
+"""Gold: each table and view is a SELECT in Spark's dialect; DuckDB computes small changes from it, Spark large ones."""

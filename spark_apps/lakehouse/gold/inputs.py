@@ -1,0 +1,107 @@
+"""What a run of a gold table works on: one snapshot of each input and of the table itself, however long it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from lakehouse import ledger, tables
+from lakehouse.contract import Table
+from lakehouse.gold import queries
+from lakehouse.lake import reading
+from lakehouse.lake.errors import VersionGone
+from lakehouse.lake.pruning import EPOCH, partition_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lakehouse.lake.actions import Commit, File
+    from lakehouse.lake.lake import Lake
+    from lakehouse.lake.log import Snapshot
+    from lakehouse.slices import Slice
+
+# Rows of a file of which the log does not say how many there are: that many bytes each.
+_BYTES_A_ROW = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """The table to be made, a snapshot of each input by name, and `stored`, of the table as it is."""
+
+    table: Table
+    snapshots: Mapping[str, Snapshot]
+    stored: Snapshot
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The version of each input."""
+        return {name: snapshot.version for name, snapshot in self.snapshots.items()}
+
+    def files(self, name: str, slices: Sequence[Slice] | None) -> list[File]:
+        """The files of an input that are needed for these slices (None: for all)."""
+        snapshot = self.snapshots[name]
+        column = sliced_column(self.table, name, snapshot)
+        return reading.pruned(snapshot, {column: slices} if column and slices is not None else None)
+
+    def rows(self, slices: Sequence[Slice] | None) -> int:
+        """About how many rows have to be read for these slices."""
+        found = [file for name in self.snapshots for file in self.files(name, slices)]
+        return sum(file.rows if file.rows is not None else file.size // _BYTES_A_ROW for file in found)
+
+
+def is_source(name: str) -> bool:
+    """Whether an input is a source table, kept in silver; else it is a gold table."""
+    return name in queries.SOURCES
+
+
+def stored_form(name: str) -> Table:
+    """The stored table behind an input."""
+    return ledger.stored(tables.source(name)) if is_source(name) else tables.gold(name)
+
+
+def pin(lake: Lake, table: Table) -> Inputs:
+    """The newest snapshot of each input, and of the table."""
+    found = {name: lake.snapshot(stored_form(name)) for name in table.inputs}
+    return Inputs(table=table, snapshots=found, stored=lake.snapshot(table))
+
+
+def sliced_column(table: Table, name: str, snapshot: Snapshot) -> str | None:
+    """The partition column of an input that is the table's slice; None where its log does not tell the slices of a file."""
+    if name not in table.sliced_by:
+        return None
+    columns = queries.slice_columns(table, name)
+    is_plain = len(columns) == 1 and queries.slice_of(table, name) == f'"{name}"."{columns[0]}"'
+    return columns[0] if is_plain and columns[0] in snapshot.partition_columns else None
+
+
+def changed_slices(lake: Lake, inputs: Inputs, name: str, since: int) -> set[Slice] | None:
+    """The slices in which an input changed after its version `since`; None where they are not known, which is all of them."""
+    snapshot = inputs.snapshots[name]
+    column = sliced_column(inputs.table, name, snapshot)
+    if column is None:
+        return None
+    try:
+        commits = lake.log(stored_form(name)).commits(since + 1, snapshot.version)
+    except VersionGone:
+        return None
+    found = {file.partition.get(column) for commit in commits for file in _changed(commit)}
+    return {_day(partition_value(snapshot.fields[column], text)) for text in found}
+
+
+def _changed(commit: Commit) -> Iterable[File]:
+    return (file for file in (*commit.adds, *commit.removes, *commit.cdc) if file.is_data_change or file in commit.cdc)
+
+
+def _day(days: int | None) -> date | None:
+    return None if days is None else EPOCH.date() + timedelta(days=days)
+
+
+def runs(lake: Lake, inputs: Inputs) -> dict[str, tuple[int, int]]:
+    """Least and greatest run of each source table's rows; -1 where there are none."""
+    found = {}
+    for name in filter(is_source, inputs.snapshots):
+        rows = reading.relation(lake.con, inputs.snapshots[name], lake.store, ["_run"])
+        found[name] = rows.aggregate("coalesce(min(_run), -1), coalesce(max(_run), -1)").fetchall()[0]
+    return found

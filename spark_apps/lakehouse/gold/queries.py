@@ -1,0 +1,144 @@
+"""The SQL of gold tables ready to run in DuckDB, and what it reads: translated beforehand, so that a run need not load the translator.
+
+`translated.json` is generated from the tables' SQL (`make generated`) and holds a fingerprint of what each entry was made from. A text
+that is not in it, because it was changed since, is translated when it is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from lakehouse import ddl, tables
+from lakehouse.contract import ContractError, History, Table
+from lakehouse.transforms import gold_sql
+from lakehouse.transforms.gold_sql import HISTORY_SUFFIX
+
+# Schema and name of a table as a query writes it: ("silver", "orders_history").
+Name = tuple[str, str]
+Columns = Mapping[str, Mapping[str, Mapping[str, str]]]
+SINCE = "since"
+SOURCES = {table.name: table for table in tables.SOURCES}
+TRANSLATED = Path(__file__).with_name("translated.json")
+_MADE = "made"
+
+
+class DialectError(ValueError):
+    """SQL that cannot be run on both engines alike; the message lists every fault, each with its line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """A SELECT for DuckDB, and what it reads: columns by table."""
+
+    duckdb: str
+    reads: Mapping[Name, tuple[str, ...]]
+
+
+@cache
+def columns() -> Columns:
+    """Every table that gold's SQL can read, with its columns and their declared types."""
+    silver = {table.name: _types(table) for table in tables.SOURCES}
+    full = [table for table in tables.SOURCES if table.history is History.FULL]
+    silver |= {f"{table.name}{HISTORY_SUFFIX}": {c.name: c.type for c in ddl.history_view_columns(table)} for table in full}
+    changed = {table.name: {name: table.column(name).type for name in table.key} | {SINCE: "TIMESTAMP"} for table in tables.SOURCES}
+    return {"silver": silver, "gold": {table.name: _types(table) for table in tables.GOLD}, "changed": changed}
+
+
+def _types(table: Table) -> dict[str, str]:
+    return {column.name: column.type for column in table.columns}
+
+
+@cache
+def select(table: Table) -> Query:
+    """The query that makes the table; raises ContractError, also where it does not read what the declaration says."""
+    made = query(gold_sql.select(table))
+    found = faults(table, made.reads)
+    if found:
+        raise ContractError(f"gold table {table.name!r}: {'; '.join(found)}: make its declaration and its SQL agree")
+    return made
+
+
+@cache
+def touched(table: Table) -> Query | None:
+    """The query for the slices that changes of source tables reach, as the one column of the slice; None where there is none."""
+    text = gold_sql.touched(table)
+    return query(text) if text else None
+
+
+def slice_of(table: Table, name: str) -> str:
+    """The expression that is the slice, over an input that is called by its own name, for DuckDB."""
+    return query(slice_query(table, name)).duckdb.removeprefix("SELECT ").split(f' AS "{_MADE}" FROM ')[0]
+
+
+def slice_columns(table: Table, name: str) -> tuple[str, ...]:
+    """The columns of the input `name` from which its slice follows."""
+    (read,) = query(slice_query(table, name)).reads.values()
+    return read
+
+
+def slice_query(table: Table, name: str, column: str = _MADE) -> str:
+    """A query for the slice of each row of an input."""
+    schema = "silver" if name in SOURCES else "gold"
+    return f"SELECT {table.sliced_by[name]} AS {column} FROM {schema}.{name}"
+
+
+@cache
+def query(sql: str) -> Query:
+    """The translated query; raises DialectError where the engines would not answer alike."""
+    entry = _translated().get(fingerprint(sql))
+    if entry is None:
+        from lakehouse.gold import translation
+
+        return translation.query(sql)
+    reads = {tuple(name.split(".")): tuple(named) for name, named in entry["reads"].items()}
+    return Query(duckdb=entry["duckdb"], reads=reads)  # type: ignore[arg-type]
+
+
+def fingerprint(sql: str) -> str:
+    """What a translation depends on: the text, and the columns it may name."""
+    return hashlib.sha256(f"{sql}\n{json.dumps(columns(), sort_keys=True)}".encode()).hexdigest()
+
+
+@cache
+def _translated() -> dict[str, dict[str, Any]]:
+    listed = json.loads(TRANSLATED.read_text()) if TRANSLATED.is_file() else {}
+    return {entry["of"]: entry for entry in listed.values()}
+
+
+def texts() -> dict[str, str]:
+    """Every text that runs in DuckDB, by what it is of."""
+    found = {}
+    for table in tables.GOLD:
+        if gold_sql.reads_bronze(table):
+            continue
+        found[table.name] = gold_sql.select(table)
+        finder = gold_sql.touched(table)
+        if finder:
+            found[f"{table.name}.touched"] = finder
+        found |= {f"{table.name}.slice_of.{name}": slice_query(table, name) for name in table.sliced_by}
+    return found
+
+
+def generated() -> str:
+    """What `translated.json` has to be; raises DialectError and ContractError."""
+    from lakehouse.gold import translation
+
+    made = {}
+    for name, sql in texts().items():
+        query = translation.query(sql)
+        reads = {".".join(read): list(named) for read, named in query.reads.items()}
+        made[name] = {"of": fingerprint(sql), "reads": reads, "duckdb": query.duckdb}
+    return json.dumps(made, indent=1) + "\n"
+
+
+def faults(table: Table, reads: Mapping[Name, object]) -> list[str]:
+    """Where the tables that a query reads are not the inputs of the declaration."""
+    read = {name.removesuffix(HISTORY_SUFFIX) for schema, name in reads if (schema, name) != ("gold", table.name)}
+    found = [f"reads {name!r}, which is no input" for name in sorted(read - set(table.inputs))]
+    return found + [f"does not read the input {name!r}" for name in table.inputs if name not in read]

@@ -1,0 +1,44 @@
+"""From the SQL of a gold table to a `Query`: what DuckDB runs, and which columns are read. Loads sqlglot, which takes half a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.optimizer.scope import traverse_scope
+from sqlglot.tokens import TokenType
+
+from lakehouse.gold import dialect, queries
+from lakehouse.gold.queries import Name, Query
+
+
+def query(sql: str) -> Query:
+    """A query over the tables of `queries.columns`; raises DialectError where the engines would not answer alike."""
+    return Query(duckdb=dialect.to_duckdb(sql, queries.columns()), reads=_reads(sql))
+
+
+def _reads(sql: str) -> dict[Name, tuple[str, ...]]:
+    found: dict[Name, set[str]] = {}
+    for scope in traverse_scope(dialect.typed(sql, queries.columns())):
+        tables = {alias: (source.db, source.name) for alias, source in scope.sources.items() if isinstance(source, exp.Table)}
+        for name in tables.values():
+            found.setdefault(name, set())
+        for column in scope.columns:
+            if column.table in tables:
+                found[tables[column.table]].add(column.name)
+    # A count of rows needs a column too.
+    first = {(schema, name): next(iter(queries.columns()[schema][name])) for schema, name in found}
+    return {name: tuple(sorted(named or {first[name]})) for name, named in sorted(found.items())}
+
+
+def renamed(sql: str, name: Callable[[Name], str]) -> str:
+    """The text with each table that is written as `schema.table` given another name; all else, comments too, stays as it is."""
+    known = queries.columns()
+    made, end = [], 0
+    tokens = sqlglot.tokenize(sql, dialect="spark")
+    for first, dot, second in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if dot.token_type is TokenType.DOT and second.text in known.get(first.text, {}):
+            made += [sql[end : first.start], name((first.text, second.text))]
+            end = second.end + 1
+    return "".join([*made, sql[end:]])
