@@ -1,22 +1,128 @@
-"""What a record's text tells of persons, and what is left of it once they are forgotten, whether or not it can be read.
+"""What is left of a record, or of a stored row, once the person it tells of is forgotten.
 
 A row of a table of persons goes. A row of another table stays, as nobody's: `Table.erased`, its personal columns and those that name
-a person, is NULL in every change of its key, whoever the change itself names. Keys are JSON objects as `keys.as_listed` writes them.
+a person, is None in every change of its key, whoever the change itself names. Keys are JSON objects as `keys.as_listed` writes them;
+records that cannot be read are told by their text.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 from lakehouse.contract import Column, Table
 from lakehouse.transforms.records import keys
+from lakehouse.transforms.records.changes import Change, Decoded, Fault
+from lakehouse.transforms.records.envelope import Decoder
 from lakehouse.transforms.records.json_text import first, text_of
+from lakehouse.transforms.records.received import Record
 from lakehouse.transforms.records.values import reader
 
 # Stands for the hash of what was received, by which the values could be guessed. Changes of a forgotten key never contradict.
 ERASED = "erased"
 # A JSON string up to the quote that no odd number of backslashes precedes, or to the end of a torn text; or another plain value.
 _VALUE = rb'(?:"[\s\S]*?(?<!\\)(?:\\\\)*(?:"|\Z)|[^",}\]\s]+)'
+
+
+class Eraser:
+    """Takes out of decoded records of one table what they hold of forgotten keys."""
+
+    def __init__(self, decoder: Decoder, forgotten: Collection[str]) -> None:
+        self.table, self._decoder, self._forgotten = decoder.table, decoder, frozenset(forgotten)
+        self._listed = keys.as_listed(self.table)
+        self._erased = [self.table.column_names.index(name) for name in self.table.erased]
+
+    def kept_out(self, decoded: Decoded) -> Decoded:
+        """The records without what they hold of the forgotten keys; in quarantine too it would come back."""
+        if self.table.is_of_persons:
+            return replace(
+                decoded,
+                changes=[change for change in decoded.changes if not self._is_forgotten(change.values)],
+                faults=[fault for fault in decoded.faults if not self._is_named(fault.record)],
+                tombstones=[record for record in decoded.tombstones if not self._is_forgotten_tombstone(record)],
+            )
+        return replace(
+            decoded,
+            changes=[self._blanked(change) if self._is_forgotten(change.values) else change for change in decoded.changes],
+            faults=[self._blanked_fault(fault) if self._is_named(fault.record) else fault for fault in decoded.faults],
+        )
+
+    def told_from(self, decoded: Decoded, records: Mapping[tuple[str, int, int], Record] | None = None) -> int | None:
+        """The smallest offset of records that hold something of the forgotten keys; None where none does.
+
+        Of tables that are not of persons a good record's value is looked at, to be found in `records` by topic, partition and offset.
+        """
+        return min(self._offsets(decoded, records or {}), default=None)
+
+    def _offsets(self, decoded: Decoded, records: Mapping[tuple[str, int, int], Record]) -> Iterator[int]:
+        is_whole = self.table.is_of_persons
+        if is_whole:
+            yield from (change.offset for change in decoded.changes if change.offset is not None and self._is_forgotten(change.values))
+            yield from (record.offset for record in decoded.tombstones if self._is_forgotten_tombstone(record))
+        else:
+            forgotten = {change.offset for change in decoded.changes if self._is_forgotten(change.values)}
+            yield from (record.offset for record in records.values() if record.offset in forgotten and self._holds(record.value))
+        for fault in decoded.faults:
+            if self._is_named(fault.record) and (is_whole or self._holds(fault.record.value)):
+                yield fault.record.offset
+
+    def _holds(self, value: bytes | None) -> bool:
+        return value is not None and value != blanked_value(self.table, value)
+
+    def _is_forgotten(self, values: tuple[Any, ...]) -> bool:
+        return self._listed(self._decoder.key_of(values)) in self._forgotten
+
+    def _is_named(self, record: Record) -> bool:
+        return key_of_record(self.table, record.key, record.value) in self._forgotten
+
+    def _is_forgotten_tombstone(self, record: Record) -> bool:
+        return self._listed(self._decoder.key_of_tombstone(record)) in self._forgotten
+
+    def _blanked(self, change: Change) -> Change:
+        values, unchanged = blanked(self.table, change.values, change.unchanged, self._erased)
+        return change._replace(values=values, unchanged=unchanged, content_hash=ERASED)
+
+    def _blanked_fault(self, fault: Fault) -> Fault:
+        value = fault.record.value
+        record = fault.record._replace(value=None if value is None else blanked_value(self.table, value))
+        return replace(fault, record=record, detail=None, values=blanked(self.table, fault.values, (), self._erased)[0])
+
+
+def blanked(
+    table: Table, values: tuple[Any, ...], unchanged: Collection[str], places: Collection[int] | None = None
+) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+    """A row's values without its erased columns, a None that was received; and its unchanged columns but those."""
+    erased = table.erased
+    gone = set(places if places is not None else map(table.column_names.index, erased))
+    kept = tuple(None if place in gone else value for place, value in enumerate(values))
+    return kept, tuple(name for name in unchanged if name not in erased)
+
+
+def blanked_row(table: Table, row: tuple[Any, ...], stored: Table) -> tuple[Any, ...]:
+    """A stored row without its erased columns."""
+    names = stored.column_names
+    width, unchanged, content = len(table.columns), names.index("_unchanged"), names.index("_content_hash")
+    values, left = blanked(table, row[:width], row[unchanged])
+    rest = list(row[width:])
+    rest[unchanged - width], rest[content - width] = left, ERASED
+    return (*values, *rest)
+
+
+def named(table: Table, decoded: Decoded, forgotten: Mapping[str, Collection[str]], persons: Mapping[str, Table]) -> frozenset[str]:
+    """Listed keys of the records that name a forgotten person; `forgotten` and `persons` by the name of the persons' table."""
+    key_of, listed = keys.of_values(table), keys.as_listed(table)
+    found = set()
+    for column in table.person_columns:
+        known = forgotten.get(column.person or "")
+        if not known:
+            continue
+        place, person_json = table.column_names.index(column.name), keys.as_listed(persons[column.person or ""])
+        for values in (*(change.values for change in decoded.changes), *(fault.values for fault in decoded.faults)):
+            if person_json((values[place],)) in known:
+                found.add(listed(key_of(values)))
+    return frozenset(found)
 
 
 def key_of_record(table: Table, key: bytes | None, value: bytes | None) -> str:
