@@ -29,9 +29,7 @@ SECRET = "0123456789abcdef-secret"
 @pytest.fixture(scope="module")
 def lake(spark: SparkSession, lake_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """One paid order of one account, and in each personal column of a source table a value of its own; all of it in gold."""
-    folder = tmp_path_factory.mktemp("pseudonyms")
-    settings = dataclasses.replace(empty_lake(spark, lake_settings, folder), home=str(folder))
-    settings.secrets_dir.mkdir()
+    settings = empty_lake(spark, lake_settings, tmp_path_factory.mktemp("pseudonyms"))
     settings.secret_file(pseudonyms.SECRET).write_text(SECRET)
     settings.secret_file(pseudonyms.SECRET).chmod(0o600)
     made = Lake(spark, settings)
