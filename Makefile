@@ -9,6 +9,8 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(
 EBAP_HOME := $(or $(EBAP_HOME),$(shell sed -n 's/^EBAP_HOME=//p' .env 2>/dev/null | tail -n 1),$(CURDIR)/.ebap)
 export EBAP_HOME
 export PYTHONPATH := $(CURDIR)/spark_apps:$(CURDIR)
+# Compiled modules are kept: an environment that forbids it costs each process a second.
+unexport PYTHONDONTWRITEBYTECODE
 
 MAIN := $(EBAP_HOME)/venv/main/bin
 LOCAL := $(MAIN)/python -m infra.local

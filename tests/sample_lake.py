@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lakehouse import ledger, tables
+from lakehouse import ddl, ledger, tables
 from lakehouse.contract import Table
 from lakehouse.definitions import COUNTED_STATUSES
 from tests import delta_files
@@ -71,11 +71,6 @@ def stored() -> list[Table]:
     return [ledger.CHANGES, *silver, ledger.ERASURES, *(table for table in tables.GOLD if not table.is_view)]
 
 
-def partitions(table: Table) -> list[str]:
-    """The columns that a stored table is partitioned by, as its DDL has them."""
-    return list(ledger.PARTITIONS.get(table.full_name) or ((table.slice,) if table.slice else ("_last",)))
-
-
 def arrow(table: Table, rows: list[Row]) -> pa.Table:
     """Rows as a table of that declaration's columns, Kafka's headers left out; what a row lacks is NULL."""
     fields = [pa.field(column.name, _type(column.type)) for column in table.columns if column.type != ledger.KAFKA_HEADERS]
@@ -85,7 +80,7 @@ def arrow(table: Table, rows: list[Row]) -> pa.Table:
 def write(folder: Path, found: dict[str, pa.Table]) -> None:
     """Write the tables as Delta tables below `folder`, a first version each."""
     for table in stored():
-        delta_files.create(folder / table.layer.value / table.name, found[table.full_name], partitions(table))
+        delta_files.create(folder / table.layer.value / table.name, found[table.full_name], list(ddl.partitions(table)))
 
 
 def _type(text: str) -> pa.DataType:

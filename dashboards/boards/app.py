@@ -11,14 +11,14 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
-from pyhive.exc import Error as HiveError
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from thrift.transport.TTransport import TTransportException
 
 from dashboards.boards import metrics, shell
 from dashboards.boards.answers import CHOICES, AnswerError, Answers
 from dashboards.metabase import files
 from dashboards.serving.pool import SparkError
+from lakehouse.lake.errors import LakeError
+from lakehouse.lake.state import StateError
 from lakehouse.settings import LOOPBACK, Settings, SettingsError
 
 _STATIC = Path(__file__).parent / "static"
@@ -97,27 +97,6 @@ def application(settings: Settings) -> FastAPI:
             raise HTTPException(404, f"there is no file {name!r}")
         return FileResponse(_STATIC / name)
 
-    @app.get("/api/boards")
-    def listed() -> list[dict[str, str]]:
-        return [{"name": board.name, "title": board.title} for board in in_order]
-
-    @app.get("/api/boards/{name}")
-    def described(name: str) -> dict[str, Any]:
-        board = _one(boards, name)
-        tiles = [
-            {"question": t.question.name, "title": t.question.title, "chart": t.question.chart, "audience": t.question.audience}
-            | {"filters": t.question.filters, "column": t.column, "row": t.row, "width": t.width, "height": t.height}
-            for t in board.tiles
-        ]
-        about = {"title": board.title, "about": board.about, "refresh_s": board.refresh_s, "filters": board.filters}
-        return {**about, "tiles": tiles}
-
-    @app.get("/api/choices/{name}")
-    def choices(name: str) -> list[str]:
-        if name not in CHOICES:
-            raise HTTPException(404, f"filter {name!r} has no list of values")
-        return _answered(lambda: answers.choices(name))
-
     @app.get("/api/answers/{name}")
     def all_answers(name: str, request: Request) -> dict[str, Any]:
         board = _one(boards, name)
@@ -162,7 +141,5 @@ def _answered(ask: Any) -> Any:
         return ask()
     except files.BoardError as error:
         raise HTTPException(422, str(error)) from None
-    except (AnswerError, SparkError, SettingsError) as error:
+    except (AnswerError, SparkError, SettingsError, LakeError, StateError) as error:
         raise HTTPException(503, str(error)) from None
-    except (HiveError, TTransportException, OSError):
-        raise HTTPException(503, "the Spark server is away: `make status` shows whether it is back") from None

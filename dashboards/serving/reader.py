@@ -14,6 +14,7 @@ import pyarrow as pa
 from dashboards.serving import dialect
 from dashboards.serving.live import run
 from dashboards.serving.plan import Pace, Plan
+from lakehouse import ledger
 
 _QUERY_S = 30
 _MOST_ROWS = 2000
@@ -71,7 +72,9 @@ class Reader:
 
     def _empty(self, names: Iterable[str]) -> tuple[str, ...]:
         bases, _, _ = self._plan.needs(names)
-        return tuple(base.stored.full_name for base in bases if base.name in self._loaded and not self._loaded[base.name][2])
+        # The platform's own tables are empty for good reasons, such as a list of forgotten people.
+        wanted = [base for base in bases if base.name in self._loaded and base.stored not in ledger.STORED]
+        return tuple(base.stored.full_name for base in wanted if not self._loaded[base.name][2])
 
 
 def state_of(plan: Plan, names: Iterable[str], loaded: Loaded, today: date, pace: Pace = Pace.NEVER) -> State:

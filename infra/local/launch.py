@@ -25,7 +25,9 @@ def environment(settings: Settings, extra: Mapping[str, str]) -> dict[str, str]:
         "MALLOC_ARENA_MAX": "2",
         "TZ": "UTC",
     }
-    return {**os.environ, **common, **services.variables(settings), **extra}
+    # Without it each short process, a task of Airflow above all, would compile what it imports anew: a second of CPU.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**inherited, **common, **services.variables(settings), **extra}
 
 
 def main(name: str) -> None:

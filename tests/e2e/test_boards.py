@@ -130,7 +130,8 @@ def test_ten_viewers_cost_one_query(trading: Platform) -> None:
 @pytest.mark.parametrize(
     ("path", "values", "status", "says"),
     [
-        ("/api/boards/nope", {}, 404, "there is no 'nope': there are customers"),
+        ("/api/answers/nope", {}, 404, "there is no 'nope': there are customers"),
+        ("/boards/nope", {}, 404, "there is no 'nope'"),
         ("/api/boards/customers/sales_daily", {}, 404, "there is no 'sales_daily'"),
         ("/api/boards/customers/customers_buyers", {"sql": "DROP"}, 422, "filter 'sql' is none of this board's"),
         ("/api/boards/sales_trends/sales_daily", {"from": "x"}, 422, "filter from is 'x': give a day"),
@@ -144,7 +145,7 @@ def test_what_is_not_offered_is_refused(trading: Platform, path: str, values: di
 
 
 def test_another_site_cannot_read_the_answers(trading: Platform) -> None:
-    answer = requests.get(f"{trading.settings.boards_url}/api/boards", headers={"Host": "evil.example"}, timeout=10)
+    answer = requests.get(f"{trading.settings.boards_url}/api/answers/customers", headers={"Host": "evil.example"}, timeout=10)
     assert answer.status_code == 400
 
 

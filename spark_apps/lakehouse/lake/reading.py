@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from lakehouse import arrow_alone  # noqa: F401  (before the first array)
 from lakehouse.lake import vectors
 from lakehouse.lake.actions import File
 from lakehouse.lake.errors import VersionGone

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lakehouse import arrow_alone  # noqa: F401  (before the first array)
 from lakehouse.contract import KAFKA_HEADERS, Table
 from lakehouse.transforms.records.values import NAN
 

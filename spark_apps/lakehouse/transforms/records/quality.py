@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Collection
 
 from lakehouse.contract import ContractError, Expect, Severity, Table
-from lakehouse.transforms.records import conditions
 from lakehouse.transforms.records.keys import Values
+from lakehouse.transforms.records.three_valued import Condition
 
 Judge = Callable[[Values, Collection[str]], tuple[str, ...]]
 
@@ -44,7 +44,10 @@ def faults(table: Table) -> list[str]:
     return found
 
 
-def _compiled(table: Table, expect: Expect) -> conditions.Condition:
+def _compiled(table: Table, expect: Expect) -> Condition:
+    # The parser takes half a second to load, which nobody needs who only looks whether something landed.
+    from lakehouse.transforms.records import conditions
+
     try:
         return conditions.compiled(table, expect.condition)
     except conditions.UnsupportedError as error:
