@@ -276,7 +276,7 @@ def test_a_replay_that_had_read_the_list_before_takes_out_what_it_wrote(lake: La
         assert lake.refine("users").quarantined == 1
     apply = Batch.apply
 
-    def with_forget_first(*arguments: Any) -> bool:
+    def with_forget_first(*arguments: Any) -> int | None:
         monkeypatch.setattr(Batch, "apply", apply)
         forget.run(lake.spark, lake.settings, "users", "79")
         return apply(*arguments)

@@ -181,6 +181,20 @@ def test_a_lost_state_is_made_again_from_the_commits(lake: LightLake) -> None:
     assert live(lake, "order_items", "order_id") == [], "the truncate is known again"
 
 
+def test_a_commit_that_was_replaced_in_the_log_is_made_again(lake: LightLake) -> None:
+    lake.land("users", ("c", 10, user(1, "bronze")))
+    lake.refine("users")
+    lake.land("users", ("u", 20, user(1, "silver")))
+    assert lake.refine("users").changed
+    log = lake.lake.log(ledger.stored(tables.source("users")))
+    # What Spark's rename does to it where its look whether the name is free came before.
+    lake.lake.store.put(log.commit_path(lake.version("users")), b'{"commitInfo": {"timestamp": 0, "operation": "OPTIMIZE"}}\n')
+    assert lake.history(1) == [("bronze", 10, None, False)]
+    lake.land("products", ("c", 30, {"product_id": 1, "name": "a"}))
+    assert lake.refine("users").records == 1, "from the checkpoint of the commit before"
+    assert lake.history(1) == [("bronze", 10, 20, False), ("silver", 20, None, False)]
+
+
 def test_a_state_beyond_bronze_names_rebuild(lake: LightLake) -> None:
     lake.land("users", ("c", 10, user(1, "bronze")))
     lake.refine("users")

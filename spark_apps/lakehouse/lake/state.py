@@ -88,6 +88,12 @@ class TableState:
         """Whether the table was ever refined or aggregated."""
         return self.updated_at is not None
 
+    @staticmethod
+    def unknown(known: TableState) -> TableState:
+        """The same row of a table of which nothing is known but whether it is paused."""
+        own = {name: getattr(known, name) for name in ("table_name", *_PAUSE, "turn")}
+        return TableState(**own)
+
     def checkpoint(self) -> dict[str, Any]:
         """What a commit of the table carries, from which `restored` makes the state again."""
         at = self.complete_to.isoformat() if self.complete_to else None

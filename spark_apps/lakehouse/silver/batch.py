@@ -40,16 +40,15 @@ class Batch:
         decoded = self.decoder.decode(taken)
         return erasures.kept_out(self.table, decoded, self.decoder, taken, self.forgotten) if self.forgotten else decoded
 
-    def apply(self, decoded: Decoded, made: TableState) -> bool:
-        """Write quarantine, then the difference to silver with the checkpoint of `made`; whether silver changed."""
+    def apply(self, decoded: Decoded, made: TableState) -> int | None:
+        """Write quarantine, then the difference to silver with the checkpoint of `made`; the commit's number, None where nothing differs."""
         quarantine.enter(self.lake, self.table, decoded.faults)
         stored = StoredChanges(self.lake, self.form)
         difference = self._difference(decoded, made, stored)
         quarantine.enter(self.lake, self.table, quarantine.beaten(self.lake, self.table, self.decoder, difference.contested, self.landed))
         if not difference.rows:
-            return False
-        stored.replace(difference.rows, writer_of(self.table), made.checkpoint())
-        return True
+            return None
+        return stored.replace(difference.rows, writer_of(self.table), made.checkpoint())
 
     def refuse_overtaken(self) -> None:
         """Raise TooLarge where people were forgotten since the run began: what it wrote knew nothing of them."""

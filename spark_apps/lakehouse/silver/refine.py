@@ -18,7 +18,7 @@ from lakehouse.lake.errors import ConflictError, TooLarge, VersionGone
 from lakehouse.lake.lake import Lake
 from lakehouse.lake.state import TableState
 from lakehouse.silver import bronze
-from lakehouse.silver.batch import Batch
+from lakehouse.silver.batch import Batch, writer_of
 from lakehouse.transforms.records.truncates import merged
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TRIES = 3
+_NUMBER = "commit"  # of the state's inputs: the number of the newest commit, see `StoredChanges.replace`
 
 
 class RefineError(RuntimeError):
@@ -83,8 +84,8 @@ def _run(lake: Lake, table: Table) -> RefineResult:
         return replace(nothing, paused=known.pause_notice)
     if known.bronze_version > landed.version:
         raise RefineError(replaced_bronze(table, known.bronze_version, landed.version))
-    if not known.has_run:
-        known = checkpoints.restored(lake.log(ledger.stored(table)), known)
+    if not known.has_run or _is_ahead(lake, table, known):
+        known = checkpoints.restored(lake.log(ledger.stored(table)), TableState.unknown(known))
     _refuse_large(lake, table, known, landed)
     admitted = admit(lake, table, known)
     return _taken(Batch(lake, admitted, known, landed))
@@ -98,19 +99,29 @@ def _taken(batch: Batch) -> RefineResult:
     made = TableState(
         table_name=table.full_name,
         bronze_version=landed.version,
+        inputs=known.inputs,
         truncates=merged(known.truncates, decoded.truncates),
         complete_to=max((at for at in (known.complete_to, increment.complete_to) if at), default=None),
         updated_at=datetime.now(UTC),
         records=decoded.records,
         quarantined=len(decoded.faults),
     )
-    changed = bool(decoded.records) and batch.apply(decoded, made)
+    number = batch.apply(decoded, made) if decoded.records else None
     if decoded.records:
         batch.refuse_overtaken()
-    lake.states.advance(known, made)
+    lake.states.advance(known, made if number is None else replace(made, inputs={_NUMBER: number}))
     return RefineResult(
-        table=table.name, records=decoded.records, changed=changed, quarantined=len(decoded.faults), bronze_version=landed.version
+        table=table.name,
+        records=decoded.records,
+        changed=number is not None,
+        quarantined=len(decoded.faults),
+        bronze_version=landed.version,
     )
+
+
+def _is_ahead(lake: Lake, table: Table, known: TableState) -> bool:
+    """Whether the state rests on a commit that is not in the table's log: on a disk Spark can rename its own over one."""
+    return lake.snapshot(ledger.stored(table)).txns.get(writer_of(table), 0) < known.inputs.get(_NUMBER, 0)
 
 
 def replaced_bronze(table: Table, consumed: int, now: int) -> str:

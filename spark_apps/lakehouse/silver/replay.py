@@ -63,7 +63,7 @@ def _run(lake: Lake, table: Table, reason: str | None) -> ReplayResult:
     faults = {quarantine.place(fault.record): fault for fault in decoded.faults}
     readable = replace(decoded, faults=[])
     made = replace(known, truncates=merged(known.truncates, decoded.truncates))
-    changed = readable.records > 0 and batch.apply(readable, made)
+    changed = readable.records > 0 and batch.apply(readable, made) is not None
     batch.refuse_overtaken()
     if known.has_run and made.truncates != known.truncates:
         lake.states.advance(known, made)

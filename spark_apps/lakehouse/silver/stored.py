@@ -51,8 +51,8 @@ class StoredChanges:
         rows = reading.located(self._lake.con, self.snapshot, self._lake.store, where=where)
         return arrow.rows(rows, self._form.stored, extra=(reading.FILE, reading.POSITION))
 
-    def replace(self, written: Iterable[Written], writer: str, metadata: Mapping[str, Any]) -> None:
-        """Write these rows in place of the ones they replace, with the metadata, in one commit.
+    def replace(self, written: Iterable[Written], writer: str, metadata: Mapping[str, Any]) -> int:
+        """Write these rows in place of the ones they replace, with the metadata, in one commit; its number among the writer's.
 
         Raises ConflictError where another writer changed the table since the snapshot.
         """
@@ -63,6 +63,8 @@ class StoredChanges:
             rows[row[last]].append(row)
             if old is not None:
                 replaced[old[width]].append(old[width + 1])
+        # Numbered by the version it was made from: of two runs from one version one commits.
+        number = self.snapshot.version + 1
         try:
             commit(
                 self._lake.log(self._form.stored),
@@ -70,9 +72,9 @@ class StoredChanges:
                 operation="MERGE",
                 writes=[({"_last": is_last}, arrow.arrow(group, self._form.stored)) for is_last, group in rows.items()],
                 deletes=dict(replaced),
-                # Numbered by the version it was made from: of two runs from one version one commits.
-                txn=(writer, self.snapshot.version + 1),
+                txn=(writer, number),
                 metadata=metadata,
             )
         except AlreadyApplied as error:
             raise ConflictError(str(error)) from error
+        return number
