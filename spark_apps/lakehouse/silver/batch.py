@@ -41,7 +41,7 @@ class Batch:
         return erasures.kept_out(self.table, decoded, self.decoder, taken, self.forgotten) if self.forgotten else decoded
 
     def apply(self, decoded: Decoded, made: TableState) -> int | None:
-        """Write quarantine, then the difference to silver with the checkpoint of `made`; the commit's number, None where nothing differs."""
+        """Write quarantine, then the difference to silver with the checkpoint of `made`; the commit's number, None without one."""
         quarantine.enter(self.lake, self.table, decoded.faults)
         stored = StoredChanges(self.lake, self.form)
         difference = self._difference(decoded, made, stored)
