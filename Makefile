@@ -78,7 +78,7 @@ check: install  ## The two-minute loop: format, lint, types, tests that need nei
 	@$(MAIN)/ruff format --check $(CODE)
 	@$(MAIN)/ruff check $(CODE)
 	@$(MAIN)/mypy $(CODE)
-	@$(MAIN)/python -m pytest -m 'not spark and not many' tests/unit tests/golden tests/policy
+	@$(MAIN)/python -m pytest -m 'not spark and not many' -n 2 --dist loadfile tests/unit tests/golden tests/policy
 	@$(EBAP_HOME)/venv/airflow/bin/python -m pytest tests/policy_airflow
 
 compose-check: install  ## The Compose file and its image's Dockerfile, by schema and lint; no engine needed
