@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,6 @@ from lakehouse.reconciliation import Outcome
 from lakehouse.settings import PROJECT, Settings
 from lakehouse.snapshot import Snapshot, taken
 from tests.conftest import empty_lake
-from tests.e2e.own_postgres import running_postgres
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -103,17 +101,15 @@ def _landed(offset: int, op: str, lsn: int, txid: int | None, at: datetime, key:
 
 
 @pytest.fixture(scope="module")
-def shop(spark: SparkSession, lake_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with running_postgres(tmp_path_factory.mktemp("home")) as own:
-        lake = empty_lake(spark, lake_settings, tmp_path_factory.mktemp("lake"))
-        made = Shop(Settings(home=own.home, postgres_port=own.postgres_port, lake=lake.lake), spark)
-        with closing(made.connect()) as connection, connection, connection.cursor() as cursor:
-            cursor.execute((PROJECT / "generator" / "schema.sql").read_text())
-        for key in range(1, 41):
-            made.write(key, "bronze")
-        made.write(40, None)
-        made.land()
-        yield made
+def shop(spark: SparkSession, lake_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    made = Shop(empty_lake(spark, lake_settings, tmp_path_factory.mktemp("lake")), spark)
+    with closing(made.connect()) as connection, connection, connection.cursor() as cursor:
+        cursor.execute((PROJECT / "generator" / "schema.sql").read_text())
+    for key in range(1, 41):
+        made.write(key, "bronze")
+    made.write(40, None)
+    made.land()
+    return made
 
 
 @pytest.fixture(autouse=True)
