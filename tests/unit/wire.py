@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from lakehouse.contract import KAFKA_HEADERS, Column, Expect, History, Severity, Table
 from lakehouse.transforms.records.arrow import arrow_type
-from lakehouse.transforms.records.received import Record, link_of
+from lakehouse.transforms.records.received import Record
+from lakehouse.transforms.records.received import records as received_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,10 +83,7 @@ def received(value: Any, **rest: Any) -> Received:
 
 def records(given: Iterable[Received]) -> list[Record]:
     """The records as decoding takes them; each one's place in the list is its offset."""
-    return [
-        Record(f"ebap.cdc.{r.table}", 0, offset, r.epoch, r.key, r.value, link_of((name, text.encode()) for name, text in r.headers))
-        for offset, r in enumerate(given)
-    ]
+    return list(received_records(arrow(given)))
 
 
 def arrow(given: Iterable[Received]) -> pa.Table:

@@ -1,8 +1,8 @@
-"""What is left of a record, or of a stored row, once the person it tells of is forgotten.
+"""What is left of a record, or of a stored row, once the person it belongs to is forgotten.
 
 A row of a table of persons goes. A row of another table stays, as nobody's: `Table.erased`, its personal columns and those that name
 a person, is None in every change of its key, whoever the change itself names. Keys are JSON objects as `keys.as_listed` writes them;
-records that cannot be read are told by their text.
+records that cannot be read are recognised by their text.
 """
 
 from __future__ import annotations
@@ -98,16 +98,6 @@ def blanked(
     gone = set(places if places is not None else map(table.column_names.index, erased))
     kept = tuple(None if place in gone else value for place, value in enumerate(values))
     return kept, tuple(name for name in unchanged if name not in erased)
-
-
-def blanked_row(table: Table, row: tuple[Any, ...], stored: Table) -> tuple[Any, ...]:
-    """A stored row without its erased columns."""
-    names = stored.column_names
-    width, unchanged, content = len(table.columns), names.index("_unchanged"), names.index("_content_hash")
-    values, left = blanked(table, row[:width], row[unchanged])
-    rest = list(row[width:])
-    rest[unchanged - width], rest[content - width] = left, ERASED
-    return (*values, *rest)
 
 
 def named(table: Table, decoded: Decoded, forgotten: Mapping[str, Collection[str]], persons: Mapping[str, Table]) -> frozenset[str]:

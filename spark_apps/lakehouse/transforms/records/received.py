@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -27,11 +27,6 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     linked: bytes | None = None
-
-
-def link_of(headers: Iterable[tuple[str, bytes | None]] | None) -> bytes | None:
-    """What a record's headers say of a primary-key change."""
-    return next((value for name, value in headers or () if name in LINKS), None)
 
 
 def records(bronze: pa.Table) -> Iterator[Record]:
