@@ -119,7 +119,7 @@ class Engine:
             try:
                 with self._loading:
                     self._load(self._needed)
-            except Exception as error:  # whoever asks next meets it, and is told
+            except Exception as error:  # the next request loads for itself and raises it
                 log.warning("the lake's tables could not be followed: %s", error)
                 self._checked_at = float("-inf")
                 break

@@ -14,7 +14,7 @@ from lakehouse.contract import Table
 class ColumnType:
     """A column as the catalog has it: `_text` is an array of text; enum, labels and precision where they apply.
 
-    A domain is told as its base type, with `is_domain`.
+    A domain appears as its base type, with `is_domain`.
 
     `position` outlives a rename, and no other column of the table ever gets it.
     """

@@ -44,7 +44,7 @@ def holds(declared: str, text: str) -> bool:
 
 
 def described(found: ColumnType) -> str:
-    """The type as a person would write it. A domain over a scalar is that scalar; one over an array is told apart from it."""
+    """The type as SQL spells it. A domain over a scalar is that scalar; a domain over an array stays a type of its own."""
     if found.name == "numeric" and found.precision is not None:
         return f"numeric({found.precision},{found.scale})"
     if found.name == "char":

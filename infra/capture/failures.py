@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-# `shop.products.embedding`: names with a dot or a quote in them are not told apart, and nobody has them.
+# `shop.products.embedding`: names that contain a dot or a quote are not supported here.
 _VALUE = re.compile(r"Failed to properly convert (?:data|key) value for '([^.']+)\.([^.']+)\.([^']+)'")
 _EVENT = re.compile(r"Error while processing event at offset \{[^}]*\blsn=(\d+)")
 _SNAPSHOT = re.compile(r"Snapshotting of table ([^. ]+)\.(\S+) failed")
@@ -40,7 +40,7 @@ class Failure:
 
 
 def of(trace: str) -> Failure:
-    """The failure that a stack trace tells of."""
+    """The failure that a stack trace describes."""
     why = cause(trace)
     if NOT_THERE in trace:
         return Failure(kind=Kind.POSITION, cause=why)
@@ -59,10 +59,10 @@ def of(trace: str) -> Failure:
 
 
 def cause(trace: str) -> str:
-    """The innermost telling cause of a Java stack trace, one line without the class's packages."""
+    """The innermost specific cause of a Java stack trace, one line without the class's packages."""
     causes = [line.removeprefix("Caused by: ") for line in trace.splitlines() if line.startswith("Caused by: ")]
     # Java's own exceptions name neither what was read nor by whom; the one around them does.
-    told = [line for line in causes if not line.startswith("java.lang.")] or causes
-    line = told[-1] if told else trace.partition("\n")[0]
+    specific = [line for line in causes if not line.startswith("java.lang.")] or causes
+    line = specific[-1] if specific else trace.partition("\n")[0]
     # What follows in the same line of a conversion's error is the row itself.
     return re.sub(r"^(?:[a-z0-9_]+\.)+(?=[A-Z])", "", line.split(" for row ")[0])[:300]

@@ -53,7 +53,7 @@ def failure(settings: Settings) -> Failure | None:
 
 
 def blamed(settings: Settings, found: dict[str, Shape], failed: Failure | None) -> list[Blame]:
-    """Whose fault a failure is, and which tables Debezium could not tell the columns of; `found` is every declared table."""
+    """Whose fault a failure is, and which tables have columns that Debezium cannot distinguish by name; `found` is every declared table."""
     return [*_same_names(found), *(_by_failure(settings, found, failed) if failed else ())]
 
 

@@ -106,8 +106,8 @@ def surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int, 
         F.max(first).alias("greatest"),
     )
     # The heartbeat says how far a quiet table is complete; no table can be complete beyond the moment it landed.
-    told = landed.where(F.col("source_table").isin(table.name, HEARTBEAT) & F.col("lsn").isNotNull())
-    complete = told.agg(F.max(F.least("commit_at", "_landed_at")).alias("complete_to"))
+    placed = landed.where(F.col("source_table").isin(table.name, HEARTBEAT) & F.col("lsn").isNotNull())
+    complete = placed.agg(F.max(F.least("commit_at", "_landed_at")).alias("complete_to"))
     survey = counted.crossJoin(complete).first()
     assert survey is not None  # aggregates without groups are always one row
     is_bounded = table.column(table.key[0]).type in _WHOLE_NUMBERS and survey["least"] is not None
@@ -162,8 +162,8 @@ def quarantine_beaten(spark: SparkSession, settings: Settings, table: Table, bat
     winners = contested.withColumnRenamed("_content_hash", "_winner")
     place = [*table.key, "_epoch", "_lsn", "_kind"]
     beaten = decoding.good(again).join(F.broadcast(winners), on=place, how="inner").where("_content_hash <> _winner")
-    told = {"_reason": F.lit("conflicting_duplicate"), "_detail": F.lit("another record of this change has the greater content hash")}
-    storage.append_quarantine(spark, quarantine_rows(decoding.bad(beaten.withColumns(told))))
+    verdict = {"_reason": F.lit("conflicting_duplicate"), "_detail": F.lit("another record of this change has the greater content hash")}
+    storage.append_quarantine(spark, quarantine_rows(decoding.bad(beaten.withColumns(verdict))))
 
 
 def waiting(spark: SparkSession, settings: Settings, table: Table, batch: Batch) -> DataFrame | None:
