@@ -21,8 +21,9 @@ from airflow.sdk import DAG, CronTriggerTimetable
 
 from ebap_tasks import table_task
 from infra.airflow import pools
-from lakehouse import ddl, tables
+from lakehouse import tables
 from lakehouse.contract import Table
+from lakehouse.lake import ddl
 
 
 def pool(table: Table) -> str:

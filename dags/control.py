@@ -25,15 +25,15 @@ from ebap_tasks import changed_task, table_task
 from infra.airflow import pools
 from lakehouse import tables
 
-# By action: what it runs, and the pool of what it writes: a rebuild takes turns with silver, the others write the platform's own.
+# By verb: the pool of what it writes: a rebuild takes turns with silver, the others write the platform's own.
 ACTIONS = {
-    "pause": ("lakehouse.controls", pools.PLATFORM),
-    "resume": ("lakehouse.controls", pools.PLATFORM),
-    "rebuild": ("rebuild", pools.SILVER),
-    "resnapshot": ("lakehouse.signals", pools.PLATFORM),
+    "pause": pools.PLATFORM,
+    "resume": pools.PLATFORM,
+    "rebuild": pools.SILVER,
+    "resnapshot": pools.PLATFORM,
 }
 
-for action, (app, pool) in ACTIONS.items():
+for action, pool in ACTIONS.items():
     with DAG(
         action,
         schedule=None,
@@ -49,6 +49,6 @@ for action, (app, pool) in ACTIONS.items():
         tasks: list[Any] = []
         for table in tables.SOURCES:
             asked = f"{{{{ words('{action}', '{table.name}', params, dag_run) }}}}"
-            tasks.append(table_task(table, pool, app, asked, is_news=action == "rebuild"))
+            tasks.append(table_task(table, pool, action, asked, is_news=action == "rebuild"))
         if action == "rebuild":
             tasks >> changed_task(tables.SOURCES)

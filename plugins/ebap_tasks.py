@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -15,10 +14,10 @@ from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 import alerts
 import submitted
 from infra.airflow import pools
-from lakehouse import ledger, light
+from lakehouse import platform_tables
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
-from lakehouse.submit import VERBS
+from lakehouse.verbs import SUBMITTED, VERBS
 from vm_tasks import wait_for_machines
 from warm_server import session_of_this_try
 
@@ -75,23 +74,23 @@ def quarantine_task() -> Any:
     """The check that fails where too many records wait in quarantine. As a teardown: it always runs, and stops nothing."""
 
     @task(
-        task_id=ledger.QUARANTINE.name,
-        owner=ledger.QUARANTINE.owner,
+        task_id=platform_tables.QUARANTINE.name,
+        owner=platform_tables.QUARANTINE.owner,
         pool=pools.PLATFORM,
         doc_md="Fails where more records of a table wait in quarantine than EBAP_QUARANTINE_ALERT; the tables go on.",
         retries=1,
         retry_delay=timedelta(seconds=5),
         execution_timeout=timedelta(minutes=5),
         do_xcom_push=False,
-        on_failure_callback=partial(alerts.task_gave_up, ledger.QUARANTINE.full_name),
+        on_failure_callback=partial(alerts.task_gave_up, platform_tables.QUARANTINE.full_name),
     )
     def check() -> None:
         settings = Settings.from_environment()
         wait_for_machines(settings, can_wait=True)
-        from lakehouse import waiting  # loads DuckDB: never while a DAG file is parsed
+        from lakehouse.lake import quarantine_counts  # loads DuckDB: never while a DAG file is parsed
         from lakehouse.lake.lake import Lake
 
-        log.info("%s records wait in quarantine", waiting.check(Lake(settings)))
+        log.info("%s records wait in quarantine", quarantine_counts.check(Lake(settings)))
 
     return check().as_teardown()
 
@@ -106,7 +105,7 @@ def changed_task(members: Iterable[Table]) -> Any:
 
     @task(
         task_id="changed",
-        owner=ledger.QUARANTINE.owner,
+        owner=platform_tables.QUARANTINE.owner,
         pool=pools.PLATFORM,
         outlets=[SILVER],
         doc_md="Starts `gold` once, where any table of this run changed.",
@@ -141,9 +140,9 @@ def day_of(start: datetime | None) -> str:
 
 
 def _by_spark(settings: Settings, app: str, words: list[str]) -> Any:
-    if settings.batch_by == "submit" and app in VERBS:
+    if settings.batch_by == "submit" and app in SUBMITTED:
         return submitted.run(settings, app, words)
-    call = importlib.import_module(app).asked(words)  # loads Spark: never while a DAG file is parsed
+    call = VERBS[app].parse(words)  # loads Spark: never while a DAG file is parsed
     with session_of_this_try(settings) as spark:
         return call(spark, settings)
 
@@ -152,7 +151,7 @@ def _run(table: Table, app: str, words: list[str], can_wait: bool) -> Any:
     settings = Settings.from_environment()
     try:
         wait_for_machines(settings, can_wait=can_wait)
-        return light.run(settings, app, words, partial(_by_spark, settings, app, words), log.info)
+        return VERBS[app].run(settings, words, partial(_by_spark, settings, app, words), log.info)
     except AirflowSkipException:
         raise
     except Exception as error:

@@ -11,8 +11,9 @@ from typing import Any
 
 from airflow.sdk.exceptions import AirflowException
 
-from lakehouse import submit, verb
+from lakehouse.cli import submitted
 from lakehouse.settings import Settings
+from lakehouse.spark import submit
 
 CONNECTION = "ebap_spark"  # made in infra/airflow, with EBAP_BATCH_MASTER
 
@@ -23,7 +24,7 @@ def run(settings: Settings, app: str, words: list[str]) -> Any:
 
     with tempfile.TemporaryDirectory(dir=settings.home_dir / "tmp") as folder:
         file = Path(folder) / "result.json"
-        line = submit.command(settings, app, *verb.with_result(words, file))
+        line = submit.command(settings, app, *submitted.with_result(words, file))
         binary, properties, application, arguments = line[0], line[2], line[3], line[4:]
         hook = SparkSubmitHook(
             conn_id=CONNECTION,

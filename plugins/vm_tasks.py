@@ -17,7 +17,7 @@ import alerts
 from infra import nodes
 from infra.airflow import pools
 from infra.nodes import Node, answers, journal, plan
-from lakehouse import dag_runs
+from lakehouse.health import airflow_client
 from lakehouse.settings import Settings
 from machines import Machines
 
@@ -137,7 +137,7 @@ def wait_for_machines(settings: Settings, *, can_wait: bool) -> None:
         time.sleep(1)
     if any(answers.missing(settings, node) for node in nodes.in_start_order(settings)):
         log.info("the machines do not answer: vm_start is asked for them")
-        failed = dag_runs.finish(settings, "vm_start", give_up_at)
+        failed = airflow_client.finish(settings, "vm_start", give_up_at)
         if failed:
             raise AirflowException(
                 f"the machines could not be started: {', '.join(failed)} of DAG vm_start failed; its alert says what to do"
@@ -146,8 +146,8 @@ def wait_for_machines(settings: Settings, *, can_wait: bool) -> None:
 
 def _refuse_while_active(settings: Settings, now: datetime) -> None:
     try:
-        active = dag_runs.active(settings)
-    except dag_runs.DagRunError as error:
+        active = airflow_client.active(settings)
+    except airflow_client.DagRunError as error:
         raise AirflowException(f"{error}. Next: the machines stay on until Airflow's API tells what runs; see `make status`") from error
     if active:
         told = f"the machines stay on: {', '.join(active)} still runs or waits; the next look tries again"

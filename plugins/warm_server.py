@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import get_current_context
 
-from lakehouse import session
 from lakehouse.settings import Settings
+from lakehouse.spark import session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -14,8 +14,8 @@ from typing import Any
 
 import requests
 
-from lakehouse import submit
 from lakehouse.settings import LOOPBACK, Settings
+from lakehouse.spark import submit
 
 WORKERS = 2
 _LIMIT_S = 90

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lakehouse import catalog, session
-from lakehouse.lake import state
+from lakehouse.lake import catalog, state
 from lakehouse.settings import Settings
+from lakehouse.spark import session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -17,9 +17,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from lakehouse import ddl, ledger, tables
+from lakehouse import platform_tables, tables
 from lakehouse.contract import Table
 from lakehouse.definitions import COUNTED_STATUSES
+from lakehouse.lake import ddl
 from tests import delta_files
 
 CATEGORIES = {"audio": 90, "books": 18, "garden": 55, "home": 70, "outdoor": 120, "sports": 65, "toys": 25}
@@ -67,13 +68,13 @@ def drawn(now: datetime, days: int = 60, orders_a_day: int = 40, seed: int = 1) 
 
 def stored() -> list[Table]:
     """Declarations of the tables that are drawn."""
-    silver = [ledger.stored(tables.source(name)) for name in ("orders", "products", "users")]
-    return [ledger.CHANGES, *silver, ledger.ERASURES, *(table for table in tables.GOLD if not table.is_view)]
+    silver = [platform_tables.stored(tables.source(name)) for name in ("orders", "products", "users")]
+    return [platform_tables.CHANGES, *silver, platform_tables.ERASURES, *(table for table in tables.GOLD if not table.is_view)]
 
 
 def arrow(table: Table, rows: list[Row]) -> pa.Table:
     """Rows as a table of that declaration's columns, Kafka's headers left out; what a row lacks is NULL."""
-    fields = [pa.field(column.name, _type(column.type)) for column in table.columns if column.type != ledger.KAFKA_HEADERS]
+    fields = [pa.field(column.name, _type(column.type)) for column in table.columns if column.type != platform_tables.KAFKA_HEADERS]
     return pa.Table.from_pylist([{name: row.get(name) for name in (f.name for f in fields)} for row in rows], schema=pa.schema(fields))
 
 
@@ -204,7 +205,7 @@ def _landed(shop: Shop) -> None:
     _land(shop, shop.now - timedelta(minutes=4), {**young[-3]}, text="{")
     beats = [shop.now - timedelta(seconds=5 * number) for number in range(20)]
     for at in beats:
-        shop.add("bronze.changes", source_table=ledger.HEARTBEAT, _landed_on=at.date(), _landed_at=at, op="u", commit_at=at)
+        shop.add("bronze.changes", source_table=platform_tables.HEARTBEAT, _landed_on=at.date(), _landed_at=at, op="u", commit_at=at)
 
 
 def _land(shop: Shop, at: datetime, row: Row, op: str = "u", text: str | None = None) -> None:

@@ -22,8 +22,9 @@ from dashboards.serving.dialect import UntranslatableError
 from dashboards.serving.engine import Engine, MissingTableError
 from dashboards.serving.pool import Pool, SparkError
 from dashboards.serving.reader import Reader
-from lakehouse import liveness, status, tables
-from lakehouse.lake.errors import LakeError
+from lakehouse import tables
+from lakehouse.delta.errors import LakeError
+from lakehouse.health import liveness, status
 from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
 

@@ -17,7 +17,7 @@ from dashboards.boards import metrics, shell
 from dashboards.boards.answers import CHOICES, AnswerError, Answers
 from dashboards.metabase import files
 from dashboards.serving.pool import SparkError
-from lakehouse.lake.errors import LakeError
+from lakehouse.delta.errors import LakeError
 from lakehouse.lake.state import StateError
 from lakehouse.settings import LOOPBACK, Settings, SettingsError
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from lakehouse import dag_runs, liveness, status, waiting
 from lakehouse import tables as declared
+from lakehouse.health import airflow_client, liveness, status
+from lakehouse.lake import quarantine_counts
 from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
 
@@ -25,8 +26,8 @@ Runs = dict[tuple[str, str], dict[str, Any]]
 def runs(settings: Settings) -> Runs | None:
     """The last run of each table's task, by DAG and task; None while Airflow is away."""
     try:
-        return dag_runs.last_tasks(settings)
-    except dag_runs.DagRunError:
+        return airflow_client.last_tasks(settings)
+    except airflow_client.DagRunError:
         return None
 
 
@@ -34,7 +35,7 @@ def collect(lake: Lake, last_runs: Runs | None, ask_beat: status.AskBeat) -> dic
     """`tables`, a row each, what is `waiting` in quarantine, and how long a commit takes to bronze and to gold, in seconds."""
     now = datetime.now(UTC)
     tables = [vars(entry) for entry in status.collect(lake, now, ask_beat)]
-    held = waiting.counts(lake)
+    held = quarantine_counts.counts(lake)
     stopped = {name.split(".")[1]: made.error for name, made in lake.states.read_all(declared.SOURCES).items()}
     shown = []
     for entry in tables:

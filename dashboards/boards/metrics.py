@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from lakehouse import liveness
+from lakehouse.health import liveness
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -14,8 +14,8 @@ import sqlglot
 from sqlglot import exp
 
 from dashboards.metabase.files import Board, Question, Tile
-from lakehouse import ddl
 from lakehouse.contract import Column, Layer, Table
+from lakehouse.lake import ddl
 from lakehouse.settings import Settings
 
 Body = dict[str, Any]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from lakehouse.ddl import quote
+from lakehouse.lake.ddl import quote
 
 FOLDER = Path(__file__).parent
 FILTERS = ("from", "to", "category", "region")

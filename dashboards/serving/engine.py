@@ -21,10 +21,10 @@ from dashboards.serving import dialect
 from dashboards.serving.live import Live, run
 from dashboards.serving.plan import Base, Plan, View, plan
 from dashboards.serving.reader import Loaded, Reader, State, state_of
-from lakehouse import ledger
+from lakehouse import platform_tables
+from lakehouse.delta import reading
+from lakehouse.delta.errors import NoTable
 from lakehouse.gold.functions import macros
-from lakehouse.lake import reading
-from lakehouse.lake.errors import NoTable
 from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
 
@@ -61,7 +61,7 @@ class Engine:
         self._poll_s = poll_s if poll_s is not None else 5.0 if settings.is_on_gcs else 1.0
         self._clock = clock or partial(datetime.now, UTC)
         self._connection = _opened(settings)
-        self._live = Live(self._lake.log(ledger.CHANGES), self._lake.store)
+        self._live = Live(self._lake.log(platform_tables.CHANGES), self._lake.store)
         self._loaded: Loaded = {}
         self._made: dict[str, State] = {}  # of each view: what it was made from
         self._needed: set[str] = set()
@@ -133,7 +133,7 @@ class Engine:
         try:
             found = {base.name: self._loaded_base(base) for base in bases}
             if has_live:
-                with _named(ledger.CHANGES.full_name):
+                with _named(platform_tables.CHANGES.full_name):
                     self._live.refresh(self._connection, self._clock())
             made = {view.name: self._view(view, state_of(self._plan, [view.name], found, today)) for view in views}
             run(self._connection, "COMMIT")

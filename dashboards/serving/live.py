@@ -13,8 +13,8 @@ from typing import Any
 
 from dashboards.serving.dialect import duckdb_sql
 from lakehouse import tables
-from lakehouse.lake import reading
-from lakehouse.transforms import orders_live
+from lakehouse.delta import reading
+from lakehouse.transforms.gold import orders_live
 
 log = logging.getLogger(__name__)
 

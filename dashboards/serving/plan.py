@@ -11,10 +11,11 @@ import sqlglot
 from sqlglot import exp
 
 from dashboards.serving.dialect import UntranslatableError, duckdb_sql
-from lakehouse import ledger, tables
+from lakehouse import platform_tables, tables
 from lakehouse.contract import History, Table
 from lakehouse.gold import queries
-from lakehouse.transforms import gold_sql, orders_live, views
+from lakehouse.transforms import views
+from lakehouse.transforms.gold import orders_live, sql_files
 
 LIVE = "live.newest"
 
@@ -137,8 +138,8 @@ def _view_text(name: str) -> str | None:
     table = next((table for table in tables.GOLD if table.name == short and table.is_view), None) if layer == "gold" else None
     if table is None:
         return None
-    if not gold_sql.reads_bronze(table):
-        return gold_sql.select(table)
+    if not sql_files.reads_bronze(table):
+        return sql_files.select(table)
     return orders_live.shown_sql(f"(SELECT * FROM {LIVE} WHERE {orders_live.IS_RECENT})")
 
 
@@ -156,13 +157,13 @@ def _base(name: str, read: set[str]) -> Base:
     layer, _, short = name.partition(".")
     source = next((t for t in tables.SOURCES if layer == "silver" and short in (t.name, f"{t.name}_history")), None)
     if source is None:
-        declared = {table.full_name: table for table in (*ledger.PLATFORM, *tables.GOLD)}
+        declared = {table.full_name: table for table in (*platform_tables.PLATFORM, *tables.GOLD)}
         return Base(name=name, stored=declared[name], select=_chosen({f'"{c}"': c for c in declared[name].column_names}, read))
     is_history = short != source.name and source.history is History.FULL
     listed = views.history_columns(source) if is_history else views.live_columns(source)
     outputs = {text.replace("`", '"'): text.split(" AS ")[-1].strip("`") for text in listed}
     condition = {"where": views.IS_VERSION} if is_history else {"where": views.IS_LIVE, "only": {"_last": (True,)}}
-    return Base(name=name, stored=ledger.stored(source), select=_chosen(outputs, read), **condition)
+    return Base(name=name, stored=platform_tables.stored(source), select=_chosen(outputs, read), **condition)
 
 
 def _chosen(outputs: Mapping[str, str], read: set[str]) -> tuple[str, ...]:

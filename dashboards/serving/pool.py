@@ -14,8 +14,8 @@ from pyhive.exc import Error as HiveError
 from TCLIService import ttypes
 from thrift.transport.TTransport import TTransportException
 
-from lakehouse import thrift
 from lakehouse.settings import Settings
+from lakehouse.spark import thrift
 
 _CONNECTIONS = 4
 _QUERY_S = 30

@@ -14,7 +14,7 @@ import pyarrow as pa
 from dashboards.serving import dialect
 from dashboards.serving.live import run
 from dashboards.serving.plan import Pace, Plan
-from lakehouse import ledger
+from lakehouse import platform_tables
 
 _QUERY_S = 30
 _MOST_ROWS = 2000
@@ -73,7 +73,7 @@ class Reader:
     def _empty(self, names: Iterable[str]) -> tuple[str, ...]:
         bases, _, _ = self._plan.needs(names)
         # The platform's own tables are empty for good reasons, such as a list of forgotten people.
-        wanted = [base for base in bases if base.name in self._loaded and base.stored not in ledger.STORED]
+        wanted = [base for base in bases if base.name in self._loaded and base.stored not in platform_tables.STORED]
         return tuple(base.stored.full_name for base in wanted if not self._loaded[base.name][2])
 
 

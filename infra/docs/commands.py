@@ -13,17 +13,17 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from lakehouse.docs import grid
+from lakehouse.cli.docs import grid
 from lakehouse.settings import PROJECT
-from lakehouse.submit import VERBS
+from lakehouse.verbs import SUBMITTED
 
 PAGE = Path("infra/docs/reference/commands.md")
 # In the order in which a reader is likely to need them; each module has `parser()`.
 PROGRAMS = (
-    "lakehouse.__main__",
+    "lakehouse.cli.main",
     "generator.__main__",
     "infra.local.__main__",
-    "infra.capture.__main__",
+    "lakehouse.source.__main__",
     "infra.kafka.__main__",
     "dashboards.metabase.provision",
 )
@@ -52,7 +52,7 @@ the line that `python -m lakehouse submit VERB` prints runs it in a JVM of its o
 
 def page() -> str:
     """The reference of commands as Markdown."""
-    return "\n".join([_INTRODUCTION, _make(), *map(_program, parsers()), _VERBS, *map(_verb, VERBS), _airflow()])
+    return "\n".join([_INTRODUCTION, _make(), *map(_program, parsers()), _VERBS, *map(_verb, SUBMITTED), _airflow()])
 
 
 def parsers() -> list[argparse.ArgumentParser]:

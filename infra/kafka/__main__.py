@@ -8,9 +8,9 @@ import sys
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from infra.kafka import topics
 from lakehouse import tables
 from lakehouse.settings import Settings, SettingsError
+from lakehouse.source import topics
 
 _EXIT_CODES = "Exits with 0 when every topic is as it must be, 1 with one message where not."
 

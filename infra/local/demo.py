@@ -15,7 +15,7 @@ from infra.local import status
 from infra.local.steps import OneShot, Step
 from lakehouse import tables
 from lakehouse.settings import Settings
-from lakehouse.transforms import gold_sql
+from lakehouse.transforms.gold import sql_files
 
 _BACKFILL_LIMIT_S = 600
 _GOLD_LIMIT_S = 600
@@ -96,7 +96,7 @@ def end_card(settings: Settings, console: Console, elapsed_s: float | None, next
 
 def _rows(settings: Settings) -> dict[str, int]:
     """Rows of what is watched, by one query; views over gold have rows when it has."""
-    filled = [table.full_name for table in tables.GOLD if not table.is_view or gold_sql.reads_bronze(table)]
+    filled = [table.full_name for table in tables.GOLD if not table.is_view or sql_files.reads_bronze(table)]
     names = ["bronze.changes", "silver.orders", *filled]
     query = " UNION ALL ".join(f"SELECT '{name}' AS name, count(*) AS rows FROM {name}" for name in names)
     from pyhive import hive

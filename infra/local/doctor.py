@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.local import java
-from lakehouse import objects
+from lakehouse.delta import objects
 from lakehouse.settings import Settings
 
 # What the platform takes: measured over a demo with thirty days of backfill.

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from infra.local import postgres, runs
-from lakehouse.landing import report_file
 from lakehouse.settings import Settings
+from lakehouse.spark.streaming import report_file
 
 _TIMEOUT_S = 5
 
@@ -70,7 +70,7 @@ def spark_answers(settings: Settings) -> None:
 
 def land_has_landed(settings: Settings) -> None:
     """It has asked Kafka since this start, and a first batch of what there was is committed."""
-    _reported_since_start(settings, "land", report_file(settings), "it has not reported since it started")
+    _reported_since_start(settings, "land", report_file(settings, "land"), "it has not reported since it started")
 
 
 def generator_reports(settings: Settings) -> None:

@@ -15,10 +15,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lakehouse import ledger, liveness
+from lakehouse import platform_tables
+from lakehouse.health import liveness
 
 _HISTORY = "_history"
-_BRONZE = ledger.CHANGES.full_name
+_BRONZE = platform_tables.CHANGES.full_name
 _HELD = (liveness.KAFKA, liveness.CAPTURE, liveness.LAND, liveness.STOPPED, liveness.REFINE, liveness.GOLD)
 _COLOURS = {liveness.FRESH: "green", liveness.IDLE: "green", liveness.LATE: "yellow"}
 _LOOK = {
@@ -119,7 +120,7 @@ def _is_root(name: str, state: str) -> bool:
     if state in _STAGES:
         return name == _BRONZE
     layer = "gold." if state == liveness.GOLD else "silver."
-    return name.startswith(layer) and not name.endswith(_HISTORY) and name != ledger.QUARANTINE.full_name
+    return name.startswith(layer) and not name.endswith(_HISTORY) and name != platform_tables.QUARANTINE.full_name
 
 
 def _cause_line(cause: _Cause, rows: Sequence[dict[str, Any]], now: datetime) -> str:
@@ -130,7 +131,7 @@ def _cause_line(cause: _Cause, rows: Sequence[dict[str, Any]], now: datetime) ->
     if held == len(rows):
         waits = ", all tables wait"
     else:
-        waiting = [name for name in cause.waiting if not name.endswith(_HISTORY) and name != ledger.QUARANTINE.full_name]
+        waiting = [name for name in cause.waiting if not name.endswith(_HISTORY) and name != platform_tables.QUARANTINE.full_name]
         waits = f", {', '.join(waiting)} wait{'s' if len(waiting) == 1 else ''}" if waiting else ""
     return f"[red]{what} {word}{since}[/]{waits}: {_LOOK[cause.state]}"
 

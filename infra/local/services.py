@@ -9,8 +9,8 @@ import dataclasses
 
 from infra.local import broker, metabase, postgres, probes
 from infra.local.steps import Command, OneShot, Service, Step
-from lakehouse import landing, submit
 from lakehouse.settings import Settings, SettingsError
+from lakehouse.spark import streaming, submit
 
 
 def _python(*words: str) -> Command:
@@ -90,7 +90,7 @@ _PLATFORM: tuple[Step, ...] = (
     OneShot(
         name="capture",
         doc="Publication, checks of the source, and the connector.",
-        command=_python("-m", "infra.capture", "apply"),
+        command=_python("-m", "lakehouse.source", "apply"),
         after=("connect", "catalog", "shop-seed"),
         limit_s=400,
     ),
@@ -108,7 +108,7 @@ _PLATFORM: tuple[Step, ...] = (
         limit_s=400,
         # Asked by file it finishes its batch; by signal alone it may have to land one again.
         restart="on-failure",
-        stop_request=landing.stop_file,
+        stop_request=lambda settings: streaming.stop_file(settings, "land"),
         stop_s=20,
     ),
     Service(
@@ -184,7 +184,7 @@ _SHOP: tuple[Step, ...] = (
     OneShot(
         name="snapshot",
         doc="The first snapshot of the source is complete.",
-        command=_python("-m", "infra.capture", "wait-snapshot"),
+        command=_python("-m", "lakehouse.source", "wait-snapshot"),
         after=("capture",),
         limit_s=600,
     ),
@@ -202,7 +202,7 @@ _SHOP: tuple[Step, ...] = (
 )
 
 
-_BUCKET = OneShot(name="bucket", doc="The lake's bucket, where it is on gs:.", command=_python("-m", "lakehouse.objects"))
+_BUCKET = OneShot(name="bucket", doc="The lake's bucket, where it is on gs:.", command=_python("-m", "lakehouse.delta.objects"))
 
 METABASE = Service(
     name="metabase",

@@ -96,7 +96,7 @@ def _lake(settings: Settings) -> tuple[dict[str, Any], str | None]:
     """What the tables' own logs and the platform's Postgres say, whether a Spark server runs or not."""
     nothing: dict[str, Any] = {"tables": [], "waiting": [], "delays": None, "left_out": []}
     # Arrow and all: whoever only starts services needs none of it.
-    from lakehouse import status as lake
+    from lakehouse.health import status as lake
 
     try:
         return lake.lake_status(settings), None

@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 import time
 
-from lakehouse.landing import stop_file
 from lakehouse.settings import Settings
+from lakehouse.spark.streaming import stop_file
 
 # Land itself waits 60 s for its batch. The machine's graceful shutdown is 120 s at least: vm_stop refuses less.
 _WITHIN_S = 75.0
@@ -19,7 +19,7 @@ _POLL_S = 0.2
 
 def drain(settings: Settings, within_s: float = _WITHIN_S) -> bool:
     """Leave the stop request and wait until land takes it away, which it does once it has ended; whether it did."""
-    request = stop_file(settings)
+    request = stop_file(settings, "land")
     request.parent.mkdir(parents=True, exist_ok=True)
     request.touch()
     give_up_at = time.monotonic() + within_s

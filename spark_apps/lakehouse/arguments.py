@@ -40,6 +40,14 @@ def resnapshot(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wait", type=float, metavar="S", help="wait until it has been read, for at most so many seconds")
 
 
+def one_source(argv: list[str]) -> str:
+    """The one source table that the arguments name; ValueError where they do not."""
+    names = [source.name for source in tables.SOURCES]
+    if len(argv) != 1 or argv[0] not in names:
+        raise ValueError(f"name one table: {', '.join(names)}")
+    return argv[0]
+
+
 def days_of(given: argparse.Namespace) -> tuple[date, date] | None:
     """The first and the last day asked for, None for no days; ValueError where they are not one or two, in order."""
     if not given.days:

@@ -21,8 +21,8 @@ from __future__ import annotations
 import os
 import sys
 
-from lakehouse import thrift
 from lakehouse.settings import Settings
+from lakehouse.spark import thrift
 from tests.bench import ageing, boards, comparing, freshness, growth, histories, landing, pressure, refreshing, spending
 
 # Lines that change the shop's rows, or its pace.
@@ -35,7 +35,7 @@ def main(asked: list[str]) -> None:
     settings = Settings.from_environment()
     on_platform = {"3": landing.rate, "11": boards.queries, "4": freshness.commits}
     on_platform |= {"18": spending.standing, "19": spending.cycle, "11b": _growing}
-    lines = on_platform | {"5": growth.silver, "6": histories.scd2, "7": refreshing.gold_refresh, "13": ageing.compaction}
+    lines = on_platform | {"5": growth.silver, "6": histories.scd2, "7": refreshing.gold_refresh, "13": ageing.compaction_line}
     lines |= {"14": comparing.reconciliation_line}
     unknown = sorted(set(asked) - lines.keys())
     if unknown:

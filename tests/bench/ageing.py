@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import compact
-import refine
 from dashboards.metabase import files as questions
-from lakehouse import storage
+from lakehouse.lake import compaction, storage
 from lakehouse.settings import Settings
+from lakehouse.silver import heavy_refine
 from tests.bench import synthetic
 from tests.bench.sides import agree, tell, timed
 
@@ -26,7 +25,7 @@ ROUNDS = 3
 _ASKED = "customers_tier_moves"
 
 
-def compaction(settings: Settings) -> None:
+def compaction_line(settings: Settings) -> None:
     """Run this line in a Spark process of its own."""
     synthetic.apart(
         settings, f"13  {COMMITS:,} bronze and {REFINES} silver commits, compacted / the same changes written in a few", __name__
@@ -40,7 +39,7 @@ def main() -> None:
         _write(spark, fresh, commits=1, refines=1)
         _write(spark, aged, commits=COMMITS, refines=REFINES)
         for name in (storage.BRONZE, "silver.users_changes"):
-            print(f"    {_report(compact.run(spark, aged, name, is_vacuum_due=True))}", flush=True)
+            print(f"    {_report(compaction.run(spark, aged, name, is_vacuum_due=True))}", flush=True)
         runs: list[tuple[dict[str, float], dict[str, float]]] = []
         for number in range(ROUNDS + 1):
             old, young = _round(spark, aged, number), _round(spark, fresh, number)
@@ -57,25 +56,25 @@ def _write(spark: SparkSession, lake: Settings, *, commits: int, refines: int) -
     """A first change of every key in one commit, a second in so many, refined so often."""
     synthetic.use(spark, lake)
     synthetic.land(spark, synthetic.picked(spark, range(KEYS), 0))
-    refine.run(spark, lake, "users")
+    heavy_refine.run(spark, lake, "users")
     each = KEYS // commits
     for number in range(commits):
         synthetic.land(spark, synthetic.picked(spark, range(number * each, (number + 1) * each), 1))
         if (number + 1) % (commits // refines) == 0:
-            refine.run(spark, lake, "users")
+            heavy_refine.run(spark, lake, "users")
 
 
 def _round(spark: SparkSession, lake: Settings, number: int) -> dict[str, Any]:
     """Seconds of a refine of new changes of the same keys in both lakes, and of the question; and its rows."""
     synthetic.use(spark, lake)
     synthetic.land(spark, synthetic.picked(spark, range(CHANGES), 2 + number))
-    refined_s, _ = timed(lambda: refine.run(spark, lake, "users"))
+    refined_s, _ = timed(lambda: heavy_refine.run(spark, lake, "users"))
     text = questions.questions()[_ASKED].render({})
     asked_s, rows = timed(lambda: [tuple(row) for row in spark.sql(text).collect()])
     return {"refine": refined_s, "question": asked_s, "rows": rows}
 
 
-def _report(result: compact.CompactResult) -> str:
+def _report(result: compaction.CompactResult) -> str:
     before, after = (
         f"{found.count:,} files, {found.small:,} of them small, {found.bytes:,} bytes" for found in (result.before, result.after)
     )

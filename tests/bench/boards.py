@@ -17,8 +17,8 @@ import sqlglot
 from pyspark.sql import SparkSession
 
 from dashboards.metabase import files
-from lakehouse import session, thrift
 from lakehouse.settings import Settings
+from lakehouse.spark import session, thrift
 from tests.bench.sides import begin, p95, paired, tell, timed
 
 USERS = 4

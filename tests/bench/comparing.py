@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg2
 
-from lakehouse import catalog, ledger, reconciliation, session, storage, tables
+from lakehouse import platform_tables, tables
+from lakehouse.lake import catalog, storage
+from lakehouse.reconcile import compare
+from lakehouse.reconcile.source_side import taken
 from lakehouse.settings import PROJECT, Settings
-from lakehouse.snapshot import taken
+from lakehouse.spark import session
 from tests.bench import scratch
 from tests.bench.sides import begin, tell, timed
 from tests.e2e.own_postgres import running_postgres
@@ -82,7 +85,7 @@ def _fill(spark: SparkSession, settings: Settings) -> None:
         connection.autocommit = True
         cursor.execute("VACUUM ANALYZE shop.users")
     texts = {name: of_spark for name, (_, of_spark) in _VALUES.items()} | _STORED
-    form = ledger.stored(USERS)
+    form = platform_tables.stored(USERS)
     columns = [f"CAST({texts.get(c.name, 'NULL')} AS {c.type}) AS `{c.name}`" for c in form.columns]
     rows = spark.range(1, ROWS + 1).withColumnRenamed("id", "i").selectExpr(*columns)
     storage.replace_where(spark, form, rows, "true")
@@ -92,7 +95,7 @@ def _round(spark: SparkSession, settings: Settings) -> tuple[float, float]:
     """Seconds to read both sides, and to compare them."""
     with taken(settings) as (snapshot, cursor):
         read_s, _ = timed(lambda: _read(spark, cursor))
-        compared_s, outcome = timed(lambda: reconciliation.compared(spark, settings, USERS, snapshot, cursor))
+        compared_s, outcome = timed(lambda: compare.compared(spark, settings, USERS, snapshot, cursor))
     if not outcome.is_equal or outcome.found.rows != ROWS:
         sys.exit(f"bench: the two sides of line 14 are not the same rows: {outcome}")
     return read_s, compared_s

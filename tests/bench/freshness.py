@@ -23,9 +23,11 @@ import duckdb
 import psycopg2
 import requests
 
-from lakehouse import ddl, ledger, thrift
-from lakehouse.landing import report_file
+from lakehouse import platform_tables
+from lakehouse.lake import ddl
 from lakehouse.settings import Settings
+from lakehouse.spark import thrift
+from lakehouse.spark.streaming import report_file
 from tests.bench.boards import over_thrift
 from tests.bench.sides import begin, p95, until
 
@@ -129,7 +131,7 @@ def _steadily(commit: Callable[[int], None], number: int) -> list[float]:
 
 def _idle_batch_s(settings: Settings, commit: Callable[[int], None]) -> float:
     """How long land works on a batch of one change, as it reports itself."""
-    reported = report_file(settings)
+    reported = report_file(settings, "land")
     took = []
     for _ in range(_IDLE_BATCHES):
         before = reported.read_text()
@@ -141,7 +143,7 @@ def _idle_batch_s(settings: Settings, commit: Callable[[int], None]) -> float:
 
 def _bronze(settings: Settings, order_id: int) -> Look:
     """Reads the Delta snapshot as it grows: the files that each new commit of the log adds."""
-    table = Path(unquote(urlsplit(ddl.location(settings, ledger.CHANGES)).path))
+    table = Path(unquote(urlsplit(ddl.location(settings, platform_tables.CHANGES)).path))
     log = table / "_delta_log"
     version = max(int(path.stem) for path in log.glob("*.json"))
     newest = 0

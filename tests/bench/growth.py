@@ -11,9 +11,9 @@ import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import refine
 from lakehouse import tables
 from lakehouse.settings import Settings
+from lakehouse.silver import heavy_refine
 from tests.bench import synthetic
 from tests.bench.sides import Run, agree, compare, measured, timed
 
@@ -77,7 +77,7 @@ def _turn(number: int, kind: int) -> int:
 
 def _refined(spark: SparkSession, lake: Settings, keys: Sequence[int], turn: int) -> Run:
     synthetic.land(spark, synthetic.picked(spark, keys, turn))
-    run = measured(lambda: refine.run(spark, lake, "users"))
+    run = measured(lambda: heavy_refine.run(spark, lake, "users"))
     newest = spark.sql(f"SELECT count(*) FROM silver.users WHERE full_name LIKE '% of turn {turn}'").first()
     agree("line 5", [newest or ()], [(len(keys),)])
     return run
@@ -88,7 +88,7 @@ def _nothing_new(spark: SparkSession, lake: Settings, rounds: int) -> None:
     names = [table.name for table in tables.SOURCES]
 
     def every() -> list[tuple[bool, int]]:
-        done = [refine.run(spark, lake, name) for name in names]
+        done = [heavy_refine.run(spark, lake, name) for name in names]
         return [(result.changed, result.records) for result in done]
 
     every()

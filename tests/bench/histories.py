@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import rebuild
-import refine
-from lakehouse import ledger, storage, tables
+from lakehouse import platform_tables, tables
+from lakehouse.lake import storage
 from lakehouse.settings import Settings
+from lakehouse.silver import heavy_refine, rebuild
 from tests.bench import native, synthetic, textbook
 from tests.bench.sides import Run, agree, compare, measured
 
@@ -36,7 +36,7 @@ _FORMS: dict[str, Callable[[SparkSession, str], None]] = {
     "close-and-insert MERGE": textbook.close_and_insert,
     "dbt snapshot": textbook.snapshot,
 }
-_VERSION = ", ".join([*tables.source("users").column_names, *ledger.HISTORY_COLUMNS[:5]])
+_VERSION = ", ".join([*tables.source("users").column_names, *platform_tables.HISTORY_COLUMNS[:5]])
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Bench:
 
     def refine(self) -> Run:
         """Refine what was landed."""
-        return measured(lambda: refine.run(self.spark, self.lake, "users"))
+        return measured(lambda: heavy_refine.run(self.spark, self.lake, "users"))
 
     def live(self) -> tuple[int, int]:
         """What the live rows are."""
@@ -152,7 +152,7 @@ def _again(bench: Bench) -> None:
         bench.refine()
         before = storage.silver_version(bench.spark, tables.source("users"))
         bench.land(late, again=1)
-        done = refine.run(bench.spark, bench.lake, "users")
+        done = heavy_refine.run(bench.spark, bench.lake, "users")
         after = storage.silver_version(bench.spark, tables.source("users"))
         print(
             f"    {done.records:,} changes {name}, delivered again: silver at version {before}, then {after} (target: the same)", flush=True

@@ -22,11 +22,13 @@ from urllib.parse import urlsplit
 import psutil
 from pyspark.sql import functions as F
 
-import land
 from infra.local.status import service_states
-from lakehouse import ddl, ledger, session, storage, submit
+from lakehouse import platform_tables
+from lakehouse.bronze import land
+from lakehouse.lake import ddl, storage
 from lakehouse.settings import PROJECT, Settings
-from lakehouse.transforms.landing import placed
+from lakehouse.spark import session, submit
+from lakehouse.transforms.records.placing import placed
 from tests.bench import peer, scratch
 from tests.bench.sides import Run, agree, begin, measured, tell
 
@@ -140,7 +142,7 @@ def _counted(spark: SparkSession, lake: Settings) -> tuple[int, int, int]:
 
 def _bronze(spark: SparkSession, lake: Settings) -> DataFrame:
     # By path: the catalog knows the lake that was made last.
-    return spark.read.format("delta").load(ddl.location(lake, ledger.CHANGES))
+    return spark.read.format("delta").load(ddl.location(lake, platform_tables.CHANGES))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 from kafka import KafkaConsumer, TopicPartition
 
-from lakehouse.ledger import EPOCH_HEADER, TOPIC_PREFIX
+from lakehouse.platform_tables import EPOCH_HEADER, TOPIC_PREFIX
 from lakehouse.settings import Settings
 
 _HEADERS = pa.list_(pa.struct({"key": pa.string(), "value": pa.binary()}))

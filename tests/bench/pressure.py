@@ -13,10 +13,13 @@ from functools import partial
 from typing import Any
 
 from generator.control import Control
-from lakehouse import dag_runs, fence, storage, tables, thrift
-from lakehouse.landing import report_file
+from lakehouse import tables
+from lakehouse.health import airflow_client, catch_up
+from lakehouse.lake import storage
 from lakehouse.settings import Settings
-from lakehouse.source import owner
+from lakehouse.source.connection import owner
+from lakehouse.spark import thrift
+from lakehouse.spark.streaming import report_file
 from tests.bench.boards import QUESTIONS, over_thrift
 from tests.bench.sides import agree, begin, p95, tell, timed, until
 
@@ -112,8 +115,8 @@ def settle(settings: Settings) -> None:
     """Wait until all that is committed is in gold, and nothing is under way."""
     try:
         with redirect_stderr(io.StringIO()):  # it tells its stages
-            fence.run(settings, _LIMIT_S)
-    except fence.LagError as error:
+            catch_up.run(settings, _LIMIT_S)
+    except catch_up.LagError as error:
         sys.exit(f"bench: {error}")
 
 
@@ -132,10 +135,10 @@ def _refining(settings: Settings) -> Iterator[None]:
         nonlocal runs
         while not is_over.is_set():
             runs += 1
-            dag_runs.finish(settings, "silver", time.monotonic() + _LIMIT_S)
+            airflow_client.finish(settings, "silver", time.monotonic() + _LIMIT_S)
 
-    landed = report_file(settings).read_text()
-    until(lambda: report_file(settings).read_text() != landed, _LIMIT_S, "land to report a batch")
+    landed = report_file(settings, "land").read_text()
+    until(lambda: report_file(settings, "land").read_text() != landed, _LIMIT_S, "land to report a batch")
     worker = threading.Thread(target=refine)
     worker.start()
     try:

@@ -17,14 +17,14 @@ from urllib.parse import unquote, urlparse
 
 import duckdb
 
-import aggregate as by_spark
-from lakehouse import storage, tables
+from lakehouse import tables
 from lakehouse.definitions import COUNTED_STATUSES
 from lakehouse.gold import aggregate
-from lakehouse.lake import state
+from lakehouse.gold import heavy_aggregate as by_spark
+from lakehouse.lake import state, storage
 from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
-from lakehouse.transforms import gold_sql
+from lakehouse.transforms.gold import sql_files
 from tests.bench import synthetic
 from tests.bench.sides import Run, agree, compare, measured
 from tests.e2e.own_postgres import running_postgres
@@ -87,7 +87,7 @@ def _refreshed(spark: SparkSession, lake: Settings, folder: Path, name: str) -> 
 
 
 def _in_spark(spark: SparkSession, name: str, copy: str) -> None:
-    rows = spark.sql(gold_sql.select(tables.gold(name)))
+    rows = spark.sql(sql_files.select(tables.gold(name)))
     rows.write.format("delta").mode("overwrite").save(copy)
 
 

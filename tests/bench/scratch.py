@@ -16,9 +16,10 @@ from urllib.parse import unquote, urlsplit
 from kafka import KafkaAdminClient
 from pyspark.sql import functions as F
 
-from infra.kafka import topics as kafka_topics
-from lakehouse import ddl, ledger, storage, tables
+from lakehouse import platform_tables, tables
+from lakehouse.lake import ddl, storage
 from lakehouse.settings import Settings
+from lakehouse.source import topics as kafka_topics
 from tests.bench.sides import until
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 ENVELOPES = 300_000
 _PREFIX = "bench_"
-_TOPICS = [kafka_topics.Topic(name=ledger.topic(_PREFIX + table.name), partitions=3) for table in tables.SOURCES]
+_TOPICS = [kafka_topics.Topic(name=platform_tables.topic(_PREFIX + table.name), partitions=3) for table in tables.SOURCES]
 _LIMIT_S = 60
 
 
@@ -95,18 +96,22 @@ def _again(table: Path, action: dict[str, Any], version: int) -> dict[str, Any]:
 
 
 def _path(settings: Settings) -> Path:
-    return Path(urlsplit(ddl.location(settings, ledger.CHANGES)).path)
+    return Path(urlsplit(ddl.location(settings, platform_tables.CHANGES)).path)
 
 
 def _fill(spark: SparkSession, settings: Settings) -> dict[str, int]:
     reader = spark.read.format("kafka").option("kafka.bootstrap.servers", settings.kafka_bootstrap).option("includeHeaders", "true")
-    real = reader.option("subscribe", ",".join(ledger.topic(table.name) for table in tables.SOURCES)).load()
+    real = reader.option("subscribe", ",".join(platform_tables.topic(table.name) for table in tables.SOURCES)).load()
     held = {row["topic"]: row["count"] for row in real.groupBy("topic").count().collect()}
     copies = math.ceil(ENVELOPES / sum(held.values()))
-    renamed = F.expr(f"concat('{ledger.TOPIC_PREFIX}{_PREFIX}', substring(topic, {len(ledger.TOPIC_PREFIX) + 1})) AS topic")
+    renamed = F.expr(
+        f"concat('{platform_tables.TOPIC_PREFIX}{_PREFIX}', substring(topic, {len(platform_tables.TOPIC_PREFIX) + 1})) AS topic"
+    )
     filled = real.select(renamed, "key", "value", "headers", F.explode(F.sequence(F.lit(1), F.lit(copies)))).drop("col")
     filled.write.format("kafka").option("kafka.bootstrap.servers", settings.kafka_bootstrap).save()
-    return {ledger.topic(_PREFIX + topic.removeprefix(ledger.TOPIC_PREFIX)): copies * count for topic, count in held.items()}
+    return {
+        platform_tables.topic(_PREFIX + topic.removeprefix(platform_tables.TOPIC_PREFIX)): copies * count for topic, count in held.items()
+    }
 
 
 def _remove(admin: KafkaAdminClient) -> None:

@@ -20,12 +20,13 @@ import psutil
 from generator.control import Control
 from infra.local import runs
 from infra.local.services import services
-from lakehouse import dag_runs, fence, ledger, tables
+from lakehouse import platform_tables, tables
 from lakehouse.gold import aggregate
+from lakehouse.health import airflow_client, catch_up
 from lakehouse.lake.lake import Lake
 from lakehouse.settings import PROJECT, Settings
 from lakehouse.silver import refine
-from lakehouse.source import owner
+from lakehouse.source.connection import owner
 from tests.bench import pressure
 from tests.bench.sides import begin, until
 
@@ -134,11 +135,11 @@ def _measured_cycle(settings: Settings, turn: int, idle: Mapping[str, float]) ->
     """One cycle through Airflow, less what every service takes while nothing happens."""
     _change(settings, turn)
     before, began = spent(settings), time.monotonic()
-    failed = dag_runs.finish(settings, "silver", time.monotonic() + _LIMIT_S)
+    failed = airflow_client.finish(settings, "silver", time.monotonic() + _LIMIT_S)
     if failed:
         sys.exit(f"bench: {', '.join(failed)} failed in DAG silver: look at `make status`")
     # The run of gold that silver's assets start.
-    until(lambda: not dag_runs.active(settings), _LIMIT_S, "gold to follow silver")
+    until(lambda: not airflow_client.active(settings), _LIMIT_S, "gold to follow silver")
     wall_s = time.monotonic() - began
     return {name: taken - idle.get(name, 0.0) * wall_s for name, taken in _between(before, spent(settings)).items()}
 
@@ -190,8 +191,8 @@ def _has_landed(settings: Settings, expected: int) -> bool:
 
 def _landed(settings: Settings) -> int:
     """Records of the source's tables that land has committed."""
-    beats = ledger.topic(ledger.HEARTBEAT)
-    return sum(offset for (topic, _), offset in fence.landed_offsets(settings).items() if topic != beats)
+    beats = platform_tables.topic(platform_tables.HEARTBEAT)
+    return sum(offset for (topic, _), offset in catch_up.landed_offsets(settings).items() if topic != beats)
 
 
 def _gold() -> list[str]:
@@ -203,7 +204,7 @@ def _dag_paused(settings: Settings, dag_id: str) -> Iterator[None]:
     """Airflow starts no run of it meanwhile, and what ran has ended."""
     _airflow(settings, "dags", "pause", dag_id)
     try:
-        until(lambda: not dag_runs.active(settings), _LIMIT_S, "Airflow's runs to end")
+        until(lambda: not airflow_client.active(settings), _LIMIT_S, "Airflow's runs to end")
         yield
     finally:
         _airflow(settings, "dags", "unpause", dag_id)

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import refine
-from lakehouse import catalog, ddl, ledger, session, storage
+from lakehouse import platform_tables
+from lakehouse.lake import catalog, ddl, storage
 from lakehouse.settings import PROJECT, Settings
+from lakehouse.silver import heavy_refine
+from lakehouse.spark import session
 from tests.bench import scratch
 from tests.bench.sides import begin
 
@@ -81,7 +83,7 @@ def grow(spark: SparkSession, settings: Settings, keys: int, versions: int) -> N
         last = min(first + SLICE, keys)
         ids = f"id DIV {versions} AS user_id", f"id % {versions} AS turn"
         land(spark, spark.range(first * versions, last * versions, numPartitions=2).selectExpr(*ids))
-        refine.run(spark, settings, "users")
+        heavy_refine.run(spark, settings, "users")
 
 
 def picked(spark: SparkSession, keys: Sequence[int], turn: int) -> DataFrame:
@@ -108,7 +110,7 @@ def land(spark: SparkSession, changes: DataFrame, late: int = 0, again: int = 0)
         "source_table": "'users'",
         "_landed_on": "date(at)",
         "_landed_at": "at",
-        "topic": f"'{ledger.topic('users')}'",
+        "topic": f"'{platform_tables.topic('users')}'",
         "partition": "0",
         "offset": f"lsn + {again}",
         "kafka_at": "at",
@@ -122,6 +124,6 @@ def land(spark: SparkSession, changes: DataFrame, late: int = 0, again: int = 0)
         "txid": "lsn",
         "commit_at": "at",
     }
-    typed = [f"CAST({columns[column.name]} AS {column.type}) AS `{column.name}`" for column in ledger.CHANGES.columns]
+    typed = [f"CAST({columns[column.name]} AS {column.type}) AS `{column.name}`" for column in platform_tables.CHANGES.columns]
     placed.selectExpr(*typed).write.format("delta").mode("append").insertInto(storage.BRONZE)
     return storage.bronze_version(spark)

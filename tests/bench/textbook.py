@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse import storage, tables
+from lakehouse import tables
+from lakehouse.lake import storage
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

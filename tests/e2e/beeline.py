@@ -6,8 +6,8 @@ import os
 import shutil
 import subprocess
 
-from lakehouse import submit
 from lakehouse.settings import Settings
+from lakehouse.spark import submit
 
 
 def beeline(settings: Settings, statements: list[str], limit_s: int = 600) -> str:

@@ -22,10 +22,11 @@ import psycopg2
 import pytest
 
 from infra.local.status import service_states
-from lakehouse import tables, thrift
+from lakehouse import tables
+from lakehouse.delta.errors import ConflictError
 from lakehouse.lake import state
-from lakehouse.lake.errors import ConflictError
 from lakehouse.settings import PROJECT, Settings
+from lakehouse.spark import thrift
 from tests.chat import Chat, listening
 
 AUDIT = Path(__file__).parent / "audit.sql"

@@ -16,7 +16,7 @@ import requests
 from playwright.sync_api import Browser
 
 from dashboards.metabase import files
-from lakehouse import thrift
+from lakehouse.spark import thrift
 from tests.e2e.beeline import beeline
 from tests.e2e.browser import launched, serious
 from tests.e2e.conftest import Platform, until

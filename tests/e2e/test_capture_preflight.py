@@ -11,10 +11,10 @@ import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn
 
-from infra.capture import apply, catalog, preflight, source
 from infra.local import passwords, postgres
 from lakehouse import tables
 from lakehouse.settings import PROJECT, Settings
+from lakehouse.source import apply, catalog, preflight, setup
 
 pytestmark = pytest.mark.e2e
 
@@ -60,8 +60,8 @@ def execute(settings, *statements, superuser=False):
 
 
 def prepare(settings):
-    with source.owner(settings) as cursor:
-        source.prepare(cursor, tables.SOURCES, settings.source_schema)
+    with setup.owner(settings) as cursor:
+        setup.prepare(cursor, tables.SOURCES, settings.source_schema)
 
 
 def situation(settings):
@@ -71,7 +71,7 @@ def situation(settings):
 
 
 def check(settings, around=None):
-    with source.owner(settings) as cursor:
+    with setup.owner(settings) as cursor:
         found = catalog.read(cursor, tables.SOURCES, settings.source_schema)
     preflight.check(tables.SOURCES, settings.source_schema, found, around or situation(settings))
 
@@ -87,15 +87,15 @@ def spoiled(settings, spoil, cure):
 
 
 def test_what_apply_prepares_passes_and_repeats_to_nothing(shop):
-    with source.owner(shop) as cursor:
+    with setup.owner(shop) as cursor:
         cursor.execute("SELECT oid, xmin FROM pg_publication WHERE pubname = 'ebap'")
         before = cursor.fetchall()
     prepare(shop)
     check(shop)
-    with source.owner(shop) as cursor:
+    with setup.owner(shop) as cursor:
         cursor.execute("SELECT oid, xmin FROM pg_publication WHERE pubname = 'ebap'")
         assert cursor.fetchall() == before
-        assert source.published(cursor) == set(source.captured(tables.SOURCES, "shop"))
+        assert setup.published(cursor) == set(setup.captured(tables.SOURCES, "shop"))
 
 
 def test_identity_is_system_and_timeline(shop):
@@ -113,7 +113,7 @@ def test_the_publication_follows_the_declarations(shop):
 def test_a_table_no_longer_declared_is_no_longer_readable(shop):
     execute(shop, "CREATE TABLE shop.secrets (id int PRIMARY KEY)", "GRANT SELECT ON shop.secrets TO ebap_capture")
     prepare(shop)
-    with closing(psycopg2.connect(make_dsn(**source.capture_address(shop), password=shop.secret("capture")))) as connection:
+    with closing(psycopg2.connect(make_dsn(**setup.capture_address(shop), password=shop.secret("capture")))) as connection:
         cursor = connection.cursor()
         cursor.execute("SELECT has_table_privilege('shop.secrets', 'SELECT'), has_table_privilege('shop.users', 'SELECT')")
         assert cursor.fetchone() == (False, True)
@@ -214,7 +214,7 @@ def test_a_capture_role_that_cannot_log_in_is_refused(shop):
 
 
 def test_a_wrong_wal_level_is_refused(shop):
-    with source.owner(shop) as cursor:
+    with setup.owner(shop) as cursor:
         found = catalog.read(cursor, tables.SOURCES, shop.source_schema)
     assert found.wal_level == "logical"
     with pytest.raises(preflight.PreflightError, match="wal_level=replica: set wal_level=logical"):

@@ -17,12 +17,13 @@ import psycopg2
 import pytest
 from kafka import KafkaAdminClient
 
-from infra.capture import apply, catalog, gate, mending, preflight, source, worker
-from infra.kafka import topics
-from lakehouse import epochs, ledger, schema_changes, session, source_types, storage, tables
+from lakehouse import platform_tables, tables
 from lakehouse.contract import Column, History, Table
-from lakehouse.schema_changes import ACCEPTED, DRIFT, NOT_CAPTURED, WAITING, SchemaChange
+from lakehouse.lake import epochs, storage
 from lakehouse.settings import PROJECT, Settings
+from lakehouse.source import apply, catalog, connect, gate, mending, preflight, schema_log, setup, topics, types
+from lakehouse.source.schema_log import ACCEPTED, DRIFT, NOT_CAPTURED, WAITING, SchemaChange
+from lakehouse.spark import session
 from lakehouse.transforms.records import envelope
 from tests.e2e import type_samples, wire
 from tests.e2e.conftest import until
@@ -71,7 +72,7 @@ class Shop:
         return wire.envelopes(self.settings, table, key)
 
     def has_failed(self) -> bool:
-        return "FAILED" in vars(worker.state(self.settings)).values()
+        return "FAILED" in vars(connect.state(self.settings)).values()
 
     def sign(self, user_id: int) -> None:
         """A change of another table comes through; looks are taken meanwhile, as land does."""
@@ -93,7 +94,7 @@ def _samples(name: str, types: list[tuple[str, str]]) -> Table:
 
 CARRIED = _samples("carried", [(each.name, each.declared) for each in type_samples.CARRIED])
 LEFT_OUT = _samples("left_out", [])
-REFUSED = [name for kind in source_types.KINDS if not kind.is_carried for name in kind.types if name != "a type of an extension"]
+REFUSED = [name for kind in types.KINDS if not kind.is_carried for name in kind.types if name != "a type of an extension"]
 
 
 @pytest.fixture(scope="module")
@@ -103,11 +104,11 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     with pytest.MonkeyPatch.context() as patch, running_capture(tmp_path_factory.mktemp("home")) as settings:
         patch.setattr(tables, "SOURCES", (*tables.SOURCES, CARRIED, LEFT_OUT))
         patch.setattr(tables, "source", lambda name: next(table for table in tables.SOURCES if table.name == name))
-        patch.setattr(schema_changes, "shapes", lambda _: {change.source_table: change.shape for change in lake.changes})
-        patch.setattr(schema_changes, "append", lambda _, found, read_at: lake.changes.extend(found))
-        patch.setattr(schema_changes, "in_state", lake.in_state)
-        patch.setattr(schema_changes, "left_out", lake.left_out)
-        patch.setattr(schema_changes, "apply_declared", lambda *_: None)
+        patch.setattr(schema_log, "shapes", lambda _: {change.source_table: change.shape for change in lake.changes})
+        patch.setattr(schema_log, "append", lambda _, found, read_at: lake.changes.extend(found))
+        patch.setattr(schema_log, "in_state", lake.in_state)
+        patch.setattr(schema_log, "left_out", lake.left_out)
+        patch.setattr(schema_log, "apply_declared", lambda *_: None)
         patch.setattr(storage, "version", lambda *_: 0)
         patch.setattr(session, "connect", lambda _: SimpleNamespace(stop=lambda: None))
         patch.setattr(gate, "_refuse_another", lambda *_: None)
@@ -118,11 +119,11 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         _write_samples(made, first_id=1)
         with KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap) as admin:
             topics.create(admin, topics.declared(tables.SOURCES), settings.max_batch_bytes)
-        with source.owner(settings) as cursor:
-            source.prepare(cursor, tables.SOURCES, settings.source_schema)
+        with setup.owner(settings) as cursor:
+            setup.prepare(cursor, tables.SOURCES, settings.source_schema)
         gate.record(settings, None)  # type: ignore[arg-type]
         apply.run(settings, None, KNOWN)  # type: ignore[arg-type]
-        worker.wait_snapshot(settings, 120)
+        connect.wait_snapshot(settings, 120)
         yield made
 
 
@@ -179,7 +180,7 @@ def _write_samples(shop: Shop, first_id: int) -> None:
 def _arrived(shop: Shop, table: str) -> dict[int, list[dict[str, Any] | None]]:
     """The rows of every record of a table, by key, in order."""
     found: dict[int, list[dict[str, Any] | None]] = {}
-    for record in wire._records(shop.settings, ledger.topic(table)):
+    for record in wire._records(shop.settings, platform_tables.topic(table)):
         found.setdefault(json.loads(record.key)["id"], []).append(json.loads(record.value)["after"])
     return found
 
@@ -206,7 +207,7 @@ def _check_samples(shop: Shop, first_id: int) -> None:
 
 
 def test_every_type_has_a_sample() -> None:
-    carried = {name for kind in source_types.KINDS if kind.is_carried for name in kind.types}
+    carried = {name for kind in types.KINDS if kind.is_carried for name in kind.types}
     assert {each.name for each in type_samples.CARRIED} == carried
     assert [name for name in REFUSED if not type_samples.left_out(name)] == []
 
@@ -238,11 +239,11 @@ def test_what_is_left_out_is_drift_with_its_reason(shop: Shop) -> None:
         type_, small, _ = type_samples.left_out(name)
         if _is_here(shop, type_, small):
             change = known[f"v{number}"]
-            assert (change.state, change.reason) == (DRIFT, source_types.kind(name).note), name
+            assert (change.state, change.reason) == (DRIFT, types.kind(name).note), name
 
 
 def test_a_declared_type_that_is_not_carried_is_refused_with_the_way_out(shop: Shop) -> None:
-    with source.owner(shop.settings) as cursor:
+    with setup.owner(shop.settings) as cursor:
         found = catalog.read_tables(cursor, tables.SOURCES, "shop")
     declared = _samples("left_out", [(name, "ARRAY<STRING>" if "array" in name or "[]" in name else "STRING") for name in REFUSED])
     whole = catalog.Catalog(wal_level="logical", tables=found, published=None)
@@ -289,7 +290,7 @@ def test_an_array_that_nobody_declared_is_left_out_within_a_look(shop: Shop) -> 
 def _stopped(shop: Shop, table: str) -> SchemaChange:
     found = [change for change in shop.lake.in_state(None, WAITING, table) if change.what == NOT_CAPTURED]
     assert len(found) == 1, shop.lake.changes
-    told = schema_changes.stop(None, tables.source(table))  # type: ignore[arg-type]
+    told = schema_log.stop(None, tables.source(table))  # type: ignore[arg-type]
     assert told and f"`python -m lakehouse accept {table}`" in told and str(found[0]) in told
     return found[0]
 

@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lakehouse import liveness, tables, thrift
+from lakehouse import tables
 from lakehouse.contract import Table
+from lakehouse.health import liveness
+from lakehouse.spark import thrift
 from tests.e2e.beeline import beeline
 from tests.e2e.conftest import Platform, until
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-import refine
 from infra.local import java
-from lakehouse import session, submit, tables
+from lakehouse import tables
 from lakehouse.settings import PROJECT, Settings
+from lakehouse.silver import heavy_refine
+from lakehouse.spark import session, submit
 from tests import cluster
 from tests.cluster import Cluster
 from tests.e2e.airflow_api import Airflow
@@ -109,7 +110,7 @@ def _in_the_warm_server(clustered: Platform) -> float:
     spark = session.connect(clustered.settings)
     try:
         began = time.monotonic()
-        assert refine.run(spark, clustered.settings, "users").changed
+        assert heavy_refine.run(spark, clustered.settings, "users").changed
         return time.monotonic() - began
     finally:
         spark.stop()

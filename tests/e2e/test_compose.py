@@ -18,8 +18,8 @@ import pytest
 
 from infra.docker import compose
 from infra.local.steps import Service
-from lakehouse import thrift
 from lakehouse.settings import PROJECT, Settings
+from lakehouse.spark import thrift
 from tests.e2e.conftest import free_ports, until
 
 # The first build installs everything.

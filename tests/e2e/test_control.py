@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from lakehouse import session, tables
+from lakehouse import tables
 from lakehouse.contract import History, Table
+from lakehouse.spark import session
 from tests.e2e import state_oracle
 from tests.e2e.airflow_api import Airflow
 from tests.e2e.conftest import Platform, until

@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-import compact
-from lakehouse import ddl, objects, session, storage, tables
+from lakehouse import tables
+from lakehouse.delta import objects
+from lakehouse.lake import compaction, ddl, storage
+from lakehouse.spark import session
 from tests.e2e.conftest import Platform, running_platform, until
 from tests.gcs import emulator
 
@@ -62,7 +64,7 @@ def test_every_table_is_compacted_and_says_the_same(cloud: Platform) -> None:
     spark = session.connect(cloud.settings)
     try:
         for table in ddl.stored_tables():
-            result = compact.run(spark, cloud.settings, table.full_name, is_vacuum_due=table.full_name == storage.BRONZE)
+            result = compaction.run(spark, cloud.settings, table.full_name, is_vacuum_due=table.full_name == storage.BRONZE)
             assert result.after.count <= result.before.count
             print(result)
     finally:

@@ -13,8 +13,8 @@ from lakehouse import tables
 from lakehouse.contract import Table
 from lakehouse.gold import queries
 from lakehouse.settings import PROJECT, Settings
-from lakehouse.transforms import gold_sql
-from lakehouse.transforms.gold_sql import HISTORY_SUFFIX
+from lakehouse.transforms.gold import sql_files
+from lakehouse.transforms.gold.sql_files import HISTORY_SUFFIX
 from tests.e2e import gold_oracle, state_oracle
 from tests.e2e.conftest import AUDIT, Platform
 from tests.e2e.own_postgres import running_postgres
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-OF_FILES = [table for table in tables.GOLD if not gold_sql.reads_bronze(table)]
+OF_FILES = [table for table in tables.GOLD if not sql_files.reads_bronze(table)]
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 
-from lakehouse import session, tables
+from lakehouse import tables
 from lakehouse.contract import History
+from lakehouse.spark import session
 from tests.e2e import open_transactions, state_oracle, wire, workload
 from tests.e2e.conftest import AUDIT, Platform, platform_with, until
 from tests.e2e.workload import Workload

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from lakehouse import ledger, session
-from lakehouse.transforms.orders_live import orders_live_sql
+from lakehouse import platform_tables
+from lakehouse.spark import session
+from lakehouse.transforms.gold.orders_live import orders_live_sql
 from tests.e2e.conftest import Platform
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
@@ -45,7 +46,7 @@ def hour(platform: Platform) -> Iterator[str]:
             "at AS kafka_at",
             "CAST(concat('{\"order_id\":', order_id, '}') AS BINARY) AS key",
             f"{value} AS value",
-            f"CAST(NULL AS {ledger.KAFKA_HEADERS}) AS headers",
+            f"CAST(NULL AS {platform_tables.KAFKA_HEADERS}) AS headers",
             "1 AS epoch",
             "op",
             "id + 1 AS lsn",
@@ -56,7 +57,7 @@ def hour(platform: Platform) -> Iterator[str]:
     )
     try:
         files = made.repartitionByRange(FILES, "_landed_at").write.format("delta")
-        files.partitionBy(*ledger.PARTITIONS[ledger.CHANGES.full_name]).saveAsTable(HOUR)
+        files.partitionBy(*platform_tables.PARTITIONS[platform_tables.CHANGES.full_name]).saveAsTable(HOUR)
         yield HOUR
     finally:
         spark.sql(f"DROP TABLE IF EXISTS {HOUR}")
@@ -64,7 +65,8 @@ def hour(platform: Platform) -> Iterator[str]:
 
 
 def test_a_full_hour_answers_every_order_once(platform: Platform, hour: str) -> None:
-    query = f"SELECT count(*), count(DISTINCT order_id), sum(total_usd) FROM ({orders_live_sql().replace(ledger.CHANGES.full_name, hour)})"
+    of_the_hour = orders_live_sql().replace(platform_tables.CHANGES.full_name, hour)
+    query = f"SELECT count(*), count(DISTINCT order_id), sum(total_usd) FROM ({of_the_hour})"
     took_s = []
     for _ in range(ASKED):
         began = time.monotonic()

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from lakehouse import dag_runs, ledger, tables
+from lakehouse import platform_tables, tables
+from lakehouse.health import airflow_client
 from lakehouse.settings import PROJECT
 from tests.e2e.conftest import Platform, until
 
@@ -18,7 +19,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(2400)]
 
 RATE = 60
 GHOST = -7
-STORED = ledger.stored(tables.source("users"))
+STORED = platform_tables.stored(tables.source("users"))
 
 
 @pytest.fixture(scope="module")
@@ -87,5 +88,5 @@ def test_reconcile_names_what_was_planted_and_repairs_it_while_the_shop_trades(t
 
 def test_the_dag_compares_every_table(trading: tuple[Platform, list[int]]) -> None:
     platform, _ = trading
-    assert dag_runs.finish(platform.settings, "reconcile", time.monotonic() + 900) == []
+    assert airflow_client.finish(platform.settings, "reconcile", time.monotonic() + 900) == []
     until(lambda: platform.sql("SELECT count(*) FROM silver.reconciliations")[0][0] == len(tables.SOURCES), 60, "a record of every table")

@@ -12,12 +12,14 @@ import psycopg2
 import pytest
 from pyspark.sql import functions as F
 
-import rebuild
-import refine
-from lakehouse import bookkeeping, fence, ledger, reconciliation, repair, storage, tables
-from lakehouse.reconciliation import Outcome
+from lakehouse import platform_tables, tables
+from lakehouse.health import catch_up
+from lakehouse.lake import maintenance, storage
+from lakehouse.reconcile import compare, repair
+from lakehouse.reconcile.compare import Outcome
+from lakehouse.reconcile.source_side import Snapshot, taken
 from lakehouse.settings import PROJECT, Settings
-from lakehouse.snapshot import Snapshot, taken
+from lakehouse.silver import heavy_refine, rebuild
 from tests.conftest import empty_lake
 
 if TYPE_CHECKING:
@@ -80,12 +82,12 @@ class Shop:
         rows = [_landed(held + number, *change) for number, change in enumerate(self.pending, 1)]
         self.pending.clear()
         if rows:
-            frame = self.spark.createDataFrame(rows, ledger.CHANGES.schema_ddl())
+            frame = self.spark.createDataFrame(rows, platform_tables.CHANGES.schema_ddl())
             frame.write.format("delta").mode("append").insertInto(storage.BRONZE)
-        refine.run(self.spark, self.settings, "users")
+        heavy_refine.run(self.spark, self.settings, "users")
 
     def compare(self) -> Outcome:
-        return reconciliation.compare(self.spark, self.settings, ["users"], 60)[0]
+        return compare.compare(self.spark, self.settings, ["users"], 60)[0]
 
 
 def _landed(offset: int, op: str, lsn: int, txid: int | None, at: datetime, key: int, image: dict[str, Any] | None) -> tuple[Any, ...]:
@@ -97,7 +99,7 @@ def _landed(offset: int, op: str, lsn: int, txid: int | None, at: datetime, key:
     value = {"op": op, "source": place, "before": {"user_id": key} if op == "d" else None, "after": image}
     bronze = (1, op, lsn, place["sequence"], txid, at)
     key_bytes = json.dumps({"user_id": key}).encode()
-    return ("users", at.date(), at, ledger.topic("users"), 0, offset, at, key_bytes, json.dumps(value).encode(), [], *bronze)
+    return ("users", at.date(), at, platform_tables.topic("users"), 0, offset, at, key_bytes, json.dumps(value).encode(), [], *bronze)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +117,7 @@ def shop(spark: SparkSession, lake_settings: Settings, tmp_path_factory: pytest.
 @pytest.fixture(autouse=True)
 def _no_pipeline(monkeypatch: pytest.MonkeyPatch, shop: Shop) -> None:
     """In place of the pipeline: what is pending when the snapshot has been taken is landed."""
-    monkeypatch.setattr(fence, "reach_silver", lambda *_: shop.land())
+    monkeypatch.setattr(catch_up, "reach_silver", lambda *_: shop.land())
 
 
 def _keys(found: dict[Any, Any]) -> list[int]:
@@ -138,30 +140,30 @@ def test_transactions_decide_what_the_snapshot_has_seen(shop: Shop, monkeypatch:
             shop.write(4, "gold")
             shop.land()
 
-        monkeypatch.setattr(fence, "reach_silver", while_waiting)
+        monkeypatch.setattr(catch_up, "reach_silver", while_waiting)
         outcome = shop.compare()
     assert outcome.is_equal, outcome
     assert outcome.found.rows == 39
     monkeypatch.undo()
-    monkeypatch.setattr(fence, "reach_silver", lambda *_: shop.land())
+    monkeypatch.setattr(catch_up, "reach_silver", lambda *_: shop.land())
     assert shop.compare().is_equal
 
 
 def test_planted_differences_are_found_by_name_and_only_they_and_the_repair_ends_them(shop: Shop) -> None:
-    stored = ledger.stored(USERS).full_name
+    stored = platform_tables.stored(USERS).full_name
     shop.write(50, "gold")
     shop.land()
     shop.write(50, None, is_captured=False)  # deleted while capture was off
     shop.spark.sql(f"DELETE FROM {stored} WHERE user_id = 10")
     shop.spark.sql(f"UPDATE {stored} SET full_name = 'Zoe', interests = array('a', 'b c') WHERE _last AND user_id = 11")
-    known = bookkeeping.reconciliation(shop.spark, "users")
+    known = maintenance.reconciliation(shop.spark, "users")
     assert known and known.verified_through
     outcome = shop.compare()
     found = outcome.found
     assert (_keys(found.missing), _keys(found.ghosts), _keys(found.different)) == ([10], [50], [11])
     assert outcome.columns == {("11",): ["full_name", "interests"]}
     assert "1 different: user_id=11 (full_name, interests)" in str(outcome)
-    noted = bookkeeping.reconciliation(shop.spark, "users")
+    noted = maintenance.reconciliation(shop.spark, "users")
     assert noted and (noted.missing, noted.ghosts, noted.different, noted.verified_through) == (1, 1, 1, known.verified_through)
 
     shop.read_again(10)
@@ -170,7 +172,7 @@ def test_planted_differences_are_found_by_name_and_only_they_and_the_repair_ends
     _land_repair(shop, outcome)
     again = shop.compare()
     assert again.is_equal, again
-    noted = bookkeeping.reconciliation(shop.spark, "users")
+    noted = maintenance.reconciliation(shop.spark, "users")
     assert noted and noted.verified_through == again.taken_at
     tiers = [r["tier"] for r in shop.spark.table("silver.users_history").where("user_id = 50").orderBy("_valid_from").collect()]
     assert tiers == ["gold", "silver"], "the ghost's delete stands between the two lives of the key"
@@ -188,8 +190,8 @@ def _land_repair(shop: Shop, outcome: Outcome) -> None:
         assert dict(headers) == {"ebap.epoch": b"1", "ebap.repair": b"reconcile"}
         place = json.loads(value)["source"]
         bronze = (1, "d", place["lsn"], place["sequence"], None, at)
-        rows.append(("users", at.date(), at, ledger.topic("users"), 0, 10_000, at, key_bytes, value, [], *bronze))
-    shop.spark.createDataFrame(rows, ledger.CHANGES.schema_ddl()).write.format("delta").mode("append").insertInto(storage.BRONZE)
+        rows.append(("users", at.date(), at, platform_tables.topic("users"), 0, 10_000, at, key_bytes, value, [], *bronze))
+    shop.spark.createDataFrame(rows, platform_tables.CHANGES.schema_ddl()).write.format("delta").mode("append").insertInto(storage.BRONZE)
 
 
 def test_a_key_whose_change_waits_in_quarantine_is_named_and_no_fault(shop: Shop) -> None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg2
 import pytest
 
-from lakehouse import rendering
 from lakehouse.contract import Column, History, Table
+from lakehouse.reconcile import canonical_text
+from lakehouse.reconcile.source_side import SourceTable, taken
 from lakehouse.settings import Settings
-from lakehouse.snapshot import SourceTable, taken
 from tests.e2e.own_postgres import running_postgres
 
 if TYPE_CHECKING:
@@ -137,12 +137,13 @@ def test_every_value_of_every_type_is_one_text_on_both_sides(source: Settings, s
     with taken(source) as (_, cursor):
         table = SourceTable(cursor, "shop", THINGS)
         theirs = {row[0]: row[1:] for row in table._asked(
-            f"SELECT id, {table._digest}, {', '.join(rendering.source_text(c) for c in THINGS.columns)} FROM shop.things"
+            f"SELECT id, {table._digest}, {', '.join(canonical_text.source_text(c) for c in THINGS.columns)} FROM shop.things"
         )}  # fmt: skip
-    texts = [f"{rendering.silver_text(c, table.types[c.name])} AS t{number}" for number, c in enumerate(THINGS.columns)]
+    texts = [f"{canonical_text.silver_text(c, table.types[c.name])} AS t{number}" for number, c in enumerate(THINGS.columns)]
     frame = _frame(spark, _as_landed(source))
     ours = {
-        row[0]: tuple(row[1:]) for row in frame.selectExpr("id", rendering.silver_digest(THINGS.columns, table.types), *texts).collect()
+        row[0]: tuple(row[1:])
+        for row in frame.selectExpr("id", canonical_text.silver_digest(THINGS.columns, table.types), *texts).collect()
     }
     assert ours.keys() == theirs.keys() and len(ours) > 70
     different = {key: [pair for pair in zip(ours[key], theirs[key], strict=True) if pair[0] != pair[1]] for key in ours}
@@ -168,13 +169,13 @@ def test_every_value_of_every_type_is_one_text_on_both_sides(source: Settings, s
 )
 def test_values_that_differ_in_the_least_have_other_digests(spark: SparkSession, column: str, one: str, other: str) -> None:
     columns, types = [THINGS.column("id"), THINGS.column(column)], {"id": "text", column: "text"}
-    digest = rendering.silver_digest(columns, types)
+    digest = canonical_text.silver_digest(columns, types)
     rows = spark.sql(f"SELECT 'x' AS id, {one} AS {column} UNION ALL SELECT 'x', {other}").selectExpr(digest).collect()
     assert rows[0][0] != rows[1][0]
 
 
 def test_text_that_moves_from_one_column_to_the_next_has_another_digest(spark: SparkSession) -> None:
     columns = [Column(name=name, type="STRING", doc="A text.") for name in ("a", "b")]
-    digest = rendering.silver_digest(columns, {"a": "text", "b": "text"})
+    digest = canonical_text.silver_digest(columns, {"a": "text", "b": "text"})
     rows = spark.sql("SELECT 'x' AS a, '1:y' AS b UNION ALL SELECT 'x1:', 'y' UNION ALL SELECT 'x1:y', ''").selectExpr(digest).collect()
     assert len({row[0] for row in rows}) == 3

@@ -16,8 +16,10 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page
 
-from lakehouse import dag_runs, session, tables
+from lakehouse import tables
+from lakehouse.health import airflow_client
 from lakehouse.settings import PROJECT
+from lakehouse.spark import session
 from tests.e2e import state_oracle
 from tests.e2e.airflow_api import Airflow
 from tests.e2e.browser import launched
@@ -63,7 +65,7 @@ def refine_with_a_refusing_expectation(platform: Platform, folder: Path) -> str:
 def paused_between_runs(platform: Platform, airflow: Airflow) -> bool:
     """Pause DAG silver where nothing is under way: a run whose DAG is paused does not end."""
     airflow.call("PATCH", "/dags/silver", json={"is_paused": True})
-    if dag_runs.active(platform.settings):
+    if airflow_client.active(platform.settings):
         airflow.call("PATCH", "/dags/silver", json={"is_paused": False})
         return False
     return True

@@ -10,9 +10,9 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from infra.capture import catalog, shape, source
 from lakehouse import tables
 from lakehouse.settings import PROJECT, Settings
+from lakehouse.source import catalog, schema_diff, setup
 from tests.e2e.own_postgres import running_postgres
 
 pytestmark = pytest.mark.e2e
@@ -35,11 +35,11 @@ def execute(shop: Settings, *statements: str) -> None:
             connection.cursor().execute(statement)
 
 
-def look(shop: Settings, table: str) -> shape.Shape:
-    with source.owner(shop) as cursor:
+def look(shop: Settings, table: str) -> schema_diff.Shape:
+    with setup.owner(shop) as cursor:
         found = catalog.read_tables(cursor, tables.SOURCES, shop.source_schema)
     # Through its text, as it is kept.
-    return shape.from_json(shape.to_json(shape.of(found.get(table))))
+    return schema_diff.from_json(schema_diff.to_json(schema_diff.of(found.get(table))))
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,6 @@ def test_each_change_is_told_once_and_by_its_name(shop: Settings, table: str, st
     execute(shop, statement)
     after = look(shop, table)
     now = datetime.now(UTC)
-    found = shape.changes(tables.source(table), before, after, now)
+    found = schema_diff.changes(tables.source(table), before, after, now)
     assert [f"{change.column} {change.what} {change.type_after} {change.state}" for change in found] == told
-    assert shape.changes(tables.source(table), after, look(shop, table), now) == []
+    assert schema_diff.changes(tables.source(table), after, look(shop, table), now) == []

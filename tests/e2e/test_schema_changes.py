@@ -15,8 +15,8 @@ import psycopg2
 import pytest
 import requests
 
-from infra.capture.connector import NAME
 from lakehouse.settings import PROJECT, Settings
+from lakehouse.source.connector import NAME
 from tests.e2e.conftest import Platform, running_platform, until
 from tests.e2e.own_postgres import running_postgres
 
@@ -121,7 +121,7 @@ def test_a_wider_type_is_followed_by_itself_also_while_the_capture_is_down(shop:
     execute(shop, "UPDATE shop.products SET price_usd = 1.25 WHERE product_id = 2", DIGITS)
     execute(shop, "UPDATE shop.products SET price_usd = 1234567890.12 WHERE product_id = 3")
     # Not only back: it passes its checks although no declaration has the dropped column's or the wider type.
-    shop.run("infra.capture", "apply")
+    shop.run("lakehouse.source", "apply")
     shop.fence()
     assert became(shop, "products")[1:] == [
         ("stock", "widened", "int4", "int8", "applied"),
@@ -208,7 +208,7 @@ def test_another_postgres_is_refused_until_it_is_accepted_as_the_next_epoch(shop
     assert "another Postgres" in told and "python -m lakehouse accept epoch" in told, told[-3000:]
     assert shop.run("lakehouse", "accept", "epoch").startswith("epoch 2 is Postgres")
     shop.run("infra.local", "up", "land", limit_s=900)
-    shop.run("infra.capture", "wait-snapshot")
+    shop.run("lakehouse.source", "wait-snapshot")
     shop.fence()
     found = shop.sql("SELECT user_id, full_name FROM silver.users WHERE user_id <= 5 ORDER BY user_id")
     assert [name for _, name in found[:4]] == ["Moved"] * 4

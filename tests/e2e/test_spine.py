@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 from kafka import KafkaProducer
 
-from lakehouse import ledger, session, tables
+from lakehouse import platform_tables, tables
 from lakehouse.contract import History, Table
-from lakehouse.transforms import gold_sql
+from lakehouse.spark import session
+from lakehouse.transforms.gold import sql_files
 from tests.e2e import gold_oracle, state_oracle
 from tests.e2e.conftest import Platform, until
 
@@ -127,7 +128,7 @@ def test_history_equals_the_audit_log(loaded: Platform, table: Table) -> None:
     print(f"\n{table.name}: {sum(len(versions) for versions in expected.values())} versions equal")
 
 
-@pytest.mark.parametrize("table", [t for t in tables.GOLD if not gold_sql.reads_bronze(t)], ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [t for t in tables.GOLD if not sql_files.reads_bronze(t)], ids=lambda table: table.name)
 def test_gold_equals_one_sql_over_the_source(loaded: Platform, table: Table) -> None:
     with loaded.postgres() as cursor:
         expected = gold_oracle.expected(cursor, table.name)
@@ -161,10 +162,10 @@ def _version_before_last(platform: Platform, name: str) -> int:
 
 
 def test_junk_goes_to_quarantine_with_its_bytes_and_its_neighbours_go_through(loaded: Platform) -> None:
-    topic = ledger.topic("users")
+    topic = platform_tables.topic("users")
     producer = KafkaProducer(bootstrap_servers=loaded.settings.kafka_bootstrap)
     for value in JUNK.values():
-        producer.send(topic, key=b'{"user_id": 1}', value=value, headers=[(ledger.EPOCH_HEADER, b"1")])
+        producer.send(topic, key=b'{"user_id": 1}', value=value, headers=[(platform_tables.EPOCH_HEADER, b"1")])
     producer.flush()
     with loaded.postgres() as cursor:
         cursor.execute("UPDATE shop.users SET full_name = full_name || ' Jr.', updated_at = now() RETURNING user_id")
@@ -176,7 +177,7 @@ def test_junk_goes_to_quarantine_with_its_bytes_and_its_neighbours_go_through(lo
 
 
 def test_nothing_changes_when_nothing_happened(loaded: Platform) -> None:
-    names = [ledger.stored(table).full_name for table in tables.SOURCES] + [t.full_name for t in tables.GOLD if not t.is_view]
+    names = [platform_tables.stored(table).full_name for table in tables.SOURCES] + [t.full_name for t in tables.GOLD if not t.is_view]
     before = {name: loaded.sql(f"DESCRIBE HISTORY {name} LIMIT 1")[0][0] for name in names}
     loaded.fence()
     assert {name: loaded.sql(f"DESCRIBE HISTORY {name} LIMIT 1")[0][0] for name in names} == before

@@ -10,7 +10,7 @@ import pyarrow as pa
 from kafka import KafkaConsumer, TopicPartition
 from kafka.record import default_records
 
-from lakehouse import ledger
+from lakehouse import platform_tables
 from lakehouse.settings import Settings
 from tests.e2e.conftest import Platform, until
 
@@ -53,7 +53,9 @@ class Envelope(NamedTuple):
 
 def envelopes(settings: Settings, table: str, key: Key) -> list[Envelope]:
     """Every record of that key that Kafka holds now; tombstones are left out."""
-    return [_envelope(record) for record in _records(settings, ledger.topic(table)) if record.key and json.loads(record.key) == key]
+    return [
+        _envelope(record) for record in _records(settings, platform_tables.topic(table)) if record.key and json.loads(record.key) == key
+    ]
 
 
 def until_sent(platform: Platform, table: str, key: Key, is_there: Callable[[list[Envelope]], Any], limit_s: float = 300) -> list[Envelope]:

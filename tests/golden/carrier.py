@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.contract import Column, History, Table
-from lakehouse.ledger import stored
+from lakehouse.platform_tables import stored
 from lakehouse.transforms.heavy import folding
 from lakehouse.transforms.heavy.folding import Incoming
 from tests.golden.oracle import COLUMNS, UNCHANGED, WHOLE_TABLE, Change, Key, Version

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lakehouse import ledger, tables
+from lakehouse import platform_tables, tables
 from lakehouse.settings import Settings
 from tests.golden.carrier import version
 from tests.golden.notation import summary
@@ -46,7 +46,7 @@ def _refine(lake: LightLake, group: Stored) -> None:
             group.versions.setdefault(row["case_id"], []).append(version(row))
         if row["_last"] and row["_kind"] in ("read", "upsert"):
             group.live.setdefault(row["case_id"], []).append((row["first"], row["second"], *(row[name] for name in COLUMNS)))
-    for row in lake.lake.read(ledger.QUARANTINE, where={"source_table": [group.table.name]}).to_pylist():
+    for row in lake.lake.read(platform_tables.QUARANTINE, where={"source_table": [group.table.name]}).to_pylist():
         assert row["reason"] == "conflicting_duplicate", row
         group.contested[json.loads(row["key"])["case_id"]].add(json.loads(row["value"])["source"]["lsn"])
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import rebuild
-import refine
-from lakehouse import catalog, ledger, storage, tables
+from lakehouse import platform_tables, tables
 from lakehouse.contract import Table
+from lakehouse.lake import catalog, storage
 from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
+from lakehouse.silver import heavy_refine, rebuild
 from lakehouse.silver import refine as light
 from tests.conftest import empty_lake
 from tests.golden.carrier import declared, in_step, version
@@ -95,13 +95,13 @@ def _refine(spark: SparkSession, settings: Settings, group: Stored) -> None:
         every += step
         _land(spark, group.table, step)
         if number % 2:
-            refine.run(spark, settings, group.table.name)
+            heavy_refine.run(spark, settings, group.table.name)
         else:
             light.run(lake, group.table.name)
     _land(spark, group.table, every)
     is_silent = not light.run(lake, group.table.name).changed
     _land(spark, group.table, every)
-    group.is_silent = is_silent and not refine.run(spark, settings, group.table.name).changed
+    group.is_silent = is_silent and not heavy_refine.run(spark, settings, group.table.name).changed
     for row in spark.table(f"silver.{group.table.name}_history").collect():
         group.versions.setdefault(row["case_id"], []).append(version(row))
     for row in spark.table(f"silver.{group.table.name}").collect():
@@ -113,7 +113,7 @@ def _refine(spark: SparkSession, settings: Settings, group: Stored) -> None:
 
 def _land(spark: SparkSession, table: Table, batch: list[tuple[int, Change]]) -> None:
     rows = [record(table, case, change) for case, change in batch]
-    frame = spark.createDataFrame(rows, ledger.CHANGES.schema_ddl())
+    frame = spark.createDataFrame(rows, platform_tables.CHANGES.schema_ddl())
     frame.write.format("delta").mode("append").insertInto(storage.BRONZE)
 
 
@@ -129,7 +129,7 @@ def record(table: Table, case: int, change: Change) -> tuple[Any, ...]:
     headers = [(header, json.dumps(_key(case, change.linked)).encode())] if change.linked else []
     key = None if change.key == WHOLE_TABLE else json.dumps(_key(case, change.key)).encode()
     told = (change.epoch, value["op"], change.lsn, sequence, change.txid, at)
-    topic = ledger.topic(table.name)
+    topic = platform_tables.topic(table.name)
     # Offsets of one history never meet those of another: the partition is the case's.
     return (table.name, at.date(), at, topic, case, change.offset, at, key, json.dumps(value).encode(), headers, *told)
 

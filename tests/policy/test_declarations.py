@@ -8,11 +8,12 @@ import pytest
 import sqlglot
 from sqlglot import expressions
 
-from lakehouse import check, docs, ledger, settings, tables
+from lakehouse import platform_tables, settings, tables
+from lakehouse.cli import check, docs
 from lakehouse.contract import Expect, Layer, Table
 
 DECLARED = (*tables.SOURCES, *tables.GOLD)
-PLATFORM = ledger.PLATFORM
+PLATFORM = platform_tables.PLATFORM
 EXPECTED = [(table, expect) for table in DECLARED for expect in table.expects]
 
 
@@ -59,7 +60,7 @@ def test_a_gold_table_stands_after_the_tables_it_is_made_from(table: Table) -> N
 
 def test_a_source_table_holds_what_silver_can() -> None:
     assert {table.layer for table in tables.SOURCES} == {Layer.SILVER}
-    assert ledger.CHANGES.column("headers").type not in {column.type for table in DECLARED for column in table.columns}
+    assert platform_tables.CHANGES.column("headers").type not in {column.type for table in DECLARED for column in table.columns}
 
 
 def test_generated_files_are_as_the_declarations_say() -> None:
@@ -84,7 +85,7 @@ def test_the_dictionary_shows_every_table_column_and_expectation() -> None:
     for section, table in ((text.split(f"## {table.full_name}\n")[1].split("\n## ")[0], table) for table in DECLARED):
         assert all(f"| `{column.name}` | `{column.type}` | {column.doc}" in section for column in table.columns)
         assert all(f"| `{expect.name}` |" in section for expect in table.expects)
-    assert all(f"| `{name}` |" in text for name in ledger.HISTORY_COLUMNS)
+    assert all(f"| `{name}` |" in text for name in platform_tables.HISTORY_COLUMNS)
 
 
 def test_personal_data_is_marked() -> None:

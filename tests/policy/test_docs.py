@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.docs import commands
-from lakehouse.docs import DICTIONARY
+from lakehouse.cli.docs import DICTIONARY
 from lakehouse.settings import PROJECT
 
 PAGES = [

@@ -11,7 +11,8 @@ import pytest
 pytest.importorskip("airflow", reason="Airflow has an environment of its own; `make check` runs these tests there")
 
 from infra.airflow import pools
-from lakehouse import ddl, ledger, tables
+from lakehouse import platform_tables, tables
+from lakehouse.lake import ddl
 from lakehouse.settings import PROJECT, Settings
 
 DAG_FILES = sorted((PROJECT / "dags").glob("*.py"))
@@ -67,7 +68,7 @@ def test_compaction_tells_nobody_and_meets_no_writer_of_its_table(bag):
         task = bag.dags["compaction"].get_task(name)
         assert (task.outlets, task.owner) == ([], table.owner), name
     for dag_id, table in LAYER_DAGS:
-        written = table.full_name if dag_id != "silver" else ledger.stored(table).full_name
+        written = table.full_name if dag_id != "silver" else platform_tables.stored(table).full_name
         assert bag.dags["compaction"].get_task(written).pool == bag.dags[dag_id].get_task(table.name).pool, written
 
 

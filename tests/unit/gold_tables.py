@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from lakehouse.contract import Table
+from lakehouse.delta.schema import quoted
 from lakehouse.gold import engine, queries, translation
-from lakehouse.lake.schema import quoted
-from lakehouse.transforms import gold_sql
+from lakehouse.transforms.gold import sql_files
 from lakehouse.transforms.records import arrow
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def on_spark(spark: SparkSession, table: Table, drawn: Drawn) -> list[Row]:
     """The rows that Spark makes of the table; their types must be the declared ones, or narrower."""
     for (schema, name), rows in _inputs(queries.select(table), drawn).items():
         spark.createDataFrame(rows).createOrReplaceTempView(f"drawn_{schema}_{name}")
-    frame = spark.sql(translation.renamed(gold_sql.select(table), lambda name: f"drawn_{'_'.join(name)}"))
+    frame = spark.sql(translation.renamed(sql_files.select(table), lambda name: f"drawn_{'_'.join(name)}"))
     made: list[Row] = frame.toArrow().cast(arrow.schema(table)).to_pylist()
     return made
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import refine
-from lakehouse import ledger, storage, tables
-from lakehouse.lake import state
+from lakehouse import platform_tables, tables
+from lakehouse.lake import state, storage
 from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
+from lakehouse.silver import heavy_refine
 from tests.unit.records import Records, seconds, user
 
 __all__ = ["Lake", "user"]
@@ -27,11 +27,11 @@ class Lake(Records):
         self.spark, self.settings = spark, settings
 
     def append(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        frame = self.spark.createDataFrame([*rows], ledger.CHANGES.schema_ddl())
+        frame = self.spark.createDataFrame([*rows], platform_tables.CHANGES.schema_ddl())
         frame.write.format("delta").mode("append").insertInto(storage.BRONZE)
 
-    def refine(self, table: str) -> refine.RefineResult:
-        return refine.run(self.spark, self.settings, table)
+    def refine(self, table: str) -> heavy_refine.RefineResult:
+        return heavy_refine.run(self.spark, self.settings, table)
 
     def history(self, table: str, key: int) -> list[tuple[Any, ...]]:
         """Tier, start and end in seconds, and whether blocked, of each version of a user."""

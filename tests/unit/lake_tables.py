@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from lakehouse import delta
-from lakehouse.lake import reading
-from lakehouse.lake.commit import commit
-from lakehouse.lake.errors import ConflictError
-from lakehouse.lake.log import TableLog
-from lakehouse.lake.store import LocalStore, Store
+from lakehouse.delta import reading
+from lakehouse.delta.commit import commit
+from lakehouse.delta.errors import ConflictError
+from lakehouse.delta.log import TableLog
+from lakehouse.delta.store import LocalStore, Store
+from lakehouse.spark import delta
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

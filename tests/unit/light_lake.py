@@ -13,12 +13,13 @@ from typing import Any
 import pyarrow as pa
 
 from infra.local import postgres
-from lakehouse import ddl, ledger, tables
+from lakehouse import platform_tables, tables
 from lakehouse.contract import Table
-from lakehouse.lake.commit import commit
+from lakehouse.delta.commit import commit
+from lakehouse.delta.log import TableLog
+from lakehouse.delta.store import LocalStore
+from lakehouse.lake import ddl
 from lakehouse.lake.lake import Lake
-from lakehouse.lake.log import TableLog
-from lakehouse.lake.store import LocalStore
 from lakehouse.settings import Settings
 from lakehouse.silver import refine
 from lakehouse.transforms.records import arrow
@@ -40,7 +41,7 @@ def create(settings: Settings) -> None:
 
 def create_table(settings: Settings, table: Table) -> None:
     """Make one stored table, empty."""
-    properties = ddl.properties(settings, table) | (SOURCE if table is ledger.CHANGES else {})
+    properties = ddl.properties(settings, table) | (SOURCE if table is platform_tables.CHANGES else {})
     features = sorted(feature for name, feature in _FEATURES.items() if properties.get(name) == "true")
     protocol: dict[str, Any] = {"minReaderVersion": 3, "minWriterVersion": 7}
     protocol |= {"readerFeatures": [name for name in features if name in _OF_READERS]}
@@ -74,17 +75,17 @@ class LightLake(Records):
 
     def append(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """One commit to bronze, as land makes it: a file for each table and day."""
-        names = ledger.CHANGES.column_names
+        names = platform_tables.CHANGES.column_names
         by_partition: dict[tuple[Any, Any], list[dict[str, Any]]] = {}
         for row in rows:
             values = dict(zip(names, row, strict=True))
             by_partition.setdefault((values.pop("source_table"), values.pop("_landed_on")), []).append(values)
-        schema = pa.schema([(c.name, arrow.arrow_type(c.type)) for c in ledger.CHANGES.columns[2:]])
+        schema = pa.schema([(c.name, arrow.arrow_type(c.type)) for c in platform_tables.CHANGES.columns[2:]])
         writes = [
             ({"source_table": name, "_landed_on": day}, pa.Table.from_pylist(group, schema=schema))
             for (name, day), group in by_partition.items()
         ]
-        log = self.lake.log(ledger.CHANGES)
+        log = self.lake.log(platform_tables.CHANGES)
         commit(log, log.snapshot(), operation="STREAMING UPDATE", writes=writes, is_blind=True)
 
     def refine(self, table: str) -> refine.RefineResult:
@@ -100,7 +101,7 @@ class LightLake(Records):
         """Have the lake filled from another Postgres from here on."""
         self.epoch += 1
         known = {"ebap.epoch": str(self.epoch), f"ebap.source.{self.epoch}": "another", f"ebap.placeholder.{self.epoch}": "another"}
-        _with_properties(self.settings, ledger.CHANGES, known)
+        _with_properties(self.settings, platform_tables.CHANGES, known)
 
     def history(self, key: int) -> list[tuple[Any, ...]]:
         """Tier, start and end in seconds, and whether blocked, of each version of a user."""
@@ -108,11 +109,11 @@ class LightLake(Records):
         return [(row["tier"], seconds(row["_valid_from"]), seconds(row["_valid_to"]), row["_is_blocked"]) for row in rows]
 
     def version(self, table: str) -> int:
-        return self.lake.snapshot(ledger.stored(tables.source(table))).version
+        return self.lake.snapshot(platform_tables.stored(tables.source(table))).version
 
     def stored(self, table: str) -> list[dict[str, Any]]:
         """All stored changes of a table, as dictionaries."""
-        rows: list[dict[str, Any]] = self.lake.read(ledger.stored(tables.source(table))).to_pylist()
+        rows: list[dict[str, Any]] = self.lake.read(platform_tables.stored(tables.source(table))).to_pylist()
         return rows
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from lakehouse import ledger, tables
+from lakehouse import platform_tables, tables
 
 BEGAN_AT = datetime(2026, 1, 1, tzinfo=UTC)
 _OPS = {"c": "after", "u": "after", "r": "after", "d": "before"}
@@ -36,7 +36,7 @@ class Records:
             header, other, own = made[op]
             linked = json.dumps({name: other[name] for name in key_names}).encode()
             values = list(self.landed(table, op, lsn, own))
-            values[ledger.CHANGES.column_names.index("headers")] = [(header, linked)]
+            values[platform_tables.CHANGES.column_names.index("headers")] = [(header, linked)]
             rows.append(tuple(values))
         self.append(rows)
 
@@ -48,7 +48,7 @@ class Records:
         value = {"op": op, "source": source, "before": None, "after": None} | ({_OPS[op]: row} if op in _OPS else {})
         key = None if row is None else json.dumps({name: row[name] for name in key_names}).encode()
         place = (self.epoch, op, lsn, source["sequence"], lsn, at)
-        return (table, at.date(), at, ledger.topic(table), 0, self.offset, at, key, json.dumps(value).encode(), [], *place)
+        return (table, at.date(), at, platform_tables.topic(table), 0, self.offset, at, key, json.dumps(value).encode(), [], *place)
 
 
 def seconds(at: datetime | None) -> float | None:

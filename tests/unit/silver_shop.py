@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from lakehouse import tables
 from lakehouse.contract import Table
-from lakehouse.lake.commit import commit
+from lakehouse.delta.commit import commit
 from lakehouse.lake.lake import Lake
-from lakehouse.ledger import stored
+from lakehouse.platform_tables import stored
 from lakehouse.transforms.records import arrow
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from lakehouse import pseudonyms, tables
+from lakehouse import tables
 from lakehouse.contract import Column
-from lakehouse.gold import aggregate, reach
+from lakehouse.delta.commit import commit
+from lakehouse.delta.errors import ConflictError, TooLarge
+from lakehouse.gold import aggregate, pseudonyms, reach
 from lakehouse.gold.aggregate import AggregateError, AggregateResult
-from lakehouse.lake.commit import commit
-from lakehouse.lake.errors import ConflictError, TooLarge
 from lakehouse.lake.lake import Lake
 from lakehouse.lake.state import StateStore
 from lakehouse.settings import Settings

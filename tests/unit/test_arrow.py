@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lakehouse import ledger
+from lakehouse import platform_tables
 from lakehouse.transforms.history.fold import Incoming, anew
 from lakehouse.transforms.history.form import Form
 from lakehouse.transforms.records import arrow
@@ -31,7 +31,7 @@ _FULL: dict[str, Any] = {
     "raw": "AAE=",
     "tags": ["a", None, ""],
 }
-_STORED = ledger.stored(THINGS)
+_STORED = platform_tables.stored(THINGS)
 
 
 def _rows() -> list[tuple[object, ...]]:

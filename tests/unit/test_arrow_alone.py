@@ -8,7 +8,7 @@ import sys
 
 def test_neither_reading_nor_making_arrays_loads_pandas() -> None:
     code = (
-        "import sys; from lakehouse.lake import reading; from lakehouse.transforms.records import arrow; import pyarrow as pa\n"
+        "import sys; from lakehouse.delta import reading; from lakehouse.transforms.records import arrow; import pyarrow as pa\n"
         "rows = pa.table({'a': [1, None], 'b': ['x', 'y']}); con = reading.connect()\n"
         "assert con.sql('FROM rows').to_arrow_table().equals(rows); print('pandas' in sys.modules)\n"
         "import pandas; print(pandas.DataFrame({'a': [1]}).shape)"

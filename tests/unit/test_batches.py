@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from lakehouse.batches import wide_bounds
+from lakehouse.silver.heavy_batch import wide_bounds
 
 LONG = 2**63
 

@@ -13,7 +13,8 @@ import pytest
 from dashboards.metabase import files
 from dashboards.metabase.files import Question
 from dashboards.serving.engine import Engine
-from lakehouse import ddl, ledger, tables
+from lakehouse import platform_tables, tables
+from lakehouse.lake import ddl
 from lakehouse.settings import Settings
 from tests import sample_lake
 
@@ -44,7 +45,7 @@ def lake(spark: SparkSession, lake_settings: Settings, tmp_path_factory: pytest.
         spark.sql(f"CREATE SCHEMA {schema}")
     for table in sample_lake.stored():
         spark.sql(f"CREATE TABLE {table.full_name} USING DELTA LOCATION '{ddl.location(made, table)}'")
-    sources = [source for source in tables.SOURCES if ledger.stored(source) in sample_lake.stored()]
+    sources = [source for source in tables.SOURCES if platform_tables.stored(source) in sample_lake.stored()]
     wanted = {table.full_name for table in (*sources, *tables.GOLD)} | {f"{source.full_name}_history" for source in sources}
     for statement in ddl.view_statements(sources):
         if statement.removeprefix("CREATE OR REPLACE VIEW ").split()[0] in wanted:

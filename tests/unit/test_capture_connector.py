@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.capture import connector
-from infra.kafka import topics
 from lakehouse import tables
 from lakehouse.contract import Column, History, Table
 from lakehouse.settings import Settings
+from lakehouse.source import connector, topics
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "connector.json"
 ADDRESS = {"host": "127.0.0.1", "port": "15432", "dbname": "shop", "user": "ebap_capture"}

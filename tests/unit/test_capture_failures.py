@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from infra.capture import failures
-from infra.capture.failures import Failure, Kind
+from lakehouse.source import failures
+from lakehouse.source.failures import Failure, Kind
 
 _STOPPED = "org.apache.kafka.connect.errors.ConnectException: An exception occurred in the change event producer.\n\tat io.debezium.X\n"
 _AT = (

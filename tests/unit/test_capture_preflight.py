@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from infra.capture import preflight
-from infra.capture.catalog import Catalog, ColumnType, SourceTable
-from infra.capture.compatibility import is_compatible
 from lakehouse.contract import Column, History, Table
+from lakehouse.source import preflight
+from lakehouse.source.catalog import Catalog, ColumnType, SourceTable
+from lakehouse.source.compatibility import is_compatible
 
 ORDERS = Table(
     name="orders",

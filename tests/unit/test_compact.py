@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import compact
-import rebuild
-from lakehouse import batches, bookkeeping, catalog, ddl, files, storage, tables
+from lakehouse import tables
+from lakehouse.lake import catalog, compaction, ddl, files, maintenance, storage
+from lakehouse.silver import heavy_batch, rebuild
 from tests.conftest import empty_lake
 from tests.unit.lake import Lake, user
 
@@ -40,8 +40,8 @@ def key(lake: Lake) -> int:
     return made
 
 
-def run(lake: Lake, name: str, *, is_vacuum_due: bool | None = False) -> compact.CompactResult:
-    return compact.run(lake.spark, lake.settings, name, is_vacuum_due)
+def run(lake: Lake, name: str, *, is_vacuum_due: bool | None = False) -> compaction.CompactResult:
+    return compaction.run(lake.spark, lake.settings, name, is_vacuum_due)
 
 
 def newest(lake: Lake, key: int) -> str:
@@ -55,7 +55,7 @@ def test_small_files_become_one_and_the_report_says_so(lake: Lake, key: int) -> 
     assert (result.before.count, result.before.small) == (3, 3)
     assert (result.after.count, result.after.small) == (1, 1)
     assert (result.changed, result.first_landed_on) == (True, None)
-    report = bookkeeping.compaction(lake.spark, storage.BRONZE)
+    report = maintenance.compaction(lake.spark, storage.BRONZE)
     assert report is not None
     assert (report.files_before, report.files_after, report.bytes_after) == (3, 1, result.after.bytes)
     run(lake, USERS)
@@ -126,10 +126,10 @@ def test_files_are_deleted_once_a_day(lake: Lake, key: int, monkeypatch: pytest.
     asked: list[str] = []
     monkeypatch.setattr(files, "delete_unneeded", lambda spark, name: asked.append(name))
     assert [run(lake, USERS, is_vacuum_due=None).has_vacuumed for _ in range(2)] == [True, False]
-    last = bookkeeping.compaction(lake.spark, USERS)
+    last = maintenance.compaction(lake.spark, USERS)
     assert last is not None
     assert last.vacuumed_at is not None
-    bookkeeping.write_compaction(lake.spark, replace(last, vacuumed_at=last.vacuumed_at - timedelta(hours=23, minutes=1)))
+    maintenance.write_compaction(lake.spark, replace(last, vacuumed_at=last.vacuumed_at - timedelta(hours=23, minutes=1)))
     assert run(lake, USERS, is_vacuum_due=None).has_vacuumed
     assert asked == [USERS, USERS]
 
@@ -146,7 +146,7 @@ def test_it_runs_beside_land_refine_readers_and_itself(lake: Lake) -> None:
             for name in (storage.BRONZE, USERS):
                 try:
                     done += run(lake, name).changed
-                except compact.CompactError:
+                except compaction.CompactError:
                     continue
         return done
 
@@ -161,7 +161,7 @@ def test_it_runs_beside_land_refine_readers_and_itself(lake: Lake) -> None:
             try:
                 lake.refine("users")
                 return
-            except batches.RefineError as error:
+            except heavy_batch.RefineError as error:
                 assert "run it again" in str(error), error
         raise AssertionError("a refine was overtaken three times")
 
@@ -189,7 +189,7 @@ def test_a_vacuum_too_short_breaks_the_mark_loudly(lake: Lake, key: int) -> None
     lake.spark.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
     lake.spark.sql(f"VACUUM {storage.BRONZE} RETAIN 0 HOURS")
     lake.spark.conf.unset("spark.databricks.delta.retentionDurationCheck.enabled")
-    with pytest.raises(batches.RefineError, match="rebuild users"):
+    with pytest.raises(heavy_batch.RefineError, match="rebuild users"):
         lake.refine("users")
     rebuild.run(lake.spark, lake.settings, "users")
     assert newest(lake, key) == "tier 7"
@@ -209,7 +209,7 @@ def test_old_days_of_bronze_go_once_refined_and_a_rebuild_keeps_what_they_said(
     remove, noted = files.remove_landed_before, []
 
     def seen(*arguments: Any) -> None:
-        noted.append(bookkeeping.compaction(kept.spark, storage.BRONZE))
+        noted.append(maintenance.compaction(kept.spark, storage.BRONZE))
         remove(*arguments)
 
     monkeypatch.setattr(files, "remove_landed_before", seen)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lakehouse import dag_runs
+from lakehouse.health import airflow_client
 from lakehouse.settings import Settings
 
 
@@ -59,19 +59,19 @@ def airflow(tmp_path):
 def test_a_run_is_waited_for_and_its_failed_tasks_are_named(airflow):
     settings, answers = airflow
     answers["GET", "/api/v2/dags/silver/dagRuns/r1"] = [{"dag_run_id": "r1", "state": s} for s in ("running", "failed")]
-    assert dag_runs.finish(settings, "silver", time.monotonic() + 30) == ["users"]
+    assert airflow_client.finish(settings, "silver", time.monotonic() + 30) == ["users"]
 
 
 def test_a_run_that_does_not_end_is_named_with_its_state(airflow):
     settings, answers = airflow
     answers["GET", "/api/v2/dags/silver/dagRuns/r1"] = [{"dag_run_id": "r1", "state": "queued"}]
-    with pytest.raises(dag_runs.DagRunError, match="run r1 of DAG silver is queued, the scheduler healthy"):
-        dag_runs.finish(settings, "silver", time.monotonic())
+    with pytest.raises(airflow_client.DagRunError, match="run r1 of DAG silver is queued, the scheduler healthy"):
+        airflow_client.finish(settings, "silver", time.monotonic())
 
 
 def test_a_dag_is_airflows_only_while_airflow_is_up_and_it_is_not_paused(airflow, tmp_path):
     settings, answers = airflow
-    assert dag_runs.is_scheduled(settings, "silver")
+    assert airflow_client.is_scheduled(settings, "silver")
     answers["GET", "/api/v2/dags/silver"] = [{"is_paused": True}]
-    assert not dag_runs.is_scheduled(settings, "silver")
-    assert not dag_runs.is_scheduled(Settings(home=str(tmp_path), airflow_port=9), "silver")
+    assert not airflow_client.is_scheduled(settings, "silver")
+    assert not airflow_client.is_scheduled(Settings(home=str(tmp_path), airflow_port=9), "silver")

@@ -6,7 +6,8 @@ import re
 
 import sqlglot
 
-from lakehouse import ddl, tables
+from lakehouse import tables
+from lakehouse.lake import ddl
 from lakehouse.settings import Settings
 
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from lakehouse import fence
+from lakehouse.health import catch_up
 from lakehouse.lake.state import NO_CHECKPOINT, TableState
 from lakehouse.settings import Settings
 
@@ -29,34 +29,34 @@ def at(version, name="silver.users"):
 
 
 def test_only_a_committed_batch_counts_as_landed(checkpointed):
-    assert fence.landed_offsets(checkpointed) == {("ebap.cdc.users", 0): 5, ("ebap.cdc.users", 1): 90}
+    assert catch_up.landed_offsets(checkpointed) == {("ebap.cdc.users", 0): 5, ("ebap.cdc.users", 1): 90}
 
 
 def test_before_lands_first_batch_nothing_has_landed(tmp_path):
-    assert fence.landed_offsets(Settings(home=str(tmp_path))) == {}
+    assert catch_up.landed_offsets(Settings(home=str(tmp_path))) == {}
 
 
 def test_landing_lags_by_the_records_that_are_missing():
     ends = {("ebap.cdc.users", 0): 5, ("ebap.cdc.orders", 2): 3}
-    assert fence._landing_lag(ends, {("ebap.cdc.users", 0): 6, ("ebap.cdc.orders", 2): 3}) is None
-    assert fence._landing_lag(ends, {("ebap.cdc.users", 0): 1}) == "land has not committed 7 records of ebap.cdc.orders, ebap.cdc.users"
+    assert catch_up._landing_lag(ends, {("ebap.cdc.users", 0): 6, ("ebap.cdc.orders", 2): 3}) is None
+    assert catch_up._landing_lag(ends, {("ebap.cdc.users", 0): 1}) == "land has not committed 7 records of ebap.cdc.orders, ebap.cdc.users"
 
 
 def test_the_slot_lags_until_it_has_confirmed_the_mark():
-    assert fence._slot_lag("0/20", ("0/20", True, 0)) is None
-    assert fence._slot_lag("0/20", ("0/10", False, 16)) == "slot ebap (inactive) has confirmed 0/10, 16 bytes before 0/20"
-    assert "no replication slot ebap" in (fence._slot_lag("0/20", None) or "")
+    assert catch_up._slot_lag("0/20", ("0/20", True, 0)) is None
+    assert catch_up._slot_lag("0/20", ("0/10", False, 16)) == "slot ebap (inactive) has confirmed 0/10, 16 bytes before 0/20"
+    assert "no replication slot ebap" in (catch_up._slot_lag("0/20", None) or "")
 
 
 def test_refining_lags_where_one_table_has_not_consumed_the_version():
-    assert fence._refining_lag(7, {"silver.users": at(7), "silver.orders": at(9)}) is None
-    said = fence._refining_lag(7, {"silver.users": at(6), "silver.orders": at(NO_CHECKPOINT)})
+    assert catch_up._refining_lag(7, {"silver.users": at(7), "silver.orders": at(9)}) is None
+    said = catch_up._refining_lag(7, {"silver.users": at(6), "silver.orders": at(NO_CHECKPOINT)})
     assert said == "of bronze version 7, silver.users is at 6, silver.orders is at -1"
 
 
 def test_a_stage_that_never_gets_there_is_named_with_what_it_said_last():
-    passage = fence.Fence(settings=Settings(), give_up_at=time.monotonic())
-    with pytest.raises(fence.LagError, match="landed lags: 3 records"):
+    passage = catch_up.Fence(settings=Settings(), give_up_at=time.monotonic())
+    with pytest.raises(catch_up.LagError, match="landed lags: 3 records"):
         passage.reach("landed", lambda: 3, lambda seen: f"{seen} records")
 
 
@@ -69,4 +69,4 @@ def test_a_part_that_is_away_is_waited_for():
             raise answer
         return answer
 
-    assert fence.Fence(settings=Settings(), give_up_at=time.monotonic() + 30).reach("sent", look) == 1
+    assert catch_up.Fence(settings=Settings(), give_up_at=time.monotonic() + 30).reach("sent", look) == 1

@@ -13,13 +13,15 @@ import pytest
 from pyarrow import parquet
 from pyspark.sql import functions as F
 
-import aggregate
-import rebuild
-from lakehouse import ddl, delta, erasure_store, erasures, forget, ledger, leftovers, shapes, storage, tables
+from lakehouse import platform_tables, tables
 from lakehouse.contract import Expect, Severity
+from lakehouse.forget import forget, verify
+from lakehouse.gold import heavy_aggregate
+from lakehouse.lake import ddl, storage, stored_schema
 from lakehouse.lake.lake import Lake as LightLake
-from lakehouse.silver import replay
+from lakehouse.silver import erasure_list, rebuild, replay, sweep
 from lakehouse.silver.batch import Batch
+from lakehouse.spark import delta
 from tests.conftest import empty_lake
 from tests.unit.lake import Lake
 
@@ -72,12 +74,12 @@ def refresh(lake: Lake) -> None:
         lake.refine(table.name)
     for table in tables.GOLD:
         if not table.is_view:
-            aggregate.run(lake.spark, lake.settings, table.name)
+            heavy_aggregate.run(lake.spark, lake.settings, table.name)
 
 
 def names() -> list[str]:
     """All that can be read, but for the list itself."""
-    stored = [table.full_name for table in ddl.stored_tables() if table is not ledger.ERASURES]
+    stored = [table.full_name for table in ddl.stored_tables() if table is not platform_tables.ERASURES]
     return [*stored, *ddl.view_names()]
 
 
@@ -97,7 +99,7 @@ def others(lake: Lake) -> dict[str, list[str]]:
     key = "CAST(key AS STRING)"
     own = f"contains({key}, '{ANN}') OR source_table = 'orders' AND NOT contains({key}, ': 11}}')"
     found = {}
-    for name in (storage.BRONZE, ledger.QUARANTINE.full_name):
+    for name in (storage.BRONZE, platform_tables.QUARANTINE.full_name):
         found[name] = sorted(map(str, lake.spark.table(name).where(f"NOT ({own})").collect()))
     for name, condition in (("users", f"user_id <> {ANN}"), ("orders", "order_id = 11")):
         for view in (f"silver.{name}", f"silver.{name}_changes", f"silver.{name}_history", f"bronze.{name}"):
@@ -146,7 +148,7 @@ def test_records_that_come_again_or_late_do_not_bring_the_person_back(lake: Lake
 
 
 def test_a_rebuild_does_not_bring_the_person_back_and_gives_the_same_history(lake: Lake) -> None:
-    shown = [name for name in ledger.stored(tables.source("orders")).column_names if name != "_run"]
+    shown = [name for name in platform_tables.stored(tables.source("orders")).column_names if name != "_run"]
 
     def stored() -> list[str]:
         return sorted(map(str, lake.spark.table("silver.orders_changes").select(*shown).collect()))
@@ -164,7 +166,7 @@ def test_the_search_for_traces_sees_one(lake: Lake) -> None:
     assert seen(lake) == {storage.BRONZE}
     lake.refine("users")
     assert seen(lake) == set()
-    listed = erasure_store.forgotten(lake.spark, tables.source("users"))
+    listed = erasure_list.forgotten(lake.spark, tables.source("users"))
     assert listed == {"users": frozenset({f'{{"user_id":{ANN}}}'})}
 
 
@@ -187,7 +189,7 @@ def test_the_files_hold_the_person_until_retention_has_passed_and_not_after(lake
     now, root = datetime.now(UTC), Path(lake.settings.lake_root.removeprefix("file://"))
     held = _files_with(root, PLANTED)
     assert {file.parts[len(root.parts) + 1] for file in held} == {"changes", "quarantine", "users_changes", "orders_changes"}
-    found = leftovers.find(lake.spark, lake.settings)
+    found = verify.find(lake.spark, lake.settings)
     assert {left.table for left in found if left.files} == {
         storage.BRONZE,
         "silver.quarantine",
@@ -205,7 +207,7 @@ def test_the_files_hold_the_person_until_retention_has_passed_and_not_after(lake
     with delta.configured(lake.spark, {"spark.databricks.delta.retentionDurationCheck.enabled": "false"}):
         for stored in ddl.stored_tables():
             lake.spark.sql(f"VACUUM {stored.full_name} RETAIN 0 HOURS")
-    assert [(left.files, left.live) for left in leftovers.find(lake.spark, lake.settings)] == [(0, 0)] * 6
+    assert [(left.files, left.live) for left in verify.find(lake.spark, lake.settings)] == [(0, 0)] * 6
     assert _files_with(root, PLANTED) == set()
     assert _files_with(root, str(ANN)) == {file for file in _files_with(root, str(ANN)) if "erasures" in file.parts}
     logs = [file for file in root.rglob("_delta_log/*.json") if PLANTED in file.read_text()]
@@ -215,11 +217,11 @@ def test_the_files_hold_the_person_until_retention_has_passed_and_not_after(lake
 def test_a_live_file_that_holds_the_person_is_found(lake: Lake) -> None:
     """The negative control: what landed and was not refined yet."""
     lake.land("users", ("u", 91, account(ANN, PLANTED)))
-    found = {(left.table, left.source): left for left in leftovers.find(lake.spark, lake.settings)}
+    found = {(left.table, left.source): left for left in verify.find(lake.spark, lake.settings)}
     assert {place for place, left in found.items() if left.live} == {(storage.BRONZE, "users")}
     assert not found[storage.BRONZE, "users"].is_as_promised(datetime.now(UTC))
     forget.run(lake.spark, lake.settings, "users", str(ANN))
-    assert not any(left.live for left in leftovers.find(lake.spark, lake.settings))
+    assert not any(left.live for left in verify.find(lake.spark, lake.settings))
 
 
 def _files_with(root: Path, text: str) -> set[Path]:
@@ -254,15 +256,15 @@ def test_an_order_that_is_refined_while_its_person_is_being_forgotten_does_not_k
 ) -> None:
     lake.land("users", ("c", 98, account(78, "eve")))
     lake.refine("users")
-    enter = erasure_store.enter
+    enter = erasure_list.enter
 
     def with_order_first(*arguments: Any) -> None:
-        monkeypatch.setattr(erasure_store, "enter", enter)
+        monkeypatch.setattr(erasure_list, "enter", enter)
         lake.land("orders", ("c", 99, order(78, 78, "eve")))
         lake.refine("orders")
         enter(*arguments)
 
-    monkeypatch.setattr(erasure_store, "enter", with_order_first)
+    monkeypatch.setattr(erasure_list, "enter", with_order_first)
     assert forget.run(lake.spark, lake.settings, "users", "78").linked == {"orders": 1}
     assert [row["user_id"] for row in lake.spark.table("silver.orders").where("order_id = 78").collect()] == [None]
 
@@ -282,7 +284,7 @@ def test_a_replay_that_had_read_the_list_before_takes_out_what_it_wrote(lake: La
         return apply(*arguments)
 
     monkeypatch.setattr(Batch, "apply", with_forget_first)
-    swept = partial(erasures.sweep, lake.spark, lake.settings, users)
+    swept = partial(sweep.sweep, lake.spark, lake.settings, users)
     replay.run_swept(LightLake(lake.settings), "users", "refused", swept)
     assert lake.spark.table("silver.users_changes").where("user_id = 79").isEmpty()
     assert storage.read_quarantine(lake.spark, users).where("CAST(key AS STRING) LIKE '%79%'").isEmpty()
@@ -291,7 +293,7 @@ def test_a_replay_that_had_read_the_list_before_takes_out_what_it_wrote(lake: La
 def test_a_person_is_forgotten_in_a_table_that_the_source_has_widened(lake: Lake) -> None:
     lake.land("users", ("c", 110, account(80, "fay")))
     lake.land("orders", ("c", 111, order(80, 80, "fay")))
-    shapes.widen(lake.spark, tables.source("orders"), "total_usd", "DECIMAL(14,2)")
+    stored_schema.widen(lake.spark, tables.source("orders"), "total_usd", "DECIMAL(14,2)")
     refresh(lake)
     assert "silver.orders" in [name.removesuffix("_changes") for name in forget.run(lake.spark, lake.settings, "users", "80").changed]
     assert [row["user_id"] for row in lake.spark.table("silver.orders").where("order_id = 80").collect()] == [None]

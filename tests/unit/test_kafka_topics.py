@@ -2,9 +2,9 @@
 
 import pytest
 
-from infra.kafka import topics
 from lakehouse import tables
 from lakehouse.contract import Column, History, Table
+from lakehouse.source import topics
 
 
 def test_every_captured_table_has_a_topic_of_three_partitions():

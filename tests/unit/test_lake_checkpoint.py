@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from lakehouse.lake import checkpoint
-from lakehouse.lake.errors import VersionGone
-from lakehouse.lake.log import TableLog
-from lakehouse.lake.replay import complete_checkpoints
-from lakehouse.lake.store import LocalStore
+from lakehouse.delta import checkpoint
+from lakehouse.delta.errors import VersionGone
+from lakehouse.delta.log import TableLog
+from lakehouse.delta.replay import complete_checkpoints
+from lakehouse.delta.store import LocalStore
 from tests.unit.lake_tables import FEATURES, append, content, make_table, replace_rows, write_commit
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from lakehouse.lake import conflicts
-from lakehouse.lake.actions import File
-from lakehouse.lake.commit import commit
-from lakehouse.lake.errors import AlreadyApplied, AlreadyExists, ConflictError, LakeError, UnsupportedTable
-from lakehouse.lake.log import TableLog
-from lakehouse.lake.store import LocalStore
+from lakehouse.delta import conflicts
+from lakehouse.delta.actions import File
+from lakehouse.delta.commit import commit
+from lakehouse.delta.errors import AlreadyApplied, AlreadyExists, ConflictError, LakeError, UnsupportedTable
+from lakehouse.delta.log import TableLog
+from lakehouse.delta.store import LocalStore
 from tests.unit.lake_tables import append, content, make_table, replace_rows, rows, write_commit
 
 
@@ -48,7 +48,7 @@ def test_marking_the_same_file_twice_conflicts(log: TableLog) -> None:
 
 def test_without_the_check_a_row_comes_back(log: TableLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control of the test above: it can fail."""
-    monkeypatch.setattr("lakehouse.lake.commit.check", lambda *_: None)
+    monkeypatch.setattr("lakehouse.delta.commit.check", lambda *_: None)
     replace_rows(log, [1], "mine", is_late=lambda: replace_rows(_other(log), [2], "theirs"))
     assert content(log) != {(1, "mine", True): 1, (2, "theirs", True): 1, (3, "a", True): 1}
 

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lakehouse.lake import checkpoint, feed, reading
-from lakehouse.lake.commit import commit
-from lakehouse.lake.errors import VersionGone
-from lakehouse.lake.log import TableLog
+from lakehouse.delta import checkpoint, feed, reading
+from lakehouse.delta.commit import commit
+from lakehouse.delta.errors import VersionGone
+from lakehouse.delta.log import TableLog
 from tests.unit.lake_tables import FEATURES, make_table, rows, write_commit
 
 _COLUMNS = {"k": "long", "v": "string", "source": "string"}

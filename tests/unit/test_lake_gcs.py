@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse import objects
-from lakehouse.lake.errors import AlreadyExists, VersionGone
-from lakehouse.lake.gcs import GcsStore
-from lakehouse.lake.log import TableLog
-from lakehouse.lake.store import LocalStore, Store, store_of
+from lakehouse.delta import objects
+from lakehouse.delta.errors import AlreadyExists, VersionGone
+from lakehouse.delta.gcs import GcsStore
+from lakehouse.delta.log import TableLog
+from lakehouse.delta.store import LocalStore, Store, store_of
 from lakehouse.settings import Settings
 from tests.gcs import emulator
 from tests.unit.lake_tables import append, content, make_table, replace_rows

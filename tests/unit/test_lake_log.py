@@ -12,10 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from lakehouse.lake.commit import commit
-from lakehouse.lake.errors import LakeError, NoTable, UnsupportedTable, VersionGone
-from lakehouse.lake.log import TableLog
-from lakehouse.lake.store import LocalStore
+from lakehouse.delta.commit import commit
+from lakehouse.delta.errors import LakeError, NoTable, UnsupportedTable, VersionGone
+from lakehouse.delta.log import TableLog
+from lakehouse.delta.store import LocalStore
 from tests.unit.lake_tables import FEATURES, append, content, make_table, write_commit
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 from pathlib import Path
 
-from lakehouse.lake.errors import AlreadyApplied
+from lakehouse.delta.errors import AlreadyApplied
 from tests.unit.lake_tables import append, content, die_at, light_writer, make_table, positions_of, replace_rows
 
 _PROCESSES = multiprocessing.get_context("spawn")

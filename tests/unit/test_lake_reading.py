@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lakehouse.lake import reading
-from lakehouse.lake.commit import commit
-from lakehouse.lake.log import TableLog
-from lakehouse.lake.predicates import array
-from lakehouse.lake.pruning import Between, plain
+from lakehouse.delta import reading
+from lakehouse.delta.commit import commit
+from lakehouse.delta.log import TableLog
+from lakehouse.delta.predicates import array
+from lakehouse.delta.pruning import Between, plain
 from tests.unit.lake_tables import make_table, positions_of, replace_rows, rows, write_commit
 
 _COLUMNS = {

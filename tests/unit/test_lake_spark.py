@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
-from lakehouse.lake import checkpoint, feed, reading, vectors
-from lakehouse.lake.commit import commit
-from lakehouse.lake.errors import VersionGone
-from lakehouse.lake.log import TableLog
-from lakehouse.lake.pruning import Between
-from lakehouse.lake.store import LocalStore
+from lakehouse.delta import checkpoint, feed, reading, vectors
+from lakehouse.delta.commit import commit
+from lakehouse.delta.errors import VersionGone
+from lakehouse.delta.log import TableLog
+from lakehouse.delta.pruning import Between
+from lakehouse.delta.store import LocalStore
 from tests.unit.lake_tables import extremes, light_writer, until_done, vacuum
 
 if TYPE_CHECKING:

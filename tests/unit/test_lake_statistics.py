@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from lakehouse.lake import statistics
-from lakehouse.lake.actions import File
-from lakehouse.lake.pruning import Between, Pruner, partition_value, plain
-from lakehouse.lake.schema import Field
+from lakehouse.delta import statistics
+from lakehouse.delta.actions import File
+from lakehouse.delta.pruning import Between, Pruner, partition_value, plain
+from lakehouse.delta.schema import Field
 
 _TYPES = {"i": "long", "s": "string", "d": "decimal(38,10)", "day": "date", "at": "timestamp", "f": "double", "b": "binary"}
 FIELDS = {name: Field(name=name, json_type=kind, is_nullable=True, metadata={}) for name, kind in _TYPES.items()}

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from pyroaring import BitMap64
 
-from lakehouse.lake import vectors
-from lakehouse.lake.actions import DeletionVector
-from lakehouse.lake.errors import LakeError
-from lakehouse.lake.store import LocalStore
+from lakehouse.delta import vectors
+from lakehouse.delta.actions import DeletionVector
+from lakehouse.delta.errors import LakeError
+from lakehouse.delta.store import LocalStore
 
 # An example of Delta itself: rows 3, 4, 7, 11, 18 and 29.
 _EXAMPLE = DeletionVector(

@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from lakehouse import ledger, schema_changes, tables
-from lakehouse.lake.errors import TooLarge
+from lakehouse import platform_tables, tables
+from lakehouse.delta.errors import TooLarge
 from lakehouse.lake.lake import Lake
 from lakehouse.lake.state import StateStore
 from lakehouse.settings import Settings
 from lakehouse.silver import quarantine
 from lakehouse.silver.refine import RefineError
 from lakehouse.silver.stored import StoredChanges
+from lakehouse.source import schema_log
 from tests.unit.light_lake import PLACEHOLDER, LightLake
 from tests.unit.records import user
 
@@ -28,7 +29,7 @@ def lake(light_settings: Settings, tmp_path: Path) -> LightLake:
 
 def waiting(lake: LightLake, table: str) -> list[tuple[str, int]]:
     """Reason and offset of each record in quarantine."""
-    rows = lake.lake.read(ledger.QUARANTINE, ("reason", "offset"), {"source_table": [table]}).to_pylist()
+    rows = lake.lake.read(platform_tables.QUARANTINE, ("reason", "offset"), {"source_table": [table]}).to_pylist()
     return sorted((row["reason"], row["offset"]) for row in rows)
 
 
@@ -87,12 +88,12 @@ def test_a_record_that_was_replayed_and_cannot_be_read_again_waits_again(lake: L
     at = datetime(2026, 1, 1, tzinfo=UTC)
     lake.land("users", ("x", 30, user(1, "gold")))
     lake.refine("users")
-    held = lake.lake.read(ledger.QUARANTINE).to_pylist()[0]
+    held = lake.lake.read(platform_tables.QUARANTINE).to_pylist()[0]
     again = LightLake.at(lake.settings, Path(lake.settings.lake_root.removeprefix("file://")).parent / "again")
-    again.add(ledger.QUARANTINE, {"source_table": "users"}, *({**held, "replayed_at": at, "offset": offset} for offset in (1, 7)))
+    again.add(platform_tables.QUARANTINE, {"source_table": "users"}, *({**held, "replayed_at": at, "offset": offset} for offset in (1, 7)))
     again.land("users", ("x", 30, user(1, "gold")))
     again.refine("users")
-    found = {row["offset"]: row["replayed_at"] for row in again.lake.read(ledger.QUARANTINE).to_pylist()}
+    found = {row["offset"]: row["replayed_at"] for row in again.lake.read(platform_tables.QUARANTINE).to_pylist()}
     assert found == {1: None, 7: at}, "the other record of the same file stays as it was"
 
 
@@ -186,7 +187,7 @@ def test_a_commit_that_was_replaced_in_the_log_is_made_again(lake: LightLake) ->
     lake.refine("users")
     lake.land("users", ("u", 20, user(1, "silver")))
     assert lake.refine("users").changed
-    log = lake.lake.log(ledger.stored(tables.source("users")))
+    log = lake.lake.log(platform_tables.stored(tables.source("users")))
     # What Spark's rename does to it where its look whether the name is free came before.
     lake.lake.store.put(log.commit_path(lake.version("users")), b'{"commitInfo": {"timestamp": 0, "operation": "OPTIMIZE"}}\n')
     assert lake.history(1) == [("bronze", 10, None, False)]
@@ -216,8 +217,10 @@ def test_a_paused_table_is_left_alone_and_goes_on_where_it_stood(lake: LightLake
 
 
 def test_a_change_of_the_sources_schema_stops_the_table_with_the_cure(lake: LightLake) -> None:
-    seen = {"column": "tier", "what": "retyped", "type_before": "text", "type_after": "int4", "state": schema_changes.WAITING}
-    lake.add(ledger.SCHEMA_CHANGES, {"source_table": "users"}, {**seen, "seen_at": datetime(2026, 1, 1, tzinfo=UTC), "shape": "{}"})
+    seen = {"column": "tier", "what": "retyped", "type_before": "text", "type_after": "int4", "state": schema_log.WAITING}
+    lake.add(
+        platform_tables.SCHEMA_CHANGES, {"source_table": "users"}, {**seen, "seen_at": datetime(2026, 1, 1, tzinfo=UTC), "shape": "{}"}
+    )
     lake.land("users", ("c", 10, user(1, "bronze")))
     with pytest.raises(RefineError, match=r"column tier retyped, text before, int4 now.*`python -m lakehouse accept users`"):
         lake.refine("users")
@@ -238,7 +241,7 @@ def test_many_records_are_left_to_spark_and_write_nothing(lake: LightLake) -> No
 @pytest.mark.parametrize(("table", "row", "is_left"), [("users", user(1, "gold"), True), ("users", user(2, "gold"), False)])
 def test_records_of_forgotten_people_are_left_to_spark(lake: LightLake, table: str, row: dict[str, Any], is_left: bool) -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
-    lake.add(ledger.ERASURES, {"source_table": "users"}, {"key": '{"user_id":1}', "forgotten_at": at, "erased_at": at})
+    lake.add(platform_tables.ERASURES, {"source_table": "users"}, {"key": '{"user_id":1}', "forgotten_at": at, "erased_at": at})
     lake.land(table, ("c", 10, row))
     if is_left:
         with pytest.raises(TooLarge, match="forgotten people"):

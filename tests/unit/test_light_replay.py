@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from lakehouse import ledger, tables, waiting
+from lakehouse import platform_tables, tables
 from lakehouse.contract import Expect, Severity
+from lakehouse.lake import quarantine_counts
 from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
 from lakehouse.silver import quarantine, refine, replay
@@ -39,7 +40,7 @@ def refine_strictly(lake: LightLake, monkeypatch: pytest.MonkeyPatch) -> refine.
 
 def held(lake: LightLake, key: int) -> list[tuple[Any, ...]]:
     """Reason and whether it was replayed of each row that quarantine has of a user."""
-    rows = lake.lake.read(ledger.QUARANTINE, ("key", "reason", "replayed_at"), {"source_table": ["users"]}).to_pylist()
+    rows = lake.lake.read(platform_tables.QUARANTINE, ("key", "reason", "replayed_at"), {"source_table": ["users"]}).to_pylist()
     own = [row for row in rows if row["key"] == f'{{"user_id": {key}}}'.encode()]
     return sorted((row["reason"], row["replayed_at"] is not None) for row in own)
 
@@ -51,7 +52,7 @@ def rewrite(lake: LightLake, change: Callable[[dict[str, Any]], dict[str, Any]])
 
 
 def versions(lake: LightLake) -> list[int]:
-    return [lake.version("users"), lake.lake.snapshot(ledger.QUARANTINE).version]
+    return [lake.version("users"), lake.lake.snapshot(platform_tables.QUARANTINE).version]
 
 
 def test_what_can_be_read_moves_into_the_table_and_what_cannot_stays(lake: LightLake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,8 +132,8 @@ def test_another_reason_takes_the_place_of_the_old_one_and_no_row_is_left_twice(
     lake.land("users", ("c", 10, user(51, "gold") | {"birth_on": "2001-01-01"}))
     refine_strictly(lake, monkeypatch)
     rewrite(lake, lambda row: {**row, "reason": "empty", "detail": "as an older release had it"})
-    twin = {**lake.lake.read(ledger.QUARANTINE).to_pylist()[0], "reason": "no_op"}
-    lake.add(ledger.QUARANTINE, {"source_table": twin.pop("source_table")}, twin)
+    twin = {**lake.lake.read(platform_tables.QUARANTINE).to_pylist()[0], "reason": "no_op"}
+    lake.add(platform_tables.QUARANTINE, {"source_table": twin.pop("source_table")}, twin)
     assert held(lake, 51) == [("empty", False), ("no_op", False)]
     with monkeypatch.context() as patch:
         patch.setattr(tables, "source", lambda _: STRICT)
@@ -153,11 +154,11 @@ def test_a_conflicting_duplicate_is_neither_counted_nor_replayed(lake: LightLake
     lake.land("users", ("c", 10, user(81, "gold")))
     refine_strictly(lake, monkeypatch)
     strict = replace(lake.settings, quarantine_alert=0)
-    with pytest.raises(waiting.WaitingError, match="1 records of users wait"):
-        waiting.check(Lake(strict))
-    assert waiting.check(lake.lake) == 1
+    with pytest.raises(quarantine_counts.WaitingError, match="1 records of users wait"):
+        quarantine_counts.check(Lake(strict))
+    assert quarantine_counts.check(lake.lake) == 1
     rewrite(lake, lambda row: {**row, "reason": "conflicting_duplicate"})
-    assert waiting.check(Lake(strict)) == 0
+    assert quarantine_counts.check(Lake(strict)) == 0
     assert replay.run(lake.lake, "users").replayed == 0
     assert (lake.history(81), held(lake, 81)) == ([], [("conflicting_duplicate", False)])
 

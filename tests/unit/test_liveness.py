@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lakehouse import liveness
-from lakehouse.liveness import Beat, Standing, State
+from lakehouse.health import liveness
+from lakehouse.health.liveness import Beat, Standing, State
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ALLOWED_S = 60

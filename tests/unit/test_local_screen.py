@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 from infra.local import screen
-from lakehouse import liveness, tables
+from lakehouse import tables
 from lakehouse.contract import History
+from lakehouse.health import liveness
 
 NOW = datetime(2026, 11, 27, 22, 40, 5, tzinfo=UTC)
 STALLED = datetime(2026, 11, 27, 22, 23, 11, tzinfo=UTC)

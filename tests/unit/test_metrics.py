@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from dashboards.boards import metrics
-from lakehouse import liveness
+from lakehouse.health import liveness
 
 _LABEL = r'[a-zA-Z_]\w*="(?:[^"\\\n]|\\["\\n])*"'
 _SAMPLE = re.compile(rf"([a-zA-Z_:][\w:]*)\{{({_LABEL}(?:,{_LABEL})*)\}} (-?\d+(?:\.\d+)?(?:e[+-]\d+)?)")

@@ -11,8 +11,8 @@ import pytest
 
 from infra import nodes
 from infra.nodes import drain, hold, hours, journal, plan
-from lakehouse.landing import stop_file
 from lakehouse.settings import Settings, SettingsError
+from lakehouse.spark.streaming import stop_file
 
 FRIDAY = "2026-11-20"
 
@@ -136,6 +136,6 @@ def test_hours_off_are_counted_from_seen_off_to_asked_on(settings: Settings) -> 
 
 
 def test_land_is_drained_when_it_takes_the_request_away(settings: Settings) -> None:
-    threading.Timer(0.3, lambda: stop_file(settings).unlink()).start()
+    threading.Timer(0.3, lambda: stop_file(settings, "land").unlink()).start()
     assert drain.drain(settings, within_s=5)
     assert not drain.drain(settings, within_s=0.3)

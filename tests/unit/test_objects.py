@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.local import doctor
-from lakehouse import objects
+from lakehouse.delta import objects
 from lakehouse.settings import Settings
 from tests.gcs import emulator
 

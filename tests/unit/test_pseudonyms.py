@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pyspark.sql import functions as F
 
-import aggregate
-from lakehouse import pseudonyms, tables
+from lakehouse import tables
 from lakehouse.contract import Column, Table
 from lakehouse.gold import aggregate as light_aggregate
+from lakehouse.gold import heavy_aggregate, pseudonyms
 from lakehouse.lake.lake import Lake as LakeHere
 from tests.conftest import empty_lake
 from tests.unit.lake import Lake
@@ -41,7 +41,7 @@ def lake(spark: SparkSession, lake_settings: Settings, tmp_path_factory: pytest.
         made.refine(table.name)
     for table in tables.GOLD:
         if not table.is_view:
-            aggregate.run(spark, settings, table.name)
+            heavy_aggregate.run(spark, settings, table.name)
     return made
 
 
@@ -91,7 +91,7 @@ def test_a_column_declared_hashed_is_stored_so(lake: Lake, monkeypatch: pytest.M
     known = tables.gold
     monkeypatch.setattr(tables, "gold", lambda name: declared if name == "daily_sales" else known(name))
     days: list[Any] = [row["day"] for row in lake.spark.table("gold.daily_sales").collect()]
-    aggregate.run(lake.spark, lake.settings, "daily_sales", days)
+    heavy_aggregate.run(lake.spark, lake.settings, "daily_sales", days)
     (row,) = lake.spark.table("gold.daily_sales").collect()
     assert row["region"] == hmac.new(SECRET.encode(), b"EMEA", hashlib.sha256).hexdigest()
     again = light_aggregate.run(LakeHere(lake.settings), "daily_sales", days)

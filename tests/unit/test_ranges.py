@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from lakehouse import ranges
-from lakehouse.ranges import Key, Part, Row
+from lakehouse.reconcile import checksum_diff
+from lakehouse.reconcile.checksum_diff import Key, Part, Row
 
 MOST = 2**63 - 1
 
@@ -38,10 +38,10 @@ class Rows:
         return {p: d for p, d in self.content.items() if least <= p <= greatest and p >> part.shift in part.numbers}
 
 
-def compare(source: dict[int, int], silver: dict[int, int]) -> tuple[ranges.Differences, Rows]:
+def compare(source: dict[int, int], silver: dict[int, int]) -> tuple[checksum_diff.Differences, Rows]:
     ours = Rows(silver)
-    shift = ranges.first_shift(min(source, default=0), max(source, default=0))
-    return ranges.differences(Rows(source), ours, shift), ours
+    shift = checksum_diff.first_shift(min(source, default=0), max(source, default=0))
+    return checksum_diff.differences(Rows(source), ours, shift), ours
 
 
 def named(found: dict[Key, Row]) -> set[int]:
@@ -70,7 +70,7 @@ def test_exactly_the_planted_differences_are_found(seed: int) -> None:
 def test_equal_tables_are_summed_once_and_no_row_is_fetched() -> None:
     source = dict.fromkeys(range(10_000), 7)
     found, silver = compare(source, dict(source))
-    assert found == ranges.Differences(rows=10_000)
+    assert found == checksum_diff.Differences(rows=10_000)
     assert (silver.sums_asked, silver.fetched) == (1, 0)
 
 
@@ -85,11 +85,11 @@ def test_a_range_that_one_far_key_made_large_is_divided_again() -> None:
     source = dict.fromkeys(range(20_000), 7) | {MOST: 7}
     found, silver = compare(source, {place: digest for place, digest in source.items() if place != 5})
     assert named(found.missing) == {5}
-    assert silver.sums_asked > 1 and silver.fetched <= ranges.LEAF_ROWS
+    assert silver.sums_asked > 1 and silver.fetched <= checksum_diff.LEAF_ROWS
 
 
 def test_where_too_much_differs_some_is_named_and_the_rest_is_admitted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranges, "MOST_ROWS", 1_000)
+    monkeypatch.setattr(checksum_diff, "MOST_ROWS", 1_000)
     found, _ = compare(dict.fromkeys(range(50_000), 7), {})
     assert not found.is_whole
     assert 1_000 <= len(found.missing) < 50_000

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import rebuild
-from lakehouse import batches, controls, ledger, storage, swaps, tables
+from lakehouse import platform_tables, tables
+from lakehouse.lake import replacement, storage
 from lakehouse.lake.state import StateStore
 from lakehouse.settings import Settings
+from lakehouse.silver import heavy_batch, pausing, rebuild
 from tests.conftest import empty_lake
 from tests.unit.lake import Lake, user
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 USERS = tables.source("users")
-CHANGES = ledger.stored(USERS).full_name
+CHANGES = platform_tables.stored(USERS).full_name
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +81,11 @@ def test_only_the_named_keys_are_made_anew_and_the_mark_stays(lake: Lake) -> Non
 
 
 def test_rows_that_bronze_does_not_know_go_and_gold_can_tell(lake: Lake) -> None:
-    names = ", ".join(f"`{name}`" for name in ledger.stored(USERS).column_names)
+    names = ", ".join(f"`{name}`" for name in platform_tables.stored(USERS).column_names)
     for key, lsn in ((5, 15), (777, 10)):
-        row = ", ".join({"user_id": str(key), "_lsn": str(lsn)}.get(name, f"`{name}`") for name in ledger.stored(USERS).column_names)
+        row = ", ".join(
+            {"user_id": str(key), "_lsn": str(lsn)}.get(name, f"`{name}`") for name in platform_tables.stored(USERS).column_names
+        )
         lake.spark.sql(f"INSERT INTO {CHANGES} ({names}) SELECT {row} FROM {CHANGES} WHERE user_id = 5 AND _lsn = 10")
     lake.land("users", ("u", 40, user(39, "gold")))
     assert _rebuild(lake, keys=["5"]).changed
@@ -161,7 +164,7 @@ def test_a_refine_that_comes_between_loses_nothing(lake: Lake, monkeypatch: pyte
         lake.refine("users")
 
     with monkeypatch.context() as patch:
-        _overtaking(patch, swaps, "replace_all" if not part else "replace_some", refined)
+        _overtaking(patch, replacement, "replace_all" if not part else "replace_some", refined)
         made = _rebuild(lake, **part)
     assert made.changed
     assert _mark(lake) <= made.bronze_version, "what the refine took after the rebuild had read must be taken again"
@@ -178,7 +181,7 @@ def test_a_refine_that_a_rebuild_overtakes_says_so_and_moves_no_mark(lake: Lake,
     before = _mark(lake)
     with monkeypatch.context() as patch:
         _overtaking(patch, StateStore if write == "advance" else storage, write, lambda: _rebuild(lake, keys=[str(key)]))
-        with pytest.raises(batches.RefineError, match="run it again"):
+        with pytest.raises(heavy_batch.RefineError, match="run it again"):
             lake.refine("users")
     assert _mark(lake) == before
     lake.refine("users")
@@ -188,15 +191,15 @@ def test_a_refine_that_a_rebuild_overtakes_says_so_and_moves_no_mark(lake: Lake,
 
 def test_a_paused_table_is_left_alone_and_goes_on_where_it_stood(lake: Lake) -> None:
     mark = _mark(lake)
-    assert controls.pause(lake.settings, "users", "ann", "looking at user 12").changed
-    assert not controls.pause(lake.settings, "users", "bob").changed
+    assert pausing.pause(lake.settings, "users", "ann", "looking at user 12").changed
+    assert not pausing.pause(lake.settings, "users", "bob").changed
     lake.land("users", ("u", 300, user(12, "gold")))
     result = lake.refine("users")
     assert (result.changed, result.records, _mark(lake)) == (False, 0, mark)
     assert result.paused and "by ann (looking at user 12): `python -m lakehouse resume users`" in result.paused
     assert lake.refine("products").paused is None
-    assert controls.resume(lake.settings, "users").changed
-    assert not controls.resume(lake.settings, "users").changed
+    assert pausing.resume(lake.settings, "users").changed
+    assert not pausing.resume(lake.settings, "users").changed
     assert lake.refine("users").records == 1
     assert lake.history("users", 12)[-1][:3] == ("gold", 300, None)
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import rebuild
-from lakehouse import batches, ledger, storage, tables
-from lakehouse.lake import state
+from lakehouse import platform_tables, tables
+from lakehouse.lake import state, storage
 from lakehouse.settings import Settings
+from lakehouse.silver import heavy_batch, rebuild
 from tests.conftest import empty_lake
 from tests.unit.lake import Lake, user
 
@@ -75,7 +75,7 @@ def test_a_key_is_blocked_while_a_newer_change_waits_in_quarantine(lake: Lake) -
 
 def test_rebuild_gives_what_the_runs_gave(lake: Lake) -> None:
     table = tables.source("users")
-    shown = [name for name in ledger.stored(table).column_names if name != "_run"]
+    shown = [name for name in platform_tables.stored(table).column_names if name != "_run"]
 
     def rows() -> list[str]:
         return sorted(map(str, storage.read_silver_changes(lake.spark, table).select(*shown).collect()))
@@ -168,7 +168,7 @@ def test_two_runs_made_from_one_version_never_both_apply(lake: Lake, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(storage, "merge_silver", overtaken)
-        with pytest.raises(batches.RefineError, match="another refine of users is running"):
+        with pytest.raises(heavy_batch.RefineError, match="another refine of users is running"):
             lake.refine("users")
     assert lake.history("users", 41) == [("bronze", 10, 20, False), ("silver", 20, None, False)]
 
@@ -176,6 +176,6 @@ def test_two_runs_made_from_one_version_never_both_apply(lake: Lake, monkeypatch
 def test_a_mark_beyond_bronze_names_rebuild(lake: Lake) -> None:
     version = lake.state("users").bronze_version
     lake.write_state("users", bronze_version=version + 1000)
-    with pytest.raises(batches.RefineError, match="python -m lakehouse rebuild users"):
+    with pytest.raises(heavy_batch.RefineError, match="python -m lakehouse rebuild users"):
         lake.refine("users")
     lake.write_state("users", bronze_version=version)

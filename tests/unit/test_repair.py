@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from lakehouse import repair, tables
+from lakehouse import tables
 from lakehouse.contract import Column, History, Table
-from lakehouse.ranges import Differences, Row
-from lakehouse.reconciliation import Outcome
+from lakehouse.reconcile import repair
+from lakehouse.reconcile.checksum_diff import Differences, Row
+from lakehouse.reconcile.compare import Outcome
 
 ITEMS = tables.source("order_items")
 NAMES = Table(

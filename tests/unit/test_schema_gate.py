@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pyspark.sql import functions as F
 
-import rebuild
-from infra.capture import gate, mending
-from infra.capture.shape import SeenColumn, Shape
-from lakehouse import batches, catalog, ledger, schema_changes, shapes, storage, tables
+from lakehouse import platform_tables, tables
 from lakehouse.contract import Column, History, Table
+from lakehouse.lake import catalog, storage, stored_schema
 from lakehouse.settings import Settings
+from lakehouse.silver import heavy_batch, rebuild
+from lakehouse.source import gate, mending, schema_log
+from lakehouse.source.schema_diff import SeenColumn, Shape
 from tests.conftest import empty_lake
 from tests.unit.lake import Lake, user
 
@@ -61,7 +62,7 @@ def with_column(table: Table, name: str, **values: Any) -> Table:
 
 
 def states(lake: Lake, table: str) -> list[tuple[str, str, str]]:
-    rows = lake.spark.table(ledger.SCHEMA_CHANGES.full_name).where(f"source_table = '{table}' AND what <> 'first seen'")
+    rows = lake.spark.table(platform_tables.SCHEMA_CHANGES.full_name).where(f"source_table = '{table}' AND what <> 'first seen'")
     return [(row["column"], row["what"], row["state"]) for row in rows.orderBy("seen_at", "column").collect()]
 
 
@@ -73,25 +74,25 @@ def test_what_is_no_widening_stops_its_table_alone_until_it_is_accepted(lake: La
     lake.land("products", ("c", 20, {"product_id": 1, "stock": 3}))
     told = r"silver\.users is stopped.*column region retyped, text before, int4 now.*`python -m lakehouse accept users`"
     for _ in range(2):
-        with pytest.raises(batches.RefineError, match=told):
+        with pytest.raises(heavy_batch.RefineError, match=told):
             lake.refine("users")
     assert lake.refine("products").changed, "another table must not be held back"
     assert "accept users" in (lake.state("users").error or "")
-    assert [str(change) for change in schema_changes.accept(lake.spark, tables.source("users"))] == [
+    assert [str(change) for change in schema_log.accept(lake.spark, tables.source("users"))] == [
         "users: column region retyped, text before, int4 now"
     ]
     assert lake.refine("users").changed
     assert lake.history("users", 1) == [("bronze", 10, 20, False), ("silver", 20, None, False)]
     assert states(lake, "users") == [("region", "retyped", "accepted")]
     with pytest.raises(storage.StorageError, match="nothing of users waits to be accepted"):
-        schema_changes.accept(lake.spark, tables.source("users"))
+        schema_log.accept(lake.spark, tables.source("users"))
 
 
 def test_a_look_that_sees_nothing_new_writes_nothing(lake: Lake) -> None:
     seen = source(users={"region": "int4"})
-    before = storage.version(lake.spark, ledger.SCHEMA_CHANGES.full_name)
+    before = storage.version(lake.spark, platform_tables.SCHEMA_CHANGES.full_name)
     assert gate.record_found(lake.spark, seen) == []
-    assert storage.version(lake.spark, ledger.SCHEMA_CHANGES.full_name) == before
+    assert storage.version(lake.spark, platform_tables.SCHEMA_CHANGES.full_name) == before
 
 
 def test_a_wider_source_widens_silver_and_its_views(lake: Lake) -> None:
@@ -121,18 +122,18 @@ def test_a_temporary_view_is_not_taken_for_the_table_of_its_name(lake: Lake) -> 
         assert catalog.bring_up(lake.spark, lake.settings)
     finally:
         lake.spark.catalog.dropTempView("compactions")
-    assert tuple(lake.spark.table("silver.compactions").columns) == tuple(ledger.COMPACTIONS.column_names)
+    assert tuple(lake.spark.table("silver.compactions").columns) == tuple(platform_tables.COMPACTIONS.column_names)
 
 
 def test_gold_takes_a_wider_value_that_fits_and_fails_on_one_that_does_not(spark: SparkSession) -> None:
     table = next(table for table in tables.GOLD if table.name == "order_lines")
     wide = spark.range(1).select(F.lit(2).cast("BIGINT").alias("quantity"), F.lit("1.10").cast("DECIMAL(14,2)").alias("list_price_usd"))
-    made = shapes.fitted(wide, table)
+    made = stored_schema.fitted(wide, table)
     assert [tuple(map(str, row)) for row in made.collect()] == [("2", "1.10")]
-    declared = [shapes.as_declared(field.dataType.simpleString()) for field in made.schema.fields]
+    declared = [stored_schema.as_declared(field.dataType.simpleString()) for field in made.schema.fields]
     assert declared == [table.column(name).type for name in ("quantity", "list_price_usd")]
     with pytest.raises(Exception, match="CAST_OVERFLOW"):
-        shapes.fitted(spark.range(1).select(F.lit(5_000_000_000).alias("quantity")), table).collect()
+        stored_schema.fitted(spark.range(1).select(F.lit(5_000_000_000).alias("quantity")), table).collect()
 
 
 def test_a_wider_declaration_widens_what_is_stored(lake: Lake, declare: Callable[[Table], None]) -> None:
@@ -165,7 +166,7 @@ def test_a_column_that_cannot_be_captured_is_drift_with_its_reason_until_it_is_a
     for _ in range(2):
         gate.record_found(lake.spark, source(orders={"embedding": "float4[]"}))
     assert states(lake, "orders")[-1] == ("embedding", "added", "drift")
-    (left,) = schema_changes.left_out(lake.spark)
+    (left,) = schema_log.left_out(lake.spark)
     assert (left.column, left.type_after) == ("embedding", "float4[]") and "TOAST" in str(left.reason)
     assert mending.scope(lake.spark).left_out == {"orders": ["embedding"]}
     gate.record_found(lake.spark, source(orders={"embedding": "text"}))
@@ -181,16 +182,16 @@ def test_a_table_that_the_capture_had_to_stop_says_so_until_it_is_accepted(lake:
         gate.record_found(lake.spark, source(), [why])
     assert states(lake, "order_items")[-1:] == [("quantity", "capture stopped", "waiting")]
     assert mending.scope(lake.spark).stopped == {"order_items"}
-    told = schema_changes.stop(lake.spark, table)
+    told = schema_log.stop(lake.spark, table)
     assert (
         told
         and "column quantity, capture stopped (PSQLException: Bad value)" in told
         and "`python -m lakehouse accept order_items`" in told
     )
     lake.land("order_items", ("c", 90, {"order_id": 9, "line_no": 1, "quantity": 2}))
-    with pytest.raises(batches.RefineError, match="no longer captured"):
+    with pytest.raises(heavy_batch.RefineError, match="no longer captured"):
         lake.refine("order_items")
-    assert [change.what for change in schema_changes.accept(lake.spark, table)] == ["capture stopped"]
+    assert [change.what for change in schema_log.accept(lake.spark, table)] == ["capture stopped"]
     assert mending.scope(lake.spark).stopped == frozenset()
     assert lake.refine("order_items").changed
 
@@ -216,7 +217,7 @@ def test_another_shape_is_refused_before_any_write(
     before = lake.version("users")
     declare(change(tables.source("users")))
     lake.land("users", ("c", 50, user(50, "gold")))
-    with pytest.raises(batches.RefineError, match=rf"made by another declaration: {said}.*`python -m lakehouse rebuild users`"):
+    with pytest.raises(heavy_batch.RefineError, match=rf"made by another declaration: {said}.*`python -m lakehouse rebuild users`"):
         lake.refine("users")
     assert lake.version("users") >= before
     assert lake.spark.table("silver.users_changes").where("user_id = 50").isEmpty()
@@ -226,7 +227,7 @@ def test_a_rebuild_gives_a_table_its_new_shape(lake: Lake, declare: Callable[[Ta
     lake.land("users", ("c", 60, {**user(60, "gold"), "birth_on": "2000-02-03Z"}))
     other = with_column(with_column(tables.source("users"), "birth_on", type="STRING"), "region", tracked=False)
     declare(other)
-    with pytest.raises(batches.RefineError, match="rebuild users"):
+    with pytest.raises(heavy_batch.RefineError, match="rebuild users"):
         lake.refine("users")
     rebuild.run(lake.spark, lake.settings, "users")
     assert [row["birth_on"] for row in lake.spark.table("silver.users").where("user_id = 60").collect()] == ["2000-02-03Z"]

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from infra.capture import shape
-from infra.capture.catalog import ColumnType, SourceTable
-from infra.capture.shape import GONE, SeenColumn, Shape
 from lakehouse.contract import Column, History, Table
+from lakehouse.source import schema_diff
+from lakehouse.source.catalog import ColumnType, SourceTable
+from lakehouse.source.schema_diff import GONE, SeenColumn, Shape
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ORDERS = Table(
@@ -38,7 +38,7 @@ SEEN = Shape(oid=7, key=("order_id",), columns=COLUMNS)
 
 
 def judged(after: Shape, before: Shape | None = SEEN) -> list[tuple[str | None, str, str]]:
-    return [(change.column, change.what, change.state) for change in shape.changes(ORDERS, before, after, NOW)]
+    return [(change.column, change.what, change.state) for change in schema_diff.changes(ORDERS, before, after, NOW)]
 
 
 def with_column(name: str, **values: object) -> Shape:
@@ -50,17 +50,17 @@ def without(name: str) -> dict[str, SeenColumn]:
 
 
 def test_a_first_look_is_remembered_and_a_second_sees_nothing() -> None:
-    (first,) = shape.changes(ORDERS, None, SEEN, NOW)
+    (first,) = schema_diff.changes(ORDERS, None, SEEN, NOW)
     assert (first.what, first.state) == ("first seen", "applied")
-    assert shape.from_json(first.shape) == SEEN
+    assert schema_diff.from_json(first.shape) == SEEN
     assert judged(SEEN) == []
 
 
 def test_the_catalog_is_remembered_as_it_is() -> None:
     status = ColumnType(name="order_status", is_enum=True, labels=("placed", "paid"), position=4)
     found = SourceTable(oid=7, key=("order_id",), columns={"status": status})
-    assert shape.of(found) == Shape(oid=7, key=("order_id",), columns={"status": COLUMNS["status"]})
-    assert shape.of(None) == GONE
+    assert schema_diff.of(found) == Shape(oid=7, key=("order_id",), columns={"status": COLUMNS["status"]})
+    assert schema_diff.of(None) == GONE
 
 
 def test_an_undeclared_column_is_drift_and_a_dropped_one_stays() -> None:
@@ -99,7 +99,7 @@ def test_only_a_widening_of_a_type_applies_itself(column: str, after: str, what:
 
 def test_a_widening_that_the_declaration_cannot_follow_waits() -> None:
     digits = replace(ORDERS, columns=tuple(replace(c, type="DECIMAL(10,0)") if c.name == "units" else c for c in ORDERS.columns))
-    (change,) = shape.changes(digits, SEEN, with_column("units", type="int8"), NOW)
+    (change,) = schema_diff.changes(digits, SEEN, with_column("units", type="int8"), NOW)
     assert (change.what, change.state) == ("widened", "waiting")
 
 
@@ -130,5 +130,5 @@ def test_another_server_with_the_same_columns_at_other_places_changed_nothing() 
 
 
 def test_every_change_says_its_column_and_both_types() -> None:
-    (change,) = shape.changes(ORDERS, SEEN, with_column("units", type="text"), NOW)
+    (change,) = schema_diff.changes(ORDERS, SEEN, with_column("units", type="text"), NOW)
     assert str(change) == "orders: column units retyped, int4 before, text now"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lakehouse.schema_watch import SchemaWatch
+from lakehouse.source.schema_watch import SchemaWatch
 
 _AT_ONCE = [sys.executable, "-c", ""]
 # Ends when the test does, which holds the other end of its input.

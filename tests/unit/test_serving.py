@@ -18,8 +18,9 @@ from dashboards.metabase.files import Question
 from dashboards.serving.engine import Engine, MissingTableError
 from dashboards.serving.plan import plan, reads
 from dashboards.serving.reader import State
-from lakehouse import ddl, tables
-from lakehouse.lake import reading
+from lakehouse import tables
+from lakehouse.delta import reading
+from lakehouse.lake import ddl
 from lakehouse.settings import Settings
 from tests import delta_files, sample_lake
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from lakehouse import check, contract, source_types
+from lakehouse import contract
+from lakehouse.cli import check
 from lakehouse.contract import Column, History, Table
+from lakehouse.source import types
 
 
 def test_every_type_stands_once_and_a_carried_one_names_types_that_a_declaration_may_have() -> None:
-    names = [name for kind in source_types.KINDS for name in kind.types]
+    names = [name for kind in types.KINDS for name in kind.types]
     assert sorted(names) == sorted(set(names))
-    assert [name for name in source_types.DECLARABLE if not contract.is_type(f"{name}(10,2)" if name == "DECIMAL" else name)] == []
+    assert [name for name in types.DECLARABLE if not contract.is_type(f"{name}(10,2)" if name == "DECIMAL" else name)] == []
 
 
 @pytest.mark.parametrize(
@@ -29,7 +31,7 @@ def test_every_type_stands_once_and_a_carried_one_names_types_that_a_declaration
     ],
 )
 def test_what_is_not_known_to_be_carried_is_left_out_with_a_reason(type_: str, is_enum: bool, is_left_out: bool) -> None:
-    assert bool(source_types.why_left_out(type_, is_enum)) is is_left_out
+    assert bool(types.why_left_out(type_, is_enum)) is is_left_out
 
 
 def test_a_declared_type_that_no_type_of_the_source_fills_is_a_fault() -> None:

@@ -12,8 +12,8 @@ import pytest
 
 from infra.local import postgres
 from lakehouse import tables
+from lakehouse.delta.errors import ConflictError
 from lakehouse.lake import state
-from lakehouse.lake.errors import ConflictError
 from lakehouse.lake.state import StateError, StateStore, TableState
 from lakehouse.settings import Settings
 from lakehouse.transforms.records.truncates import Truncate

@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lakehouse import ledger, status, tables, waiting
+from lakehouse import platform_tables, tables
 from lakehouse.gold import aggregate
+from lakehouse.health import status
+from lakehouse.health.liveness import Beat
+from lakehouse.lake import quarantine_counts
 from lakehouse.lake.lake import Lake
-from lakehouse.liveness import Beat
 from lakehouse.settings import Settings
 from tests.unit.light_lake import LightLake
 from tests.unit.records import user
@@ -36,8 +38,15 @@ def lake(light_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def beat(lake: LightLake, at: datetime) -> None:
     """Land a heartbeat of that moment."""
-    values = {"source_table": ledger.HEARTBEAT, "_landed_on": at.date(), "_landed_at": at, "lsn": 1, "commit_at": at, "headers": []}
-    lake.append([tuple(values.get(name) for name in ledger.CHANGES.column_names)])
+    values = {
+        "source_table": platform_tables.HEARTBEAT,
+        "_landed_on": at.date(),
+        "_landed_at": at,
+        "lsn": 1,
+        "commit_at": at,
+        "headers": [],
+    }
+    lake.append([tuple(values.get(name) for name in platform_tables.CHANGES.column_names)])
 
 
 def states(lake: LightLake, after_s: float, sent_after_s: float) -> dict[str, str]:
@@ -65,7 +74,7 @@ def test_a_table_whose_runs_stopped_is_stalled_at_refine_and_so_is_what_reads_it
 
 
 def test_what_waits_is_counted_by_table_and_reason(lake: LightLake) -> None:
-    (row,) = waiting.counts(lake.lake)
+    (row,) = quarantine_counts.counts(lake.lake)
     assert (row["source_table"], row["reason"], row["waiting"]) == ("users", "bad_value", 1)
     assert datetime.now(UTC) - row["since"] < timedelta(hours=1)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse import session, submit
 from lakehouse.settings import Settings
+from lakehouse.spark import session, submit
 
 
 @pytest.fixture

@@ -16,18 +16,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lakehouse import tables
+from lakehouse.delta.errors import ConflictError, TooLarge, VersionGone
 from lakehouse.gold import inputs as pinning
 from lakehouse.gold import queries
 from lakehouse.gold.inputs import Inputs, is_source
 from lakehouse.lake import checkpoints
-from lakehouse.lake.errors import ConflictError, TooLarge, VersionGone
 from lakehouse.lake.lake import Lake
 from lakehouse.lake.state import TableState
 
 if TYPE_CHECKING:
     from lakehouse.contract import Table
     from lakehouse.settings import Settings
-    from lakehouse.slices import Slice
+    from lakehouse.sql import Slice
 
 _TRIES = 3
 # Per source table that moved: the run from which its changes count.
@@ -207,9 +207,9 @@ def parse(words: list[str]) -> tuple[str, list[date] | None]:
     return given.table, given.days or None
 
 
-def light(words: list[str]) -> Callable[[Settings], AggregateResult]:
+def light(argv: list[str]) -> Callable[[Settings], AggregateResult]:
     """What aggregates the named table once in this process."""
-    return partial(_light, *parse(words))
+    return partial(_light, *parse(argv))
 
 
 def _light(table_name: str, slices: list[date] | None, settings: Settings) -> AggregateResult:

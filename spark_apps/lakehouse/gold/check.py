@@ -5,7 +5,7 @@ from __future__ import annotations
 from lakehouse import tables
 from lakehouse.contract import ContractError, Table
 from lakehouse.gold import dialect, queries, translation
-from lakehouse.transforms import gold_sql
+from lakehouse.transforms.gold import sql_files
 
 
 def faults() -> list[str]:
@@ -16,10 +16,10 @@ def faults() -> list[str]:
 def of_table(table: Table) -> list[str]:
     """The faults of one table."""
     try:
-        sql, touched = gold_sql.select(table), gold_sql.touched(table)
+        sql, touched = sql_files.select(table), sql_files.touched(table)
     except ContractError as error:
         return [str(error)]
-    if gold_sql.reads_bronze(table):
+    if sql_files.reads_bronze(table):
         return []  # Made from the declarations, for Spark alone.
     output = {column.name: column.type for column in table.columns}
     found = _of_text(f"tables/{table.name}.sql", sql, output) or [

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from lakehouse import ledger, tables
+from lakehouse import platform_tables, tables
+from lakehouse.delta import reading
+from lakehouse.delta.pruning import Between, Filter
+from lakehouse.delta.schema import quoted
 from lakehouse.gold import engine, queries
-from lakehouse.lake import reading
-from lakehouse.lake.pruning import Between, Filter
-from lakehouse.lake.schema import quoted
-from lakehouse.transforms import gold_sql, orders_live, views
-from lakehouse.transforms.gold_sql import HISTORY_SUFFIX
+from lakehouse.transforms import views
+from lakehouse.transforms.gold import orders_live, sql_files
+from lakehouse.transforms.gold.sql_files import HISTORY_SUFFIX
 
 if TYPE_CHECKING:
     from lakehouse.contract import Table
@@ -23,7 +24,7 @@ _RANK = {"r": 0, "d": 1}  # of an operation at one position, as in `orders_live.
 
 def view_rows(lake: Lake, table: Table) -> int:
     """Rows of the view. Raises NoTable where the catalog was not brought up."""
-    if gold_sql.reads_bronze(table):
+    if sql_files.reads_bronze(table):
         return _live_rows(lake, tables.source("orders"))
     engine.prepare(lake.con)
     try:
@@ -53,7 +54,7 @@ def _define(lake: Lake, table: Table) -> None:
 
 def _silver(lake: Lake, name: str, columns: Iterable[str]) -> None:
     source = name.removesuffix(HISTORY_SUFFIX)
-    snapshot = lake.snapshot(ledger.stored(tables.source(source)))
+    snapshot = lake.snapshot(platform_tables.stored(tables.source(source)))
     is_live = source == name
     needed = {*columns, "_last", "_kind", "_is_visible", "_valid_to"} & set(snapshot.fields)
     rows = reading.relation(
@@ -74,7 +75,7 @@ def _live_rows(lake: Lake, source: Table) -> int:
     since = datetime.now(UTC) - timedelta(minutes=orders_live.WINDOW_MINUTES)
     days = [since.date() + timedelta(days=number) for number in range(2)]
     where: Filter = {"source_table": [source.name], "_landed_on": days, "_landed_at": Between(low=since)}
-    rows = lake.read(ledger.CHANGES, ("key", "epoch", "lsn", "op", "offset"), where)
+    rows = lake.read(platform_tables.CHANGES, ("key", "epoch", "lsn", "op", "offset"), where)
     newest: dict[bytes, tuple[tuple[int, int, int, int], str]] = {}
     for key, epoch, lsn, op, offset in zip(*(rows[name].to_pylist() for name in rows.column_names), strict=True):
         if None not in (key, epoch, lsn) and op in ("c", "u", "r", "d"):

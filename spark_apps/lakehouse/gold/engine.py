@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lakehouse.delta import reading
 from lakehouse.gold import functions
-from lakehouse.lake import reading
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
-from lakehouse import delta, pseudonyms, shapes, storage, tables
-from lakehouse.gold import queries, reach, translation
+from lakehouse import tables
+from lakehouse.delta.errors import ConflictError
+from lakehouse.gold import pseudonyms, queries, reach, translation
 from lakehouse.gold.inputs import Inputs, is_source, stored_form
 from lakehouse.gold.queries import Name, Query
-from lakehouse.lake.errors import ConflictError
-from lakehouse.slices import is_within
-from lakehouse.transforms import gold_sql, views
-from lakehouse.transforms.gold_sql import HISTORY_SUFFIX
+from lakehouse.lake import storage, stored_schema
+from lakehouse.spark import delta
+from lakehouse.sql import is_within
+from lakehouse.transforms import views
+from lakehouse.transforms.gold import sql_files
+from lakehouse.transforms.gold.sql_files import HISTORY_SUFFIX
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
     from lakehouse.contract import Table
     from lakehouse.settings import Settings
-    from lakehouse.slices import Slice
+    from lakehouse.sql import Slice
 
 _METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
@@ -46,7 +49,7 @@ class Heavy:
         """The slices that the changes of source tables reach."""
         finder = queries.touched(self._table)
         assert finder  # without one everything is recomputed
-        return [row[0] for row in self._frame(finder, gold_sql.touched(self._table) or "", None).collect()]
+        return [row[0] for row in self._frame(finder, sql_files.touched(self._table) or "", None).collect()]
 
     def replace(self, slices: Sequence[Slice] | None, checkpoint: Mapping[str, Any] | None) -> list[Slice]:
         """Compute these slices (all for None), replace those that differ from what is stored, and return them.
@@ -59,7 +62,7 @@ class Heavy:
         condition = "true" if slices is None else is_within(f"`{self._table.slice}`", slices)
         # A column that the source widened is wider in silver too; gold's is as declared.
         made = (
-            shapes.fitted(self._frame(self._query, gold_sql.select(self._table), slices), self._table)
+            stored_schema.fitted(self._frame(self._query, sql_files.select(self._table), slices), self._table)
             .where(condition)
             .select(*self._table.column_names)
         )

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from lakehouse import ledger, tables
+from lakehouse import platform_tables, tables
 from lakehouse.contract import Table
+from lakehouse.delta import reading
+from lakehouse.delta.errors import VersionGone
+from lakehouse.delta.pruning import EPOCH, partition_value
 from lakehouse.gold import queries
-from lakehouse.lake import reading
-from lakehouse.lake.errors import VersionGone
-from lakehouse.lake.pruning import EPOCH, partition_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lakehouse.lake.actions import Commit, File
+    from lakehouse.delta.actions import Commit, File
+    from lakehouse.delta.log import Snapshot
     from lakehouse.lake.lake import Lake
-    from lakehouse.lake.log import Snapshot
-    from lakehouse.slices import Slice
+    from lakehouse.sql import Slice
 
 # Rows of a file of which the log does not say how many there are: that many bytes each.
 _BYTES_A_ROW = 16
@@ -58,7 +58,7 @@ def is_source(name: str) -> bool:
 
 def stored_form(name: str) -> Table:
     """The stored table behind an input."""
-    return ledger.stored(tables.source(name)) if is_source(name) else tables.gold(name)
+    return platform_tables.stored(tables.source(name)) if is_source(name) else tables.gold(name)
 
 
 def pin(lake: Lake, table: Table) -> Inputs:

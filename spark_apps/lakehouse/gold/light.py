@@ -7,21 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from lakehouse import pseudonyms
-from lakehouse.gold import engine, queries
+from lakehouse.delta import reading
+from lakehouse.delta.commit import commit
+from lakehouse.delta.schema import quoted
+from lakehouse.gold import engine, pseudonyms, queries
 from lakehouse.gold.inputs import Inputs
 from lakehouse.gold.loading import Loaded
 from lakehouse.gold.queries import Query
-from lakehouse.lake import reading
-from lakehouse.lake.commit import commit
-from lakehouse.lake.schema import quoted
-from lakehouse.slices import is_within
+from lakehouse.sql import is_within
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from lakehouse.lake.lake import Lake
-    from lakehouse.slices import Slice
+    from lakehouse.sql import Slice
 
 OPERATION = "WRITE"
 

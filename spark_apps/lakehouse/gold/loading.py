@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse import tables
 from lakehouse.contract import History
+from lakehouse.delta import reading
+from lakehouse.delta.schema import quoted
 from lakehouse.gold import queries, reach
 from lakehouse.gold.inputs import Inputs, is_source
 from lakehouse.gold.queries import Name, Query
-from lakehouse.lake import reading
-from lakehouse.lake.schema import quoted
-from lakehouse.slices import is_within
+from lakehouse.sql import is_within
 from lakehouse.transforms import views
-from lakehouse.transforms.gold_sql import HISTORY_SUFFIX
+from lakehouse.transforms.gold.sql_files import HISTORY_SUFFIX
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from lakehouse.lake.store import Store
-    from lakehouse.slices import Slice
+    from lakehouse.delta.store import Store
+    from lakehouse.sql import Slice
 
 _LIVE, _VERSION = f"({views.IS_LIVE})", f"({views.IS_VERSION})"
 _FLAGS = ("_last", "_kind", "_is_visible")

@@ -14,10 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lakehouse import ddl, tables
+from lakehouse import tables
 from lakehouse.contract import ContractError, History, Table
-from lakehouse.transforms import gold_sql
-from lakehouse.transforms.gold_sql import HISTORY_SUFFIX
+from lakehouse.lake import ddl
+from lakehouse.transforms.gold import sql_files
+from lakehouse.transforms.gold.sql_files import HISTORY_SUFFIX
 
 # Schema and name of a table as a query writes it: ("silver", "orders_history").
 Name = tuple[str, str]
@@ -57,7 +58,7 @@ def _types(table: Table) -> dict[str, str]:
 @cache
 def select(table: Table) -> Query:
     """The query that makes the table; raises ContractError, also where it does not read what the declaration says."""
-    made = query(gold_sql.select(table))
+    made = query(sql_files.select(table))
     found = faults(table, made.reads)
     if found:
         raise ContractError(f"gold table {table.name!r}: {'; '.join(found)}: make its declaration and its SQL agree")
@@ -67,7 +68,7 @@ def select(table: Table) -> Query:
 @cache
 def touched(table: Table) -> Query | None:
     """The query for the slices that changes of source tables reach, as the one column of the slice; None where there is none."""
-    text = gold_sql.touched(table)
+    text = sql_files.touched(table)
     return query(text) if text else None
 
 
@@ -115,10 +116,10 @@ def texts() -> dict[str, str]:
     """Every text that runs in DuckDB, by what it is of."""
     found = {}
     for table in tables.GOLD:
-        if gold_sql.reads_bronze(table):
+        if sql_files.reads_bronze(table):
             continue
-        found[table.name] = gold_sql.select(table)
-        finder = gold_sql.touched(table)
+        found[table.name] = sql_files.select(table)
+        finder = sql_files.touched(table)
         if finder:
             found[f"{table.name}.touched"] = finder
         found |= {f"{table.name}.slice_of.{name}": slice_query(table, name) for name in table.sliced_by}

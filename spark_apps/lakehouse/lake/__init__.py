@@ -1,1 +1,1 @@
-"""The lake's Delta tables without Spark, by the Delta protocol: their log, their rows, commits to them; and the state of tables."""
+"""EBAP's tables in the lake: reading, writing and describing them, and how far each is."""

@@ -6,11 +6,11 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.delta.errors import VersionGone
 from lakehouse.lake import state
-from lakehouse.lake.errors import VersionGone
 
 if TYPE_CHECKING:
-    from lakehouse.lake.log import TableLog
+    from lakehouse.delta.log import TableLog
     from lakehouse.lake.state import TableState
 
 # The newest commits that are looked through; what is older costs a repetition.

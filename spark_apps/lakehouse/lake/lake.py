@@ -6,10 +6,10 @@ import threading
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from lakehouse import ddl
-from lakehouse.lake import reading, state
-from lakehouse.lake.log import Snapshot, TableLog
-from lakehouse.lake.store import store_of
+from lakehouse.delta import reading
+from lakehouse.delta.log import Snapshot, TableLog
+from lakehouse.delta.store import store_of
+from lakehouse.lake import ddl, state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from lakehouse.contract import Table
-    from lakehouse.lake.pruning import Filter
+    from lakehouse.delta.pruning import Filter
     from lakehouse.settings import Settings
 
 

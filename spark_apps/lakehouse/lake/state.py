@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.lake.errors import ConflictError
+from lakehouse.delta.errors import ConflictError
 from lakehouse.transforms.records.truncates import Truncate, from_json, to_json
 
 if TYPE_CHECKING:

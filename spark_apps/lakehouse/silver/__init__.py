@@ -1,1 +1,1 @@
-"""Silver: what bronze landed becomes each source table's history, in this process where it is little."""
+"""Silver: the current row and the whole history of each source table; small increments in process, large ones by Spark."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from lakehouse.lake.errors import TooLarge
-from lakehouse.silver import bronze, erasures, quarantine
+from lakehouse.delta.errors import TooLarge
+from lakehouse.silver import bronze, forgotten, quarantine
 from lakehouse.silver.stored import StoredChanges
 from lakehouse.transforms.history import fold
 from lakehouse.transforms.history.form import Form
@@ -16,8 +16,8 @@ from lakehouse.transforms.records.envelope import Decoded, Decoder
 
 if TYPE_CHECKING:
     from lakehouse.contract import Table
+    from lakehouse.delta.log import Snapshot
     from lakehouse.lake.lake import Lake
-    from lakehouse.lake.log import Snapshot
     from lakehouse.lake.state import TableState
     from lakehouse.transforms.history.fold import Difference
     from lakehouse.transforms.history.form import Row
@@ -32,13 +32,13 @@ class Batch:
         source = bronze.source(landed)
         self.lake, self.table, self.known, self.landed = lake, table, known, landed
         self.form, self.decoder = _form(table), _decoder(table, source.placeholders if source else (), lake.settings.source_schema)
-        self.forgotten = erasures.forgotten(lake, table)
+        self.forgotten = forgotten.forgotten(lake, table)
 
     def decode(self, records: Iterable[Record]) -> Decoded:
         """The records, told apart; TooLarge where some hold something of people whom the lake has forgotten."""
         taken = list(records)
         decoded = self.decoder.decode(taken)
-        return erasures.kept_out(self.table, decoded, self.decoder, taken, self.forgotten) if self.forgotten else decoded
+        return forgotten.kept_out(self.table, decoded, self.decoder, taken, self.forgotten) if self.forgotten else decoded
 
     def apply(self, decoded: Decoded, made: TableState) -> int | None:
         """Write quarantine, then the difference to silver with the checkpoint of `made`; the commit's number, None without one."""
@@ -52,7 +52,7 @@ class Batch:
 
     def refuse_overtaken(self) -> None:
         """Raise TooLarge where people were forgotten since the run began: what it wrote knew nothing of them."""
-        if erasures.forgotten(self.lake, self.table) != self.forgotten:
+        if forgotten.forgotten(self.lake, self.table) != self.forgotten:
             raise TooLarge(f"{self.table.full_name}: people were forgotten meanwhile, of whom this run knew nothing")
 
     def _difference(self, decoded: Decoded, made: TableState, stored: StoredChanges) -> Difference:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
-from lakehouse import epochs, ledger
-from lakehouse.lake import feed, reading
+from lakehouse import platform_tables
+from lakehouse.delta import feed, reading
+from lakehouse.lake import epochs
 from lakehouse.lake.state import NO_CHECKPOINT
 from lakehouse.transforms.records import arrow, received
 
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lakehouse.contract import Table
+    from lakehouse.delta.log import Snapshot
+    from lakehouse.delta.pruning import Filter
     from lakehouse.lake.lake import Lake
-    from lakehouse.lake.log import Snapshot
-    from lakehouse.lake.pruning import Filter
     from lakehouse.transforms.records.received import Record
 
 _PLACED = ("source_table", "_landed_at", "lsn", "commit_at")
@@ -40,18 +41,18 @@ def count(lake: Lake, table: Table, consumed: int, snapshot: Snapshot) -> int:
     if consumed == NO_CHECKPOINT:
         files = snapshot.files
     else:
-        commits = lake.log(ledger.CHANGES).commits(consumed + 1, snapshot.version)
+        commits = lake.log(platform_tables.CHANGES).commits(consumed + 1, snapshot.version)
         files = tuple(file for commit in commits if commit.changes_rows for file in commit.adds)
     return sum(file.rows or 0 for file in files if file.partition["source_table"] == table.name)
 
 
 def increment(lake: Lake, table: Table, consumed: int, snapshot: Snapshot) -> Increment:
     """What versions after `consumed`, up to that of the snapshot, landed of the table. Raises VersionGone where one was cleaned away."""
-    wanted = {"source_table": [table.name, ledger.HEARTBEAT]}
+    wanted = {"source_table": [table.name, platform_tables.HEARTBEAT]}
     if consumed == NO_CHECKPOINT:
         rows = reading.read(lake.con, snapshot, lake.store, _COLUMNS, where=wanted)
     else:
-        rows = feed.added_rows(lake.con, lake.log(ledger.CHANGES), consumed + 1, snapshot.version, _COLUMNS, where=wanted)
+        rows = feed.added_rows(lake.con, lake.log(platform_tables.CHANGES), consumed + 1, snapshot.version, _COLUMNS, where=wanted)
     own = rows.filter(pc.equal(rows["source_table"], table.name))
     return Increment(records=list(received.records(own)), complete_to=_complete_to(rows))
 

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from lakehouse import ledger
-from lakehouse.lake import reading
-from lakehouse.lake.commit import commit
+from lakehouse import platform_tables
+from lakehouse.delta import reading
+from lakehouse.delta.commit import commit
 from lakehouse.silver import bronze
 from lakehouse.transforms.records import arrow, envelope
 from lakehouse.transforms.records.received import Record
 
 if TYPE_CHECKING:
     from lakehouse.contract import Table
+    from lakehouse.delta.log import Snapshot
     from lakehouse.lake.lake import Lake
-    from lakehouse.lake.log import Snapshot
     from lakehouse.transforms.records.envelope import Decoder, Fault, Place
 
-_TABLE = ledger.QUARANTINE
+_TABLE = platform_tables.QUARANTINE
 CONFLICTING = "conflicting_duplicate"  # waits for nothing: the table holds its twin
 _NO_EPOCH = "no epoch header"  # what the detail of a record says that came without one
 

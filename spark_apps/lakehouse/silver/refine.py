@@ -12,18 +12,19 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from lakehouse import ledger, schema_changes, shapes, tables
-from lakehouse.lake import checkpoints
-from lakehouse.lake.errors import ConflictError, TooLarge, VersionGone
+from lakehouse import arguments, platform_tables, tables
+from lakehouse.delta.errors import ConflictError, TooLarge, VersionGone
+from lakehouse.lake import checkpoints, stored_schema
 from lakehouse.lake.lake import Lake
 from lakehouse.lake.state import TableState
 from lakehouse.silver import bronze
 from lakehouse.silver.batch import Batch, writer_of
+from lakehouse.source import schema_log
 from lakehouse.transforms.records.truncates import merged
 
 if TYPE_CHECKING:
     from lakehouse.contract import Table
-    from lakehouse.lake.log import Snapshot
+    from lakehouse.delta.log import Snapshot
     from lakehouse.settings import Settings
 
 T = TypeVar("T")
@@ -71,12 +72,14 @@ def tried(table: Table, do: Callable[[], T]) -> T:
                 raise RefineError(f"{table.full_name} was written by others during each of {_TRIES} tries: {error}") from error
         except VersionGone as error:
             cure = f"Run `python -m lakehouse rebuild {table.name}`."
-            raise RefineError(f"{table.full_name}: the versions of {ledger.CHANGES.full_name} behind its mark are gone. {cure}") from error
+            raise RefineError(
+                f"{table.full_name}: the versions of {platform_tables.CHANGES.full_name} behind its mark are gone. {cure}"
+            ) from error
     raise AssertionError("unreachable")
 
 
 def _run(lake: Lake, table: Table) -> RefineResult:
-    known, landed = lake.states.read(table), lake.snapshot(ledger.CHANGES)
+    known, landed = lake.states.read(table), lake.snapshot(platform_tables.CHANGES)
     nothing = RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=known.bronze_version)
     if known.bronze_version == landed.version:
         return nothing
@@ -85,7 +88,7 @@ def _run(lake: Lake, table: Table) -> RefineResult:
     if known.bronze_version > landed.version:
         raise RefineError(replaced_bronze(table, known.bronze_version, landed.version))
     if not known.has_run or _is_ahead(lake, table, known):
-        known = checkpoints.restored(lake.log(ledger.stored(table)), TableState.unknown(known))
+        known = checkpoints.restored(lake.log(platform_tables.stored(table)), TableState.unknown(known))
     _refuse_large(lake, table, known, landed)
     admitted = admit(lake, table, known)
     return _taken(Batch(lake, admitted, known, landed))
@@ -121,14 +124,14 @@ def _taken(batch: Batch) -> RefineResult:
 
 def _is_ahead(lake: Lake, table: Table, known: TableState) -> bool:
     """Whether the state rests on a commit that is not in the table's log: on a disk Spark can rename its own over one."""
-    return lake.snapshot(ledger.stored(table)).txns.get(writer_of(table), 0) < known.inputs.get(_NUMBER, 0)
+    return lake.snapshot(platform_tables.stored(table)).txns.get(writer_of(table), 0) < known.inputs.get(_NUMBER, 0)
 
 
 def replaced_bronze(table: Table, consumed: int, now: int) -> str:
     """Why a table that has consumed more of bronze than there is cannot be refined."""
     return (
-        f"{table.full_name} has consumed version {consumed} of {ledger.CHANGES.full_name}, which is only at {now}: bronze was replaced. "
-        f"Run `python -m lakehouse rebuild {table.name}`."
+        f"{table.full_name} has consumed version {consumed} of {platform_tables.CHANGES.full_name}, which is only at {now}: bronze was "
+        f"replaced. Run `python -m lakehouse rebuild {table.name}`."
     )
 
 
@@ -140,10 +143,10 @@ def _refuse_large(lake: Lake, table: Table, known: TableState, landed: Snapshot)
 
 def admit(lake: Lake, table: Table, known: TableState) -> Table:
     """The declaration by which the stored table takes changes; RefineError where its own change or one of the source's schema stops it."""
-    stored = lake.snapshot(ledger.stored(table))
+    stored = lake.snapshot(platform_tables.stored(table))
     given = {field.name: field.type for field in stored.schema}
-    made, message = shapes.judge(table, given, stored.configuration.get("ebap.shape"))
-    message = message or schema_changes.stop_notice(table, _waiting_changes(lake, table))
+    made, message = stored_schema.judge(table, given, stored.configuration.get("ebap.shape"))
+    message = message or schema_log.stop_notice(table, _waiting_changes(lake, table))
     if message:
         if known.error != message:
             lake.states.stop(table, message)
@@ -151,15 +154,14 @@ def admit(lake: Lake, table: Table, known: TableState) -> Table:
     return made
 
 
-def _waiting_changes(lake: Lake, table: Table) -> list[schema_changes.SchemaChange]:
+def _waiting_changes(lake: Lake, table: Table) -> list[schema_log.SchemaChange]:
     """Changes of the source's schema that wait to be accepted, oldest first."""
-    own = {"source_table": [table.name], "state": [schema_changes.WAITING]}
-    rows = lake.read(ledger.SCHEMA_CHANGES, where=own).to_pylist()
-    return [schema_changes.SchemaChange(**row) for row in sorted(rows, key=lambda row: (row["seen_at"], row["column"] or ""))]
+    own = {"source_table": [table.name], "state": [schema_log.WAITING]}
+    rows = lake.read(platform_tables.SCHEMA_CHANGES, where=own).to_pylist()
+    return [schema_log.SchemaChange(**row) for row in sorted(rows, key=lambda row: (row["seen_at"], row["column"] or ""))]
 
 
-def light(words: list[str]) -> Callable[[Settings], RefineResult]:
-    """What refines the one named table once; ValueError where the words are not one table."""
-    if len(words) != 1 or words[0] not in [table.name for table in tables.SOURCES]:
-        raise ValueError(f"name one table: {', '.join(table.name for table in tables.SOURCES)}")
-    return lambda settings: run(Lake(settings), words[0])
+def light(argv: list[str]) -> Callable[[Settings], RefineResult]:
+    """What refines the one named table once; ValueError where the arguments are not one table."""
+    name = arguments.one_source(argv)
+    return lambda settings: run(Lake(settings), name)

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lakehouse import ledger, tables
-from lakehouse.lake.errors import TooLarge
+from lakehouse import platform_tables, tables
+from lakehouse.delta.errors import TooLarge
 from lakehouse.lake.lake import Lake
 from lakehouse.silver import quarantine
 from lakehouse.silver.batch import Batch
@@ -54,7 +54,7 @@ def run_swept(lake: Lake, table_name: str, reason: str | None, sweep: Callable[[
 def _run(lake: Lake, table: Table, reason: str | None) -> ReplayResult:
     known = lake.states.read(table)
     admitted = admit(lake, table, known)
-    batch = Batch(lake, admitted, known, lake.snapshot(ledger.CHANGES))
+    batch = Batch(lake, admitted, known, lake.snapshot(platform_tables.CHANGES))
     held = quarantine.Held(lake, table, reason)
     if not held.records:
         return ReplayResult(table=table.name, replayed=0, waiting=0, changed=False)

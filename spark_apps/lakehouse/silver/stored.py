@@ -6,15 +6,15 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.lake import reading
-from lakehouse.lake.commit import commit
-from lakehouse.lake.errors import AlreadyApplied, ConflictError
+from lakehouse.delta import reading
+from lakehouse.delta.commit import commit
+from lakehouse.delta.errors import AlreadyApplied, ConflictError
 from lakehouse.transforms.records import arrow
 
 if TYPE_CHECKING:
+    from lakehouse.delta.log import Snapshot
+    from lakehouse.delta.pruning import Filter
     from lakehouse.lake.lake import Lake
-    from lakehouse.lake.log import Snapshot
-    from lakehouse.lake.pruning import Filter
     from lakehouse.transforms.history.fold import Written
     from lakehouse.transforms.history.form import Form, Key, Row
 

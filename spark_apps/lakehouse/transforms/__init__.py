@@ -1,0 +1,1 @@
+"""What records become: no session, path or clock. Records in, records out."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lakehouse.contract import Table
-from lakehouse.ledger import HISTORY_COLUMNS
+from lakehouse.platform_tables import HISTORY_COLUMNS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lakehouse import ledger
+from lakehouse import platform_tables
 from lakehouse.contract import Column, Table
 from lakehouse.transforms.history import fold, order
 from lakehouse.transforms.history.fold import Incoming
@@ -70,7 +70,7 @@ def decoded_form(table: Table) -> Table:
 def folded_form(table: Table) -> Table:
     """The columns of the fold's result: the stored form and VERDICTS."""
     verdicts = tuple(Column(name=name, type="BOOLEAN", doc="A verdict.") for name in VERDICTS)
-    return with_columns(table, "folded", (*ledger.stored(table).columns, *verdicts))
+    return with_columns(table, "folded", (*platform_tables.stored(table).columns, *verdicts))
 
 
 def with_columns(table: Table, what: str, columns: tuple[Column, ...]) -> Table:

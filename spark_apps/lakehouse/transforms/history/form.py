@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lakehouse import ledger
+from lakehouse import platform_tables
 from lakehouse.contract import Severity, Table
 from lakehouse.transforms.records import keys, quality
 
@@ -28,7 +28,7 @@ class Form:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self.stored = ledger.stored(table)
+        self.stored = platform_tables.stored(table)
         names = self.stored.column_names
         self.declared = len(table.columns)
         self.width = len(names)

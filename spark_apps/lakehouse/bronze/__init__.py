@@ -1,0 +1,1 @@
+"""Bronze: every captured record, as it was received."""

@@ -1,0 +1,53 @@
+"""Land every captured change in bronze: one streaming query over an explicit list of topics, one Delta commit a batch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from lakehouse import platform_tables, tables
+from lakehouse.lake import storage
+from lakehouse.settings import Settings, SettingsError
+from lakehouse.source.schema_watch import SchemaWatch
+from lakehouse.spark import delta, session, streaming
+from lakehouse.transforms.records.placing import gathered, placed
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+    from pyspark.sql.streaming import StreamingQuery
+
+# A batch's own instant is a constant in the code that Spark generates, which so differs each time: it was compiled anew for every
+# batch, first by Spark and then by the JVM, for sixty rows. Interpreted, a row costs some 20 us more.
+_INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+
+
+APP = "land"
+
+
+def main() -> None:
+    """Land until a stop request; exits with one line where the settings are wrong."""
+    try:
+        settings = Settings.from_environment()
+    except SettingsError as error:
+        sys.exit(f"{APP}: {error}")
+    spark = session.classic(settings, APP)
+    topics = [platform_tables.topic(name) for name in (*(table.name for table in tables.SOURCES), platform_tables.HEARTBEAT)]
+    streaming.run(partial(start, spark, settings, topics), settings, APP, SchemaWatch().look)
+
+
+def start(spark: SparkSession, settings: Settings, topics: Sequence[str], is_backlog: bool = False) -> StreamingQuery:
+    """Start the query from these topics to bronze, in small batches until it is stopped.
+
+    For a backlog in large ones, on all cores and by generated code; it ends with what the topics hold now. Both go on from the same
+    checkpoint, so that one may follow the other between any two batches.
+    """
+    records = storage.kafka_records(spark, settings, topics, None if is_backlog else streaming.LIGHT_RECORDS)
+    rows = (placed if is_backlog else gathered)(records, F.current_timestamp())
+    observed = rows.observe(streaming.OBSERVED, F.min("kafka_at").cast("string").alias("oldest"))
+    # A query keeps the settings that the session has when it starts.
+    with delta.configured(spark, {} if is_backlog else _INTERPRETED):
+        return storage.bronze_sink(observed, settings, until_caught_up=is_backlog)

@@ -1,0 +1,1 @@
+"""The command line: python -m lakehouse, and what spark-submit runs."""

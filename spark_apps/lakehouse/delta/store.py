@@ -1,0 +1,176 @@
+"""Objects of the lake: on a disk of this machine or in a bucket, behind one small interface.
+
+A path is a URI (`file:`, `gs:`) or, on a disk, an absolute path. What a call has written is complete and on stable storage when it
+returns.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from lakehouse.delta.errors import AlreadyExists
+from lakehouse.settings import Settings
+
+
+@dataclass(frozen=True)
+class Stat:
+    """`identity` differs after an object was replaced; the modification time is in milliseconds since 1970 UTC, the size in bytes."""
+
+    identity: str
+    modified_ms: int
+    size: int
+
+
+class Store(Protocol):
+    """Where the files of tables are. What is missing raises FileNotFoundError, unless said otherwise."""
+
+    def root(self, location: str) -> str:
+        """The location of a table in the form in which this store's paths begin, without a slash at its end."""
+
+    def read(self, path: str) -> bytes:
+        """All bytes of an object."""
+
+    def list(self, prefix: str, start_after: str = "") -> list[str]:
+        """Sorted names of the objects directly in the folder `prefix` that sort after `start_after`; none where there is no folder."""
+
+    def stat(self, path: str) -> Stat | None:
+        """What is known of an object without reading it; None where there is none."""
+
+    def put_new(self, path: str, data: bytes) -> str:
+        """Write an object that is not there yet and return its identity. Raises AlreadyExists; of two writers one wins."""
+
+    def put_unique(self, path: str, data: bytes) -> None:
+        """Write an object under a name that nobody else uses. A process that dies meanwhile may leave a part, which nothing names yet."""
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write an object, in place of one that may be there."""
+
+    def delete(self, path: str) -> None:
+        """Delete an object; nothing happens where there is none."""
+
+    def local_file(self, path: str) -> str:
+        """Path on this machine's disk of an object that never changes: the file itself, or a copy that may vanish later."""
+
+
+def store_of(settings: Settings) -> Store:
+    """The store that holds the lake of these settings."""
+    if not settings.is_on_gcs:
+        return LocalStore()
+    from lakehouse.delta.gcs import GcsStore
+
+    return GcsStore(settings)
+
+
+class LocalStore:
+    """Files of this machine."""
+
+    def root(self, location: str) -> str:
+        path = unquote(urlsplit(location).path) if location.startswith("file:") else location
+        if not path.startswith("/"):
+            raise ValueError(f"{location} is not on this machine's disk: give a file: URI or an absolute path")
+        return path.rstrip("/")
+
+    def read(self, path: str) -> bytes:
+        with Path(self.root(path)).open("rb") as file:
+            return file.read()
+
+    def list(self, prefix: str, start_after: str = "") -> list[str]:
+        try:
+            with os.scandir(self.root(prefix)) as entries:
+                return sorted(entry.name for entry in entries if entry.name > start_after and entry.is_file())
+        except FileNotFoundError:
+            return []
+
+    def stat(self, path: str) -> Stat | None:
+        try:
+            found = Path(self.root(path)).stat()
+        except FileNotFoundError:
+            return None
+        return Stat(_identity(found), found.st_mtime_ns // 1_000_000, found.st_size)
+
+    def put_new(self, path: str, data: bytes) -> str:
+        target = self.root(path)
+        temporary, identity = _written(target, data)
+        try:
+            # Unlike a rename, a link fails where the name is taken.
+            os.link(temporary, target)
+        except FileExistsError:
+            raise AlreadyExists(f"{target} exists") from None
+        finally:
+            Path(temporary).unlink()
+        _sync_folder(Path(target).parent)
+        return identity
+
+    def put_unique(self, path: str, data: bytes) -> None:
+        # Under its own name at once: VACUUM deletes what a dead writer left, but not hidden files.
+        target = Path(self.root(path))
+        _make_folder(target.parent)
+        _write_new(target, data)
+        _sync_folder(target.parent)
+
+    def put(self, path: str, data: bytes) -> None:
+        target = Path(self.root(path))
+        temporary, _ = _written(str(target), data)
+        # Hadoop checks a file against the checksum beside it: that of the replaced file would make the new one unreadable to Spark.
+        target.with_name(f".{target.name}.crc").unlink(missing_ok=True)
+        Path(temporary).replace(target)
+        _sync_folder(target.parent)
+
+    def delete(self, path: str) -> None:
+        target = Path(self.root(path))
+        target.unlink(missing_ok=True)
+        target.with_name(f".{target.name}.crc").unlink(missing_ok=True)
+
+    def local_file(self, path: str) -> str:
+        target = self.root(path)
+        if not Path(target).is_file():
+            raise FileNotFoundError(target)
+        return target
+
+
+def _written(target: str, data: bytes) -> tuple[str, str]:
+    """A synced temporary file beside the target, and its identity. Its name is one that Spark and Delta ignore."""
+    folder = Path(target).parent
+    _make_folder(folder)
+    temporary = folder / f".{Path(target).name}.{uuid.uuid4()}.tmp"
+    return str(temporary), _write_new(temporary, data)
+
+
+def _write_new(path: Path, data: bytes) -> str:
+    """Write and sync a new file; its identity."""
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            return _identity(os.fstat(file.fileno()))
+    except FileExistsError:
+        raise
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _identity(found: os.stat_result) -> str:
+    return f"{found.st_ino}:{found.st_mtime_ns}:{found.st_size}"

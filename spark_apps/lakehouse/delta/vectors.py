@@ -1,0 +1,111 @@
+"""Deletion vectors: the positions of a data file's deleted rows, as Delta stores them (Z85 text inline, or `deletion_vector_*.bin`)."""
+
+from __future__ import annotations
+
+import struct
+import uuid
+import zlib
+from collections.abc import Mapping
+
+from pyroaring import BitMap64
+
+from lakehouse.delta.actions import DeletionVector
+from lakehouse.delta.errors import LakeError
+from lakehouse.delta.store import Store
+
+_MAGIC = struct.pack("<i", 1681511377)
+_FILE_VERSION = b"\x01"
+# Spark writes every vector to a file. An inline one saves a write and a sync, and every later reader a read; but it stands in the log
+# and in each checkpoint, so that it has to be small: a kilobyte is about 500 scattered rows.
+INLINE_BYTES = 1024
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+_VALUES = {character: value for value, character in enumerate(_ALPHABET)}
+_UUID_LENGTH = 20
+
+
+def z85_encode(data: bytes) -> str:
+    """Z85 text of bytes; zero bytes are added up to a multiple of four."""
+    padded = data + b"\0" * (-len(data) % 4)
+    text = []
+    for (number,) in struct.iter_unpack(">I", padded):
+        for power in (85**4, 85**3, 85**2, 85, 1):
+            text.append(_ALPHABET[number // power % 85])
+    return "".join(text)
+
+
+def z85_decode(text: str) -> bytes:
+    """Bytes of Z85 text, padding included. Raises LakeError where it is not Z85."""
+    if len(text) % 5:
+        raise LakeError(f"{len(text)} characters are not Z85: they come in fives")
+    data = bytearray()
+    try:
+        for start in range(0, len(text), 5):
+            number = 0
+            for character in text[start : start + 5]:
+                number = number * 85 + _VALUES[character]
+            data += struct.pack(">I", number)
+    except (KeyError, struct.error):
+        raise LakeError(f"{text!r} is not Z85") from None
+    return bytes(data)
+
+
+def encode(rows: BitMap64) -> bytes:
+    """A vector's bytes: the magic number and the portable 64-bit roaring bitmap."""
+    return bytes(_MAGIC + rows.serialize())
+
+
+def decode(data: bytes) -> BitMap64:
+    """The positions in a vector's bytes. Raises LakeError for another format."""
+    if data[:4] != _MAGIC:
+        raise LakeError(f"a deletion vector begins with {data[:4].hex()}, not with {_MAGIC.hex()}: its format is not known")
+    return BitMap64.deserialize(data[4:])
+
+
+def read(store: Store, root: str, vector: DeletionVector) -> BitMap64:
+    """The deleted positions, of a table at `root`. Raises LakeError where the stored bytes do not fit, FileNotFoundError."""
+    if vector.storage_type == "i":
+        rows = decode(z85_decode(vector.path_or_inline)[: vector.size])
+    else:
+        path = file_path(root, vector)
+        rows = decode(_in_file(store.read(path), path, vector))
+    if len(rows) != vector.cardinality:
+        raise LakeError(f"deletion vector {vector.unique_id} holds {len(rows)} rows, the log says {vector.cardinality}")
+    return rows
+
+
+def file_path(root: str, vector: DeletionVector) -> str:
+    """The file of a vector that is stored in one."""
+    text = vector.path_or_inline
+    prefix, encoded = text[:-_UUID_LENGTH], text[-_UUID_LENGTH:]
+    folder = f"{root}/{prefix}" if prefix else root
+    return f"{folder}/deletion_vector_{uuid.UUID(bytes=z85_decode(encoded))}.bin"
+
+
+def _in_file(data: bytes, path: str, vector: DeletionVector) -> bytes:
+    if data[:1] != _FILE_VERSION:
+        raise LakeError(f"{path} is of version {data[:1].hex()}: only 01 is known")
+    start = vector.offset or 0
+    (size,) = struct.unpack_from(">i", data, start)
+    found = data[start + 4 : start + 4 + size]
+    (checksum,) = struct.unpack_from(">I", data, start + 4 + size)
+    if size != vector.size or zlib.crc32(found) != checksum:
+        raise LakeError(f"{path} at byte {start} is damaged: its size or checksum is not what the log and the file say")
+    return found
+
+
+def write(store: Store, root: str, vectors: Mapping[str, BitMap64]) -> dict[str, DeletionVector]:
+    """Store vectors by name: small ones inline, the others in one new file. None may be empty."""
+    made: dict[str, DeletionVector] = {}
+    content, encoded_uuid = bytearray(_FILE_VERSION), uuid.uuid4()
+    for name, rows in vectors.items():
+        rows.run_optimize()
+        data = encode(rows)
+        if len(data) <= INLINE_BYTES:
+            kind, text, offset = "i", z85_encode(data), None
+        else:
+            kind, text, offset = "u", z85_encode(encoded_uuid.bytes), len(content)
+            content += struct.pack(">i", len(data)) + data + struct.pack(">I", zlib.crc32(data))
+        made[name] = DeletionVector(storage_type=kind, path_or_inline=text, offset=offset, size=len(data), cardinality=len(rows))
+    if len(content) > 1:
+        store.put_unique(f"{root}/deletion_vector_{encoded_uuid}.bin", bytes(content))
+    return made

@@ -1,0 +1,210 @@
+"""The fence: wait until everything committed at the source before now has gone all the way to gold.
+
+Five stages, each waiting for the one before: the source's WAL position is marked, the slot has confirmed it, land has committed
+every record that Kafka held then, silver has refined the bronze version of then, gold has aggregated silver. The batch stages run
+through Airflow where its scheduler is up, else in this process.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import psycopg2
+
+from lakehouse import platform_tables, tables
+from lakehouse.delta import objects
+from lakehouse.health import airflow_client
+from lakehouse.lake import state
+from lakehouse.lake.lake import Lake
+from lakehouse.lake.state import TableState
+from lakehouse.settings import Settings
+from lakehouse.source.connection import SLOT, mark, owner
+from lakehouse.verbs import VERBS
+
+_POLL_S = 0.3
+
+T = TypeVar("T")
+Offsets = dict[tuple[str, int], int]
+
+
+class LagError(RuntimeError):
+    """A stage that did not get there in time, or cannot; the message names it, with figures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fence:
+    """One passage: where to look, and the monotonic second at which it gives up."""
+
+    settings: Settings
+    give_up_at: float
+
+    def reach(self, stage: str, look: Callable[[], T], lag: Callable[[T], str | None] = lambda _: None) -> T:
+        """What `look` sees once `lag` finds nothing wrong with it; raises LagError with what `lag` said last.
+
+        A part that does not answer, such as one just restarting, counts as lag.
+        """
+        while True:
+            try:
+                seen = look()
+                behind = lag(seen)
+            except (OSError, psycopg2.Error) as error:
+                behind = " ".join(f"{type(error).__name__}: {error}".split())
+            else:
+                if behind is None:
+                    print(f"fence: {stage}", file=sys.stderr)
+                    return seen
+            if time.monotonic() >= self.give_up_at:
+                raise LagError(f"{stage} lags: {behind}")
+            time.sleep(_POLL_S)
+
+
+def main(settings: Settings, timeout_s: float) -> int:
+    """Print the marked position and return 0, or name the stage that lags and return 1."""
+    began = time.monotonic()
+    try:
+        print(run(settings, timeout_s))
+    except LagError as error:
+        print(f"fence: after {time.monotonic() - began:.0f} s, {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(settings: Settings, timeout_s: float) -> str:
+    """Pass the fence and return the marked WAL position; raises LagError."""
+    fence = Fence(settings=settings, give_up_at=time.monotonic() + timeout_s)
+    marked = fence.reach("marked", lambda: mark(settings))
+    fence.reach("captured", lambda: _slot(settings, marked), partial(_slot_lag, marked))
+    ends = fence.reach("sent", lambda: _end_offsets(settings))
+    fence.reach("landed", lambda: landed_offsets(settings), partial(_landing_lag, ends))
+    _refined(fence, [table.name for table in tables.SOURCES])
+    _run(fence, "gold", "aggregate", [table.name for table in tables.GOLD if not table.is_view])
+    print("fence: aggregated", file=sys.stderr)
+    return marked
+
+
+def reach_silver(fence: Fence, names: list[str]) -> None:
+    """Pass the first four stages for these tables alone; raises LagError."""
+    settings = fence.settings
+    marked = fence.reach("marked", lambda: mark(settings))
+    fence.reach("captured", lambda: _slot(settings, marked), partial(_slot_lag, marked))
+    ends = fence.reach("sent", lambda: _end_offsets(settings))
+    fence.reach("landed", lambda: landed_offsets(settings), partial(_landing_lag, ends))
+    _refined(fence, names)
+
+
+def landed_offsets(settings: Settings) -> Offsets:
+    """Where land's newest committed batch ends, by topic and partition; empty before its first."""
+    checkpoint = settings.land_checkpoint
+    committed = [int(name) for name in objects.names(settings, f"{checkpoint}/commits") if name.isdigit()]
+    if not committed:
+        return {}
+    # A version, the batch's settings, then one line a source: land has one.
+    source = json.loads(objects.text(settings, f"{checkpoint}/offsets/{max(committed)}").splitlines()[2])
+    return {(topic, int(number)): offset for topic, ends in source.items() for number, offset in ends.items()}
+
+
+def _slot(settings: Settings, marked: str) -> tuple[str, bool, int] | None:
+    """What the slot has confirmed, whether a connector reads it, and how many bytes it is behind the mark."""
+    with owner(settings) as cursor:
+        cursor.execute(
+            "SELECT confirmed_flush_lsn::text, active, pg_wal_lsn_diff(%s::pg_lsn, confirmed_flush_lsn)::bigint"
+            " FROM pg_replication_slots WHERE slot_name = %s",
+            [marked, SLOT],
+        )
+        found: tuple[str, bool, int] | None = cursor.fetchone()
+    return found
+
+
+def _slot_lag(marked: str, slot: tuple[str, bool, int] | None) -> str | None:
+    if slot is None:
+        return f"there is no replication slot {SLOT}: `python -m lakehouse.source apply` starts the capture"
+    confirmed, is_active, behind_bytes = slot
+    if behind_bytes <= 0:
+        return None
+    return f"slot {SLOT} ({'active' if is_active else 'inactive'}) has confirmed {confirmed}, {behind_bytes} bytes before {marked}"
+
+
+def _end_offsets(settings: Settings) -> Offsets:
+    from kafka import KafkaConsumer, TopicPartition  # half a second to load
+    from kafka.errors import KafkaError
+
+    try:
+        consumer = KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap)
+        try:
+            topics = [platform_tables.topic(name) for name in (*(table.name for table in tables.SOURCES), platform_tables.HEARTBEAT)]
+            places = [TopicPartition(topic, number) for topic in topics for number in consumer.partitions_for_topic(topic) or ()]
+            return {(place.topic, place.partition): end for place, end in consumer.end_offsets(places).items()}
+        finally:
+            consumer.close()
+    except KafkaError as error:
+        raise ConnectionError(f"{type(error).__name__}: {error}") from None
+
+
+def _landing_lag(ends: Offsets, landed: Offsets) -> str | None:
+    behind = {place: end - landed.get(place, 0) for place, end in ends.items() if end > landed.get(place, 0)}
+    if not behind:
+        return None
+    topics = ", ".join(sorted({topic for topic, _ in behind}))
+    return f"land has not committed {sum(behind.values())} records of {topics}"
+
+
+def _refined(fence: Fence, names: list[str]) -> None:
+    """Have these tables refined up to the version that bronze has now."""
+    version = Lake(fence.settings).snapshot(platform_tables.CHANGES).version
+    _run(fence, "silver", "refine", names)
+    wanted = [tables.source(name) for name in names]
+    states = state.store(fence.settings)
+    paused = [made.pause_notice for made in states.read_all(wanted).values() if made.pause_notice]
+    if paused:
+        raise LagError(f"refined lags: {'; '.join(paused)}")
+    fence.reach("refined", lambda: states.read_all(wanted), partial(_refining_lag, version))
+
+
+def _refining_lag(version: int, states: Mapping[str, TableState]) -> str | None:
+    behind = [f"{name} is at {made.bronze_version}" for name, made in states.items() if made.bronze_version < version]
+    return f"of bronze version {version}, {', '.join(behind)}" if behind else None
+
+
+def _run(fence: Fence, dag_id: str, verb: str, names: list[str]) -> None:
+    """Run the verb for each table, through its DAG where Airflow is up; one that fails holds no other back."""
+    failed = []
+    try:
+        if airflow_client.is_scheduled(fence.settings, dag_id):
+            ended = airflow_client.finish(fence.settings, dag_id, fence.give_up_at)
+            # A table's task lags; the check of what waits in quarantine does not.
+            failed = [f"{task} failed, see DAG {dag_id}" for task in ended if task in names]
+        else:
+            failed = [fault for name in names if (fault := _fault(fence.settings, verb, name))]
+    except airflow_client.DagRunError as error:
+        raise LagError(f"{dag_id} lags: {error}") from None
+    if failed:
+        raise LagError(f"{dag_id} lags: {'; '.join(failed)}")
+
+
+def _fault(settings: Settings, verb: str, name: str) -> str | None:
+    try:
+        VERBS[verb].run(settings, [name], partial(_by_spark, settings, verb, name))
+    except RuntimeError as error:
+        return f"{name}: {error}"
+    return None
+
+
+def _by_spark(settings: Settings, verb: str, name: str) -> Any:
+    from pyspark.errors import PySparkException
+
+    from lakehouse.spark import session
+
+    call = VERBS[verb].parse([name])
+    spark = session.connect(settings)
+    try:
+        return call(spark, settings)
+    except PySparkException as error:
+        raise RuntimeError(str(error).partition("\n")[0]) from error
+    finally:
+        spark.stop()

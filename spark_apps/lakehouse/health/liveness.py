@@ -1,0 +1,138 @@
+"""Idle or dead: what a table's age means, from how far each stage came and when it last moved.
+
+The capture beats its heart every few seconds, and the beat goes the way of every change: Kafka, bronze, silver's marks. A quiet table
+whose marks follow the beat is idle; one whose marks stand still is stalled at the first stage that the beat does not get past.
+Pure but for `beat_sent_at`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from lakehouse import platform_tables
+from lakehouse.settings import Settings
+
+FRESH, IDLE, LATE, STOPPED = "fresh", "idle", "late", "stopped"
+KAFKA, CAPTURE, LAND, REFINE, GOLD = (f"stalled at {stage}" for stage in ("kafka", "capture", "land", "refine", "gold"))
+# From what holds everything back to what is well.
+STATES = (KAFKA, CAPTURE, LAND, STOPPED, REFINE, GOLD, LATE, IDLE, FRESH)
+_WAIT_S = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """One of STATES, and since when: the last change of an idle table, the last move of a stalled stage."""
+
+    word: str
+    since: datetime | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing can pass: what reads the table cannot be better off."""
+        return self.word in (KAFKA, CAPTURE, LAND, STOPPED, REFINE, GOLD)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How far a table came: complete to which commit time, when its stage last moved, when the table's own content last changed."""
+
+    allowed_s: int
+    complete_to: datetime | None
+    moved_at: datetime | None
+    changed_at: datetime | None = None
+
+    def is_on_time(self, now: datetime) -> bool:
+        """Whether its age is within what its declaration allows."""
+        return _is_within(self.complete_to, now, self.allowed_s)
+
+    def late(self) -> State:
+        """Late since its age passed what is allowed."""
+        return State(word=LATE, since=self.complete_to and self.complete_to + timedelta(seconds=self.allowed_s))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beat:
+    """When Kafka was last sent a heartbeat; None where the broker does not answer, or has none."""
+
+    sent_at: datetime | None
+    has_answered: bool
+
+
+def bronze(at: Standing, beat: Beat | None, now: datetime) -> State:
+    """The state of bronze; `beat` is only looked at where bronze is not on time, else it may be None."""
+    if at.is_on_time(now):
+        return State(word=FRESH)
+    # A backlog lands before the beat that stands behind it.
+    if _is_within(at.moved_at, now, at.allowed_s):
+        return at.late()
+    if beat is None or not beat.has_answered:
+        return State(word=KAFKA, since=at.moved_at)
+    if not _is_within(beat.sent_at, now, at.allowed_s):
+        return State(word=CAPTURE, since=beat.sent_at)
+    return State(word=LAND, since=at.moved_at)
+
+
+def silver(at: Standing, landed: State, error: str | None, now: datetime) -> State:
+    """The state of a source table after that of bronze; `moved_at` is when it was last refined."""
+    if error:
+        return State(word=STOPPED, since=at.moved_at)
+    if landed.is_held:
+        return landed
+    if at.is_on_time(now):
+        return State(word=FRESH) if _is_within(at.changed_at, now, at.allowed_s) else State(word=IDLE, since=at.changed_at)
+    return at.late() if _is_within(at.moved_at, now, at.allowed_s) else State(word=REFINE, since=at.moved_at)
+
+
+def gold(at: Standing, inputs: Iterable[State], waiting_since: datetime | None, now: datetime) -> State:
+    """The state of a gold table after those of its inputs; `waiting_since`: when an input changed that it has not taken up yet."""
+    worst = least(inputs)
+    if worst.is_held:
+        return worst
+    if at.is_on_time(now):
+        return worst if worst.word == IDLE else State(word=FRESH)
+    if waiting_since is None:
+        return at.late()
+    has_moved_since = at.moved_at is not None and at.moved_at >= waiting_since
+    if has_moved_since or _is_within(waiting_since, now, at.allowed_s):
+        return State(word=LATE, since=waiting_since)
+    return State(word=GOLD, since=waiting_since)
+
+
+def least(states: Iterable[State]) -> State:
+    """The state that says the worst; one that says idle only where all do, then since the last of them is."""
+    found = list(states)
+    worst = min(found, key=lambda state: STATES.index(state.word))
+    if worst.word != IDLE:
+        return worst
+    if any(state.word == FRESH for state in found):
+        return State(word=FRESH)
+    return State(word=IDLE, since=max((state.since for state in found if state.since), default=None))
+
+
+def beat_sent_at(settings: Settings) -> Beat:
+    """Ask Kafka for the newest heartbeat's time, which it knows without anyone reading the record."""
+    from kafka import KafkaAdminClient, TopicPartition
+    from kafka.admin import OffsetSpec
+    from kafka.errors import KafkaError, UnknownTopicOrPartitionError
+
+    place, limit_ms = TopicPartition(platform_tables.topic(platform_tables.HEARTBEAT), 0), _WAIT_S * 1000
+    try:
+        client = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap, bootstrap_timeout_ms=limit_ms, request_timeout_ms=limit_ms)
+    except (KafkaError, OSError):
+        return Beat(sent_at=None, has_answered=False)
+    try:
+        newest = client.list_partition_offsets({place: OffsetSpec.MAX_TIMESTAMP})[place]
+    except UnknownTopicOrPartitionError:
+        return Beat(sent_at=None, has_answered=True)
+    except (KafkaError, OSError):
+        return Beat(sent_at=None, has_answered=False)
+    finally:
+        client.close()
+    # Of an empty topic the time is -1.
+    return Beat(sent_at=datetime.fromtimestamp(newest.timestamp / 1000, UTC) if newest.timestamp >= 0 else None, has_answered=True)
+
+
+def _is_within(at: datetime | None, now: datetime, seconds: float) -> bool:
+    return at is not None and now - at <= timedelta(seconds=seconds)

@@ -1,0 +1,125 @@
+"""Bring the catalog up to the declarations: what is missing is created, what was described anew is described anew.
+
+A fingerprint of the SQL is kept in the catalog, so that a start on an unchanged project asks four questions and writes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from lakehouse import platform_tables, tables
+from lakehouse.contract import Layer, Table, is_widening
+from lakehouse.lake import ddl, state_views, stored_schema
+from lakehouse.settings import Settings
+from lakehouse.verbs import Call
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_FINGERPRINT = "ebap.catalog"
+
+
+class CatalogError(RuntimeError):
+    """A stored table that contradicts its declaration; the message names every column and both types."""
+
+
+def bring_up(spark: SparkSession, settings: Settings) -> bool:
+    """Make the catalog say what the declarations say; whether anything had to be done. Raises CatalogError before any write.
+
+    A source's table that was made by another declaration is left as it is: refine refuses it alone (see `shapes`).
+    """
+    statements = ddl.statements(settings)
+    fingerprint = hashlib.sha256("\n".join(statements).encode()).hexdigest()
+    if not _missing(spark) and fingerprint in _schema_properties(spark):
+        return False
+    existing = {layer: _names(spark, layer) for layer in Layer}
+    known = [table for table in ddl.stored_tables() if table.name in existing[table.layer]]
+    amendments = [statement for table in known for statement in _brought_up(spark, settings, table)]
+    stored = ddl.stored_statements(settings)
+    for statement in stored[: len(Layer)] + amendments + stored[len(Layer) :]:
+        spark.sql(statement)
+    state_views.bring_up(spark, settings)
+    make_views(spark)
+    for table in tables.SOURCES:
+        if stored_schema.judged(spark, table)[1] is None:
+            stored_schema.remember(spark, table)
+    # On the schema and not on a table: a table's properties are metadata that a running writer would stumble over.
+    spark.sql(f"ALTER SCHEMA {Layer.BRONZE.value} SET DBPROPERTIES ('{_FINGERPRINT}' = '{fingerprint}')")
+    return True
+
+
+def parse(argv: list[str]) -> Call:
+    """What registers everything in the catalog; it takes no arguments."""
+    if argv:
+        raise ValueError(f"publish takes no arguments, not {' '.join(argv)}")
+    return bring_up
+
+
+def make_views(spark: SparkSession) -> None:
+    """Make every view anew, in the types that are stored."""
+    for statement in ddl.view_statements([stored_schema.effective(spark, table) for table in tables.SOURCES]):
+        spark.sql(statement)
+
+
+def _missing(spark: SparkSession) -> set[str]:
+    declared = {table.full_name for table in ddl.stored_tables()} | set(ddl.view_names())
+    return declared - {f"{layer.value}.{name}" for layer in Layer for name in _names(spark, layer)}
+
+
+def _names(spark: SparkSession, layer: Layer) -> set[str]:
+    if not spark.sql(f"SHOW SCHEMAS LIKE '{layer.value}'").collect():
+        return set()
+    # A session's temporary views are told with every schema's tables.
+    return {row["tableName"] for row in spark.sql(f"SHOW TABLES IN {layer.value}").collect() if not row["isTemporary"]}
+
+
+def _schema_properties(spark: SparkSession) -> str:
+    rows = spark.sql(f"DESCRIBE SCHEMA EXTENDED {Layer.BRONZE.value}").collect()
+    return " ".join(row["info_value"] for row in rows if row["info_name"] == "Properties")
+
+
+def _brought_up(spark: SparkSession, settings: Settings, table: Table) -> list[str]:
+    """What makes a stored table that of its declaration: a property allows what is done to columns, another names them all."""
+    wanted = _properties(spark, settings, table)
+    last = {name: value for name, value in wanted.items() if name == ddl.STATISTICS}
+    first = {name: value for name, value in wanted.items() if name not in last}
+    return [*_set(table, first), *_amendments(spark, table), *_set(table, last)]
+
+
+def _amendments(spark: SparkSession, table: Table) -> list[str]:
+    """What makes a stored table's columns and comments those of its declaration."""
+    given = {field.name: field for field in spark.read.table(table.full_name).schema.fields}
+    types = {name: stored_schema.as_declared(field.dataType.simpleString()) for name, field in given.items()}
+    # Field names within a type are written in either case.
+    differing = [column for column in table.columns if types.get(column.name) not in (None, stored_schema.as_declared(column.type))]
+    wider = [column for column in differing if is_widening(types[column.name], column.type)]
+    faults = [
+        f"{table.full_name}: column {column.name} is {types[column.name]}, declared {column.type}"
+        for column in differing
+        if column not in wider and not is_widening(column.type, types[column.name])
+    ]
+    if faults and table.name not in [platform_tables.stored(source).name for source in tables.SOURCES]:
+        cure = "declare the stored type again, or `make wipe` and start anew"
+        raise CatalogError(f"{'; '.join(faults)}: a stored type is not changed in place; {cure}")
+    made = [f"COMMENT ON TABLE {table.full_name} IS {ddl.quote(ddl.comment(table))}"]
+    made += [f"ALTER TABLE {table.full_name} ALTER COLUMN `{column.name}` TYPE {column.type}" for column in wider]
+    for column in table.columns:
+        if column.name not in given:
+            made.append(f"ALTER TABLE {table.full_name} ADD COLUMN `{column.name}` {column.type} COMMENT {ddl.quote(column.doc)}")
+        elif given[column.name].metadata.get("comment") != column.doc:
+            made.append(f"ALTER TABLE {table.full_name} ALTER COLUMN `{column.name}` COMMENT {ddl.quote(column.doc)}")
+    return made
+
+
+def _properties(spark: SparkSession, settings: Settings, table: Table) -> dict[str, str]:
+    """The declared properties that a stored table has not got; land, which meets the change in mid-batch, lands the batch again."""
+    given = {row["key"]: row["value"] for row in spark.sql(f"SHOW TBLPROPERTIES {table.full_name}").collect()}
+    # Which shape a table has is known once it has been looked at, not because it is declared.
+    declared = {name: value for name, value in ddl.properties(settings, table).items() if name != ddl.SHAPE}
+    return {name: value for name, value in declared.items() if given.get(name) != value}
+
+
+def _set(table: Table, wanted: dict[str, str]) -> list[str]:
+    listed = ", ".join(f"{ddl.quote(name)} = {ddl.quote(value)}" for name, value in sorted(wanted.items()))
+    return [f"ALTER TABLE {table.full_name} SET TBLPROPERTIES ({listed})"] if wanted else []

@@ -1,0 +1,48 @@
+"""The Postgres that the lake was filled from: each one it has ever been is an epoch, kept as properties of bronze."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lakehouse.lake import storage
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The Postgres the lake knows: its current epoch, identity, and every placeholder ever used for unchanged values."""
+
+    epoch: int
+    identity: str
+    placeholders: tuple[str, ...]
+
+
+def source_identity(spark: SparkSession) -> Source | None:
+    """The Postgres this lake was filled from; None for a new lake."""
+    rows = spark.sql(f"SHOW TBLPROPERTIES {storage.BRONZE}").collect()
+    return of_properties({row["key"]: row["value"] for row in rows})
+
+
+def of_properties(properties: Mapping[str, str]) -> Source | None:
+    """The same from the properties of bronze."""
+    if "ebap.epoch" not in properties:
+        return None
+    epoch = int(properties["ebap.epoch"])
+    placeholders = tuple(properties[f"ebap.placeholder.{number}"] for number in range(1, epoch + 1))
+    return Source(epoch=epoch, identity=properties[f"ebap.source.{epoch}"], placeholders=placeholders)
+
+
+def remember_source(spark: SparkSession, identity: str) -> Source:
+    """Enter a Postgres as the lake's next epoch, with a placeholder no user's text can equal."""
+    known = source_identity(spark)
+    epoch = known.epoch + 1 if known else 1
+    placeholder = f"__ebap_unchanged_{secrets.token_hex(16)}"
+    properties = {"ebap.epoch": str(epoch), f"ebap.source.{epoch}": identity, f"ebap.placeholder.{epoch}": placeholder}
+    listed = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
+    spark.sql(f"ALTER TABLE {storage.BRONZE} SET TBLPROPERTIES ({listed})")
+    return Source(epoch=epoch, identity=identity, placeholders=(*(known.placeholders if known else ()), placeholder))

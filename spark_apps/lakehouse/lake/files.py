@@ -1,0 +1,66 @@
+"""The files that stored tables consist of: how many and how large, joined into larger ones, and deleted once nobody needs them.
+
+What a table says stays as it was; only `remove_landed_before` takes rows away, and only of bronze.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lakehouse.lake import storage
+from lakehouse.spark import delta
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from pyspark.sql import SparkSession
+
+# A file of this size is left alone. Bronze is read by its newest hour: what a compaction leaves small it takes again an hour later, so
+# the file that reaches into that hour is never much larger than this and an hour's landing. Merging all would read each byte hourly.
+SMALL_BYTES = 16 * 2**20
+_TARGET_BYTES = 128 * 2**20
+
+
+@dataclass(frozen=True)
+class Files:
+    """How many files a table has, their bytes, and how many of them are small."""
+
+    count: int
+    bytes: int
+    small: int
+
+
+def of(spark: SparkSession, full_name: str) -> Files:
+    """The files of a table's newest version that hold a row; only their footers are read."""
+    each = f"SELECT DISTINCT _metadata.file_path, _metadata.file_size AS size FROM {full_name}"
+    counted = f"SELECT count(*) AS files, coalesce(sum(size), 0) AS bytes, count_if(size < {SMALL_BYTES}) AS small FROM ({each})"
+    row = spark.sql(counted).first()
+    assert row is not None  # aggregates without groups are always one row
+    return Files(row["files"], row["bytes"], row["small"])
+
+
+def join_small(spark: SparkSession, full_name: str) -> bool:
+    """Join small files and those of which much is deleted, within each partition; whether there was anything to join.
+
+    Delta refuses it (a concurrency error) where another writer changed rows of the same files meanwhile; nothing is done then.
+    """
+    sizes = {"minFileSize": SMALL_BYTES, "maxFileSize": _TARGET_BYTES}
+    with delta.configured(spark, {f"spark.databricks.delta.optimize.{name}": str(size) for name, size in sizes.items()}):
+        row = spark.sql(f"OPTIMIZE {full_name}").select("metrics.numFilesRemoved").first()
+    return bool(row and row["numFilesRemoved"])
+
+
+def delete_unneeded(spark: SparkSession, full_name: str) -> None:
+    """Delete files that no version of the table's last `keep_h` hours needs, and what crashed writers left behind.
+
+    The hours are the table's own property: Delta ignores any given with the statement.
+    """
+    # Unlogged: a commit that changes nothing would be a version more for every reader.
+    with delta.configured(spark, {"spark.databricks.delta.vacuum.logging.enabled": "false"}):
+        spark.sql(f"VACUUM {full_name}")
+
+
+def remove_landed_before(spark: SparkSession, day: date) -> None:
+    """Remove whole days from bronze: no file is rewritten."""
+    spark.sql(f"DELETE FROM {storage.BRONZE} WHERE _landed_on < DATE'{day}'")

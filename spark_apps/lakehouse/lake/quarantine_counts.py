@@ -1,0 +1,58 @@
+"""What waits in quarantine: how many records of which table, for which reason, and when that is too many.
+
+A `conflicting_duplicate` waits for nothing, because the table holds its twin: it is never counted here and never replayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from lakehouse import platform_tables
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from lakehouse.lake.lake import Lake
+
+_QUARANTINE = platform_tables.QUARANTINE.full_name
+_FINAL = "conflicting_duplicate"
+CAN_WAIT = f"reason <> '{_FINAL}'"
+REASONS = tuple(reason for reason in platform_tables.REASONS if reason != _FINAL)
+
+
+class WaitingError(RuntimeError):
+    """More records wait than the settings allow; the message names tables, reasons, counts and the command."""
+
+
+def counts(lake: Lake) -> list[dict[str, Any]]:
+    """How many records of each table wait for each reason, and since when (UTC): source_table, reason, waiting, since."""
+    rows = lake.read(platform_tables.QUARANTINE, ("source_table", "reason", "first_seen_at", "replayed_at")).to_pylist()
+    found: dict[tuple[str, str], list[datetime]] = {}
+    for row in rows:
+        if row["replayed_at"] is None and row["reason"] != _FINAL:
+            found.setdefault((row["source_table"], row["reason"]), []).append(row["first_seen_at"])
+    return [
+        {"source_table": name, "reason": reason, "waiting": len(seen), "since": min(seen)} for (name, reason), seen in sorted(found.items())
+    ]
+
+
+def check(lake: Lake) -> int:
+    """How many records wait; WaitingError where more of one table do than EBAP_QUARANTINE_ALERT."""
+    found = counts(lake)
+    if faults := too_many(found, lake.settings.quarantine_alert):
+        raise WaitingError("; ".join(faults))
+    return sum(row["waiting"] for row in found)
+
+
+def too_many(counts: Iterable[Mapping[str, Any]], limit: int) -> list[str]:
+    """A line for each table of which more than `limit` records wait."""
+    of_table: dict[str, dict[str, int]] = {}
+    for row in counts:
+        of_table.setdefault(row["source_table"], {})[row["reason"]] = row["waiting"]
+    return [
+        f"{sum(reasons.values())} records of {name} wait in {_QUARANTINE}, more than EBAP_QUARANTINE_ALERT={limit} "
+        f"({', '.join(f'{count} {reason}' for reason, count in reasons.items())}); after the fix, `python -m lakehouse replay {name}`"
+        for name, reasons in of_table.items()
+        if sum(reasons.values()) > limit
+    ]

@@ -1,0 +1,258 @@
+"""The one door to the lake: every table is read and written here, and conforms to its declaration when it passes.
+
+Everything works on classic and on Connect sessions alike: SQL and DataFrames, no JVM gateway, no `DeltaTable`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from lakehouse import platform_tables
+from lakehouse.contract import Table
+from lakehouse.lake import ddl
+from lakehouse.settings import Settings
+from lakehouse.spark import delta
+from lakehouse.sql import Slice, is_within
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.streaming import StreamingQuery
+
+BRONZE = platform_tables.CHANGES.full_name
+# The setting that puts a text beside a commit.
+USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
+# Delta's names of commits that leave every row as it was.
+NO_NEWS = ("OPTIMIZE", "REORG", "VACUUM START", "VACUUM END")
+
+# Kafka's own defaults, which are kept where they are larger.
+_FETCH_BYTES = {"max.partition.fetch.bytes": 1024 * 1024, "fetch.max.bytes": 50 * 1024 * 1024}
+
+
+class StorageError(RuntimeError):
+    """A table that cannot be read or written as asked; the message names it and the cure."""
+
+
+def kafka_records(spark: SparkSession, settings: Settings, topics: Sequence[str], most: int | None = None) -> DataFrame:
+    """The stream of records of these topics, each topic named: one that is missing is an error, not an empty table.
+
+    A batch holds at most `most` records, or what the settings allow, where that is less.
+    """
+    reader = (
+        spark.readStream.format("kafka")
+        .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
+        .option("subscribe", ",".join(topics))
+        .option("startingOffsets", "earliest")
+        .option("includeHeaders", "true")
+        .option("maxOffsetsPerTrigger", min(most or settings.max_offsets_per_trigger, settings.max_offsets_per_trigger))
+    )
+    # A record that Kafka dropped before it landed is lost: stop and say so, never skip.
+    reader = reader.option("failOnDataLoss", "true")
+    # The largest record that a topic takes is read in one fetch.
+    for limit in ("max.partition.fetch.bytes", "fetch.max.bytes"):
+        reader = reader.option(f"kafka.{limit}", max(settings.max_batch_bytes, _FETCH_BYTES[limit]))
+    # The default wait of 500 ms would be most of the latency of a quiet topic.
+    return reader.option("kafka.fetch.max.wait.ms", "50").load()
+
+
+def bronze_sink(frame: DataFrame, settings: Settings, until_caught_up: bool = False) -> StreamingQuery:
+    """Start the query that appends `frame` to bronze: exactly once per checkpoint, one commit a batch.
+
+    It runs until it is stopped; with `until_caught_up` it ends once it has landed what the topics held when it began.
+    """
+    writer = (
+        frame.writeStream.format("delta")
+        .outputMode("append")
+        .option("checkpointLocation", settings.land_checkpoint)
+        .partitionBy(*platform_tables.PARTITIONS[BRONZE])
+        .queryName("land")
+    )
+    writer = writer.trigger(availableNow=True) if until_caught_up else writer.trigger(processingTime=f"{settings.trigger_s} seconds")
+    return writer.start(ddl.location(settings, platform_tables.CHANGES))
+
+
+def version(spark: SparkSession, full_name: str) -> int:
+    """Newest Delta version of a table."""
+    # Collected as it comes: the command has run by then, and choosing a column of it would cost a plan of its own.
+    found = spark.sql(f"DESCRIBE HISTORY {full_name} LIMIT 1").collect()
+    if not found:
+        raise StorageError(f"{full_name} has no history: run publish.py, which creates it")
+    return int(found[0]["version"])
+
+
+def content_version(spark: SparkSession, full_name: str) -> int:
+    """Newest version of a table that changed what it says: compaction rewrites files, and is no news to anyone."""
+    # Mostly the newest one: the whole history of a table with thousands of versions takes seconds to read.
+    for limit in ("LIMIT 10", ""):
+        history = spark.sql(f"DESCRIBE HISTORY {full_name} {limit}").collect()
+        news = [int(row["version"]) for row in history if row["operation"] not in NO_NEWS]
+        if news:
+            return max(news)
+    if history:
+        # The log no longer reaches back to the last change: it lies before all that is left.
+        return min(int(row["version"]) for row in history)
+    raise StorageError(f"{full_name} has no history: run publish.py, which creates it")
+
+
+def bronze_version(spark: SparkSession) -> int:
+    """Newest version of bronze.changes."""
+    return version(spark, BRONZE)
+
+
+def read_version(spark: SparkSession, full_name: str, at: int) -> DataFrame:
+    """A table as of one of its versions."""
+    return spark.read.option("versionAsOf", at).table(full_name)
+
+
+def change_feed(spark: SparkSession, full_name: str, start: int, end: int) -> DataFrame:
+    """Rows that versions `start` to `end` (both inclusive) of a table added or removed, with Delta's `_change_type`."""
+    reader = spark.read.option("readChangeFeed", "true").option("startingVersion", start).option("endingVersion", end)
+    return reader.table(full_name)
+
+
+def read_changes_feed(spark: SparkSession, start: int, end: int) -> DataFrame:
+    """What bronze versions `start` to `end` (both inclusive) landed. Compaction of bronze is no news to it, nor is removal by age."""
+    return change_feed(spark, BRONZE, start, end).where("_change_type = 'insert'").select(*platform_tables.CHANGES.column_names)
+
+
+def read_bronze(spark: SparkSession, at: int) -> DataFrame:
+    """All of bronze as of a version."""
+    return read_version(spark, BRONZE, at)
+
+
+def read_silver_changes(spark: SparkSession, table: Table) -> DataFrame:
+    """The stored changes of a source table."""
+    return spark.read.table(platform_tables.stored(table).full_name)
+
+
+def silver_version(spark: SparkSession, table: Table) -> int:
+    """Newest version of a source table's stored changes, compaction not counted."""
+    return content_version(spark, platform_tables.stored(table).full_name)
+
+
+def read_quarantine(spark: SparkSession, table: Table) -> DataFrame:
+    """What quarantine holds of a source table."""
+    return spark.read.table(platform_tables.QUARANTINE.full_name).where(f"source_table = '{table.name}'")
+
+
+def merge_silver(
+    spark: SparkSession,
+    table: Table,
+    diff: DataFrame,
+    only_last: bool,
+    bounds: tuple[int, int] | None,
+    read_at: int,
+    checkpoint: Mapping[str, Any] | None = None,
+) -> None:
+    """Apply a finished difference to a table's stored changes in one commit.
+
+    `only_last` promises that every updated row is the newest of its key; `bounds` are the least and greatest value of the
+    first key column. Both become literals, by which Delta leaves files unread. `read_at` is the version of the stored changes
+    that the difference was made from: StorageError where another writer has moved it since. The commit carries the checkpoint, if one
+    is given.
+    """
+    stored = platform_tables.stored(table)
+    conform(diff, stored)
+    diff.createOrReplaceTempView("ebap_diff")
+    conditions = ["t._last = true"] if only_last else []
+    if bounds:
+        conditions.append(f"t.`{table.key[0]}` BETWEEN {bounds[0]} AND {bounds[1]}")
+    conditions += [f"t.`{name}` = s.`{name}`" for name in stored.key]
+    moved = StorageError(f"another refine of {table.name} is running: {stored.full_name} is no longer at version {read_at}; run it again")
+    if silver_version(spark, table) != read_at:
+        raise moved
+    merge = (
+        f"MERGE INTO {stored.full_name} t USING ebap_diff s ON {' AND '.join(conditions)} "
+        "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+    )
+    with only_once(spark, writer_of(table), read_at + 1, checkpoint):
+        counted = spark.sql(merge).first()
+    # Delta skips a write whose number is taken, without an error: two differences made from one version never both apply.
+    if counted is None or counted["num_affected_rows"] == 0:
+        raise moved
+
+
+def append_once(spark: SparkSession, table: Table, rows: DataFrame, read_at: int) -> None:
+    """Add rows that were made from version `read_at` of a table; StorageError where another writer has moved it since."""
+    conform(rows, table)
+    rows.select(*table.column_names).createOrReplaceTempView("ebap_added")
+    if version(spark, table.full_name) != read_at:
+        raise StorageError(f"{table.full_name} is no longer at version {read_at}: somebody else wrote it; run it again")
+    with only_once(spark, f"ebap.append.{table.full_name}", read_at + 1):
+        spark.sql(f"INSERT INTO {table.full_name} BY NAME SELECT * FROM ebap_added")
+
+
+def append_quarantine(spark: SparkSession, rows: DataFrame) -> None:
+    """Add the records that quarantine does not hold yet; running it again adds nothing.
+
+    One that had been replayed waits again: code that reads less than the replay's has taken it out of the table.
+    """
+    quarantine = platform_tables.QUARANTINE
+    conform(rows, quarantine)
+    # Worked out first: MERGE reads its source twice, and refuses one that is merely cached.
+    bad = rows.select(*quarantine.column_names).dropDuplicates([*quarantine.key, "sha256"]).localCheckpoint()
+    names = sorted(row["source_table"] for row in bad.select("source_table").distinct().collect())
+    bad.createOrReplaceTempView("ebap_bad")
+    # As literals: a partition a table, so that runs of two tables do not meet.
+    own = f"q.source_table IN ({', '.join(ddl.quote(name) for name in names) or 'NULL'})"
+    # By its bytes too: a topic that was made anew counts from 0 again.
+    same = " AND ".join([own, *(f"q.`{name}` = b.`{name}`" for name in quarantine.key), "q.sha256 <=> b.sha256"])
+    spark.sql(
+        f"MERGE INTO {quarantine.full_name} q USING ebap_bad b ON {same} "
+        "WHEN MATCHED AND q.replayed_at IS NOT NULL THEN UPDATE SET replayed_at = NULL WHEN NOT MATCHED THEN INSERT *"
+    )
+
+
+def replace_slices(spark: SparkSession, table: Table, rows: DataFrame, slices: Sequence[Slice] | None) -> None:
+    """Replace these slices of a gold table (all of it for None) with `rows`, in one commit."""
+    if table.slice is None:
+        raise StorageError(f"{table.full_name} is a view: nothing is stored for it")
+    condition = "true" if slices is None else is_within(f"`{table.slice}`", slices)
+    replace_where(spark, table, rows, condition)
+
+
+def writer_of(table: Table) -> str:
+    """Under which name the commits to a source table's stored changes are numbered."""
+    return f"ebap.refine.{table.name}"
+
+
+@contextmanager
+def only_once(spark: SparkSession, writer: str, number: int, metadata: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Number the commits within: Delta skips one whose writer has already committed that number or a greater one.
+
+    They carry the metadata, if some is given.
+    """
+    own = {"spark.databricks.delta.write.txnAppId": writer, "spark.databricks.delta.write.txnVersion": str(number)}
+    with delta.configured(spark, own | ({USER_METADATA: json.dumps(metadata)} if metadata else {})):
+        yield
+
+
+def replace_where(spark: SparkSession, table: Table, rows: DataFrame, condition: str) -> None:
+    conform(rows, table)
+    # By position, and a column that was declared later stands last in the stored table.
+    rows.select(*spark.read.table(table.full_name).columns).createOrReplaceTempView("ebap_rows")
+    spark.sql(f"INSERT INTO {table.full_name} REPLACE WHERE {condition} SELECT * FROM ebap_rows")
+
+
+def write_row(spark: SparkSession, table: Table, values: dict[str, Any]) -> None:
+    rows = spark.createDataFrame([tuple(values[name] for name in table.column_names)], table.schema_ddl())
+    replace_where(spark, table, rows, f"`{table.key[0]}` = '{values[table.key[0]]}'")
+
+
+def in_utc(values: dict[str, Any]) -> dict[str, Any]:
+    """Collected timestamps are naive in this machine's time zone, whatever the session's is: make them UTC, and say so."""
+    return {name: value.astimezone(UTC) if isinstance(value, datetime) else value for name, value in values.items()}
+
+
+def conform(rows: DataFrame, table: Table) -> None:
+    """Raise StorageError with all differences between the rows' columns and the declaration at once."""
+    given = {field.name: field.dataType.simpleString().upper().replace(" ", "") for field in rows.schema.fields}
+    wanted = {column.name: column.type.upper().replace(" ", "") for column in table.columns}
+    faults = [f"{name} is missing" for name in wanted if name not in given]
+    faults += [f"{name} is not declared" for name in given if name not in wanted]
+    faults += [f"{name} is {given[name]}, declared {wanted[name]}" for name in wanted if name in given and given[name] != wanted[name]]
+    if faults:
+        raise StorageError(f"rows for {table.full_name} do not conform: {'; '.join(faults)}")

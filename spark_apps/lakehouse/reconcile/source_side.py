@@ -1,0 +1,142 @@
+"""The source as one repeatable-read transaction sees it, and which captured changes that transaction has seen.
+
+A change is in the snapshot where its transaction is: a row's log position does not tell, for a transaction that commits later may
+have written earlier. Capture knows a transaction by the 32 bits of its id that the replication protocol carries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import functions as F
+
+from lakehouse.contract import Table
+from lakehouse.reconcile import canonical_text
+from lakehouse.reconcile.checksum_diff import Key, Part, Row
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column
+
+_IDS = 2**32
+# One text for a value, whatever the server's own settings are; no limit for a transaction that waits for the pipeline; and no sorting:
+# the planner cannot know that a million rows make some thousand ranges, and a sort on disk takes as long as all the rest.
+_SESSION = (
+    "-c timezone=UTC -c datestyle=ISO,YMD -c extra_float_digits=1 -c idle_in_transaction_session_timeout=0 -c statement_timeout=0"
+    " -c enable_sort=off"
+)
+# The id of a transaction that the snapshot has not seen is the id of one that it has, 4 billion transactions ago: no server makes as
+# many within the hour, and a transaction that it has not seen commits after it, give or take a step of the source's clock.
+_CLOCK_STEP = "INTERVAL 1 HOUR"
+
+_TYPES = """
+SELECT a.attname, coalesce(b.typname, t.typname) FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+LEFT JOIN pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype
+WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped
+"""
+_PRIMARY_KEY = """
+SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+WHERE i.indrelid = %s::regclass AND i.indisprimary ORDER BY array_position(i.indkey::int2[], a.attnum)
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What a repeatable-read transaction sees: all transactions below `xmax`, but for those `in_progress`; 64-bit ids.
+
+    `lsn` is a position that the source had reached before it; `taken_at` is by the source's clock.
+    """
+
+    xmax: int
+    in_progress: tuple[int, ...]
+    lsn: int
+    taken_at: datetime
+
+    def is_unseen(self, epoch: int) -> Column:
+        """Whether the snapshot has not seen a stored change; `epoch` is the source's current one, all earlier ones are seen.
+
+        A change without a transaction, a read above all, is seen where it stands at or before `lsn`: what it read was there then.
+        """
+        ahead = F.pmod(F.col("_txid") - self.xmax, F.lit(_IDS))
+        is_later = (ahead < _IDS // 2) | F.pmod("_txid", F.lit(_IDS)).isin([id_ % _IDS for id_ in self.in_progress])
+        is_recent = F.col("_commit_at") >= F.lit(self.taken_at) - F.expr(_CLOCK_STEP)
+        of_transaction = is_later & is_recent
+        unseen = F.when(F.col("_txid").isNull(), F.col("_lsn") > self.lsn).otherwise(of_transaction)
+        return (F.col("_epoch") >= epoch) & F.coalesce(unseen, F.lit(False))
+
+
+@contextmanager
+def taken(settings: Settings) -> Iterator[tuple[Snapshot, Any]]:
+    """A snapshot of the source and a cursor in its transaction, which sees nothing later until the end of the block."""
+    import psycopg2  # declarations and settings are read where no driver is installed
+
+    password = settings.secret("shop_owner")
+    with closing(psycopg2.connect(settings.shop_dsn, password=password, connect_timeout=10, options=_SESSION)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
+            (lsn,) = cursor.fetchall()[0]
+            cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            cursor.execute(
+                "SELECT pg_snapshot_xmax(s)::text, ARRAY(SELECT pg_snapshot_xip(s)::text), clock_timestamp() FROM pg_current_snapshot() s"
+            )
+            xmax, in_progress, taken_at = cursor.fetchall()[0]
+            yield Snapshot(xmax=int(xmax), in_progress=tuple(map(int, in_progress)), lsn=int(lsn), taken_at=taken_at), cursor
+
+
+class SourceTable:
+    """A table of the source in the snapshot; see `ranges.Side`."""
+
+    def __init__(self, cursor: Any, schema: str, table: Table) -> None:
+        self.table, self._cursor, self._name = table, cursor, f'"{schema}"."{table.name}"'
+        self.types: dict[str, str] = dict(self._asked(_TYPES, [self._name]))
+        self.key: list[str] = [name for (name,) in self._asked(_PRIMARY_KEY, [self._name])]
+        self.columns = canonical_text.compared(table, self.types)
+        self._place, self._digest = canonical_text.source_place(table), canonical_text.source_digest(self.columns)
+
+    def bounds(self) -> tuple[int, int]:
+        """Least and greatest place, read from the index where the key is a whole number; of digests, all there can be."""
+        if self.table.column(self.table.key[0]).type not in canonical_text.WHOLE_NUMBERS:
+            return -(2**63), 2**63 - 1
+        least, greatest = self._asked(f"SELECT min({self._place}), max({self._place}) FROM {self._name}")[0]
+        return (least, greatest) if least is not None else (0, 0)
+
+    def sums(self, shift: int, part: Part | None) -> dict[int, tuple[int, int]]:
+        """Count and digest of each range."""
+        rows = f"SELECT {self._place} AS place, {self._digest} AS digest FROM {self._name}{self._within(part)}"
+        found = self._asked(f"SELECT place >> {shift}, count(*), bit_xor(digest) FROM ({rows}) r GROUP BY 1")
+        return {number: (count, digest) for number, count, digest in found}
+
+    def rows(self, part: Part) -> dict[Key, Row]:
+        """The rows of a part by key."""
+        keys = ", ".join(canonical_text.source_text(self.table.column(name)) for name in self.table.key)
+        found = self._asked(f"SELECT {self._place}, {self._digest}, {keys} FROM {self._name}{self._within(part)}")
+        return {tuple(key): Row(place, digest) for place, digest, *key in found}
+
+    def texts(self, part: Part) -> dict[Key, dict[str, str | None]]:
+        """The same rows with the text of each column that is compared."""
+        keys = [canonical_text.source_text(self.table.column(name)) for name in self.table.key]
+        values = [canonical_text.source_text(column) for column in self.columns]
+        found = self._asked(f"SELECT {', '.join(keys + values)} FROM {self._name}{self._within(part)}")
+        return by_key(found, len(keys), [column.name for column in self.columns])
+
+    def _within(self, part: Part | None) -> str:
+        if part is None:
+            return ""
+        least, greatest = part.bounds
+        numbers = ", ".join(map(str, part.numbers))
+        return f" WHERE {self._place} BETWEEN {least} AND {greatest} AND ({self._place}) >> {part.shift} IN ({numbers})"
+
+    def _asked(self, query: str, values: list[str] | None = None) -> list[Any]:
+        self._cursor.execute(query, values)
+        found: list[Any] = self._cursor.fetchall()
+        return found
+
+
+def by_key(rows: list[Any], key_length: int, names: list[str]) -> dict[Key, dict[str, str | None]]:
+    """Rows that begin with their keys, as texts by key and column."""
+    return {tuple(row[:key_length]): dict(zip(names, row[key_length:], strict=True)) for row in rows}

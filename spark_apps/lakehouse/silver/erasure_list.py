@@ -1,0 +1,123 @@
+"""Reading and writing the list of forgotten keys, and taking what it names out of stored tables: each a commit, or none where nothing is.
+
+Beside `storage`, and in its manner: SQL and DataFrames only. What is taken out is worked out before the write, so that it is read once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from pyspark.sql import functions as F
+
+from lakehouse import platform_tables, tables
+from lakehouse.contract import Table
+from lakehouse.lake import ddl, storage
+from lakehouse.spark import delta
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+# Forgotten keys by source table, each a JSON object.
+Forgotten = Mapping[str, frozenset[str]]
+
+T = TypeVar("T")
+
+_TRIES = 5
+LIST = platform_tables.ERASURES.full_name
+# What tells one row of bronze from every other: a record that lands again has the same place in Kafka, and another time.
+_PLACE = ("topic", "partition", "offset", "_landed_on", "_landed_at")
+
+
+def forgotten(spark: SparkSession, table: Table) -> Forgotten:
+    """The forgotten keys of a source table and of the tables of persons it refers to; empty where there is none."""
+    names = {table.name, *(column.person for column in table.person_columns if column.person)}
+    listed = ", ".join(map(ddl.quote, sorted(names)))
+    found: dict[str, set[str]] = {}
+    for row in spark.read.table(LIST).where(f"source_table IN ({listed})").select("source_table", "key").collect():
+        found.setdefault(row["source_table"], set()).add(row["key"])
+    return {name: frozenset(keys) for name, keys in found.items()}
+
+
+def enter(spark: SparkSession, keys: Forgotten) -> None:
+    """Add the keys that the list does not hold yet; no commit where it holds them all."""
+    wanted = [(name, key) for name, each in sorted(keys.items()) for key in sorted(each)]
+    rows = spark.createDataFrame(wanted, "source_table STRING, key STRING")
+    new = rows.join(spark.read.table(LIST), on=["source_table", "key"], how="left_anti").localCheckpoint()
+    if new.isEmpty():
+        return
+    now = F.current_timestamp()
+    new.select("source_table", "key", now.alias("forgotten_at"), now.alias("erased_at")).createOrReplaceTempView("ebap_entered")
+    spark.sql(
+        f"MERGE INTO {LIST} t USING ebap_entered s ON t.source_table = s.source_table AND t.key = s.key "
+        f"AND t.source_table IN ({', '.join(map(ddl.quote, sorted(keys)))}) WHEN NOT MATCHED THEN INSERT *"
+    )
+
+
+def note_erased(spark: SparkSession, table: Table, keys: Sequence[str]) -> None:
+    """Enter now as the time at which something of these keys was last taken out."""
+    listed = ", ".join(map(ddl.quote, keys))
+    spark.sql(f"UPDATE {LIST} SET erased_at = current_timestamp() WHERE source_table = {ddl.quote(table.name)} AND key IN ({listed})")
+
+
+def as_frame(spark: SparkSession, keys: Sequence[str]) -> DataFrame:
+    """The keys as the column `key`."""
+    return spark.createDataFrame([(key,) for key in keys], "key STRING")
+
+
+def read_records(spark: SparkSession, table: Table, from_offset: int = 0) -> DataFrame:
+    """Rows of bronze of a source table, from an offset on."""
+    return spark.read.table(storage.BRONZE).where(f"source_table = {ddl.quote(table.name)} AND offset >= {from_offset}")
+
+
+def change_bronze(spark: SparkSession, table: Table, found: DataFrame) -> None:
+    """Remove the found records (their place, `_blanked`) or, of a table that is not of persons, give them the blanked value."""
+    days = sorted(str(row["_landed_on"]) for row in found.select("_landed_on").distinct().collect())
+    within = f"t._landed_on IN ({', '.join(f'DATE{ddl.quote(day)}' for day in days)})"
+    _change(spark, table, storage.BRONZE, found.select(*_PLACE, "_blanked"), [*_PLACE], within, "value = s._blanked")
+
+
+def change_quarantine(spark: SparkSession, table: Table, found: DataFrame) -> None:
+    """The same for records in quarantine, whose detail quotes them."""
+    key = (*platform_tables.QUARANTINE.key, "sha256")
+    sets = "value = s._blanked, sha256 = sha2(s._blanked, 256), detail = NULL"
+    _change(spark, table, platform_tables.QUARANTINE.full_name, found.select(*key, "_blanked"), [*key], "true", sets)
+
+
+def remove_from_silver(spark: SparkSession, table: Table, keys: DataFrame) -> None:
+    """Remove all stored changes of these keys of a table of persons (its key column, the values distinct)."""
+    keys.createOrReplaceTempView("ebap_forgotten")
+    (name,) = table.key
+    full_name = platform_tables.stored(table).full_name
+    spark.sql(f"MERGE INTO {full_name} t USING ebap_forgotten s ON t.`{name}` = s.`{name}` WHEN MATCHED THEN DELETE")
+
+
+def purge(spark: SparkSession, table: Table) -> None:
+    """Write files anew that still hold rows marked as deleted: only then is there a file less that holds them."""
+    spark.sql(f"REORG TABLE {platform_tables.stored(table).full_name} APPLY (PURGE)")
+
+
+def again(do: Callable[[], T]) -> T:
+    """What `do` gives, tried again where another writer was first."""
+    for attempt in range(1, _TRIES + 1):
+        try:
+            return do()
+        except Exception as error:  # see delta: its class depends on the kind of session
+            causes = [cause for cause in (error, error.__cause__) if isinstance(cause, Exception)]
+            is_overtaken = any(isinstance(cause, storage.StorageError) or delta.is_overtaken(cause) for cause in causes)
+            if attempt == _TRIES or not is_overtaken:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _change(spark: SparkSession, table: Table, full_name: str, found: DataFrame, same: list[str], within: str, sets: str) -> None:
+    found.createOrReplaceTempView("ebap_forgotten")
+    matched = "DELETE" if table.is_of_persons else f"UPDATE SET {sets}"
+    conditions = [f"t.source_table = {ddl.quote(table.name)}", within, *(f"t.`{name}` <=> s.`{name}`" for name in same)]
+    spark.sql(f"MERGE INTO {full_name} t USING ebap_forgotten s ON {' AND '.join(conditions)} WHEN MATCHED THEN {matched}")
+
+
+def personal_sources() -> tuple[Table, ...]:
+    """Source tables in which a forgotten person leaves a trace: tables of persons first."""
+    found = [table for table in tables.SOURCES if table.is_of_persons or table.erased]
+    return tuple(sorted(found, key=lambda table: not table.is_of_persons))

@@ -1,0 +1,199 @@
+"""One batch of a table's records, as refine and rebuild take them from bronze: decoded, surveyed, and as the fold wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from lakehouse.contract import Table
+from lakehouse.delta.errors import ConflictError
+from lakehouse.lake import epochs, quarantined_records, storage, stored_schema
+from lakehouse.lake.state import NO_CHECKPOINT, TableState
+from lakehouse.platform_tables import HEARTBEAT
+from lakehouse.settings import Settings
+from lakehouse.silver import erasure_list, sweep
+from lakehouse.silver.erasure_list import Forgotten
+from lakehouse.silver.refine import RefineError, replaced_bronze
+from lakehouse.source import schema_log
+from lakehouse.spark import delta
+from lakehouse.transforms.heavy import decoding
+from lakehouse.transforms.heavy.folding import Incoming
+from lakehouse.transforms.records.changes import TRUNCATE
+from lakehouse.transforms.records.truncates import Truncate, merged
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+# A file of a table holds more keys than that.
+_NARROWEST = 1 << 14
+_WHOLE_NUMBERS = ("BIGINT", "INT", "SMALLINT")
+NO_MARK = NO_CHECKPOINT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """The records of one run: decoded and kept in memory, and what is to be known of them before they are folded.
+
+    `bounds`: between which values of the first key column they lie, where that is a whole number; see `wide_bounds`.
+    """
+
+    decoded: DataFrame
+    version: int
+    records: int
+    quarantined: int
+    truncates: tuple[Truncate, ...]
+    has_links: bool
+    bounds: tuple[int, int] | None
+    complete_to: datetime | None
+    forgotten: Forgotten
+
+
+@contextmanager
+def batch_of(spark: SparkSession, settings: Settings, table: Table, consumed: int, now: int) -> Iterator[Batch]:
+    """The records of the table in bronze versions after `consumed`, up to `now`."""
+    if consumed > now:
+        refuse_replaced_bronze(table, consumed, now)
+    landed = storage.read_bronze(spark, now) if consumed == NO_MARK else storage.read_changes_feed(spark, consumed + 1, now)
+    forgotten = erasure_list.forgotten(spark, table)
+    taken = decoded(spark, settings, table, landed.where(F.col("source_table") == table.name), forgotten).persist()
+    try:
+        yield surveyed(taken, landed, table, now, forgotten)
+    finally:
+        taken.unpersist()
+
+
+def admitted(spark: SparkSession, table: Table) -> tuple[Table, str | None]:
+    """The declaration by which the stored table takes changes, and what stops it: its own change, or one of the source's schema."""
+    made, message = stored_schema.judged(spark, table)
+    return made, message or schema_log.stop(spark, table)
+
+
+def decoded(
+    spark: SparkSession, settings: Settings, table: Table, landed: DataFrame, forgotten: Forgotten, *, with_values: bool = False
+) -> DataFrame:
+    """The table's records as `decoding.decode` reads them, with every placeholder the lake knows, and without those of forgotten keys."""
+    source = epochs.source_identity(spark)
+    placeholders = source.placeholders if source else ()
+    # What a record holds of a forgotten key is found in its value.
+    read = decoding.decode(landed, table, placeholders, settings.source_schema, with_values=with_values or bool(forgotten))
+    return sweep.kept_out(spark, settings, table, read, forgotten)
+
+
+def refuse_replaced_bronze(table: Table, consumed: int, now: int) -> None:
+    """Raise RefineError: the table has consumed more of bronze than there is."""
+    raise RefineError(replaced_bronze(table, consumed, now))
+
+
+def surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int, forgotten: Forgotten) -> Batch:
+    first = F.col(table.key[0])
+    counted = decoded.agg(
+        F.count(F.lit(1)).alias("records"),
+        F.count("_reason").alias("quarantined"),
+        decoding.truncates().alias("truncates"),
+        F.count("_linked_key").alias("links"),
+        F.min(first).alias("least"),
+        F.max(first).alias("greatest"),
+    )
+    # The heartbeat says how far a quiet table is complete; no table can be complete beyond the moment it landed.
+    placed = landed.where(F.col("source_table").isin(table.name, HEARTBEAT) & F.col("lsn").isNotNull())
+    complete = placed.agg(F.max(F.least("commit_at", "_landed_at")).alias("complete_to"))
+    survey = counted.crossJoin(complete).first()
+    assert survey is not None  # aggregates without groups are always one row
+    is_bounded = table.column(table.key[0]).type in _WHOLE_NUMBERS and survey["least"] is not None
+    return Batch(
+        decoded=decoded,
+        version=version,
+        records=survey["records"],
+        quarantined=survey["quarantined"],
+        truncates=merged((), (Truncate(*row) for row in survey["truncates"])),
+        has_links=survey["links"] > 0,
+        bounds=wide_bounds(survey["least"], survey["greatest"]) if is_bounded else None,
+        complete_to=survey["complete_to"].astimezone(UTC) if survey["complete_to"] else None,
+        forgotten=forgotten,
+    )
+
+
+def wide_bounds(least: int, greatest: int) -> tuple[int, int]:
+    """Bounds around these that many a run has in common: some ten thousand numbers wide, or at most three times as wide as these.
+
+    Numbers within a plan are compiled into its code: with bounds of its own each run would compile a megabyte of it anew.
+    """
+    step = max(1 << (greatest - least).bit_length() - 1 if greatest > least else 1, _NARROWEST)
+    return max(least // step * step, -(2**63)), min((greatest // step + 1) * step - 1, 2**63 - 1)
+
+
+def incoming(table: Table, batch: Batch, mark: TableState, blocked: DataFrame | None) -> Incoming:
+    """What the batch brings, with every truncate that the mark or the batch knows of."""
+    every = merged(mark.truncates, batch.truncates)
+    return Incoming(
+        table=table,
+        changes=decoding.good(batch.decoded).where(F.col("_kind") != TRUNCATE),
+        run=batch.version,
+        has_links=batch.has_links,
+        blocked=blocked,
+        truncates=every,
+        new_truncates=tuple(new_truncates(batch, mark)),
+    )
+
+
+def new_truncates(batch: Batch, mark: TableState) -> list[Truncate]:
+    known = {truncate.place for truncate in mark.truncates}
+    return [truncate for truncate in batch.truncates if truncate.place not in known]
+
+
+def quarantine_beaten(spark: SparkSession, settings: Settings, table: Table, batch: Batch, contested: DataFrame) -> None:
+    """Enter the records that came with another's identity and the lesser content hash, whether they came now or in an earlier run."""
+    wanted = {row["_lsn"] for row in contested.select("_lsn").distinct().collect()}
+    if not wanted:
+        return
+    landed = storage.read_bronze(spark, batch.version).where((F.col("source_table") == table.name) & F.col("lsn").isin(wanted))
+    again = decoded(spark, settings, table, landed, batch.forgotten, with_values=True)
+    winners = contested.withColumnRenamed("_content_hash", "_winner")
+    place = [*table.key, "_epoch", "_lsn", "_kind"]
+    beaten = decoding.good(again).join(F.broadcast(winners), on=place, how="inner").where("_content_hash <> _winner")
+    verdict = {"_reason": F.lit("conflicting_duplicate"), "_detail": F.lit("another record of this change has the greater content hash")}
+    storage.append_quarantine(spark, quarantine_rows(decoding.bad(beaten.withColumns(verdict))))
+
+
+def waiting(spark: SparkSession, settings: Settings, table: Table, batch: Batch) -> DataFrame | None:
+    """Keys and positions of the table's records that wait in quarantine, from this run and earlier ones; None where none does."""
+    earlier = storage.read_quarantine(spark, table).where("replayed_at IS NULL")
+    if earlier.isEmpty():
+        return None
+    source = epochs.source_identity(spark)
+    as_landed = quarantined_records.with_epoch(spark, table, earlier)
+    # Positions are read again from the bytes: quarantine keeps what was received, not what was made of it.
+    # Also one that could be read by now: it waits until it is replayed.
+    placed = decoding.waiting(as_landed, table, source.placeholders if source else (), settings.source_schema)
+    # A few rows, worked out here: their parsing inside the fold's plan would double its size, and the time to compile it.
+    waiting = placed.localCheckpoint()
+    return waiting.unionByName(decoding.blocked(batch.decoded, table)) if batch.quarantined else waiting
+
+
+def quarantine_rows(bad: DataFrame) -> DataFrame:
+    """The faulty rows with the times that quarantine keeps of them."""
+    times = {"first_seen_at": F.current_timestamp(), "replayed_at": F.lit(None).cast("TIMESTAMP")}
+    return bad.withColumns(times)
+
+
+@contextmanager
+def clear_errors(table: Table) -> Iterator[None]:
+    """Say what the errors mean that an operator can do something about."""
+    rebuild_it = f"Run `python -m lakehouse rebuild {table.name}`."
+    try:
+        yield
+    except (storage.StorageError, ConflictError) as error:
+        raise RefineError(str(error)) from error
+    except RefineError:
+        raise
+    except Exception as error:  # see delta: its class depends on the kind of session
+        if delta.is_gone(error):
+            raise RefineError(f"{table.full_name}: the versions of {storage.BRONZE} behind its mark are gone. {rebuild_it}") from error
+        if delta.is_overtaken(error):
+            raise RefineError(f"another refine of {table.name}, or its compaction, committed first; run it again") from error
+        raise

@@ -1,0 +1,129 @@
+"""The steps of capture's commands: look at the source and everything around it, refuse or prepare, then configure the connector."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import psycopg2
+from psycopg2.extensions import make_dsn
+from psycopg2.extras import LogicalReplicationConnection
+
+from lakehouse import tables
+from lakehouse.lake import epochs
+from lakehouse.settings import Settings
+from lakehouse.source import catalog, connect, connector, mending, preflight, setup, topics
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from lakehouse.lake.epochs import Source
+
+RUNNING_LIMIT_S = 120
+# Each time one more column or table is taken out that keeps the connector from running.
+_MENDS = 10
+
+
+def apply(settings: Settings, spark: SparkSession) -> None:
+    """Prepare the source, pass the preflight, put the connector and wait until it runs; safe to repeat.
+
+    Raises PreflightError before the connector is touched; the source is prepared only where every table can be published.
+    """
+    from lakehouse.source import gate, schema_log
+
+    known = epochs.source_identity(spark)
+    if known and source_identity(settings)[0] == known.identity:
+        # What changed while the capture was down is the gate's to judge, a table at a time, before it could be the preflight's.
+        gate.record(settings, spark)
+    altered = schema_log.altered_columns(spark)
+    prepare(settings, altered)
+    identity = check(settings, known.identity if known else None, altered)
+    # Remembered before the first record can arrive, so that no record's placeholder is ever unknown.
+    known = known or epochs.remember_source(spark, identity)
+    gate.record(settings, spark)
+    run(settings, spark, known)
+
+
+def prepare(settings: Settings, altered: preflight.Altered) -> None:
+    """Make or correct what capture needs in the source, where every table can be published."""
+    with setup.owner(settings) as cursor:
+        found = catalog.read(cursor, tables.SOURCES, settings.source_schema)
+        if not preflight.table_faults(tables.SOURCES, settings.source_schema, found, altered):
+            setup.prepare(cursor, tables.SOURCES, settings.source_schema)
+
+
+def run(settings: Settings, spark: SparkSession, known: Source) -> None:
+    """Put the connector as the lake knows its source, and wait until it runs, without what keeps it from running."""
+    from lakehouse.source import gate
+
+    for left in reversed(range(_MENDS)):
+        connect.put(settings, rendered(settings, known.epoch, known.placeholders[-1], mending.scope(spark)))
+        try:
+            connect.wait_running(settings, RUNNING_LIMIT_S)
+            return
+        except connect.WorkerError:
+            new = gate.mend(settings, spark) if left else []
+            if not new:
+                raise
+            print("\n".join(f"new: {change}" for change in new))
+
+
+def check(settings: Settings, known_identity: str | None, altered: preflight.Altered = frozenset(), begins_anew: bool = False) -> str:
+    """Run the whole preflight and return the source's identity; raises PreflightError with every fault.
+
+    `begins_anew` judges as if slot and offset were gone already.
+    """
+    identity, login_fault = source_identity(settings)
+    from kafka import KafkaAdminClient
+
+    admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    situation = preflight.Situation(
+        identity=identity,
+        login_fault=login_fault,
+        known_identity=known_identity,
+        has_offset=not begins_anew and connect.stored_offset(settings) is not None,
+        topic_faults=tuple(topics.faults(admin, topics.declared(tables.SOURCES))),
+        altered=altered,
+    )
+    admin.close()
+    with setup.owner(settings) as cursor:
+        found = catalog.read(cursor, tables.SOURCES, settings.source_schema)
+        if not situation.has_offset and not preflight.table_faults(tables.SOURCES, settings.source_schema, found, altered):
+            early = {table.name: setup.dates_before_christ(cursor, settings.source_schema, table) for table in tables.SOURCES}
+            situation = replace(situation, early_dates=frozenset((table, name) for table, names in early.items() for name in names))
+    found = replace(found, slot_status=None) if begins_anew else found
+    preflight.check(tables.SOURCES, settings.source_schema, found, situation)
+    return identity or ""
+
+
+def source_identity(settings: Settings) -> tuple[str | None, str | None]:
+    """`<system identifier>/<timeline>` of the source, or None and why capture cannot ask.
+
+    Asked over a replication connection of the capture role, which thereby proves its login, its right and the way there.
+    """
+    dsn = make_dsn(**setup.capture_address(settings), password=settings.secret("capture"), connect_timeout="10")
+    try:
+        connection = psycopg2.connect(dsn, connection_factory=LogicalReplicationConnection)
+    except psycopg2.OperationalError as error:
+        return None, " ".join(str(error).split())
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("IDENTIFY_SYSTEM")
+            answer = cursor.fetchone()
+        return (f"{answer[0]}/{answer[1]}", None) if answer else (None, "IDENTIFY_SYSTEM gave no answer")
+    finally:
+        connection.close()
+
+
+def rendered(settings: Settings, epoch: int, placeholder: str, scope: connector.Scope = connector.EVERYTHING) -> dict[str, str]:
+    """The connector's configuration for these settings."""
+    return connector.render(
+        tables.SOURCES,
+        settings.source_schema,
+        setup.capture_address(settings),
+        settings.secrets_dir,
+        epoch,
+        placeholder,
+        max_record_bytes=settings.max_record_bytes,
+        scope=scope,
+    )

@@ -1,0 +1,182 @@
+"""The connector's configuration, rendered from the declarations: one pure function, its text held by a golden test.
+
+Converters are named here and not left to the worker, so that the records' form does not depend on how a worker was set up.
+Each setting that is not a name or an address carries its reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lakehouse.contract import Table
+from lakehouse.platform_tables import EPOCH_HEADER, TOPIC_PREFIX
+from lakehouse.source import setup
+from lakehouse.source.topics import SIGNAL
+
+NAME = setup.CONNECTOR
+TOPIC_ROOT = "ebap.source"
+
+_JSON = "org.apache.kafka.connect.json.JsonConverter"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """What of the declared tables is captured: not the `stopped` ones, and not the columns that are left out, by table."""
+
+    stopped: frozenset[str] = frozenset()
+    left_out: Mapping[str, Iterable[str]] = field(default_factory=dict)
+
+
+EVERYTHING = Scope()
+
+
+class AddressError(ValueError):
+    """A source address that capture cannot use; the message names it and the cure."""
+
+
+def render(
+    sources: Iterable[Table],
+    schema: str,
+    address: Mapping[str, str],
+    secrets_dir: Path,
+    epoch: int,
+    placeholder: str,
+    *,
+    max_record_bytes: int,
+    scope: Scope = EVERYTHING,
+) -> dict[str, str]:
+    """The whole configuration of the Debezium connector; the password is a reference that the worker resolves.
+
+    `placeholder` stands in a record where an update left a large value alone; `epoch` numbers the source's timeline.
+    """
+    return {
+        **_connection(address, secrets_dir),
+        **_capture(placeholder),
+        **lists(sources, schema, scope),
+        **_records(),
+        **_resilience(max_record_bytes),
+        **_names(schema, epoch),
+    }
+
+
+def lists(sources: Iterable[Table], schema: str, scope: Scope) -> dict[str, str]:
+    """The settings that say which tables and columns are captured."""
+    captured = [name for name in setup.captured(sources, schema) if name[0] != schema or name[1] not in scope.stopped]
+    columns = [(schema, table, column) for table, names in sorted(scope.left_out.items()) for column in sorted(names)]
+    return {
+        "table.include.list": ",".join(re.escape(".".join(name)) for name in captured),
+        # Debezium would compare without regard to case.
+        "column.exclude.list": ",".join(f"(?-i:{_exactly(name)})" for name in columns),
+    }
+
+
+def _exactly(name: tuple[str, ...]) -> str:
+    """A pattern of that name alone, in a list that is split at its commas."""
+    return re.escape(".".join(name)).replace(",", r"\x2c")
+
+
+def _connection(address: Mapping[str, str], secrets_dir: Path) -> dict[str, str]:
+    host = address.get("host", "")
+    if not host or host.startswith("/"):
+        raise AddressError(f"EBAP_SOURCE_DSN has host {host!r}: capture connects over TCP, so give a host name or an address")
+    optional = {"database.sslmode": address["sslmode"]} if "sslmode" in address else {}
+    return {
+        "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
+        "tasks.max": "1",
+        "database.hostname": host,
+        "database.port": address.get("port", "5432"),
+        "database.dbname": address["dbname"],
+        "database.user": address["user"],
+        "database.password": f"${{dir:{secrets_dir}:capture}}",
+        **optional,
+    }
+
+
+def _capture(placeholder: str) -> dict[str, str]:
+    return {
+        "plugin.name": "pgoutput",
+        "slot.name": setup.SLOT,
+        "publication.name": setup.PUBLICATION,
+        # Made by the schema's owner: the capture role must not be able to publish.
+        "publication.autocreate.mode": "disabled",
+        "snapshot.mode": "initial",
+        # A slot ahead of the stored offset means lost changes; the default would go on without a word.
+        "offset.mismatch.strategy": "trust_offset",
+        "signal.enabled.channels": "source",
+        "signal.data.collection": f"{setup.SCHEMA}.{SIGNAL}",
+        # Keeps the slot moving while only other databases write, and the tables' completeness known while nobody does. Each one is a
+        # batch of land's where nobody shops, half a CPU second; the tightest age that a table allows is 30 s, land's interval included.
+        "heartbeat.interval.ms": "15000",
+        "heartbeat.action.query": f"UPDATE {setup.SCHEMA}.heartbeat SET beat_at = clock_timestamp() WHERE id = 1",
+        "unavailable.value.placeholder": placeholder,
+    }
+
+
+def _records() -> dict[str, str]:
+    converters = {f"{part}.converter": _JSON for part in ("key", "value", "header")}
+    # Embedded schemas cost 5.6 times the bytes; the declarations are the schema.
+    schemaless = {f"{part}.converter.schemas.enable": "false" for part in ("key", "value", "header")}
+    # By default a NULL in a column with a DEFAULT would be sent as that default.
+    nulls = {f"{part}.converter.replace.null.with.default": "false" for part in ("key", "value")}
+    return {
+        **converters,
+        **schemaless,
+        **nulls,
+        # In precise mode the scale stands only in the schema: values would be off by powers of ten.
+        "decimal.handling.mode": "string",
+        "time.precision.mode": "isostring",
+        "interval.handling.mode": "string",
+        # As JSON it is base64 all the same; in mode base64 an unchanged large value arrives as NULL instead of the placeholder.
+        "binary.handling.mode": "bytes",
+        "tombstones.on.delete": "true",
+        # The default drops truncates, and with them the end of every row's life.
+        "skipped.operations": "none",
+        # Transactions are grouped by source.txId; the metadata's own ids differ for each event.
+        "provide.transaction.metadata": "false",
+        # Saves about 250 bytes a record.
+        "extended.headers.enabled": "false",
+    }
+
+
+def _resilience(max_record_bytes: int) -> dict[str, str]:
+    return {
+        # skip or warn would lose the change silently; warn, the default of the second, puts NULL where converting a value raises. What
+        # fails is taken out by name, see `mending`. A value of another kind than its column is NULL all the same, see the decision
+        # about the schema gate.
+        "event.processing.failure.handling.mode": "fail",
+        "event.converting.failure.handling.mode": "fail",
+        # A value that the driver cannot read raises the same kind of error as a Postgres that is away. With tries without end nobody
+        # would ever see it; after half a minute the task fails, and `mending` starts it again as soon as the source answers.
+        "errors.max.retries": "10",
+        "retriable.restart.connector.wait.ms": "2000",
+        "poll.interval.ms": "50",
+        "max.batch.size": "8192",
+        "max.queue.size": "32768",
+        # 32,768 records of 1 MB would be 32 GB: the queue is bounded by bytes as well, an eighth of the worker's heap.
+        "max.queue.size.in.bytes": str(64 * 1024 * 1024),
+        "producer.override.compression.type": "lz4",
+        "producer.override.linger.ms": "5",
+        "producer.override.batch.size": "262144",
+        "producer.override.max.request.size": str(max_record_bytes),
+        # A record larger than the producer's memory is refused; the default is 32 MiB.
+        "producer.override.buffer.memory": str(max(max_record_bytes, 32 * 1024 * 1024)),
+        # As long as an int can say (24 days): a batch that expires fails the task, and a broker that is away comes back.
+        "producer.override.delivery.timeout.ms": str(2**31 - 1),
+    }
+
+
+def _names(schema: str, epoch: int) -> dict[str, str]:
+    schemas = "|".join(re.escape(name) for name in (schema, setup.SCHEMA))
+    return {
+        "topic.prefix": TOPIC_ROOT,
+        "transforms": "route,epoch",
+        "transforms.route.type": "org.apache.kafka.connect.transforms.RegexRouter",
+        "transforms.route.regex": rf"{re.escape(TOPIC_ROOT)}\.(?:{schemas})\.(.+)",
+        "transforms.route.replacement": f"{TOPIC_PREFIX}$1",
+        "transforms.epoch.type": "org.apache.kafka.connect.transforms.InsertHeader",
+        "transforms.epoch.header": EPOCH_HEADER,
+        "transforms.epoch.value.literal": str(epoch),
+    }

@@ -1,0 +1,60 @@
+"""Take another Postgres as the lake's next epoch: its changes are later than all of the one before, however low its positions are."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import psycopg2
+from psycopg2.extensions import make_dsn
+
+from lakehouse.lake import epochs
+from lakehouse.settings import Settings
+from lakehouse.source import apply, connect, gate, schema_log, setup
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+# Connect stores offsets once a minute.
+_OFFSET_LIMIT_S = 180
+
+
+class EpochError(RuntimeError):
+    """There is no other Postgres to accept; the message says what there is."""
+
+
+def accept(settings: Settings, spark: SparkSession) -> str:
+    """Stop the capture, forget where it stood, and begin anew with a snapshot of the source, as the next epoch; says what was done.
+
+    Safe to repeat after a crash: until the source is remembered nothing was captured of it, and from then on `apply` is enough.
+    Raises EpochError, or PreflightError where the new source cannot be captured.
+    """
+    known, (identity, login_fault) = epochs.source_identity(spark), apply.source_identity(settings)
+    if known is None:
+        raise EpochError("this lake was filled from no Postgres yet: `make up` captures the first")
+    if identity is None:
+        raise EpochError(f"role {setup.ROLE} cannot open a replication connection to the source ({login_fault})")
+    if identity == known.identity:
+        raise EpochError(f"the source is the Postgres that epoch {known.epoch} was filled from ({identity}): there is no other to accept")
+    altered = schema_log.altered_columns(spark)
+    apply.prepare(settings, altered)
+    # Before anything is forgotten: a source that cannot be captured must leave the way back open.
+    apply.check(settings, None, altered, begins_anew=True)
+    connect.forget_offset(settings, apply.rendered(settings, known.epoch, known.placeholders[-1]))
+    _drop_slot(settings)
+    made = epochs.remember_source(spark, identity)
+    gate.record(settings, spark)
+    apply.run(settings, spark, made)
+    connect.wait_offset(settings, _OFFSET_LIMIT_S)
+    return (
+        f"epoch {made.epoch} is Postgres {identity}; its snapshot has begun. Rows of the epoch before that it does not have stay in "
+        "silver: no change ever tells that they are gone"
+    )
+
+
+def _drop_slot(settings: Settings) -> None:
+    """A slot that came along with a copy stands where this lake never read: the new snapshot makes its own."""
+    dsn = make_dsn(**setup.capture_address(settings), password=settings.secret("capture"), connect_timeout="10")
+    with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", [setup.SLOT])

@@ -1,0 +1,84 @@
+"""Changes that the source's log holds for the capture and that it has not taken: whose one of them is, and how large.
+
+Asked of the slot itself, which nobody reads while the connector has failed. Sizes are measured by the server: no change travels.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import Any
+
+import psycopg2
+from psycopg2 import sql
+from psycopg2.extensions import make_dsn
+
+from lakehouse.settings import Settings
+from lakehouse.source import setup
+
+# The connector's queue holds 32,768 changes: the one that failed is not far beyond the first.
+_CHANGES = 200_000
+# The server notices only after a while that a reader is gone.
+_SLOT_LIMIT_S = 15.0
+_POLL_S = 0.5
+_IN_USE = "55006"
+
+# A message of pgoutput begins with its kind and the table's oid.
+_PENDING = """
+FROM pg_logical_slot_peek_binary_changes(%(slot)s, NULL, %(most)s, 'proto_version', '1', 'publication_names', %(publication)s) m
+JOIN pg_class c
+  ON c.oid = (get_byte(m.data, 1)::bigint << 24) + (get_byte(m.data, 2) << 16) + (get_byte(m.data, 3) << 8) + get_byte(m.data, 4)
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %(schema)s AND get_byte(m.data, 0) IN (ascii('I'), ascii('U'), ascii('D'))
+"""
+
+
+def tables_at(settings: Settings, lsn: int) -> list[str]:
+    """The captured table of the change at that position."""
+    at = f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
+    return [name for (name,) in _asked(settings, f"SELECT DISTINCT c.relname {_PENDING} AND m.lsn = %(at)s::pg_lsn", at=at)]
+
+
+def largest(settings: Settings, least_bytes: int) -> list[tuple[str, int]]:
+    """Tables with a change of at least that size, and the size in bytes as the log has it; the largest first."""
+    query = (
+        f"SELECT c.relname, max(octet_length(m.data)) {_PENDING} GROUP BY 1 HAVING max(octet_length(m.data)) >= %(least)s ORDER BY 2 DESC"
+    )
+    return _asked(settings, query, least=least_bytes)
+
+
+def _asked(settings: Settings, query: str, **values: Any) -> list[Any]:
+    """Rows of a query over the slot; none where there is no slot, or somebody goes on reading it."""
+    dsn = make_dsn(**setup.capture_address(settings), password=settings.secret("capture"), connect_timeout="10")
+    known = {"slot": setup.SLOT, "most": _CHANGES, "publication": setup.PUBLICATION, "schema": settings.source_schema}
+    deadline = time.monotonic() + _SLOT_LIMIT_S
+    with closing(psycopg2.connect(dsn)) as connection:
+        connection.autocommit = True
+        cursor = connection.cursor()
+        while True:
+            try:
+                cursor.execute(query, {**known, **values})
+                return list(cursor.fetchall())
+            except psycopg2.Error as error:
+                if error.pgcode != _IN_USE or time.monotonic() > deadline:
+                    print(f"the changes that wait at the source cannot be looked at: {' '.join(str(error).split())}")
+                    return []
+            time.sleep(_POLL_S)
+
+
+def largest_rows(settings: Settings, columns: dict[str, list[str]], least_bytes: int) -> list[tuple[str, int]]:
+    """The same of rows as they are now, for a snapshot, which is not in the log; `columns` are those of each table that is captured."""
+    found = []
+    with setup.owner(settings) as cursor:
+        for table, names in columns.items():
+            # What is stored in less is not large, and only what is large is read to be measured.
+            sizes = [
+                sql.SQL("CASE WHEN pg_column_size({0}) > 8000 THEN octet_length({0}::text) ELSE 0 END").format(sql.Identifier(name))
+                for name in names
+            ]
+            size = sql.SQL(" + ").join(sizes)
+            cursor.execute(sql.SQL("SELECT max({}) FROM {}").format(size, sql.Identifier(settings.source_schema, table)))
+            (most,) = cursor.fetchone()
+            if most and most >= least_bytes:
+                found.append((table, most))
+    return sorted(found, key=lambda entry: -entry[1])

@@ -1,0 +1,151 @@
+"""Asking the running capture to read a source table again, beside the changes that it goes on capturing.
+
+The connector reads the rows in chunks; around each it writes two marks into `ebap.signal`, and a row that changes between them is left
+to its change. What it reads lands as reads, which open no version where nothing had been missed. Asking twice reads twice, no more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import requests
+
+from lakehouse import arguments, keys, tables
+from lakehouse.contract import Table
+from lakehouse.settings import Settings
+from lakehouse.source import connection
+
+_POLL_S = 0.5
+_REQUEST_S = 30
+# Part of the connector's stored position while there is something left to read.
+_RUNNING = "incremental_snapshot_collections"
+
+
+class SignalError(RuntimeError):
+    """A reading that did not end in time, or whose end cannot be seen; the message says what was seen last."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnapshotResult:
+    """The id of the request, see `has_ended`; whether the reading was waited for."""
+
+    table: str
+    id: str
+    has_ended: bool
+    changed: bool = True
+
+
+def snapshot(settings: Settings, table: Table, condition: str | None = None) -> str:
+    """Ask for the table's rows, or those that meet an SQL condition of the source's; returns an id for `has_ended`.
+
+    Raises ValueError where the source refuses the condition, for which the connector would skip the table with a line in its log, and
+    where it has dates that the connector would misread.
+    """
+    import psycopg2  # read by Airflow's parser, where no driver is needed
+
+    # The names are patterns to the connector.
+    name = re.escape(f"{settings.source_schema}.{table.name}")
+    request: dict[str, Any] = {"type": "incremental", "data-collections": [name]}
+    if condition:
+        request["additional-conditions"] = [{"data-collection": name, "filter": condition}]
+    number = f"ebap-{secrets.token_hex(8)}"
+    try:
+        _try(settings, table, condition)
+    except psycopg2.Error as error:
+        raise ValueError(f"the source refuses the condition {condition!r} of {table.name}: {' '.join(str(error).split())}") from None
+    with connection.owner(settings) as cursor:
+        early = connection.dates_before_christ(cursor, settings.source_schema, table, condition)
+        if early:
+            raise ValueError(
+                f"{table.name} has dates before the year 1 in {', '.join(early)}, which a snapshot would read as years of our era: "
+                "take them away at the source, or leave these rows out with --where"
+            )
+        cursor.execute("INSERT INTO ebap.signal (id, type, data) VALUES (%s, 'execute-snapshot', %s)", [number, json.dumps(request)])
+    # Whoever has come this far in the source's log has met the request.
+    return f"{number}@{connection.mark(settings)}"
+
+
+def condition_of(settings: Settings, table: Table, wanted: Sequence[keys.Key]) -> str:
+    """The condition that these keys meet."""
+    from psycopg2 import sql
+
+    columns = sql.SQL(", ").join(sql.Identifier(name) for name in table.key)
+    rows = sql.SQL(", ").join(sql.SQL("({})").format(sql.SQL(", ").join(map(sql.Literal, key))) for key in wanted)
+    with connection.owner(settings) as cursor:
+        return str(sql.SQL("({}) IN ({})").format(columns, rows).as_string(cursor))
+
+
+def has_ended(settings: Settings, snapshot_id: str) -> bool:
+    """Whether everything asked for with that id, and with every id before it, has been read and sent.
+
+    Raises SignalError where the Connect worker does not tell.
+    """
+    offset = _offset(settings)
+    return offset.get("lsn", 0) >= _number(snapshot_id.partition("@")[2]) and _RUNNING not in offset
+
+
+def wait(settings: Settings, snapshot_id: str, timeout_s: float) -> None:
+    """Return once that reading has ended; SignalError after so many seconds."""
+    give_up_at = time.monotonic() + timeout_s
+    while not has_ended(settings, snapshot_id):
+        if time.monotonic() > give_up_at:
+            raise SignalError(
+                f"{snapshot_id} has not been read after {timeout_s:.0f} s; the connector is at {json.dumps(_offset(settings))}"
+            )
+        time.sleep(_POLL_S)
+
+
+def ask(settings: Settings, given: argparse.Namespace) -> SnapshotResult:
+    """Do what the parsed arguments ask."""
+    table = tables.source(given.table)
+    if ";" in (given.where or ""):
+        raise ValueError(f"the condition {given.where!r} holds a semicolon: give one condition, as it stands after WHERE")
+    condition = condition_of(settings, table, keys.parse(table, given.keys)) if given.keys else given.where
+    made = snapshot(settings, table, condition)
+    if given.wait:
+        wait(settings, made, given.wait)
+    return SnapshotResult(table=table.name, id=made, has_ended=bool(given.wait))
+
+
+def light(argv: list[str]) -> Callable[[Settings], SnapshotResult]:
+    """What requests a snapshot of the named table once."""
+    parser = argparse.ArgumentParser(prog="resnapshot", description="Read a source table again from the source.")
+    arguments.resnapshot(parser)
+    return partial(ask, given=parser.parse_args(argv))
+
+
+def _try(settings: Settings, table: Table, condition: str | None) -> None:
+    """Have the source plan a query with the condition."""
+    from psycopg2 import sql
+
+    if not condition:
+        return
+    with connection.owner(settings) as cursor:
+        cursor.execute("SET TRANSACTION READ ONLY")
+        name = sql.Identifier(settings.source_schema, table.name).as_string(cursor)
+        cursor.execute(f"SELECT 1 FROM {name} WHERE (\n{condition}\n) LIMIT 0")
+
+
+def _offset(settings: Settings) -> dict[str, Any]:
+    """The position that Connect keeps for the connector; empty where it keeps none."""
+    url = f"{settings.connect_url}/connectors/{connection.CONNECTOR}/offsets"
+    try:
+        answer = requests.get(url, timeout=_REQUEST_S)
+        answer.raise_for_status()
+    except requests.RequestException as error:
+        raise SignalError(f"Connect does not tell how far the capture is: {error}; see `make status`") from None
+    stored = answer.json()["offsets"]
+    return dict(stored[0]["offset"]) if stored and stored[0]["offset"] else {}
+
+
+def _number(lsn: str) -> int:
+    high, low = lsn.split("/")
+    return (int(high, 16) << 32) + int(low, 16)

@@ -1,0 +1,98 @@
+"""What capture needs in the source database: its own schema, a publication over exactly the declared tables, and grants.
+
+Everything is made by the owner of the captured schema, never by the capture role, and REPLICA IDENTITY is left as it is: a
+source is not asked to change. The publication is never FOR ALL TABLES, which would break UPDATE and DELETE on every table of
+the source that has no primary key. It publishes a partitioned table as one, under its own name; Postgres then keeps to itself what
+is done to a partition alone (TRUNCATE, ATTACH, DETACH, DROP).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from psycopg2 import sql
+from psycopg2.extensions import parse_dsn
+
+from lakehouse.contract import Table
+from lakehouse.settings import Settings
+from lakehouse.source.connection import CONNECTOR as CONNECTOR
+from lakehouse.source.connection import SLOT as SLOT
+from lakehouse.source.connection import dates_before_christ as dates_before_christ
+from lakehouse.source.connection import owner as owner
+
+SCHEMA = "ebap"
+ROLE = "ebap_capture"
+PUBLICATION = "ebap"
+OWN_TABLES = ("heartbeat", "signal")
+
+_OBJECTS = Path(__file__).with_name("setup.sql")
+_EVERY_OPERATION = "insert, update, delete, truncate"
+
+
+def capture_address(settings: Settings) -> dict[str, str]:
+    """Where the capture role logs in, as libpq keywords without a password: the owner's address under another name."""
+    return {**parse_dsn(settings.shop_dsn), "user": ROLE}
+
+
+def captured(sources: Iterable[Table], schema: str) -> tuple[tuple[str, str], ...]:
+    """Schema and name of each table that is captured: the declared ones, then EBAP's own."""
+    return (*((schema, table.name) for table in sources), *((SCHEMA, name) for name in OWN_TABLES))
+
+
+def prepare(cursor: Any, sources: Iterable[Table], schema: str) -> None:
+    """Make or correct schema `ebap`, the publication and the grants; safe to repeat.
+
+    The declared tables must exist with a primary key (see preflight): one published without it could no longer be updated.
+    """
+    wanted = captured(sources, schema)
+    cursor.execute(_OBJECTS.read_text())
+    _publish(cursor, wanted)
+    _grant(cursor, [name for in_schema, name in wanted if in_schema == schema], schema)
+
+
+def _publish(cursor: Any, wanted: tuple[tuple[str, str], ...]) -> None:
+    publication = sql.Identifier(PUBLICATION)
+    names = sql.SQL(", ").join(sql.Identifier(*table) for table in wanted)
+    cursor.execute(
+        "SELECT puballtables, pubinsert AND pubupdate AND pubdelete AND pubtruncate AND pubviaroot FROM pg_publication WHERE pubname = %s",
+        [PUBLICATION],
+    )
+    found = cursor.fetchone()
+    options = sql.SQL("publish = {}, publish_via_partition_root = true").format(sql.Literal(_EVERY_OPERATION))
+    if found is None:
+        cursor.execute(sql.SQL("CREATE PUBLICATION {} FOR TABLE {} WITH ({})").format(publication, names, options))
+        return
+    is_for_all, has_every_option = found
+    if is_for_all:
+        return  # cannot be altered into a list; the preflight refuses it and says what to do
+    if not has_every_option:
+        cursor.execute(sql.SQL("ALTER PUBLICATION {} SET ({})").format(publication, options))
+    # Only where it differs: each change of a publication invalidates the caches of the running replication.
+    if published(cursor) != set(wanted):
+        cursor.execute(sql.SQL("ALTER PUBLICATION {} SET TABLE {}").format(publication, names))
+
+
+def published(cursor: Any) -> set[tuple[str, str]]:
+    """The tables published whole; one with a row filter or a column list does not count."""
+    cursor.execute(
+        "SELECT n.nspname, c.relname FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid"
+        " JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE p.pubname = %s AND r.prqual IS NULL AND r.prattrs IS NULL",
+        [PUBLICATION],
+    )
+    return set(cursor.fetchall())
+
+
+def _grant(cursor: Any, names: list[str], schema: str) -> None:
+    role = sql.Identifier(ROLE)
+    cursor.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), role))
+    for name in names:
+        cursor.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(sql.Identifier(schema, name), role))
+    cursor.execute(
+        "SELECT DISTINCT table_name FROM information_schema.role_table_grants WHERE grantee = %s AND table_schema = %s", [ROLE, schema]
+    )
+    for (name,) in cursor.fetchall():
+        if name not in names:
+            cursor.execute(sql.SQL("REVOKE ALL ON {} FROM {}").format(sql.Identifier(schema, name), role))

@@ -1,0 +1,115 @@
+"""The topics of the change log, made explicitly: what they must be, and how an existing one differs.
+
+A topic Kafka made by itself would have one partition, a default retention and, on some brokers, a policy that keeps only the
+newest record of a key: the change log is history, so `cleanup.policy=delete` is enforced and anything else refused.
+Connect makes its own three topics (compacted, as they must be); they are not listed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lakehouse.contract import Table
+from lakehouse.platform_tables import HEARTBEAT, topic
+
+if TYPE_CHECKING:
+    from kafka import KafkaAdminClient
+
+SIGNAL = "signal"
+# Debezium's own sign of life, beside the heartbeat row. Without its topic the connector's producer waits for ever.
+BEAT_TOPIC = "__debezium-heartbeat.ebap.source"
+RETENTION_MS = 7 * 24 * 3600 * 1000
+_KEYS = ("cleanup.policy", "retention.ms", "max.message.bytes")
+
+
+class TopicError(RuntimeError):
+    """A topic that would lose history; the message names it and the cure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topic:
+    """One topic of the change log and its number of partitions."""
+
+    name: str
+    partitions: int
+
+
+def declared(sources: Iterable[Table]) -> tuple[Topic, ...]:
+    """Every topic the connector writes: one a source table, then those of EBAP's own tables and Debezium's beat.
+
+    Raises TopicError where a declared table has the name of one of EBAP's own: they would share a topic.
+    """
+    tables = tuple(Topic(name=topic(table.name), partitions=3) for table in sources)
+    own = tuple(Topic(name=name, partitions=1) for name in (topic(HEARTBEAT), topic(SIGNAL), BEAT_TOPIC))
+    shared = {entry.name for entry in tables} & {entry.name for entry in own}
+    if shared:
+        raise TopicError(f"a source table cannot be captured under the name of EBAP's own topic {', '.join(sorted(shared))}: rename it")
+    return (*tables, *own)
+
+
+def settings_of(max_batch_bytes: int) -> dict[str, str]:
+    """The settings of every topic of the change log."""
+    return dict(zip(_KEYS, ("delete", str(RETENTION_MS), str(max_batch_bytes)), strict=True))
+
+
+def create(admin: KafkaAdminClient, topics: Iterable[Topic], max_batch_bytes: int, *, may_correct: bool = False) -> list[str]:
+    """Create what is missing and return a line for each thing done; safe to repeat.
+
+    Raises TopicError naming every topic with another cleanup policy, unless `may_correct` sets it to delete.
+    """
+    wanted, config = list(topics), settings_of(max_batch_bytes)
+    present = set(admin.list_topics())
+    missing = [entry for entry in wanted if entry.name not in present]
+    existing = _configs(admin, [entry.name for entry in wanted if entry.name in present])
+    faults = policy_faults(existing)
+    if faults and not may_correct:
+        raise TopicError("; ".join(faults))
+    if missing:
+        admin.create_topics({t.name: {"num_partitions": t.partitions, "replication_factor": 1, "configs": config} for t in missing})
+    done = [f"created {entry.name} with {entry.partitions} partitions" for entry in missing]
+    return done + _correct(admin, existing, config)
+
+
+def faults(admin: KafkaAdminClient, topics: Iterable[Topic]) -> list[str]:
+    """A line for each of these topics that is missing, or does not keep every record for its retention."""
+    wanted = {entry.name for entry in topics}
+    present = wanted & set(admin.list_topics())
+    missing = [
+        f"topic {name} does not exist, and capture would wait for it for ever: run `python -m infra.kafka`" for name in wanted - present
+    ]
+    return sorted(missing) + policy_faults(_configs(admin, sorted(present)))
+
+
+def policy_faults(configs: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """A line for each topic whose cleanup policy is not delete, with the cure; `configs` is topic to its settings."""
+    return [
+        f"topic {name} has cleanup.policy={config['cleanup.policy']}, which loses history: `python -m infra.kafka --correct` sets it to"
+        " delete; if it stood so for long, records are gone already and `make wipe` begins again"
+        for name, config in sorted(configs.items())
+        if config["cleanup.policy"] != "delete"
+    ]
+
+
+def _correct(admin: KafkaAdminClient, existing: Mapping[str, Mapping[str, str]], wanted: Mapping[str, str]) -> list[str]:
+    from kafka.admin import ConfigResource, ConfigResourceType
+
+    done = []
+    for name, config in sorted(existing.items()):
+        differing = {key: value for key, value in wanted.items() if config[key] != value}
+        if differing:
+            admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs=differing)])
+            done += [f"set {key}={value} on {name} (was {config[key]})" for key, value in differing.items()]
+    return done
+
+
+def _configs(admin: KafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    # The declarations of topics are read where no client is needed.
+    from kafka.admin import ConfigResource, ConfigResourceType
+
+    if not names:
+        return {}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, configs=dict.fromkeys(_KEYS)) for name in names]
+    answer = admin.describe_configs(resources, config_filter="all")
+    return {name: {key: str(entry["value"]) for key, entry in config.items()} for name, config in answer["topic"].items()}

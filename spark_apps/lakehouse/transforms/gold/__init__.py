@@ -1,0 +1,1 @@
+"""The SQL of gold tables and views, in Spark's dialect."""

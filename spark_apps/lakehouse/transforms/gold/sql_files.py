@@ -1,0 +1,42 @@
+"""The SQL of each gold table and view, in Spark's dialect: a file beside its declaration, or made from it where it reads bronze.
+
+`tables/<name>.sql` is one SELECT over `silver.<table>` (live rows), `silver.<table>_history` (every version) and `gold.<table>`.
+`tables/<name>.touched.sql` is optional: which slices a change of the source tables can reach; without it a change of one recomputes
+everything. It may also read `changed.<table>`, the changed keys with the instant `since`, see `lakehouse.gold.touched`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from lakehouse import tables
+from lakehouse.contract import ContractError, Table
+from lakehouse.transforms.gold.orders_live import orders_live_sql
+
+FOLDER = Path(tables.__file__).parent
+HISTORY_SUFFIX = "_history"
+_GENERATED = {"orders_live": orders_live_sql}
+
+
+@cache
+def select(table: Table) -> str:
+    """The SELECT of a gold table or view; raises ContractError where no file has it."""
+    if table.name in _GENERATED:
+        return _GENERATED[table.name]()
+    path = FOLDER / f"{table.name}.sql"
+    if not path.is_file():
+        raise ContractError(f"gold table {table.name!r} has no SQL: add tables/{table.name}.sql")
+    return path.read_text().strip()
+
+
+@cache
+def touched(table: Table) -> str | None:
+    """The SELECT of the slices that changes of source tables can reach; None where all have to be recomputed."""
+    path = FOLDER / f"{table.name}.touched.sql"
+    return path.read_text().strip() if path.is_file() else None
+
+
+def reads_bronze(table: Table) -> bool:
+    """Whether the view stands on what has landed, with no batch run in between."""
+    return table.name in _GENERATED
