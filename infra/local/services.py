@@ -91,7 +91,8 @@ _PLATFORM: tuple[Step, ...] = (
         name="capture",
         doc="Publication, checks of the source, and the connector.",
         command=_python("-m", "lakehouse.source", "apply"),
-        after=("connect", "catalog", "shop-seed"),
+        # Not the catalog: a lake that is there already is enough, and a new one is waited for.
+        after=("connect", "databases", "shop-seed"),
         limit_s=400,
     ),
     Service(

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -21,6 +22,7 @@ from generator.control import Control
 from infra.local import runs
 from infra.local.services import services
 from lakehouse import platform_tables, tables
+from lakehouse.contract import Table
 from lakehouse.gold import aggregate
 from lakehouse.health import airflow_client, catch_up
 from lakehouse.lake.lake import Lake
@@ -167,12 +169,13 @@ def _tell_cycle(name: str, runs_of: list[Spent], target: float) -> None:
 
 
 def _change(settings: Settings, turn: int) -> None:
-    """Change as many rows of each table, spread over its keys, and wait until they have landed."""
+    """Change as many rows of each table as it has a share, spread over its keys, and wait until they have landed."""
     before = _landed(settings)
-    each = CHANGES // len(tables.SOURCES)
     changed = 0
     with owner(settings) as cursor:
-        for table in tables.SOURCES:
+        # The smallest table first: what it has too few of, the others make up for.
+        for left, table in zip(range(len(tables.SOURCES), 0, -1), _by_size(settings, cursor), strict=True):
+            each = (CHANGES - changed) // left
             keys = ", ".join(table.key)
             money = _CHANGED.get(table.name)
             more = f", {money} = {money} + 0.01" if money else ""
@@ -183,6 +186,15 @@ def _change(settings: Settings, turn: int) -> None:
     if changed < CHANGES:
         sys.exit(f"bench: the shop has only {changed} rows to change: run `make demo` first")
     until(partial(_has_landed, settings, before + changed), _LIMIT_S, f"{changed} changes to land")
+
+
+def _by_size(settings: Settings, cursor: Any) -> list[Table]:
+    """The source tables, the one with the fewest rows first."""
+    counts = {}
+    for table in tables.SOURCES:
+        cursor.execute(f"SELECT count(*) FROM {settings.source_schema}.{table.name}")
+        counts[table.name] = cursor.fetchone()[0]
+    return sorted(tables.SOURCES, key=lambda table: counts[table.name])
 
 
 def _has_landed(settings: Settings, expected: int) -> bool:

@@ -1,6 +1,6 @@
 """No value stops the capture: every type of Postgres, and each kind of failure, on a real Postgres, Kafka and Connect.
 
-The lake is a list: what the gate records in it, and what follows from that for the connector, is the code that ships.
+There is no Spark: nothing here widens a stored column.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from types import SimpleNamespace
 from typing import Any
 
 import psycopg2
@@ -19,38 +18,20 @@ from kafka import KafkaAdminClient
 
 from lakehouse import platform_tables, tables
 from lakehouse.contract import Column, History, Table
-from lakehouse.lake import epochs, storage
+from lakehouse.lake import epochs
+from lakehouse.lake.lake import Lake
 from lakehouse.settings import PROJECT, Settings
-from lakehouse.source import apply, catalog, connect, gate, mending, preflight, schema_log, setup, topics, types
-from lakehouse.source.schema_log import ACCEPTED, DRIFT, NOT_CAPTURED, WAITING, SchemaChange
-from lakehouse.spark import session
+from lakehouse.source import apply, catalog, connect, gate, mending, preflight, setup, topics, types
+from lakehouse.source.schema_log import DRIFT, NOT_CAPTURED, WAITING, SchemaChange, SchemaLog
 from lakehouse.transforms.records import envelope
 from tests.e2e import type_samples, wire
 from tests.e2e.conftest import until
 from tests.e2e.own_capture import running_capture
+from tests.unit import light_lake
 
 pytestmark = pytest.mark.e2e
 
 PLACEHOLDER = "__ebap_unchanged_5f"
-KNOWN = epochs.Source(identity="", epoch=1, placeholders=(PLACEHOLDER,))
-
-
-class Lake:
-    """What is recorded of the source's schema, in memory."""
-
-    def __init__(self) -> None:
-        self.changes: list[SchemaChange] = []
-
-    def in_state(self, _: Any, state: str, table: str | None = None) -> list[SchemaChange]:
-        return [change for change in self.changes if change.state == state and table in (None, change.source_table)]
-
-    def left_out(self, _: Any) -> list[SchemaChange]:
-        newest = {(change.source_table, change.column): change for change in self.changes if change.column}
-        return [change for change in newest.values() if change.reason and change.state == DRIFT]
-
-    def accept(self, table: str) -> None:
-        for change in self.in_state(None, WAITING, table):
-            self.changes[self.changes.index(change)] = SchemaChange(**{**vars(change), "state": ACCEPTED})
 
 
 class Shop:
@@ -58,6 +39,11 @@ class Shop:
 
     def __init__(self, settings: Settings, lake: Lake) -> None:
         self.settings, self.lake = settings, lake
+
+    @property
+    def log(self) -> SchemaLog:
+        """What is recorded of the source's schema by now."""
+        return SchemaLog(self.lake)
 
     def execute(self, *statements: str) -> None:
         with closing(psycopg2.connect(self.settings.shop_dsn, password=self.settings.secret("shop_owner"))) as connection:
@@ -100,18 +86,10 @@ REFUSED = [name for kind in types.KINDS if not kind.is_carried for name in kind.
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """The shop's tables and two of samples, captured; the samples' first rows come with the snapshot."""
-    lake = Lake()
     with pytest.MonkeyPatch.context() as patch, running_capture(tmp_path_factory.mktemp("home")) as settings:
         patch.setattr(tables, "SOURCES", (*tables.SOURCES, CARRIED, LEFT_OUT))
         patch.setattr(tables, "source", lambda name: next(table for table in tables.SOURCES if table.name == name))
-        patch.setattr(schema_log, "shapes", lambda _: {change.source_table: change.shape for change in lake.changes})
-        patch.setattr(schema_log, "append", lambda _, found, read_at: lake.changes.extend(found))
-        patch.setattr(schema_log, "in_state", lake.in_state)
-        patch.setattr(schema_log, "left_out", lake.left_out)
-        patch.setattr(schema_log, "apply_declared", lambda *_: None)
-        patch.setattr(storage, "version", lambda *_: 0)
-        patch.setattr(session, "connect", lambda _: SimpleNamespace(stop=lambda: None))
-        patch.setattr(gate, "_refuse_another", lambda *_: None)
+        lake = Lake(settings)
         made = Shop(settings, lake)
         made.execute((PROJECT / "generator" / "schema.sql").read_text(), *type_samples.SETUP)
         made.execute(*USERS)
@@ -121,8 +99,11 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
             topics.create(admin, topics.declared(tables.SOURCES), settings.max_batch_bytes)
         with setup.owner(settings) as cursor:
             setup.prepare(cursor, tables.SOURCES, settings.source_schema)
-        gate.record(settings, None)  # type: ignore[arg-type]
-        apply.run(settings, None, KNOWN)  # type: ignore[arg-type]
+        identity = apply.source_identity(settings)[0] or ""
+        known = {"ebap.epoch": "1", "ebap.source.1": identity, "ebap.placeholder.1": PLACEHOLDER}
+        light_lake.create(settings, known)
+        gate.record(lake)
+        apply.run(lake, epochs.Source(epoch=1, identity=identity, placeholders=(PLACEHOLDER,)))
         connect.wait_snapshot(settings, 120)
         yield made
 
@@ -234,7 +215,7 @@ def test_every_type_passes_the_snapshot_and_the_stream(shop: Shop) -> None:
 
 
 def test_what_is_left_out_is_drift_with_its_reason(shop: Shop) -> None:
-    known = {change.column: change for change in shop.lake.changes if change.source_table == "left_out" and change.reason}
+    known = {change.column: change for change in shop.log.changes if change.source_table == "left_out" and change.reason}
     for number, name in enumerate(REFUSED):
         type_, small, _ = type_samples.left_out(name)
         if _is_here(shop, type_, small):
@@ -280,7 +261,7 @@ def test_an_array_that_nobody_declared_is_left_out_within_a_look(shop: Shop) -> 
     shop.sign(3)
     last = shop.rows("products", product_id=1)[-1].row or {}
     assert last["price_usd"] == "1.25" and "embedding" not in last
-    change = next(change for change in shop.lake.changes if change.column == "embedding")
+    change = next(change for change in shop.log.changes if change.column == "embedding")
     assert (change.what, change.type_after, change.state) == ("added", "float4[]", DRIFT) and change.reason
     shop.execute("UPDATE shop.products SET price_usd = 1.50 WHERE product_id = 1")
     shop.sign(4)
@@ -288,17 +269,17 @@ def test_an_array_that_nobody_declared_is_left_out_within_a_look(shop: Shop) -> 
 
 
 def _stopped(shop: Shop, table: str) -> SchemaChange:
-    found = [change for change in shop.lake.in_state(None, WAITING, table) if change.what == NOT_CAPTURED]
-    assert len(found) == 1, shop.lake.changes
-    told = schema_log.stop(None, tables.source(table))  # type: ignore[arg-type]
+    found = [change for change in shop.log.in_state(WAITING, table) if change.what == NOT_CAPTURED]
+    assert len(found) == 1, shop.log.changes
+    told = shop.log.stop(tables.source(table))
     assert told and f"`python -m lakehouse accept {table}`" in told and str(found[0]) in told
     return found[0]
 
 
 def _capture_again(shop: Shop, table: str) -> None:
     """What `accept` does."""
-    shop.lake.accept(table)
-    mending.follow(shop.settings, None)  # type: ignore[arg-type]
+    shop.log.accept(tables.source(table))
+    mending.follow(shop.lake)
 
 
 def test_a_declared_column_that_becomes_a_domain_over_an_array_stops_its_table_alone(shop: Shop) -> None:
@@ -313,7 +294,7 @@ def test_a_declared_column_that_becomes_a_domain_over_an_array_stops_its_table_a
     shop.sign(5)
     change = _stopped(shop, "products")
     assert change.column == "tags" and "Failed to properly convert" in str(change.reason)
-    assert [c.type_after for c in shop.lake.in_state(None, WAITING, "products") if c.what == "retyped"] == ["domain over text[]"]
+    assert [c.type_after for c in shop.log.in_state(WAITING, "products") if c.what == "retyped"] == ["domain over text[]"]
     shop.execute("ALTER TABLE shop.products ALTER COLUMN tags TYPE text[]", "UPDATE shop.products SET price_usd = 3.25")
     shop.look()
     _capture_again(shop, "products")
@@ -335,7 +316,7 @@ def test_a_row_that_is_too_large_stops_its_table_alone(shop: Shop) -> None:
     large = shop.settings.max_record_mb * 2**20
     shop.execute(f"UPDATE shop.products SET description = repeat('x', {large - 100_000})")
     shop.sign(8)
-    assert not shop.lake.in_state(None, WAITING, "products")
+    assert not shop.log.in_state(WAITING, "products")
     shop.execute(f"UPDATE shop.products SET description = repeat('x', {large})")
     shop.sign(9)
     change = _stopped(shop, "products")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -33,15 +33,15 @@ SOURCE = {"ebap.epoch": "1", "ebap.source.1": "a test", "ebap.placeholder.1": PL
 _OF_READERS = ("deletionVectors", "typeWidening")
 
 
-def create(settings: Settings) -> None:
-    """Make every stored table, empty; what `publish` makes by Spark, as far as the Delta log goes."""
+def create(settings: Settings, source: Mapping[str, str] = SOURCE) -> None:
+    """Make every stored table, empty; what `publish` makes by Spark, as far as the Delta log goes. `source`: properties of bronze."""
     for table in ddl.stored_tables():
-        create_table(settings, table)
+        create_table(settings, table, source)
 
 
-def create_table(settings: Settings, table: Table) -> None:
+def create_table(settings: Settings, table: Table, source: Mapping[str, str] = SOURCE) -> None:
     """Make one stored table, empty."""
-    properties = ddl.properties(settings, table) | (SOURCE if table is platform_tables.CHANGES else {})
+    properties = ddl.properties(settings, table) | (dict(source) if table is platform_tables.CHANGES else {})
     features = sorted(feature for name, feature in _FEATURES.items() if properties.get(name) == "true")
     protocol: dict[str, Any] = {"minReaderVersion": 3, "minWriterVersion": 7}
     protocol |= {"readerFeatures": [name for name in features if name in _OF_READERS]}

@@ -11,7 +11,7 @@ import pytest
 
 from lakehouse import platform_tables, tables
 from lakehouse.contract import Expect, Severity
-from lakehouse.lake import quarantine_counts
+from lakehouse.lake import quarantine_counts, small_table
 from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
 from lakehouse.silver import quarantine, refine, replay
@@ -47,7 +47,7 @@ def held(lake: LightLake, key: int) -> list[tuple[Any, ...]]:
 
 def rewrite(lake: LightLake, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Give every row of quarantine other values."""
-    rows = quarantine._Rows(lake.lake, USERS)
+    rows = small_table.Rows(lake.lake, platform_tables.QUARANTINE, {"source_table": ["users"]})
     rows.write({id(row): change(row) for row in rows.rows})
 
 

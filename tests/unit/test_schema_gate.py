@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,12 @@ from pyspark.sql import functions as F
 from lakehouse import platform_tables, tables
 from lakehouse.contract import Column, History, Table
 from lakehouse.lake import catalog, storage, stored_schema
+from lakehouse.lake.lake import Lake as InProcess
 from lakehouse.settings import Settings
 from lakehouse.silver import heavy_batch, rebuild
 from lakehouse.source import gate, mending, schema_log
 from lakehouse.source.schema_diff import SeenColumn, Shape
+from lakehouse.spark import session
 from tests.conftest import empty_lake
 from tests.unit.lake import Lake, user
 
@@ -26,10 +28,34 @@ _POSTGRES = {"BIGINT": "int8", "INT": "int4", "STRING": "text", "DATE": "date", 
 
 
 @pytest.fixture(scope="module")
-def lake(spark: SparkSession, lake_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+def lake(spark: SparkSession, lake_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     made = Lake(spark, empty_lake(spark, lake_settings, tmp_path_factory.mktemp("gate")))
-    gate.record_found(spark, source())
-    return made
+    with pytest.MonkeyPatch.context() as patch:
+        # The gate opens a session of its own where it widens a table, and ends it.
+        patch.setattr(session, "connect", lambda _: _Kept(spark))
+        record(made, source())
+        yield made
+
+
+class _Kept:
+    """The tests' session, which outlives whoever is given it."""
+
+    def __init__(self, spark: SparkSession) -> None:
+        self._spark = spark
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._spark, name)
+
+    def stop(self) -> None:
+        pass
+
+
+def record(lake: Lake, found: gate.Shapes, blamed: Sequence[mending.Blame] = ()) -> list[schema_log.SchemaChange]:
+    return gate.record_found(InProcess(lake.settings), found, blamed)
+
+
+def log(lake: Lake) -> schema_log.SchemaLog:
+    return schema_log.SchemaLog(InProcess(lake.settings))
 
 
 _altered: dict[str, dict[str, str]] = {}
@@ -69,7 +95,7 @@ def states(lake: Lake, table: str) -> list[tuple[str, str, str]]:
 def test_what_is_no_widening_stops_its_table_alone_until_it_is_accepted(lake: Lake) -> None:
     lake.land("users", ("c", 10, user(1, "bronze")))
     lake.refine("users")
-    gate.record_found(lake.spark, source(users={"region": "int4"}))
+    record(lake, source(users={"region": "int4"}))
     lake.land("users", ("u", 20, user(1, "silver")))
     lake.land("products", ("c", 20, {"product_id": 1, "stock": 3}))
     told = r"silver\.users is stopped.*column region retyped, text before, int4 now.*`python -m lakehouse accept users`"
@@ -78,20 +104,18 @@ def test_what_is_no_widening_stops_its_table_alone_until_it_is_accepted(lake: La
             lake.refine("users")
     assert lake.refine("products").changed, "another table must not be held back"
     assert "accept users" in (lake.state("users").error or "")
-    assert [str(change) for change in schema_log.accept(lake.spark, tables.source("users"))] == [
-        "users: column region retyped, text before, int4 now"
-    ]
+    assert [str(change) for change in log(lake).accept(tables.source("users"))] == ["users: column region retyped, text before, int4 now"]
     assert lake.refine("users").changed
     assert lake.history("users", 1) == [("bronze", 10, 20, False), ("silver", 20, None, False)]
     assert states(lake, "users") == [("region", "retyped", "accepted")]
-    with pytest.raises(storage.StorageError, match="nothing of users waits to be accepted"):
-        schema_log.accept(lake.spark, tables.source("users"))
+    with pytest.raises(ValueError, match="nothing of users waits to be accepted"):
+        log(lake).accept(tables.source("users"))
 
 
 def test_a_look_that_sees_nothing_new_writes_nothing(lake: Lake) -> None:
     seen = source(users={"region": "int4"})
     before = storage.version(lake.spark, platform_tables.SCHEMA_CHANGES.full_name)
-    assert gate.record_found(lake.spark, seen) == []
+    assert record(lake, seen) == []
     assert storage.version(lake.spark, platform_tables.SCHEMA_CHANGES.full_name) == before
 
 
@@ -102,7 +126,7 @@ def test_a_wider_source_widens_silver_and_its_views(lake: Lake) -> None:
     # What came before anybody looked is not lost and not NULL: it waits with its bytes.
     waiting = storage.read_quarantine(lake.spark, tables.source("products")).collect()
     assert [(row["reason"], row["detail"]) for row in waiting] == [("bad_value", f"stock: '{big}' is not a INT")]
-    gate.record_found(lake.spark, source(products={"stock": "int8", "price_usd": "numeric(12,2)"}))
+    record(lake, source(products={"stock": "int8", "price_usd": "numeric(12,2)"}))
     assert states(lake, "products") == [("price_usd", "widened", "applied"), ("stock", "widened", "applied")]
     lake.land("products", ("u", 40, {"product_id": 2, "stock": big, "price_usd": "1234567890.12"}))
     assert lake.refine("products").quarantined == 0
@@ -146,7 +170,7 @@ def test_a_wider_declaration_widens_what_is_stored(lake: Lake, declare: Callable
 
 
 def test_a_column_declared_later_is_null_until_a_rebuild_fills_it(lake: Lake, declare: Callable[[Table], None]) -> None:
-    gate.record_found(lake.spark, source(orders={"channel": "text"}))
+    record(lake, source(orders={"channel": "text"}))
     assert states(lake, "orders") == [("channel", "added", "drift")]
     lake.land("orders", ("c", 10, {"order_id": 1, "status": "placed", "channel": "web"}))
     lake.refine("orders")
@@ -158,31 +182,31 @@ def test_a_column_declared_later_is_null_until_a_rebuild_fills_it(lake: Lake, de
     assert [row["channel"] for row in shown.collect()] == [None, "app"]
     rebuild.run(lake.spark, lake.settings, "orders")
     assert [row["channel"] for row in lake.spark.table("silver.orders").orderBy("order_id").collect()] == ["web", "app"]
-    gate.record_found(lake.spark, source(orders={"channel": "text"}))
+    record(lake, source(orders={"channel": "text"}))
     assert states(lake, "orders") == [("channel", "added", "applied")]
 
 
 def test_a_column_that_cannot_be_captured_is_drift_with_its_reason_until_it_is_another(lake: Lake) -> None:
     for _ in range(2):
-        gate.record_found(lake.spark, source(orders={"embedding": "float4[]"}))
+        record(lake, source(orders={"embedding": "float4[]"}))
     assert states(lake, "orders")[-1] == ("embedding", "added", "drift")
-    (left,) = schema_log.left_out(lake.spark)
+    (left,) = log(lake).left_out()
     assert (left.column, left.type_after) == ("embedding", "float4[]") and "TOAST" in str(left.reason)
-    assert mending.scope(lake.spark).left_out == {"orders": ["embedding"]}
-    gate.record_found(lake.spark, source(orders={"embedding": "text"}))
-    assert mending.scope(lake.spark).left_out == {}, "a type that is carried is captured"
-    gate.record_found(lake.spark, source(orders={"embedding": "interval"}))
-    assert mending.scope(lake.spark).left_out == {"orders": ["embedding"]}
+    assert mending.scope(log(lake)).left_out == {"orders": ["embedding"]}
+    record(lake, source(orders={"embedding": "text"}))
+    assert mending.scope(log(lake)).left_out == {}, "a type that is carried is captured"
+    record(lake, source(orders={"embedding": "interval"}))
+    assert mending.scope(log(lake)).left_out == {"orders": ["embedding"]}
 
 
 def test_a_table_that_the_capture_had_to_stop_says_so_until_it_is_accepted(lake: Lake) -> None:
     table = tables.source("order_items")
     why = mending.Blame(table="order_items", column="quantity", reason="PSQLException: Bad value", is_stop=True)
     for _ in range(2):
-        gate.record_found(lake.spark, source(), [why])
+        record(lake, source(), [why])
     assert states(lake, "order_items")[-1:] == [("quantity", "capture stopped", "waiting")]
-    assert mending.scope(lake.spark).stopped == {"order_items"}
-    told = schema_log.stop(lake.spark, table)
+    assert mending.scope(log(lake)).stopped == {"order_items"}
+    told = log(lake).stop(table)
     assert (
         told
         and "column quantity, capture stopped (PSQLException: Bad value)" in told
@@ -191,8 +215,8 @@ def test_a_table_that_the_capture_had_to_stop_says_so_until_it_is_accepted(lake:
     lake.land("order_items", ("c", 90, {"order_id": 9, "line_no": 1, "quantity": 2}))
     with pytest.raises(heavy_batch.RefineError, match="no longer captured"):
         lake.refine("order_items")
-    assert [change.what for change in schema_log.accept(lake.spark, table)] == ["capture stopped"]
-    assert mending.scope(lake.spark).stopped == frozenset()
+    assert [change.what for change in log(lake).accept(table)] == ["capture stopped"]
+    assert mending.scope(log(lake)).stopped == frozenset()
     assert lake.refine("order_items").changed
 
 

@@ -138,20 +138,20 @@ def _schema(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _accept(arguments: argparse.Namespace, settings: Settings) -> int:
+    from lakehouse.lake.lake import Lake
     from lakehouse.source import epoch_switch, mending, schema_log
-    from lakehouse.spark import session
 
-    spark = session.connect(settings)
+    lake = Lake(settings)
     if arguments.what == "epoch":
-        print(epoch_switch.accept(settings, spark))
+        print(epoch_switch.accept(lake))
     else:
-        accepted = schema_log.accept(spark, tables.source(arguments.what))
+        accepted = schema_log.SchemaLog(lake).accept(tables.source(arguments.what))
         for change in accepted:
             print(f"accepted: {change}")
         if any(change.column and change.type_before and change.type_after for change in accepted):
             print(schema_log.READ_AGAIN.format(table=arguments.what))
         if any(change.what == schema_log.NOT_CAPTURED for change in accepted):
-            mending.follow(settings, spark)
+            mending.follow(lake)
             print(schema_log.READ_WHOLE.format(table=arguments.what))
     return 0
 

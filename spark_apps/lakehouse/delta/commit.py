@@ -68,6 +68,18 @@ def commit(
     return version
 
 
+def set_properties(log: TableLog, snapshot: Snapshot, properties: Mapping[str, str]) -> int:
+    """Give the table these properties beside those it has, and return the commit's version.
+
+    Raises ConflictError where its columns or properties were changed since the snapshot; rows that were written meanwhile do not matter.
+    """
+    features.check_writable(log.root, snapshot.protocol, snapshot.metadata)
+    intent = Intent(touched=(), reads=None, is_blind=True, txn=None)
+    made = {**snapshot.metadata.raw, "configuration": {**snapshot.configuration, **properties}}
+    info = _info(snapshot, "SET TBLPROPERTIES", None, False, {})
+    return _put(log, snapshot, intent, [{"commitInfo": info}, {"metaData": made}])
+
+
 def _file(snapshot: Snapshot, given: str | File) -> File:
     path = given if isinstance(given, str) else given.path
     found = snapshot.by_path.get(path)

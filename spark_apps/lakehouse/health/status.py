@@ -24,7 +24,7 @@ from lakehouse.lake import quarantine_counts
 from lakehouse.lake.lake import Lake
 from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
-from lakehouse.source import schema_log
+from lakehouse.source.schema_log import SchemaLog
 from lakehouse.transforms import views
 from lakehouse.transforms.gold import sql_files
 
@@ -97,7 +97,7 @@ def lake_status(settings: Settings) -> dict[str, Any]:
     sizes |= {table.full_name: sizes.get(platform_tables.stored(table).full_name, 0) for table in tables.SOURCES}
     verified = _verified_through(lake)
     sized = [asdict(status) | {"bytes": sizes.get(status.name)} | verified.get(status.name, {}) for status in found]
-    left_out = [{name: getattr(change, name) for name in _LEFT_OUT} for change in _left_out(lake)]
+    left_out = [{name: getattr(change, name) for name in _LEFT_OUT} for change in SchemaLog(lake).left_out()]
     return {"tables": sized, "waiting": quarantine_counts.counts(lake), "delays": delays(lake, now), "left_out": left_out}
 
 
@@ -171,11 +171,6 @@ def _to_bronze(lake: Lake, now: datetime) -> dict[str, Any]:
     taken_us = pc.subtract(changes["_landed_at"].cast("int64"), changes["commit_at"].cast("int64"))
     median, p95 = (value / 1e6 for value in pc.quantile(taken_us, q=[0.5, 0.95]).to_pylist())
     return {"median_s": median, "p95_s": p95, "changes": changes.num_rows}
-
-
-def _left_out(lake: Lake) -> list[schema_log.SchemaChange]:
-    rows = lake.read(platform_tables.SCHEMA_CHANGES).to_pylist()
-    return schema_log.newest_left_out(schema_log.SchemaChange(**row) for row in rows)
 
 
 def _verified_through(lake: Lake) -> dict[str, dict[str, str | None]]:

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lakehouse.lake import storage
+from lakehouse import platform_tables
+from lakehouse.delta.commit import set_properties
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from lakehouse.lake.lake import Lake
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +27,7 @@ class Source:
 
 def source_identity(spark: SparkSession) -> Source | None:
     """The Postgres this lake was filled from; None for a new lake."""
-    rows = spark.sql(f"SHOW TBLPROPERTIES {storage.BRONZE}").collect()
+    rows = spark.sql(f"SHOW TBLPROPERTIES {platform_tables.CHANGES.full_name}").collect()
     return of_properties({row["key"]: row["value"] for row in rows})
 
 
@@ -37,12 +40,18 @@ def of_properties(properties: Mapping[str, str]) -> Source | None:
     return Source(epoch=epoch, identity=properties[f"ebap.source.{epoch}"], placeholders=placeholders)
 
 
-def remember_source(spark: SparkSession, identity: str) -> Source:
+def of_lake(lake: Lake) -> Source | None:
+    """The same without Spark."""
+    return of_properties(lake.snapshot(platform_tables.CHANGES).configuration)
+
+
+def remember_source(lake: Lake, identity: str) -> Source:
     """Enter a Postgres as the lake's next epoch, with a placeholder no user's text can equal."""
-    known = source_identity(spark)
+    log = lake.log(platform_tables.CHANGES)
+    snapshot = log.snapshot()
+    known = of_properties(snapshot.configuration)
     epoch = known.epoch + 1 if known else 1
     placeholder = f"__ebap_unchanged_{secrets.token_hex(16)}"
     properties = {"ebap.epoch": str(epoch), f"ebap.source.{epoch}": identity, f"ebap.placeholder.{epoch}": placeholder}
-    listed = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
-    spark.sql(f"ALTER TABLE {storage.BRONZE} SET TBLPROPERTIES ({listed})")
+    set_properties(log, snapshot, properties)
     return Source(epoch=epoch, identity=identity, placeholders=(*(known.placeholders if known else ()), placeholder))

@@ -13,13 +13,14 @@ from pyspark.sql import functions as F
 from lakehouse.contract import Table
 from lakehouse.delta.errors import ConflictError
 from lakehouse.lake import epochs, quarantined_records, storage, stored_schema
+from lakehouse.lake.lake import Lake
 from lakehouse.lake.state import NO_CHECKPOINT, TableState
 from lakehouse.platform_tables import HEARTBEAT
 from lakehouse.settings import Settings
 from lakehouse.silver import erasure_list, sweep
 from lakehouse.silver.erasure_list import Forgotten
 from lakehouse.silver.refine import RefineError, replaced_bronze
-from lakehouse.source import schema_log
+from lakehouse.source.schema_log import SchemaLog
 from lakehouse.spark import delta
 from lakehouse.transforms.heavy import decoding
 from lakehouse.transforms.heavy.folding import Incoming
@@ -67,10 +68,10 @@ def batch_of(spark: SparkSession, settings: Settings, table: Table, consumed: in
         taken.unpersist()
 
 
-def admitted(spark: SparkSession, table: Table) -> tuple[Table, str | None]:
+def admitted(spark: SparkSession, settings: Settings, table: Table) -> tuple[Table, str | None]:
     """The declaration by which the stored table takes changes, and what stops it: its own change, or one of the source's schema."""
     made, message = stored_schema.judged(spark, table)
-    return made, message or schema_log.stop(spark, table)
+    return made, message or SchemaLog(Lake(settings)).stop(table)
 
 
 def decoded(

@@ -74,7 +74,7 @@ def _apply(spark: SparkSession, settings: Settings, table: Table, batch: heavy_b
 
 def _admitted(spark: SparkSession, settings: Settings, table: Table, mark: TableState) -> Table:
     """The declaration by which the stored table takes changes, unless its own change or one of the source's schema stops it."""
-    made, message = heavy_batch.admitted(spark, table)
+    made, message = heavy_batch.admitted(spark, settings, table)
     if message:
         _stop(settings, table, mark, message)
     return made

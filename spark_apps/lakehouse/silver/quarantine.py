@@ -7,13 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from lakehouse import platform_tables
-from lakehouse.delta import reading
-from lakehouse.delta.commit import commit
+from lakehouse.lake import small_table
 from lakehouse.silver import bronze
-from lakehouse.transforms.records import arrow, envelope
+from lakehouse.transforms.records import envelope
 from lakehouse.transforms.records.received import Record
 
 if TYPE_CHECKING:
@@ -34,46 +31,23 @@ def enter(lake: Lake, table: Table, faults: Sequence[Fault]) -> None:
     """
     if not faults:
         return
-    held = _Rows(lake, table)
-    wanted = dict(map(_row, faults))
+    held = _rows(lake, table)
+    wanted = dict(_row(table, fault) for fault in faults)
     known = {_identity(row): row for row in held.rows}
     new = [row for identity, row in wanted.items() if identity not in known]
     again = [row for identity, row in known.items() if identity in wanted and row["replayed_at"]]
     held.write({id(row): {**row, "replayed_at": None} for row in again}, new)
 
 
-class _Rows:
-    """The table's rows of quarantine, with where they are; few, and read whole."""
-
-    def __init__(self, lake: Lake, table: Table) -> None:
-        self._lake, self._own = lake, {"source_table": [table.name]}
-        self._snapshot = lake.snapshot(_TABLE)
-        found = reading.located(lake.con, self._snapshot, lake.store, where=self._own)
-        self.rows: list[dict[str, Any]] = found.to_pylist()
-
-    def write(self, changed: Mapping[int, dict[str, Any] | None], new: Sequence[dict[str, Any]] = ()) -> None:
-        """Give rows (by `id`) these values, or remove them for None, and add new ones, in one commit; none where there is nothing to do.
-
-        Raises ConflictError where others wrote the table's rows meanwhile.
-        """
-        if not changed and not new:
-            return
-        # Files that hold a changed row are written anew: the table has no deletion vectors, and few rows.
-        files = {row[reading.FILE] for row in self.rows if id(row) in changed}
-        kept = [changed.get(id(row), row) for row in self.rows if row[reading.FILE] in files]
-        names = [name for name in _TABLE.column_names if name not in self._own]
-        rows = [{name: row[name] for name in names} for row in (*kept, *new) if row is not None]
-        schema = pa.schema([(name, arrow.arrow_type(_TABLE.column(name).type)) for name in names])
-        writes = [({name: values[0] for name, values in self._own.items()}, pa.Table.from_pylist(rows, schema=schema))]
-        log = self._lake.log(_TABLE)
-        commit(log, self._snapshot, operation="MERGE", writes=writes, removes=sorted(files), reads=self._own)
+def _rows(lake: Lake, table: Table) -> small_table.Rows:
+    return small_table.Rows(lake, _TABLE, {"source_table": [table.name]})
 
 
 class Held:
     """The records of a table that a replay takes up: each with all of its rows in quarantine, replayed ones included."""
 
     def __init__(self, lake: Lake, table: Table, reason: str | None) -> None:
-        self._lake, self._table, self._held = lake, table, _Rows(lake, table)
+        self._lake, self._table, self._held = lake, table, _rows(lake, table)
         by_place: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
         for row in self._held.rows:
             if row["reason"] != CONFLICTING:
@@ -160,9 +134,10 @@ def beaten(lake: Lake, table: Table, decoder: Decoder, contested: Iterable[Any],
     return found
 
 
-def _row(fault: Fault) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _row(table: Table, fault: Fault) -> tuple[tuple[Any, ...], dict[str, Any]]:
     record, sha256 = fault.record, _sha256(fault.record.value)
     row = {
+        "source_table": table.name,
         "reason": fault.reason,
         "detail": fault.detail,
         "topic": record.topic,

@@ -19,7 +19,7 @@ from lakehouse.lake.lake import Lake
 from lakehouse.lake.state import TableState
 from lakehouse.silver import bronze
 from lakehouse.silver.batch import Batch, writer_of
-from lakehouse.source import schema_log
+from lakehouse.source.schema_log import SchemaLog
 from lakehouse.transforms.records.truncates import merged
 
 if TYPE_CHECKING:
@@ -146,19 +146,12 @@ def admit(lake: Lake, table: Table, known: TableState) -> Table:
     stored = lake.snapshot(platform_tables.stored(table))
     given = {field.name: field.type for field in stored.schema}
     made, message = stored_schema.judge(table, given, stored.configuration.get("ebap.shape"))
-    message = message or schema_log.stop_notice(table, _waiting_changes(lake, table))
+    message = message or SchemaLog(lake).stop(table)
     if message:
         if known.error != message:
             lake.states.stop(table, message)
         raise RefineError(message)
     return made
-
-
-def _waiting_changes(lake: Lake, table: Table) -> list[schema_log.SchemaChange]:
-    """Changes of the source's schema that wait to be accepted, oldest first."""
-    own = {"source_table": [table.name], "state": [schema_log.WAITING]}
-    rows = lake.read(platform_tables.SCHEMA_CHANGES, where=own).to_pylist()
-    return [schema_log.SchemaChange(**row) for row in sorted(rows, key=lambda row: (row["seen_at"], row["column"] or ""))]
 
 
 def light(argv: list[str]) -> Callable[[Settings], RefineResult]:

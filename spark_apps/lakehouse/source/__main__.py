@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import socket
 import sys
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import psycopg2
 from kafka.errors import KafkaError
 
+from lakehouse import platform_tables
+from lakehouse.delta.errors import NoTable
+from lakehouse.lake import epochs
+from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings, SettingsError
 from lakehouse.source import apply, connect, connector, mending, preflight, topics
 from lakehouse.source.connection import mark
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+from lakehouse.source.schema_log import SchemaLog
 
 SNAPSHOT_LIMIT_S = 600
+LAKE_LIMIT_S = 300
+_POLL_S = 0.5
 _EXIT_CODES = "Exits with 0 when done, 1 with one clear message where not."
 _MESSAGES = (
     preflight.PreflightError,
@@ -77,17 +80,14 @@ def main() -> int:
 
 
 def _apply(settings: Settings, _: argparse.Namespace) -> str:
-    apply.apply(settings, _lake(settings))
+    apply.apply(_lake(settings, LAKE_LIMIT_S))
     return f"connector {connector.NAME} runs"
 
 
 def _preflight(settings: Settings, _: argparse.Namespace) -> str:
-    from lakehouse.lake import epochs
-    from lakehouse.source import schema_log
-
-    spark = _lake(settings)
-    known = epochs.source_identity(spark)
-    identity = apply.check(settings, known.identity if known else None, schema_log.altered_columns(spark))
+    lake = _lake(settings)
+    known = epochs.of_lake(lake)
+    identity = apply.check(settings, known.identity if known else None, SchemaLog(lake).altered_columns())
     return f"nothing stands in the way of capturing Postgres {identity}"
 
 
@@ -98,27 +98,30 @@ def _wait_snapshot(settings: Settings, asked: argparse.Namespace) -> str:
 
 
 def _show(settings: Settings, _: argparse.Namespace) -> str:
-    from lakehouse.lake import epochs
-
-    spark = _lake(settings)
-    known = epochs.source_identity(spark)
+    lake = _lake(settings)
+    known = epochs.of_lake(lake)
     epoch, placeholder = (known.epoch, known.placeholders[-1]) if known else (1, "<random, made by apply>")
-    return json.dumps(apply.rendered(settings, epoch, placeholder, mending.scope(spark)), indent=2)
+    return json.dumps(apply.rendered(settings, epoch, placeholder, mending.scope(SchemaLog(lake))), indent=2)
 
 
 def _delete(settings: Settings, _: argparse.Namespace) -> str:
     return f"connector {connector.NAME} is deleted" if connect.delete(settings) else f"there is no connector {connector.NAME}"
 
 
-def _lake(settings: Settings) -> SparkSession:
-    """The warm server keeps what the lake knows of its source."""
-    from lakehouse.spark import session
-
-    try:
-        socket.create_connection((settings.spark_host, settings.spark_connect_port), timeout=10).close()
-    except OSError:
-        raise connect.WorkerError(f"the warm Spark server at {settings.spark_remote} does not answer: see `make status`") from None
-    return session.connect(settings)
+def _lake(settings: Settings, limit_s: float = 0.0) -> Lake:
+    """The lake, which keeps what is known of its source; a new one once its tables are there, for which it waits so long."""
+    lake, give_up_at = Lake(settings), time.monotonic() + limit_s
+    while True:
+        try:
+            lake.snapshot(platform_tables.SCHEMA_CHANGES)
+            lake.snapshot(platform_tables.CHANGES)
+            return lake
+        except NoTable:
+            if time.monotonic() > give_up_at:
+                raise connect.WorkerError(
+                    f"the lake at {settings.lake_root} has no tables yet: `python spark_apps/publish.py` makes them, see `make status`"
+                ) from None
+            time.sleep(_POLL_S)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import psycopg2
 from psycopg2.extensions import make_dsn
@@ -11,37 +10,35 @@ from psycopg2.extras import LogicalReplicationConnection
 
 from lakehouse import tables
 from lakehouse.lake import epochs
+from lakehouse.lake.epochs import Source
+from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
 from lakehouse.source import catalog, connect, connector, mending, preflight, setup, topics
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-    from lakehouse.lake.epochs import Source
+from lakehouse.source.schema_log import SchemaLog
 
 RUNNING_LIMIT_S = 120
 # Each time one more column or table is taken out that keeps the connector from running.
 _MENDS = 10
 
 
-def apply(settings: Settings, spark: SparkSession) -> None:
+def apply(lake: Lake) -> None:
     """Prepare the source, pass the preflight, put the connector and wait until it runs; safe to repeat.
 
     Raises PreflightError before the connector is touched; the source is prepared only where every table can be published.
     """
-    from lakehouse.source import gate, schema_log
+    from lakehouse.source import gate
 
-    known = epochs.source_identity(spark)
+    settings, known = lake.settings, epochs.of_lake(lake)
     if known and source_identity(settings)[0] == known.identity:
         # What changed while the capture was down is the gate's to judge, a table at a time, before it could be the preflight's.
-        gate.record(settings, spark)
-    altered = schema_log.altered_columns(spark)
+        gate.record(lake)
+    altered = SchemaLog(lake).altered_columns()
     prepare(settings, altered)
     identity = check(settings, known.identity if known else None, altered)
     # Remembered before the first record can arrive, so that no record's placeholder is ever unknown.
-    known = known or epochs.remember_source(spark, identity)
-    gate.record(settings, spark)
-    run(settings, spark, known)
+    known = known or epochs.remember_source(lake, identity)
+    gate.record(lake)
+    run(lake, known)
 
 
 def prepare(settings: Settings, altered: preflight.Altered) -> None:
@@ -52,17 +49,19 @@ def prepare(settings: Settings, altered: preflight.Altered) -> None:
             setup.prepare(cursor, tables.SOURCES, settings.source_schema)
 
 
-def run(settings: Settings, spark: SparkSession, known: Source) -> None:
+def run(lake: Lake, known: Source) -> None:
     """Put the connector as the lake knows its source, and wait until it runs, without what keeps it from running."""
     from lakehouse.source import gate
 
+    settings = lake.settings
     for left in reversed(range(_MENDS)):
-        connect.put(settings, rendered(settings, known.epoch, known.placeholders[-1], mending.scope(spark)))
+        scope = mending.scope(SchemaLog(lake))
+        connect.put(settings, rendered(settings, known.epoch, known.placeholders[-1], scope))
         try:
             connect.wait_running(settings, RUNNING_LIMIT_S)
             return
         except connect.WorkerError:
-            new = gate.mend(settings, spark) if left else []
+            new = gate.mend(lake) if left else []
             if not new:
                 raise
             print("\n".join(f"new: {change}" for change in new))

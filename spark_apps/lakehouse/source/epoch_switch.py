@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 import psycopg2
 from psycopg2.extensions import make_dsn
 
 from lakehouse.lake import epochs
+from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
-from lakehouse.source import apply, connect, gate, schema_log, setup
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
+from lakehouse.source import apply, connect, gate, setup
+from lakehouse.source.schema_log import SchemaLog
 
 # Connect stores offsets once a minute.
 _OFFSET_LIMIT_S = 180
@@ -24,28 +21,29 @@ class EpochError(RuntimeError):
     """There is no other Postgres to accept; the message says what there is."""
 
 
-def accept(settings: Settings, spark: SparkSession) -> str:
+def accept(lake: Lake) -> str:
     """Stop the capture, forget where it stood, and begin anew with a snapshot of the source, as the next epoch; says what was done.
 
     Safe to repeat after a crash: until the source is remembered nothing was captured of it, and from then on `apply` is enough.
     Raises EpochError, or PreflightError where the new source cannot be captured.
     """
-    known, (identity, login_fault) = epochs.source_identity(spark), apply.source_identity(settings)
+    settings = lake.settings
+    known, (identity, login_fault) = epochs.of_lake(lake), apply.source_identity(settings)
     if known is None:
         raise EpochError("this lake was filled from no Postgres yet: `make up` captures the first")
     if identity is None:
         raise EpochError(f"role {setup.ROLE} cannot open a replication connection to the source ({login_fault})")
     if identity == known.identity:
         raise EpochError(f"the source is the Postgres that epoch {known.epoch} was filled from ({identity}): there is no other to accept")
-    altered = schema_log.altered_columns(spark)
+    altered = SchemaLog(lake).altered_columns()
     apply.prepare(settings, altered)
     # Before anything is forgotten: a source that cannot be captured must leave the way back open.
     apply.check(settings, None, altered, begins_anew=True)
     connect.forget_offset(settings, apply.rendered(settings, known.epoch, known.placeholders[-1]))
     _drop_slot(settings)
-    made = epochs.remember_source(spark, identity)
-    gate.record(settings, spark)
-    apply.run(settings, spark, made)
+    made = epochs.remember_source(lake, identity)
+    gate.record(lake)
+    apply.run(lake, made)
     connect.wait_offset(settings, _OFFSET_LIMIT_S)
     return (
         f"epoch {made.epoch} is Postgres {identity}; its snapshot has begun. Rows of the epoch before that it does not have stay in "

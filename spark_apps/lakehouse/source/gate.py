@@ -12,21 +12,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psycopg2
 
 from lakehouse import tables
+from lakehouse.delta.errors import ConflictError
 from lakehouse.lake import ddl, epochs
+from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
 from lakehouse.source import apply, catalog, connect, mending, schema_diff, setup, types
 from lakehouse.source.compatibility import spark_type
 from lakehouse.source.failures import Kind
 from lakehouse.source.mending import Blame
-from lakehouse.source.schema_log import DRIFT, LEFT_OUT, NOT_CAPTURED, WAITING, SchemaChange
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+from lakehouse.source.schema_log import DRIFT, LEFT_OUT, NOT_CAPTURED, WAITING, SchemaChange, SchemaLog
 
 Shapes = dict[str, schema_diff.Shape]
 
@@ -45,42 +43,36 @@ def look(settings: Settings, only_if_changed: bool = False) -> str:
     digest = hashlib.sha256(json.dumps([identity, _texts(found), *map(ddl.shape, tables.SOURCES)]).encode()).hexdigest()
     failed = mending.failure(settings)
     if failed and failed.kind is Kind.OTHER:
-        # Nobody's fault, and the source answers: the capture must not wait for Spark.
+        # Nobody's fault, and the source answers: the capture must not wait.
         print(f"the capture had failed, and is started again: {failed.cause}")
         connect.restart_failed(settings)
         failed = None
     if only_if_changed and not failed and seen_file(settings).is_file() and seen_file(settings).read_text() == digest:
         return ""
-    from lakehouse.spark import session
-
-    # Never the process's own session: land, which asks every half minute, runs this in a process beside its own.
-    spark = session.connect(settings)
+    lake = Lake(settings)
+    _refuse_another(lake, identity)
+    new = record_found(lake, found, mending.blamed(settings, found, failed))
+    said = _said(SchemaLog(lake), new)
     try:
-        _refuse_another(settings, spark, identity)
-        new = record_found(spark, found, mending.blamed(settings, found, failed))
-        said = _said(spark, new)
-        try:
-            # A position that is gone does not come back by another try.
-            mending.follow(settings, spark, has_failed=bool(failed and failed.kind is not Kind.POSITION))
-        except connect.WorkerError as error:
-            return f"{said}\nthe connector is to follow at the next look: {error}"
-        seen_file(settings).parent.mkdir(parents=True, exist_ok=True)
-        seen_file(settings).write_text(digest)
-        return said
-    finally:
-        spark.stop()
+        # A position that is gone does not come back by another try.
+        mending.follow(lake, has_failed=bool(failed and failed.kind is not Kind.POSITION))
+    except connect.WorkerError as error:
+        return f"{said}\nthe connector is to follow at the next look: {error}"
+    seen_file(settings).parent.mkdir(parents=True, exist_ok=True)
+    seen_file(settings).write_text(digest)
+    return said
 
 
-def record(settings: Settings, spark: SparkSession) -> list[SchemaChange]:
+def record(lake: Lake) -> list[SchemaChange]:
     """Record every change since the last look, apply what is safe, and return them; running it again records nothing."""
-    return record_found(spark, _source(settings)[0])
+    return record_found(lake, _source(lake.settings)[0])
 
 
-def mend(settings: Settings, spark: SparkSession) -> list[SchemaChange]:
+def mend(lake: Lake) -> list[SchemaChange]:
     """Record whose fault it is that the connector has failed; empty where it is nobody's."""
-    found = _source(settings)[0]
-    blamed = mending.blamed(settings, found, mending.failure(settings))
-    return record_found(spark, found, blamed) if blamed else []
+    found = _source(lake.settings)[0]
+    blamed = mending.blamed(lake.settings, found, mending.failure(lake.settings))
+    return record_found(lake, found, blamed) if blamed else []
 
 
 def seen_file(settings: Settings) -> Path:
@@ -101,13 +93,12 @@ def _texts(found: Shapes) -> dict[str, str]:
     return {name: schema_diff.to_json(each) for name, each in sorted(found.items())}
 
 
-def _refuse_another(settings: Settings, spark: SparkSession, identity: str | None) -> None:
-
-    known = epochs.source_identity(spark)
+def _refuse_another(lake: Lake, identity: str | None) -> None:
+    known = epochs.of_lake(lake)
     if known is None or identity is None or identity == known.identity:
         return
     # Its positions begin anew, in the old epoch: every change would be taken for an old one.
-    connect.stop(settings)
+    connect.stop(lake.settings)
     raise GateError(
         f"the source is another Postgres ({identity}) than the lake was filled from ({known.identity}): the capture is stopped. "
         "Point back to that one and run `python -m lakehouse.source apply`, or take this one as the next epoch: "
@@ -115,41 +106,29 @@ def _refuse_another(settings: Settings, spark: SparkSession, identity: str | Non
     )
 
 
-def record_found(spark: SparkSession, found: Shapes, blamed: Sequence[Blame] = ()) -> list[SchemaChange]:
+def record_found(lake: Lake, found: Shapes, blamed: Sequence[Blame] = ()) -> list[SchemaChange]:
     """The same of what was found, and what the capture cannot go on with; `found` has every declared table, one that is gone as `GONE`."""
-    from lakehouse.lake import storage
-    from lakehouse.spark import delta
-
     try:
-        return _recorded(spark, found, blamed)
-    except Exception as error:  # see delta: its class depends on the kind of session
-        if not (isinstance(error, storage.StorageError) or delta.is_overtaken(error)):
-            raise
+        return _recorded(lake, found, blamed)
+    except ConflictError:
         # Land's look and a person's met: what the other recorded is not new any more.
-        return _recorded(spark, found, blamed)
+        return _recorded(lake, found, blamed)
 
 
-def _recorded(spark: SparkSession, found: Shapes, blamed: Sequence[Blame]) -> list[SchemaChange]:
-    from lakehouse.lake import storage
-    from lakehouse.platform_tables import SCHEMA_CHANGES
-    from lakehouse.source import schema_log
-
-    read_at = storage.version(spark, SCHEMA_CHANGES.full_name)
-    known = schema_log.shapes(spark)
+def _recorded(lake: Lake, found: Shapes, blamed: Sequence[Blame]) -> list[SchemaChange]:
+    log = SchemaLog(lake)
+    known = log.shapes()
     now = datetime.now(UTC)
     new = []
     for table in tables.SOURCES:
         before = schema_diff.from_json(known[table.name]) if table.name in known else None
         new += schema_diff.changes(table, before, found[table.name], now)
     new = [replace(change, reason=_why_left_out(found, change)) for change in new]
-    new += _left_out(spark, found, new, now)
-    new += _by_blame(spark, found, blamed, now)
+    new += _left_out(log, found, new, now)
+    new += _by_blame(log, found, blamed, now)
     # Before it is recorded: what a crash leaves unrecorded is seen again, and what is wide enough is not widened twice.
-    _widen(spark, new)
-    if new:
-        schema_log.append(spark, new, read_at)
-    for table in tables.SOURCES:
-        schema_log.apply_declared(spark, table)
+    _widen(lake.settings, new)
+    log.record(new, tables.SOURCES)
     return new
 
 
@@ -159,11 +138,9 @@ def _why_left_out(found: Shapes, change: SchemaChange) -> str | None:
     return types.why_left_out(seen.type, bool(seen.labels)) if seen and change.state == DRIFT else None
 
 
-def _left_out(spark: SparkSession, found: Shapes, new: list[SchemaChange], now: datetime) -> Iterator[SchemaChange]:
-    """A record of each column that is left out and was there before anybody said so."""
-    from lakehouse.source import schema_log
-
-    known = {(change.source_table, change.column) for change in (*schema_log.left_out(spark), *new)}
+def _left_out(log: SchemaLog, found: Shapes, new: list[SchemaChange], now: datetime) -> Iterator[SchemaChange]:
+    """A record of each column that is left out and was there before it was recorded as such."""
+    known = {(change.source_table, change.column) for change in (*log.left_out(), *new)}
     for table in tables.SOURCES:
         for name, seen in found[table.name].columns.items():
             if name not in table.column_names and (table.name, name) not in known:
@@ -173,10 +150,8 @@ def _left_out(spark: SparkSession, found: Shapes, new: list[SchemaChange], now: 
                     yield replace(change, type_after=str(seen), reason=reason)
 
 
-def _by_blame(spark: SparkSession, found: Shapes, blamed: Sequence[Blame], now: datetime) -> Iterator[SchemaChange]:
-    from lakehouse.source import schema_log
-
-    stopped = set(schema_log.not_captured(spark)) if blamed else set()
+def _by_blame(log: SchemaLog, found: Shapes, blamed: Sequence[Blame], now: datetime) -> Iterator[SchemaChange]:
+    stopped = set(log.not_captured())
     for each in blamed:
         if each.is_stop and each.table not in stopped:
             stopped.add(each.table)
@@ -193,26 +168,34 @@ def _done(found: Shapes, table: str, column: str | None, what: str, state: str, 
     )
 
 
-def _widen(spark: SparkSession, new: list[SchemaChange]) -> None:
-    from lakehouse.lake import catalog as lake
+def _widen(settings: Settings, new: list[SchemaChange]) -> None:
+    """Make the stored columns as wide as the source's have become: a change of a table's columns, which is Spark's."""
+    wider = [
+        (table, change.column, type_)
+        for change in new
+        if change.what == "widened" and (type_ := spark_type(change.type_after or ""))
+        if change.column in (table := tables.source(change.source_table)).column_names
+    ]
+    if not wider:
+        return
+    from lakehouse.lake import catalog as lake_catalog
     from lakehouse.lake import stored_schema
+    from lakehouse.spark import session
 
-    is_widened = False
-    for change in new:
-        table = tables.source(change.source_table)
-        type_ = spark_type(change.type_after or "")
-        if change.what == "widened" and type_ and change.column in table.column_names:
-            is_widened |= stored_schema.widen(spark, table, change.column, type_)
-    if is_widened:
-        lake.make_views(spark)
+    # Never the process's own session: land, which has this done every half minute, runs it in a process beside its own.
+    spark = session.connect(settings)
+    try:
+        widened = [stored_schema.widen(spark, table, column, type_) for table, column, type_ in wider]
+        if any(widened):
+            lake_catalog.make_views(spark)
+    finally:
+        spark.stop()
 
 
-def _said(spark: SparkSession, new: list[SchemaChange]) -> str:
-    from lakehouse.source import schema_log
-
+def _said(log: SchemaLog, new: list[SchemaChange]) -> str:
     lines = [f"new: {change} ({change.state})" for change in new if change.what != "first seen" and change.state != WAITING]
-    lines += [f"not declared: {change}" for change in schema_log.in_state(spark, DRIFT) if change not in new]
-    waiting = schema_log.in_state(spark, WAITING)
+    lines += [f"not declared: {change}" for change in log.in_state(DRIFT) if change not in new]
+    waiting = log.in_state(WAITING)
     lines += [f"waits: {change}" for change in waiting]
     lines += [f"`python -m lakehouse accept {name}` lets {name} go on" for name in sorted({change.source_table for change in waiting})]
     return "\n".join(lines) or "the source's schema is as it was last seen, and nothing waits"

@@ -12,16 +12,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from lakehouse import tables
+from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
 from lakehouse.source import connect, connector, failures, pending
 from lakehouse.source.failures import Failure, Kind
 from lakehouse.source.schema_diff import Shape
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+from lakehouse.source.schema_log import SchemaLog
 
 # A worker without memory is started again within a quarter of a minute.
 _WORKER_LIMIT_S = 60.0
@@ -57,19 +55,18 @@ def blamed(settings: Settings, found: dict[str, Shape], failed: Failure | None) 
     return [*_same_names(found), *(_by_failure(settings, found, failed) if failed else ())]
 
 
-def scope(spark: SparkSession) -> connector.Scope:
+def scope(log: SchemaLog) -> connector.Scope:
     """What is captured by all that is recorded."""
-    from lakehouse.source import schema_log
-
     left_out: dict[str, list[str]] = {}
-    for change in schema_log.left_out(spark):
+    for change in log.left_out():
         left_out.setdefault(change.source_table, []).append(str(change.column))
-    return connector.Scope(stopped=schema_log.not_captured(spark), left_out=left_out)
+    return connector.Scope(stopped=log.not_captured(), left_out=left_out)
 
 
-def follow(settings: Settings, spark: SparkSession, *, has_failed: bool = False) -> None:
+def follow(lake: Lake, *, has_failed: bool = False) -> None:
     """Give the connector the lists that follow from what is recorded, and start it again where it has failed."""
-    lists = connector.lists(tables.SOURCES, settings.source_schema, scope(spark))
+    settings = lake.settings
+    lists = connector.lists(tables.SOURCES, settings.source_schema, scope(SchemaLog(lake)))
     deadline = time.monotonic() + _WORKER_LIMIT_S
     while True:
         try:
