@@ -21,16 +21,15 @@ from airflow.sdk import DAG, CronTriggerTimetable
 
 from ebap_tasks import table_task
 from infra.airflow import pools
-from lakehouse import tables
-from lakehouse.contract import Table
+from lakehouse.contract import Kind, Table
 from lakehouse.lake import ddl
 
 
 def pool(table: Table) -> str:
     """The pool of the table's other writer, so that the two do not meet; bronze's appends meet nobody."""
-    if table in tables.GOLD:
+    if table.kind is Kind.GOLD:
         return pools.gold(table)
-    return pools.SILVER if "_last" in table.column_names else pools.PLATFORM
+    return pools.SILVER if table.kind is Kind.CHANGES else pools.PLATFORM
 
 
 with DAG(

@@ -20,7 +20,6 @@ import pyarrow as pa
 from lakehouse import platform_tables, tables
 from lakehouse.contract import Table
 from lakehouse.definitions import COUNTED_STATUSES
-from lakehouse.lake import ddl
 from tests import delta_files
 
 CATEGORIES = {"audio": 90, "books": 18, "garden": 55, "home": 70, "outdoor": 120, "sports": 65, "toys": 25}
@@ -81,7 +80,7 @@ def arrow(table: Table, rows: list[Row]) -> pa.Table:
 def write(folder: Path, found: dict[str, pa.Table]) -> None:
     """Write the tables as Delta tables below `folder`, a first version each."""
     for table in stored():
-        delta_files.create(folder / table.layer.value / table.name, found[table.full_name], list(ddl.partitions(table)))
+        delta_files.create(folder / table.layer.value / table.name, found[table.full_name], list(table.partitions))
 
 
 def _type(text: str) -> pa.DataType:

@@ -46,6 +46,16 @@ class Layer(Enum):
     GOLD = "gold"
 
 
+class Kind(Enum):
+    """What a table is for the code that makes and writes it."""
+
+    SOURCE = "source table"  # captured, shown by views over its stored changes
+    CHANGES = "stored changes"  # the stored form of a source table
+    GOLD = "gold table"
+    VIEW = "gold view"
+    PLATFORM = "platform table"  # what the platform keeps of its own work
+
+
 class Severity(Enum):
     """What happens to a row that breaks an expectation: it is flagged and kept, or refused into quarantine."""
 
@@ -124,10 +134,11 @@ class Expect:
 class Table:
     """One table: what a row is, what identifies it, and what is promised about it.
 
-    A source table (captured from Postgres, kept in silver) has `history`. A gold table has `inputs`, the names of the tables
-    it is made from, and `slice`, the column by whose values it is recomputed; a gold view has inputs and no slice. `sliced_by` maps an
-    input to the SQL expression over it that is the slice: of such an input only the rows of the slices at hand are read, and a change of
-    it reaches only them where it is a gold table itself.
+    A source table (captured from Postgres, kept in silver) has `history`. `changes_of` names the source table whose stored form a table
+    is; tables in which the platform keeps its own work say `is_platform`. A gold table has `inputs`, the names of the tables it is made
+    from, and `slice`, the column by whose values it is recomputed; a gold view has inputs and no slice. `sliced_by` maps an input to the
+    SQL expression over it that is the slice: of such an input only the rows of the slices at hand are read, and a change of it reaches
+    only them where it is a gold table itself. Files lie in folders by `partition_by`, those of a gold table by its slice.
     `allowed_age_s` is how old, in seconds, its content may be before it counts as late. `keep_h` is for how many hours files stay that
     a later version of the table no longer needs: for queries that are under way, for marks that wait, for a look at yesterday.
     """
@@ -145,6 +156,9 @@ class Table:
     inputs: tuple[str, ...] = ()
     slice: str | None = None
     sliced_by: Mapping[str, str] = field(default_factory=dict, hash=False)
+    partition_by: tuple[str, ...] = ()
+    changes_of: str | None = None
+    is_platform: bool = False
     keep_h: int = 168
     rules: tuple[str, ...] = field(default=())  # definitions a reader must know: revenue, as-of instants
 
@@ -181,8 +195,13 @@ class Table:
         faults = []
         if self.history and self.layer is not Layer.SILVER:
             faults.append("only a silver table has a history")
-        if self.layer is Layer.GOLD and not self.inputs:
+        if self.layer is Layer.GOLD and not self.inputs and not self.is_platform:
             faults.append("a gold table names its inputs")
+        if sum(map(bool, (self.history, self.changes_of, self.is_platform, self.inputs))) != 1:
+            faults.append("it is one of: a source table (history), stored changes (changes_of), a gold table (inputs), the platform's own")
+        faults += [f"partition column {name!r} is not declared" for name in self.partition_by if name not in self.column_names]
+        if self.partition_by and self.inputs:
+            faults.append("a gold table is partitioned by its slice")
         if self.inputs and self.layer is not Layer.GOLD:
             faults.append("only a gold table has inputs")
         if self.slice and self.slice not in [column.name for column in self.columns]:
@@ -232,9 +251,25 @@ class Table:
         return f"{self.layer.value}.{self.name}"
 
     @property
+    def kind(self) -> Kind:
+        """What the table is; a gold table without a slice is a view: nothing is stored for it."""
+        if self.is_platform:
+            return Kind.PLATFORM
+        if self.changes_of:
+            return Kind.CHANGES
+        if self.history:
+            return Kind.SOURCE
+        return Kind.GOLD if self.slice else Kind.VIEW
+
+    @property
     def is_view(self) -> bool:
-        """A gold table without a slice is a view: nothing is stored for it."""
-        return self.layer is Layer.GOLD and self.slice is None
+        """Whether it is a gold view."""
+        return self.kind is Kind.VIEW
+
+    @property
+    def partitions(self) -> tuple[str, ...]:
+        """The columns by which a stored table's files lie in folders."""
+        return (self.slice,) if self.slice else self.partition_by
 
     @property
     def column_names(self) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ CHANGES = Table(
     grain="one row per Kafka record and landing; a lost checkpoint lands records again",
     key=("topic", "partition", "offset"),
     layer=Layer.BRONZE,
+    is_platform=True,
+    partition_by=("source_table", "_landed_on"),
     owner=_OWNER,
     allowed_age_s=60,
     columns=(
@@ -54,6 +56,8 @@ QUARANTINE = Table(
     doc="Records that silver could not take, with their bytes and the reason. Nothing is dropped.",
     grain="one row per refused record and reason",
     key=("source_table", "topic", "partition", "offset", "reason"),
+    is_platform=True,
+    partition_by=("source_table",),
     owner=_OWNER,
     allowed_age_s=300,
     columns=(
@@ -76,6 +80,7 @@ PROGRESS = Table(
     doc="How far each source table is refined.",
     grain="one row per source table",
     key=("source_table",),
+    is_platform=True,
     owner=_OWNER,
     allowed_age_s=300,
     columns=(
@@ -97,6 +102,7 @@ CONTROLS = Table(
     doc="What an operator has asked of each source table: whether it is paused, since when, by whom and why.",
     grain="one row per source table that was ever paused",
     key=("source_table",),
+    is_platform=True,
     owner=_OWNER,
     allowed_age_s=300,
     columns=(
@@ -113,8 +119,7 @@ GOLD_PROGRESS = Table(
     grain="one row per gold table",
     key=("table_name",),
     layer=Layer.GOLD,
-    inputs=("progress",),
-    slice="table_name",
+    is_platform=True,
     owner=_OWNER,
     allowed_age_s=600,
     columns=(
@@ -130,6 +135,8 @@ COMPACTIONS = Table(
     doc="The last compaction of each stored table: what it found, what it left.",
     grain="one row per stored table",
     key=("table_name",),
+    is_platform=True,
+    partition_by=("table_name",),
     owner=_OWNER,
     allowed_age_s=7200,
     columns=(
@@ -153,6 +160,8 @@ ERASURES = Table(
     doc="Whom the lake has forgotten: nothing that a record says of these keys comes back, whenever it arrives.",
     grain="one row per forgotten key: a person's, or that of a row which named one",
     key=("source_table", "key"),
+    is_platform=True,
+    partition_by=("source_table",),
     owner=_OWNER,
     allowed_age_s=3600,
     columns=(
@@ -168,6 +177,8 @@ RECONCILIATIONS = Table(
     doc="The last comparison of each source table with the source itself.",
     grain="one row per source table",
     key=("source_table",),
+    is_platform=True,
+    partition_by=("source_table",),
     owner=_OWNER,
     allowed_age_s=2 * 3600,
     columns=(
@@ -193,6 +204,8 @@ SCHEMA_CHANGES = Table(
     doc="What changed in the source's own catalog, as far as captured tables go, and what became of it.",
     grain="one row per change seen, and one per table for its first look",
     key=("source_table", "seen_at", "column"),
+    is_platform=True,
+    partition_by=("source_table",),
     owner=_OWNER,
     allowed_age_s=300,
     columns=(
@@ -273,16 +286,6 @@ HISTORY_COLUMNS = (
     "_flags",
 )
 
-PARTITIONS = {
-    "bronze.changes": ("source_table", "_landed_on"),
-    "silver.quarantine": ("source_table",),
-    "silver.schema_changes": ("source_table",),
-    "silver.compactions": ("table_name",),
-    "silver.erasures": ("source_table",),
-    "silver.reconciliations": ("source_table",),
-}
-
-
 STORED_SUFFIX = "_changes"
 
 
@@ -296,6 +299,8 @@ def stored(table: Table) -> Table:
         owner=table.owner,
         allowed_age_s=table.allowed_age_s,
         keep_h=table.keep_h,
+        changes_of=table.name,
+        partition_by=("_last",),
         columns=(*table.columns, *STORED_COLUMNS),
     )
 

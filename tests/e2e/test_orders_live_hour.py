@@ -57,7 +57,7 @@ def hour(platform: Platform) -> Iterator[str]:
     )
     try:
         files = made.repartitionByRange(FILES, "_landed_at").write.format("delta")
-        files.partitionBy(*platform_tables.PARTITIONS[platform_tables.CHANGES.full_name]).saveAsTable(HOUR)
+        files.partitionBy(*platform_tables.CHANGES.partitions).saveAsTable(HOUR)
         yield HOUR
     finally:
         spark.sql(f"DROP TABLE IF EXISTS {HOUR}")

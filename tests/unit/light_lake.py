@@ -48,7 +48,7 @@ def create_table(settings: Settings, table: Table, source: Mapping[str, str] = S
     protocol |= {"writerFeatures": [*features, "appendOnly", "invariants"]}
     fields = [{"name": c.name, "type": _delta_type(c.type), "nullable": True, "metadata": {"comment": c.doc}} for c in table.columns]
     about = {"id": str(uuid.uuid4()), "format": {"provider": "parquet", "options": {}}, "configuration": properties, "createdTime": 0}
-    about |= {"schemaString": json.dumps({"type": "struct", "fields": fields}), "partitionColumns": list(ddl.partitions(table))}
+    about |= {"schemaString": json.dumps({"type": "struct", "fields": fields}), "partitionColumns": list(table.partitions)}
     actions = [{"commitInfo": {"timestamp": 0, "operation": "CREATE TABLE"}}, {"protocol": protocol}, {"metaData": about}]
     path = f"{ddl.location(settings, table)}/_delta_log/{0:020d}.json"
     LocalStore().put_new(path, "".join(f"{json.dumps(action)}\n" for action in actions).encode())

@@ -20,7 +20,6 @@ from dashboards.serving.plan import plan, reads
 from dashboards.serving.reader import State
 from lakehouse import tables
 from lakehouse.delta import reading
-from lakehouse.lake import ddl
 from lakehouse.settings import Settings
 from tests import delta_files, sample_lake
 
@@ -64,7 +63,7 @@ def change(lake: Path, name: str, rows: list[dict[str, Any]]) -> None:
     """Append rows to a stored table, in one commit."""
     table = DECLARED[name]
     added = sample_lake.arrow(table, rows)
-    delta_files.append(lake / table.layer.value / table.name, added, ddl.partitions(table))
+    delta_files.append(lake / table.layer.value / table.name, added, table.partitions)
 
 
 def landed(order_id: int, lsn: int, op: str = "u", at: datetime = NOW, user_id: int | None = 1, text: str | None = None) -> dict[str, Any]:
@@ -129,7 +128,7 @@ def test_bronze_may_be_compacted_or_rewritten(engine: Engine, lake: Path, drawn:
     assert before
     rows = drawn["bronze.changes"]
     kept = rows if what == "compacted" else rows.slice(0, 0)
-    folder, by = lake / "bronze" / "changes", ddl.partitions(DECLARED["bronze.changes"])
+    folder, by = lake / "bronze" / "changes", DECLARED["bronze.changes"].partitions
     delta_files.replace(folder, kept, by, "OPTIMIZE" if what == "compacted" else "DELETE", is_change=what == "rewritten")
     assert ask(engine, LIVE) == (before if what == "compacted" else [])
 
@@ -174,7 +173,7 @@ def test_a_table_made_anew_is_loaded_anew(engine: Engine, lake: Path) -> None:
     shutil.rmtree(lake / "gold" / "daily_sales")
     with pytest.raises(MissingTableError, match=r"there is no gold.daily_sales yet: `make up`"):
         ask(engine, COUNT)
-    delta_files.create(lake / "gold" / "daily_sales", sample_lake.arrow(table, []), ddl.partitions(table))
+    delta_files.create(lake / "gold" / "daily_sales", sample_lake.arrow(table, []), table.partitions)
     assert ask(engine, COUNT) == [(0,)]
 
 
@@ -220,7 +219,7 @@ def plan_reads(name: str) -> set[str]:
 def test_an_empty_table_is_named_with_who_fills_it(lake: Path) -> None:
     table = DECLARED["gold.daily_sales"]
     shutil.rmtree(lake / "gold" / "daily_sales")
-    delta_files.create(lake / "gold" / "daily_sales", sample_lake.arrow(table, []), ddl.partitions(table))
+    delta_files.create(lake / "gold" / "daily_sales", sample_lake.arrow(table, []), table.partitions)
     answers = asked_of(lake)
     found = answers.answer(files.questions()["sales_by_region"], {})
     answers.close()

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lakehouse import platform_tables, settings, tables
-from lakehouse.contract import Column, Expect, History, Table
+from lakehouse.contract import Column, Expect, History, Kind, Table
 from lakehouse.lake import ddl
 from lakehouse.source import types
 from lakehouse.transforms.gold import sql_files
@@ -157,7 +157,7 @@ def _kind(table: Table) -> str:
     if table.history:
         views = "live rows and every version" if table.history is History.FULL else "live rows only"
         return f"source table, history {table.history.name}: {views}"
-    if table.slice and table.full_name not in platform_tables.PARTITIONS:
+    if table.kind is Kind.GOLD:
         return f"gold table from {', '.join(_code(table.inputs))}, recomputed by `{table.slice}`"
     if table.is_view:
         return f"gold view over {', '.join(_code(table.inputs))}"

@@ -111,9 +111,7 @@ def _files(spark: SparkSession, settings: Settings, source: Table, stored: Table
     """Rows of all files of the table for that source, and of its change feed, with `_file`: deleted rows and old versions included."""
     root = ddl.location(settings, stored)
     own = f"/source_table={source.name}" if "source_table" in stored.column_names else ""
-    schema = ", ".join(
-        f"`{c.name}` {c.type}" for c in stored.columns if c.name not in platform_tables.PARTITIONS.get(stored.full_name, ("_last",))
-    )
+    schema = ", ".join(f"`{c.name}` {c.type}" for c in stored.columns if c.name not in stored.partitions)
     for folder in (f"{root}{own}", f"{root}/_change_data{own}"):
         # The log is not asked: it knows only what is live. Files may go while they are looked at.
         with delta.configured(spark, {"spark.databricks.delta.formatCheck.enabled": "false"}):

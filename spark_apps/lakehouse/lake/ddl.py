@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from lakehouse import platform_tables, tables
-from lakehouse.contract import Column, History, Layer, Table
+from lakehouse.contract import Column, History, Kind, Layer, Table
 from lakehouse.settings import Settings
 from lakehouse.transforms import views
 from lakehouse.transforms.gold import sql_files
@@ -61,10 +61,9 @@ def properties(settings: Settings, table: Table) -> dict[str, str]:
     own = {"delta.logRetentionDuration": kept, "delta.deletedFileRetentionDuration": kept} | _statistics(table)
     if table.full_name == platform_tables.CHANGES.full_name:
         return own | _BRONZE
-    if "_last" in table.column_names:
-        made_by = tables.source(table.name.removesuffix(platform_tables.STORED_SUFFIX))
-        return own | _DELETION_VECTORS | _WIDENING | {SHAPE: shape(made_by)}
-    return own | (_CHANGE_FEED | _WIDENING if table in tables.GOLD else {})
+    if table.changes_of:
+        return own | _DELETION_VECTORS | _WIDENING | {SHAPE: shape(tables.source(table.changes_of))}
+    return own | (_CHANGE_FEED | _WIDENING if table.kind is Kind.GOLD else {})
 
 
 def shape(table: Table) -> str:
@@ -80,26 +79,21 @@ def _statistics(table: Table) -> dict[str, str]:
     Of bronze, which gets a commit every few seconds, only what files are skipped by: places and times.
     """
     if table.full_name == platform_tables.CHANGES.full_name:
-        places = [c.name for c in table.columns if c.type in ("BIGINT", "INT", "TIMESTAMP") and c.name not in partitions(table)]
+        places = [c.name for c in table.columns if c.type in ("BIGINT", "INT", "TIMESTAMP") and c.name not in table.partitions]
         return {STATISTICS: ",".join(places)}
     if not any(column.pii and column.type != "BINARY" for column in table.columns):
         return {}
-    kept = [c.name for c in table.columns if not c.pii and c.name not in partitions(table) and c.type.startswith(_WITH_STATISTICS)]
+    kept = [c.name for c in table.columns if not c.pii and c.name not in table.partitions and c.type.startswith(_WITH_STATISTICS)]
     return {STATISTICS: ",".join(kept)}
 
 
-def partitions(table: Table) -> Sequence[str]:
-    """The columns by which a stored table's files lie in folders."""
-    return platform_tables.PARTITIONS.get(table.full_name) or ((table.slice,) if table.slice else ("_last",))
-
-
-def create_table(table: Table, location: str, properties: dict[str, str], partitions: Sequence[str]) -> str:
+def create_table(table: Table, location: str, properties: dict[str, str]) -> str:
     """CREATE TABLE IF NOT EXISTS with comments, partitions and location."""
     columns = ",\n  ".join(f"`{c.name}` {c.type} COMMENT {quote(c.doc)}" for c in table.columns)
     options = ", ".join(f"{quote(key)} = {quote(value)}" for key, value in sorted(properties.items()))
     return (
         f"CREATE TABLE IF NOT EXISTS {table.full_name} (\n  {columns}\n) USING DELTA\n"
-        f"PARTITIONED BY ({', '.join(partitions)})\nLOCATION {quote(location)}\n"
+        f"PARTITIONED BY ({', '.join(table.partitions)})\nLOCATION {quote(location)}\n"
         f"COMMENT {quote(comment(table))}" + (f"\nTBLPROPERTIES ({options})" if options else "")
     )
 
@@ -135,7 +129,7 @@ def _schemas(settings: Settings) -> list[str]:
 
 
 def _tables(settings: Settings) -> list[str]:
-    return [create_table(table, location(settings, table), properties(settings, table), partitions(table)) for table in stored_tables()]
+    return [create_table(table, location(settings, table), properties(settings, table)) for table in stored_tables()]
 
 
 def view_statements(sources: Iterable[Table]) -> list[str]:

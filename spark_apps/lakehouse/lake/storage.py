@@ -67,7 +67,7 @@ def bronze_sink(frame: DataFrame, settings: Settings, until_caught_up: bool = Fa
         frame.writeStream.format("delta")
         .outputMode("append")
         .option("checkpointLocation", settings.land_checkpoint)
-        .partitionBy(*platform_tables.PARTITIONS[BRONZE])
+        .partitionBy(*platform_tables.CHANGES.partitions)
         .queryName("land")
     )
     writer = writer.trigger(availableNow=True) if until_caught_up else writer.trigger(processingTime=f"{settings.trigger_s} seconds")
