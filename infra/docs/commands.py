@@ -23,8 +23,6 @@ PROGRAMS = (
     "lakehouse.cli.main",
     "generator.__main__",
     "infra.local.__main__",
-    "lakehouse.source.__main__",
-    "infra.kafka.__main__",
     "dashboards.metabase.provision",
 )
 # Passes its arguments on to Airflow's own command.
@@ -74,10 +72,16 @@ def _make() -> str:
 def _program(parser: argparse.ArgumentParser) -> str:
     # A module's docstring begins with the command, which is the heading here.
     about = (parser.description or "").removeprefix(f"`{parser.prog}`: ")
-    told = {choice.dest: choice.help for action in _subcommands(parser) for choice in action._choices_actions}
-    rows = [_row(name, told[name] or "", made) for name, made in commands(parser).items()]
-    shown = grid(("Command", "What it does"), rows or [_row("", "", parser)])
+    shown = grid(("Command", "What it does"), _rows("", "", parser))
     return f"## {parser.prog}\n\n{about[:1].upper()}{about[1:]}\n\n{shown}\n{parser.epilog}\n"
+
+
+def _rows(name: str, what: str, parser: argparse.ArgumentParser) -> list[tuple[str, str]]:
+    """The command's row, or those of its own commands."""
+    about = {choice.dest: choice.help or "" for action in _subcommands(parser) for choice in action._choices_actions}
+    if not about:
+        return [_row(name, what, parser)]
+    return [row for own, made in commands(parser).items() for row in _rows(f"{name} {own}".strip(), about[own], made)]
 
 
 def _subcommands(parser: argparse.ArgumentParser) -> Iterator[argparse._SubParsersAction[argparse.ArgumentParser]]:

@@ -56,7 +56,7 @@ _PLATFORM: tuple[Step, ...] = (
         command=_python("-m", "infra.local.postgres"),
         after=("postgres",),
     ),
-    OneShot(name="topics", doc="The topics of the change log.", command=_python("-m", "infra.kafka"), after=("kafka",)),
+    OneShot(name="topics", doc="The topics of the change log.", command=_python("-m", "lakehouse", "topics"), after=("kafka",)),
     Service(
         name="connect",
         doc="The worker that runs the capture.",
@@ -90,7 +90,7 @@ _PLATFORM: tuple[Step, ...] = (
     OneShot(
         name="capture",
         doc="Publication, checks of the source, and the connector.",
-        command=_python("-m", "lakehouse.source", "apply"),
+        command=_python("-m", "lakehouse", "capture", "apply"),
         # Not the catalog: a lake that is there already is enough, and a new one is waited for.
         after=("connect", "databases", "shop-seed"),
         limit_s=400,
@@ -185,7 +185,7 @@ _SHOP: tuple[Step, ...] = (
     OneShot(
         name="snapshot",
         doc="The first snapshot of the source is complete.",
-        command=_python("-m", "lakehouse.source", "wait-snapshot"),
+        command=_python("-m", "lakehouse", "capture", "wait-snapshot"),
         after=("capture",),
         limit_s=600,
     ),

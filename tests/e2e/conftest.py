@@ -69,9 +69,9 @@ class Platform:
         now = self.service(name)
         return now["state"] == "ready" and now["pid"] != pid
 
-    def fence(self, timeout_s: int = 600) -> str:
+    def catch_up(self, timeout_s: int = 600) -> str:
         """Wait until all that is committed now is in gold."""
-        return self.run("lakehouse", "fence", "--timeout", str(timeout_s), limit_s=timeout_s + 120)
+        return self.run("lakehouse", "catch-up", "--timeout", str(timeout_s), limit_s=timeout_s + 120)
 
     def trade(self, query: str, enough: int) -> None:
         """Let the shop trade until the query's one figure is above `enough`, then wait until all of it is in gold."""
@@ -80,7 +80,7 @@ class Platform:
             until(lambda: self.sql(query)[0][0] > enough, 300, f"more than {enough} of: {query}")
         finally:
             self.run("generator", "pause")
-        self.fence()
+        self.catch_up()
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of a query over Thrift."""

@@ -32,7 +32,7 @@ DAYS = [FIRST_DAY + timedelta(days=number) for number in range(3)]
 def airflow(platform: Platform) -> Airflow:
     """Airflow's API, when all that was written before has arrived in gold."""
     platform.run("generator", "pause")
-    platform.fence()
+    platform.catch_up()
     return Airflow(platform.settings)
 
 
@@ -125,7 +125,7 @@ def three_days(platform: Platform, airflow: Airflow) -> list[tuple[Any, ...]]:
                 "SELECT %s, 1, min(product_id), 1, %s FROM shop.products",
                 (cursor.fetchone()[0], 10 + number),
             )
-    platform.fence()
+    platform.catch_up()
     made = daily_sales(platform)
     assert {row[0] for row in made} == set(DAYS)
     return made
@@ -180,4 +180,4 @@ def test_a_run_outlives_a_killed_scheduler(platform: Platform, airflow: Airflow)
     assert airflow.end_of("silver", run_id) == "success"
     assert set(airflow.tasks("silver", run_id).values()) <= FINAL
     assert platform.service("airflow-scheduler")["pid"] != pid
-    platform.fence()
+    platform.catch_up()

@@ -126,7 +126,7 @@ def test_the_stack_reaches_its_end_card_is_killed_comes_back_and_starts_again(co
         before = containers.orders()
         containers.kill(name)
         until(partial(_has_more, containers, before), 300, f"new orders in bronze after {name} was killed")
-    print(containers.compose("exec", "-T", "spark", "python", "-m", "lakehouse", "fence", "--timeout", "600", limit_s=700))
+    print(containers.compose("exec", "-T", "spark", "python", "-m", "lakehouse", "catch-up", "--timeout", "600", limit_s=700))
     # Every one-shot is run again on a platform that runs.
     assert "EBAP runs" in containers.up_to_the_card()
     _all_are_well(containers)

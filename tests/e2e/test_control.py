@@ -26,7 +26,7 @@ RATE = 30
 def airflow(platform: Platform) -> Airflow:
     """Airflow's API, when all that was written before has arrived in gold."""
     platform.run("generator", "pause")
-    platform.fence()
+    platform.catch_up()
     return Airflow(platform.settings)
 
 
@@ -73,7 +73,7 @@ def test_a_paused_table_waits_is_named_and_goes_on(platform: Platform, airflow: 
     with platform.postgres() as cursor:
         cursor.execute(CHANGE_A_USER)
     with pytest.raises(AssertionError, match=r"refined lags: silver\.users is paused since .* by admin in Airflow \(looking at it\)"):
-        platform.fence(120)
+        platform.catch_up(120)
     run_id = airflow.trigger("silver")
     assert airflow.end_of("silver", run_id) == "success"
     assert airflow.tasks("silver", run_id)["users"] == "skipped"
@@ -82,7 +82,7 @@ def test_a_paused_table_waits_is_named_and_goes_on(platform: Platform, airflow: 
     assert "looking at it" in shown["silver.users"]
     assert shown["silver.orders"] is None
     platform.run("lakehouse", "resume", "users")
-    platform.fence()
+    platform.catch_up()
     assert not wrong(platform)
 
 
@@ -107,7 +107,7 @@ def test_tables_are_made_anew_beside_the_load(platform: Platform, airflow: Airfl
         assert operations(platform) > before + RATE, "the shop was at work meanwhile"
     finally:
         platform.run("generator", "pause")
-    print(platform.fence().strip())
+    print(platform.catch_up().strip())
     assert not wrong(platform)
 
 
@@ -135,9 +135,9 @@ def test_rows_are_read_again_from_the_source_and_open_no_version(platform: Platf
     ):
         assert "has_ended=True" in platform.run("lakehouse", "resnapshot", *words, "--wait", "120")
     control(airflow, "resnapshot", "products")
-    platform.fence()
+    platform.catch_up()
     until(lambda: dict(platform.sql(reads)).get("products") == before["products"] + products, 120, "the reads of products")
-    platform.fence()
+    platform.catch_up()
     now = Counter(dict(platform.sql(reads)))
     assert {table.name: now[table.name] - before[table.name] for table in tables.SOURCES} == {
         "users": 6,
@@ -152,12 +152,12 @@ def test_what_the_lake_had_missed_comes_with_the_reading(platform: Platform) -> 
     ((key,),) = platform.sql("SELECT min(user_id) FROM silver.users")
     plant(platform, tables.source("users"), "full_name", "'missed'", f"_last AND user_id = {key}")
     platform.run("lakehouse", "resnapshot", "users", "--keys", str(key), "--wait", "120")
-    platform.fence()
+    platform.catch_up()
     ((name,),) = platform.sql(f"SELECT full_name FROM silver.users WHERE user_id = {key}")
     assert name != "missed"
     # Bronze never held the fault: with it goes the version that the reading closed.
     platform.run("lakehouse", "rebuild", "users", "--keys", str(key))
-    platform.fence()
+    platform.catch_up()
     assert not wrong(platform)
 
 

@@ -52,7 +52,7 @@ def test_a_killed_land_loses_and_doubles_nothing(cloud: Platform) -> None:
     cloud.run("generator", "resume")
     cloud.kill("land")
     cloud.run("generator", "pause")
-    cloud.fence()
+    cloud.catch_up()
     counted(cloud)
     places = "SELECT count(*), count(DISTINCT topic, partition, offset) FROM bronze.changes"
     ((rows, distinct),) = cloud.sql(places)

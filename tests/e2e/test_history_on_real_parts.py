@@ -1,6 +1,6 @@
 """History against the audit log, on real parts: reads in every order, then all that can happen to a row, under kill -9.
 
-The workload's sessions are paused, outside any transaction, from the fence's mark until what is compared has been read: state and history
+The workload's sessions are paused, outside any transaction, from before catch-up until what is compared has been read: state and history
 are those of one moment. `shop.order_items` is partitioned here. `WORKLOAD_SEED` (default: 7) and `WORKLOAD_S` (default: 20 seconds
 between two faults) set the load. The raw records of each case are printed: run with `-s`.
 """
@@ -130,7 +130,7 @@ def test_a_transaction_open_across_the_initial_snapshot_stands_after_its_read(sh
         (read,), (update,) = _reads(found), _named(found, "held open")
         assert update.lsn < read.lsn, "the update was made before the snapshot's position"
         assert (update.partition, update.offset > read.offset) == (read.partition, True)
-    shop.fence()
+    shop.catch_up()
     assert not wrong(shop)
 
 
@@ -151,7 +151,7 @@ def test_a_transaction_open_across_an_incremental_snapshot_stands_after_its_read
         assert update.lsn < read.lsn, "the update was made before the read's position"
         assert update.last_commit is not None
         assert (update.partition, update.offset > read.offset) == (read.partition, True)
-        shop.fence()
+        shop.catch_up()
     assert not wrong(shop)
 
 
@@ -172,7 +172,7 @@ def test_changes_redelivered_after_a_read_stay_before_it(shop: Platform) -> None
     first, *again = _named([envelope for envelope in found if envelope.op == "u"], name)
     assert again, "the change came once only"
     assert any(first.offset < read.offset < again[-1].offset for read in _reads(found)), "it came again after a read"
-    shop.fence()
+    shop.catch_up()
     assert not wrong(shop)
 
 
@@ -196,7 +196,7 @@ def _load(shop: Platform) -> None:
             shop.kill(name)
             _work_on(running, BETWEEN_FAULTS_S)
             with running.paused():
-                print(f"\n{name} killed; {running.done.total()} transactions done; {shop.fence().strip()}")
+                print(f"\n{name} killed; {running.done.total()} transactions done; {shop.catch_up().strip()}")
                 faults = wrong(shop)
             assert not faults, f"after the kill of {name}:\n" + "\n".join(faults)
     print(f"\ndone: {dict(running.done)}\nrefused: {dict(running.refused)}")
@@ -209,7 +209,7 @@ def test_silver_equals_the_source_after_everything_that_can_happen_to_a_row(load
         log = state_oracle.expected_history(cursor, tables.source("products"))
     assert any(version.previous for versions in log.values() for version in versions), "no version of another key's"
     assert loaded.sql("SELECT count(*) FROM silver.products_history WHERE size(_unresolved) > 0") == [(0,)]
-    loaded.fence()
+    loaded.catch_up()
     assert not wrong(loaded)
 
 
@@ -227,7 +227,7 @@ def test_a_planted_error_is_found(loaded: Platform) -> None:
 def test_a_read_wins_over_what_was_known_before_changes_went_by_unseen(loaded: Platform) -> None:
     """The last of all: what went by unseen is in the audit log, and not in silver."""
     _rename(loaded, "seen")
-    loaded.fence()
+    loaded.catch_up()
     _execute(loaded, "ALTER PUBLICATION ebap DROP TABLE shop.users")
     _rename(loaded, "unseen")
     _rename(loaded, "unseen, too")
@@ -237,7 +237,7 @@ def test_a_read_wins_over_what_was_known_before_changes_went_by_unseen(loaded: P
     found = _until_read(loaded, seen)
     _rename(loaded, "seen again")
     print(wire.shown("read after changes went by unseen", found[-3:], "full_name"))
-    loaded.fence()
+    loaded.catch_up()
     names = loaded.sql(f"SELECT full_name FROM silver.users_history WHERE user_id = {USER['user_id']} ORDER BY _valid_from DESC LIMIT 3")
     assert names == [("seen again",), ("unseen, too",), ("seen",)]
     assert not wrong(loaded, leave_out=((USER["user_id"],),))

@@ -43,7 +43,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def quiet(platform: Platform) -> Platform:
     platform.run("generator", "pause")
-    platform.fence()
+    platform.catch_up()
     return platform
 
 
@@ -128,7 +128,7 @@ def test_what_a_mistaken_expectation_refused_waits_is_told_and_goes_in_by_replay
     assert airflow.tasks("silver", run_id)["quarantine"] == "failed"
     said = f"{MANY} records of products wait in silver.quarantine, more than EBAP_QUARANTINE_ALERT=100 ({MANY} refused)"
     until(lambda: [text for text in quiet.chat.texts if said in text and "lakehouse replay products" in text], 60, "to be told")
-    quiet.fence()
+    quiet.catch_up()
     assert quiet.sql("SELECT count(*) FROM silver.products_history WHERE _is_blocked") == [(MANY,)]
     assert waiting(quiet) == [("products", "refused", MANY)]
     page = freshness(quiet, browser, "waiting")
@@ -160,7 +160,7 @@ def states(platform: Platform) -> dict[str, str]:
 
 
 def test_a_quiet_shop_is_idle_and_a_stage_that_stands_still_is_named(quiet: Platform, browser: Browser) -> None:
-    quiet.fence()
+    quiet.catch_up()
     # Five minutes without a change: as long as the tables' age may be.
     until(lambda: set(states(quiet).values()) == {"idle"}, 600, "every table to be idle")
     page = freshness(quiet, browser, "idle")

@@ -45,7 +45,7 @@ def shop() -> Iterator[Platform]:
             "INSERT INTO shop.order_items (order_id, line_no, product_id, quantity, unit_price_usd)"
             " VALUES (900001, 1, 1, 3, 5.00), (900001, 2, 2, 1, 5.00)",
         )
-        made.fence()
+        made.catch_up()
         yield made
 
 
@@ -68,10 +68,10 @@ def row(shop: Platform, table: str, columns: str, condition: str) -> tuple[Any, 
     return found
 
 
-def failed_fence(shop: Platform) -> str:
-    """What the fence says of a table that stands."""
+def failed_catch_up(shop: Platform) -> str:
+    """What catch-up reports of a table that is stopped."""
     done = subprocess.run(
-        [sys.executable, "-m", "lakehouse", "fence"],
+        [sys.executable, "-m", "lakehouse", "catch-up"],
         env=shop.environ,
         cwd=PROJECT,
         capture_output=True,
@@ -88,7 +88,7 @@ def test_an_added_column_is_drift_that_somebody_saw_within_a_minute(shop: Platfo
     execute(shop, "UPDATE shop.users SET full_name = 'After', nickname = 'Al' WHERE user_id = 2")
     # Nobody asks for this look: land does.
     until(lambda: became(shop, "users") == [("nickname", "added", None, "text", "drift")], 150, "the new column to be seen")
-    shop.fence()
+    shop.catch_up()
     assert row(shop, "users", "full_name", "user_id = 1") == ("Before",)
     assert row(shop, "users", "full_name", "user_id = 2") == ("After",)
     kept = "SELECT count(*) FROM bronze.changes WHERE source_table = 'users' AND CAST(value AS STRING) LIKE '%\"nickname\":\"Al\"%'"
@@ -101,7 +101,7 @@ def test_a_dropped_and_a_renamed_column_stay_and_turn_null(shop: Platform) -> No
     execute(shop, "UPDATE shop.products SET name = 'Lighter' WHERE product_id = 1")
     execute(shop, "UPDATE shop.users SET settings = '{\"b\": 2}' WHERE user_id = 4")
     shop.run("lakehouse", "schema")
-    shop.fence()
+    shop.catch_up()
     assert became(shop, "products") == [("weight_kg", "dropped", "float8", None, "applied")]
     assert became(shop, "users")[1:] == [
         ("preferences", "renamed", "jsonb", None, "applied"),
@@ -121,8 +121,8 @@ def test_a_wider_type_is_followed_by_itself_also_while_the_capture_is_down(shop:
     execute(shop, "UPDATE shop.products SET price_usd = 1.25 WHERE product_id = 2", DIGITS)
     execute(shop, "UPDATE shop.products SET price_usd = 1234567890.12 WHERE product_id = 3")
     # Not only back: it passes its checks although no declaration has the dropped column's or the wider type.
-    shop.run("lakehouse.source", "apply")
-    shop.fence()
+    shop.run("lakehouse", "capture", "apply")
+    shop.catch_up()
     assert became(shop, "products")[1:] == [
         ("stock", "widened", "int4", "int8", "applied"),
         ("price_usd", "widened", "numeric(10,2)", "numeric(12,2)", "applied"),
@@ -135,7 +135,7 @@ def test_a_wider_type_is_followed_by_itself_also_while_the_capture_is_down(shop:
 def test_a_new_enum_value_goes_through(shop: Platform) -> None:
     execute(shop, ENUM, "UPDATE shop.orders SET status = 'lost' WHERE order_id = 900001")
     shop.run("lakehouse", "schema")
-    shop.fence()
+    shop.catch_up()
     assert [change[:2] + change[4:] for change in became(shop, "orders")] == [("status", "enum value added", "applied")]
     assert row(shop, "orders_history", "status, _flags[0]", "order_id = 900001 AND _is_current") == ("lost", "status_is_known")
 
@@ -157,7 +157,7 @@ def test_a_narrower_and_another_type_stop_their_tables_alone_until_they_are_acce
         "UPDATE shop.products SET name = 'Goes on' WHERE product_id = 4",
     )
     name, kept = row(shop, "users", "full_name, CAST(birth_on AS STRING)", "user_id = 7")
-    told = failed_fence(shop)
+    told = failed_catch_up(shop)
     assert "users is stopped" in told and "column birth_on retyped, date before, text now" in told and "accept users" in told
     assert "order_items is stopped" in told and "column quantity narrowed, int4 before, int2 now" in told
     assert row(shop, "products", "name", "product_id = 4") == ("Goes on",)
@@ -165,7 +165,7 @@ def test_a_narrower_and_another_type_stop_their_tables_alone_until_they_are_acce
     for table in ("users", "order_items"):
         told = shop.run("lakehouse", "accept", table)
         assert "accepted: " in told and f"`python -m lakehouse resnapshot {table}`" in told
-    shop.fence()
+    shop.catch_up()
     assert row(shop, "order_items", "quantity", "order_id = 900001 AND line_no = 1") == (4,)
     days = [row(shop, "users", "CAST(birth_on AS STRING)", f"user_id = {key}")[0] for key in (5, 6)]
     assert days == ["1990-01-02", "1991-03-04"]
@@ -208,8 +208,8 @@ def test_another_postgres_is_refused_until_it_is_accepted_as_the_next_epoch(shop
     assert "another Postgres" in told and "python -m lakehouse accept epoch" in told, told[-3000:]
     assert shop.run("lakehouse", "accept", "epoch").startswith("epoch 2 is Postgres")
     shop.run("infra.local", "up", "land", limit_s=900)
-    shop.run("lakehouse.source", "wait-snapshot")
-    shop.fence()
+    shop.run("lakehouse", "capture", "wait-snapshot")
+    shop.catch_up()
     found = shop.sql("SELECT user_id, full_name FROM silver.users WHERE user_id <= 5 ORDER BY user_id")
     assert [name for _, name in found[:4]] == ["Moved"] * 4
     assert shop.sql("SELECT count(*) FROM silver.users")[0][0] == users, "rows the new source lacks stay"
@@ -224,7 +224,7 @@ def test_another_postgres_is_refused_until_it_is_accepted_as_the_next_epoch(shop
         connection.cursor() as cursor,
     ):
         cursor.execute("UPDATE shop.users SET full_name = 'Settled' WHERE user_id = 1")
-    shop.fence()
+    shop.catch_up()
     assert row(shop, "users", "full_name", "user_id = 1") == ("Settled",)
     assert not [
         change for table in ("users", "products", "orders", "order_items") for change in became(shop, table) if change[4] == "waiting"

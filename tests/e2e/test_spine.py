@@ -79,7 +79,7 @@ def wait_for_work(platform: Platform, operation: int) -> None:
 
 @pytest.fixture(scope="module")
 def loaded(platform: Platform) -> Platform:
-    """The platform after the load, each service killed once in the middle of it, quiet and at the fence."""
+    """The platform after the load, each service killed once in the middle of it, quiet and caught up."""
     platform.run("generator", "rate", str(RATE))
     platform.run("generator", "resume")
     end = time.monotonic() + LOAD_S
@@ -97,7 +97,7 @@ def loaded(platform: Platform) -> Platform:
             f"orders_live: {len(probe.took_s)} answers, p95 {p95_s:.2f} s; newest commit behind now: median "
             f"{statistics.median(probe.behind_s):.1f} s, p95 {behind_s:.1f} s (outages by kill included)"
         )
-    print(platform.fence().strip())
+    print(platform.catch_up().strip())
     return platform
 
 
@@ -170,7 +170,7 @@ def test_junk_goes_to_quarantine_with_its_bytes_and_its_neighbours_go_through(lo
     with loaded.postgres() as cursor:
         cursor.execute("UPDATE shop.users SET full_name = full_name || ' Jr.', updated_at = now() RETURNING user_id")
         neighbours = len(cursor.fetchall())
-    loaded.fence()
+    loaded.catch_up()
     found = {row["reason"]: bytes(row["value"]) for row in _silver(loaded, "silver.quarantine") if row["topic"] == topic}
     assert found == JUNK
     assert loaded.sql("SELECT count(*) FROM silver.users WHERE full_name LIKE '% Jr.'") == [(neighbours,)]
@@ -179,7 +179,7 @@ def test_junk_goes_to_quarantine_with_its_bytes_and_its_neighbours_go_through(lo
 def test_nothing_changes_when_nothing_happened(loaded: Platform) -> None:
     names = [platform_tables.stored(table).full_name for table in tables.SOURCES] + [t.full_name for t in tables.GOLD if not t.is_view]
     before = {name: loaded.sql(f"DESCRIBE HISTORY {name} LIMIT 1")[0][0] for name in names}
-    loaded.fence()
+    loaded.catch_up()
     assert {name: loaded.sql(f"DESCRIBE HISTORY {name} LIMIT 1")[0][0] for name in names} == before
 
 

@@ -27,4 +27,4 @@ def test_a_topic_that_compacts_is_refused_with_the_cure(policy):
     faults = topics.policy_faults({"ebap.cdc.users": {"cleanup.policy": policy}, "ebap.cdc.orders": {"cleanup.policy": "delete"}})
     assert len(faults) == 1
     assert f"topic ebap.cdc.users has cleanup.policy={policy}" in faults[0]
-    assert "python -m infra.kafka --correct" in faults[0]
+    assert "python -m lakehouse topics --correct" in faults[0]

@@ -1,4 +1,4 @@
-"""The fence: wait until everything committed at the source before now has gone all the way to gold.
+"""Wait until everything committed at the source before now has gone all the way to gold.
 
 Five stages, each waiting for the one before: the source's WAL position is marked, the slot has confirmed it, land has committed
 every record that Kafka held then, silver has refined the bronze version of then, gold has aggregated silver. The batch stages run
@@ -38,7 +38,7 @@ class LagError(RuntimeError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fence:
+class CatchUp:
     """One passage: where to look, and the monotonic second at which it gives up."""
 
     settings: Settings
@@ -57,7 +57,7 @@ class Fence:
                 behind = " ".join(f"{type(error).__name__}: {error}".split())
             else:
                 if behind is None:
-                    print(f"fence: {stage}", file=sys.stderr)
+                    print(f"catch-up: {stage}", file=sys.stderr)
                     return seen
             if time.monotonic() >= self.give_up_at:
                 raise LagError(f"{stage} lags: {behind}")
@@ -70,32 +70,29 @@ def main(settings: Settings, timeout_s: float) -> int:
     try:
         print(run(settings, timeout_s))
     except LagError as error:
-        print(f"fence: after {time.monotonic() - began:.0f} s, {error}", file=sys.stderr)
+        print(f"catch-up: after {time.monotonic() - began:.0f} s, {error}", file=sys.stderr)
         return 1
     return 0
 
 
 def run(settings: Settings, timeout_s: float) -> str:
-    """Pass the fence and return the marked WAL position; raises LagError."""
-    fence = Fence(settings=settings, give_up_at=time.monotonic() + timeout_s)
-    marked = fence.reach("marked", lambda: mark(settings))
-    fence.reach("captured", lambda: _slot(settings, marked), partial(_slot_lag, marked))
-    ends = fence.reach("sent", lambda: _end_offsets(settings))
-    fence.reach("landed", lambda: landed_offsets(settings), partial(_landing_lag, ends))
-    _refined(fence, [table.name for table in tables.SOURCES])
-    _run(fence, "gold", "aggregate", [table.name for table in tables.GOLD if not table.is_view])
-    print("fence: aggregated", file=sys.stderr)
+    """Wait for every stage and return the marked WAL position; raises LagError."""
+    waiting = CatchUp(settings=settings, give_up_at=time.monotonic() + timeout_s)
+    marked = reach_silver(waiting, [table.name for table in tables.SOURCES])
+    _run(waiting, "gold", "aggregate", [table.name for table in tables.GOLD if not table.is_view])
+    print("catch-up: aggregated", file=sys.stderr)
     return marked
 
 
-def reach_silver(fence: Fence, names: list[str]) -> None:
-    """Pass the first four stages for these tables alone; raises LagError."""
-    settings = fence.settings
-    marked = fence.reach("marked", lambda: mark(settings))
-    fence.reach("captured", lambda: _slot(settings, marked), partial(_slot_lag, marked))
-    ends = fence.reach("sent", lambda: _end_offsets(settings))
-    fence.reach("landed", lambda: landed_offsets(settings), partial(_landing_lag, ends))
-    _refined(fence, names)
+def reach_silver(waiting: CatchUp, names: list[str]) -> str:
+    """Wait for the stages up to silver, for these tables alone; the marked WAL position. Raises LagError."""
+    settings = waiting.settings
+    marked = waiting.reach("marked", lambda: mark(settings))
+    waiting.reach("captured", lambda: _slot(settings, marked), partial(_slot_lag, marked))
+    ends = waiting.reach("sent", lambda: _end_offsets(settings))
+    waiting.reach("landed", lambda: landed_offsets(settings), partial(_landing_lag, ends))
+    _refined(waiting, names)
+    return marked
 
 
 def landed_offsets(settings: Settings) -> Offsets:
@@ -123,7 +120,7 @@ def _slot(settings: Settings, marked: str) -> tuple[str, bool, int] | None:
 
 def _slot_lag(marked: str, slot: tuple[str, bool, int] | None) -> str | None:
     if slot is None:
-        return f"there is no replication slot {SLOT}: `python -m lakehouse.source apply` starts the capture"
+        return f"there is no replication slot {SLOT}: `python -m lakehouse capture apply` starts the capture"
     confirmed, is_active, behind_bytes = slot
     if behind_bytes <= 0:
         return None
@@ -154,16 +151,16 @@ def _landing_lag(ends: Offsets, landed: Offsets) -> str | None:
     return f"land has not committed {sum(behind.values())} records of {topics}"
 
 
-def _refined(fence: Fence, names: list[str]) -> None:
+def _refined(waiting: CatchUp, names: list[str]) -> None:
     """Have these tables refined up to the version that bronze has now."""
-    version = Lake(fence.settings).snapshot(platform_tables.CHANGES).version
-    _run(fence, "silver", "refine", names)
+    version = Lake(waiting.settings).snapshot(platform_tables.CHANGES).version
+    _run(waiting, "silver", "refine", names)
     wanted = [tables.source(name) for name in names]
-    states = state.store(fence.settings)
+    states = state.store(waiting.settings)
     paused = [made.pause_notice for made in states.read_all(wanted).values() if made.pause_notice]
     if paused:
         raise LagError(f"refined lags: {'; '.join(paused)}")
-    fence.reach("refined", lambda: states.read_all(wanted), partial(_refining_lag, version))
+    waiting.reach("refined", lambda: states.read_all(wanted), partial(_refining_lag, version))
 
 
 def _refining_lag(version: int, states: Mapping[str, TableState]) -> str | None:
@@ -171,16 +168,16 @@ def _refining_lag(version: int, states: Mapping[str, TableState]) -> str | None:
     return f"of bronze version {version}, {', '.join(behind)}" if behind else None
 
 
-def _run(fence: Fence, dag_id: str, verb: str, names: list[str]) -> None:
+def _run(waiting: CatchUp, dag_id: str, verb: str, names: list[str]) -> None:
     """Run the verb for each table, through its DAG where Airflow is up; one that fails holds no other back."""
     failed = []
     try:
-        if airflow_client.is_scheduled(fence.settings, dag_id):
-            ended = airflow_client.finish(fence.settings, dag_id, fence.give_up_at)
+        if airflow_client.is_scheduled(waiting.settings, dag_id):
+            ended = airflow_client.finish(waiting.settings, dag_id, waiting.give_up_at)
             # A table's task lags; the check of what waits in quarantine does not.
             failed = [f"{task} failed, see DAG {dag_id}" for task in ended if task in names]
         else:
-            failed = [fault for name in names if (fault := _fault(fence.settings, verb, name))]
+            failed = [fault for name in names if (fault := _fault(waiting.settings, verb, name))]
     except airflow_client.DagRunError as error:
         raise LagError(f"{dag_id} lags: {error}") from None
     if failed:

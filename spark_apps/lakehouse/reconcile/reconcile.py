@@ -44,7 +44,7 @@ def command(spark: SparkSession, settings: Settings, names: Sequence[str], is_re
     repaired = [outcome.table.name for outcome in unequal]
     # What a snapshot reads comes when the connector gets to it: looked for until it is there.
     while unequal and time.monotonic() < give_up_at:
-        passage = catch_up.Fence(settings=settings, give_up_at=give_up_at)
+        passage = catch_up.CatchUp(settings=settings, give_up_at=give_up_at)
         catch_up.reach_silver(passage, repaired)
         unequal = [o for o in _compared(spark, settings, repaired, give_up_at - time.monotonic()) if not o.is_equal]
         repaired = [outcome.table.name for outcome in unequal]

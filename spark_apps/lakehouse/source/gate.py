@@ -101,7 +101,7 @@ def _refuse_another(lake: Lake, identity: str | None) -> None:
     connect.stop(lake.settings)
     raise GateError(
         f"the source is another Postgres ({identity}) than the lake was filled from ({known.identity}): the capture is stopped. "
-        "Point back to that one and run `python -m lakehouse.source apply`, or take this one as the next epoch: "
+        "Point back to that one and run `python -m lakehouse capture apply`, or take this one as the next epoch: "
         "`python -m lakehouse accept epoch`"
     )
 

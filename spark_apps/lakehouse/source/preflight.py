@@ -32,7 +32,7 @@ class Situation:
 
     `identity` is `<system identifier>/<timeline>` of the Postgres that answers, None where the capture role cannot ask
     (`login_fault` says why); `known_identity` the one the lake was filled from, None for a new lake; `has_offset` whether
-    Connect keeps a position for the connector; `topic_faults` come from `infra.kafka`; `early_dates` are table and column of dates
+    Connect keeps a position for the connector; `topic_faults` come from `topics`; `early_dates` are table and column of dates
     before the year 1, which the snapshot that is due would misread.
     """
 
@@ -130,13 +130,15 @@ def _server_faults(sources: tuple[Table, ...], schema: str, catalog: Catalog) ->
     if catalog.is_for_all_tables:
         faults.append(
             f"publication {setup.PUBLICATION} is FOR ALL TABLES, which breaks UPDATE on every table without a primary key:"
-            f" DROP PUBLICATION {setup.PUBLICATION}, then `python -m lakehouse.source apply` makes it right"
+            f" DROP PUBLICATION {setup.PUBLICATION}, then `python -m lakehouse capture apply` makes it right"
         )
     elif catalog.published is None:
-        faults.append(f"publication {setup.PUBLICATION} does not exist: `python -m lakehouse.source apply` makes it, as the schema's owner")
+        faults.append(
+            f"publication {setup.PUBLICATION} does not exist: `python -m lakehouse capture apply` makes it, as the schema's owner"
+        )
     else:
         missing = sorted(set(setup.captured(sources, schema)) - catalog.published)
-        faults += [f"table {s}.{name} is not published: run `python -m lakehouse.source apply`" for s, name in missing]
+        faults += [f"table {s}.{name} is not published: run `python -m lakehouse capture apply`" for s, name in missing]
     for table in sources:
         found = catalog.tables.get(table.name)
         if found and not found.is_readable:

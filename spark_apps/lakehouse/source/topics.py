@@ -8,11 +8,14 @@ Connect makes its own three topics (compacted, as they must be); they are not li
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lakehouse import tables
 from lakehouse.contract import Table
 from lakehouse.platform_tables import HEARTBEAT, topic
+from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient
@@ -41,17 +44,25 @@ def declared(sources: Iterable[Table]) -> tuple[Topic, ...]:
 
     Raises TopicError where a declared table has the name of one of EBAP's own: they would share a topic.
     """
-    tables = tuple(Topic(name=topic(table.name), partitions=3) for table in sources)
+    captured = tuple(Topic(name=topic(table.name), partitions=3) for table in sources)
     own = tuple(Topic(name=name, partitions=1) for name in (topic(HEARTBEAT), topic(SIGNAL), BEAT_TOPIC))
-    shared = {entry.name for entry in tables} & {entry.name for entry in own}
+    shared = {entry.name for entry in captured} & {entry.name for entry in own}
     if shared:
         raise TopicError(f"a source table cannot be captured under the name of EBAP's own topic {', '.join(sorted(shared))}: rename it")
-    return (*tables, *own)
+    return (*captured, *own)
 
 
 def settings_of(max_batch_bytes: int) -> dict[str, str]:
     """The settings of every topic of the change log."""
     return dict(zip(_KEYS, ("delete", str(RETENTION_MS), str(max_batch_bytes)), strict=True))
+
+
+def ensure(settings: Settings, *, may_correct: bool = False) -> list[str]:
+    """`create` on the broker of the settings, for every declared source table."""
+    from kafka import KafkaAdminClient
+
+    with closing(KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)) as admin:
+        return create(admin, declared(tables.SOURCES), settings.max_batch_bytes, may_correct=may_correct)
 
 
 def create(admin: KafkaAdminClient, topics: Iterable[Topic], max_batch_bytes: int, *, may_correct: bool = False) -> list[str]:
@@ -77,7 +88,8 @@ def faults(admin: KafkaAdminClient, topics: Iterable[Topic]) -> list[str]:
     wanted = {entry.name for entry in topics}
     present = wanted & set(admin.list_topics())
     missing = [
-        f"topic {name} does not exist, and capture would wait for it for ever: run `python -m infra.kafka`" for name in wanted - present
+        f"topic {name} does not exist, and capture would wait for it for ever: run `python -m lakehouse topics`"
+        for name in wanted - present
     ]
     return sorted(missing) + policy_faults(_configs(admin, sorted(present)))
 
@@ -85,8 +97,8 @@ def faults(admin: KafkaAdminClient, topics: Iterable[Topic]) -> list[str]:
 def policy_faults(configs: Mapping[str, Mapping[str, str]]) -> list[str]:
     """A line for each topic whose cleanup policy is not delete, with the cure; `configs` is topic to its settings."""
     return [
-        f"topic {name} has cleanup.policy={config['cleanup.policy']}, which loses history: `python -m infra.kafka --correct` sets it to"
-        " delete; if it stood so for long, records are gone already and `make wipe` begins again"
+        f"topic {name} has cleanup.policy={config['cleanup.policy']}, which loses history: `python -m lakehouse topics --correct`"
+        " sets it to delete; if it stood so for long, records are gone already and `make wipe` begins again"
         for name, config in sorted(configs.items())
         if config["cleanup.policy"] != "delete"
     ]

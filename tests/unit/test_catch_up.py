@@ -1,4 +1,4 @@
-"""The fence's stages: what counts as lagging, and what is said of it."""
+"""The stages of a catch-up: what counts as lagging, and how it is reported."""
 
 import time
 
@@ -55,7 +55,7 @@ def test_refining_lags_where_one_table_has_not_consumed_the_version():
 
 
 def test_a_stage_that_never_gets_there_is_named_with_what_it_said_last():
-    passage = catch_up.Fence(settings=Settings(), give_up_at=time.monotonic())
+    passage = catch_up.CatchUp(settings=Settings(), give_up_at=time.monotonic())
     with pytest.raises(catch_up.LagError, match="landed lags: 3 records"):
         passage.reach("landed", lambda: 3, lambda seen: f"{seen} records")
 
@@ -69,4 +69,4 @@ def test_a_part_that_is_away_is_waited_for():
             raise answer
         return answer
 
-    assert catch_up.Fence(settings=Settings(), give_up_at=time.monotonic() + 30).reach("sent", look) == 1
+    assert catch_up.CatchUp(settings=Settings(), give_up_at=time.monotonic() + 30).reach("sent", look) == 1

@@ -1,0 +1,36 @@
+"""What a command of `python -m lakehouse` is declared as, and the parser that follows from the declarations."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lakehouse.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One command; `run` gives the exit code and imports what it needs itself, so that no command pays for another.
+
+    A command with `commands` is only their common name. `formerly` is a name that it had in the release before.
+    """
+
+    name: str
+    text: str
+    run: Callable[[argparse.Namespace, Settings], int] | None = None
+    arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    commands: tuple[Command, ...] = ()
+    formerly: str | None = None
+
+
+def add(parser: argparse.ArgumentParser, commands: Sequence[Command]) -> None:
+    """Give the parser these commands, and each its arguments or its own commands."""
+    added = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in commands:
+        made = added.add_parser(command.name, help=command.text, description=command.text)
+        command.arguments(made)
+        if command.commands:
+            add(made, command.commands)
+        else:
+            made.set_defaults(run=command.run)
