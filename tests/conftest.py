@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def empty_lake(spark: SparkSession, settings: Settings, folder: Path) -> Settings:
     """Settings of a lake in that folder, with every table made and none filled; what the session's catalog knew before is forgotten."""
     made = dataclasses.replace(settings, lake=f"file://{folder}/lake")
-    from infra.local import postgres  # not there in Airflow's environment
+    from infra.services import postgres  # not there in Airflow's environment
 
     # One Postgres for all lakes of the session: the state of the last one's tables goes with it.
     state.store(settings).create()

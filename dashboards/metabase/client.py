@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from infra.local.passwords import write_once
+from infra.services.passwords import write_once
 from lakehouse.settings import Settings
 
 ADMIN = "admin@ebap.local"

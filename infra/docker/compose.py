@@ -1,6 +1,6 @@
 """`docker-compose.yaml`, written from the declaration of the services: `python -m infra.docker.compose` (part of `make generated`).
 
-What runs, after what, how it is seen to be ready, its memory and its restart are taken from `infra/local/services.py`, addresses from
+What runs, after what, how it is seen to be ready, its memory and its restart are taken from `infra/services`, addresses from
 the settings. Only what a container adds stands here: image, volumes, networks, and the steps that lead to the demo's end card. A
 test fails where the file is not what this module gives.
 """
@@ -13,8 +13,10 @@ from typing import Any
 
 import yaml
 
-from infra.local import metabase, services
-from infra.local.steps import Command, OneShot, Service, Step
+from infra import services
+from infra.local import metabase_jar
+from infra.services import metabase
+from infra.services.step import OneShot, Service, Step, python
 from lakehouse import settings
 from lakehouse.settings import PROJECT, Settings
 
@@ -24,23 +26,7 @@ CHECKOUT = "/opt/ebap"  # as infra/docker/ebap.Dockerfile lays it out
 HOME = f"{CHECKOUT}/.ebap"
 
 # Each container's name in the network; the other containers find it under that name.
-HOSTS = {
-    "postgres_host": "postgres",
-    "kafka_host": "kafka",
-    "connect_host": "connect",
-    "spark_host": "spark",
-    "airflow_host": "airflow-api",
-    "boards_host": "boards",
-    "metabase_host": "metabase",
-}
-# What people and their tools open, on 127.0.0.1 alone. Kafka gives out its name in the network, so its port would be of no use there.
-PUBLISHED = {
-    "postgres": ("postgres_port",),
-    "spark": ("thrift_port", "spark_connect_port"),
-    "airflow-api": ("airflow_port",),
-    "boards": ("boards_port",),
-    "metabase": ("metabase_port",),
-}
+HOSTS = {step.host: step.name for step in services.declared() if isinstance(step, Service) and step.host}
 # Settings that are taken from .env beside docker-compose.yaml. Those left out decide what is in that file: memory, folders, hosts.
 PASSED_ON = (
     "max_slot_wal_keep_mb",
@@ -64,12 +50,8 @@ ONE_SHOT_MB = 1024
 
 _HEADER = """\
 # The whole platform in containers: `docker compose up`. Everything but Metabase: `docker compose up demo`.
-# Generated from infra/local/services.py by `make generated`: change that, or infra/docker/compose.py.
+# Generated from infra/services by `make generated`: change that, or infra/docker/compose.py.
 """
-
-
-def _python(*words: str) -> Command:
-    return lambda settings: [f"{settings.home}/venv/main/bin/python", *words]
 
 
 # What `make demo` and `make metabase` do between and after the services.
@@ -77,20 +59,20 @@ _DEMO: tuple[Step, ...] = (
     OneShot(
         name="past",
         doc="Simulated past days, written before the traffic of the present begins.",
-        command=_python("-m", "infra.docker.demo", "past"),
+        command=python("-m", "infra.docker.demo", "past"),
         after=("snapshot",),
         folders=("control",),
     ),
     OneShot(
         name="demo",
         doc="Waits until every gold table has rows, and says where to look.",
-        command=_python("-m", "infra.docker.demo", "card"),
+        command=python("-m", "infra.docker.demo", "card"),
         after=("generator", "boards", "airflow-api", "airflow-scheduler", "airflow-dag-processor"),
     ),
     OneShot(
         name="metabase-boards",
         doc="Metabase's admin, connection, descriptions and boards.",
-        command=_python("-m", "dashboards.metabase.provision", "apply"),
+        command=python("-m", "dashboards.metabase.provision", "apply"),
         after=("metabase", "catalog"),
     ),
 )
@@ -98,7 +80,7 @@ _DEMO: tuple[Step, ...] = (
 
 def platform() -> list[Step]:
     """Every step that has a container, in the order of the declarations."""
-    declared = [*services.steps(container_settings()), services.METABASE, *_DEMO]
+    declared = [*services.steps(container_settings()), metabase.METABASE, *_DEMO]
     return [dataclasses.replace(step, after=(*step.after, "past")) if step.name == "generator" else step for step in declared]
 
 
@@ -135,7 +117,7 @@ def document() -> dict[str, Any]:
             "pids_limit": 1024,
             "logging": {"driver": "json-file", "options": {"max-size": "20m", "max-file": "3"}},
         },
-        "services": {step.name: _metabase(step) if step is services.METABASE else _container(step, steps) for step in steps},
+        "services": {step.name: _metabase(step) if step is metabase.METABASE else _container(step, steps) for step in steps},
         "networks": {"platform": None},
         "volumes": volumes,
     }
@@ -172,7 +154,7 @@ def _container(step: Step, steps: list[Step]) -> dict[str, Any]:
         made |= {"build": {"context": ".", "dockerfile": "infra/docker/ebap.Dockerfile"}, "pull_policy": "build"}
     if isinstance(step, Service):
         made["command"] = ["python", "-m", "infra.local.launch", step.name]
-        kept = _kept_running(step, ["CMD", "python", "-m", "infra.local.probe", step.name])
+        kept = _kept_running(step, ["CMD", "python", "-m", "infra.services.probe", step.name])
     else:
         made["command"] = step.command(container_settings())
         kept = {"mem_limit": f"{ONE_SHOT_MB}m", "restart": "no"}
@@ -187,7 +169,7 @@ def _metabase(step: Step) -> dict[str, Any]:
     made = container_settings()
     secret = {"MB_DB_PASS_FILE": "/secrets/metabase_db", "JAVA_OPTS": f"-Xmx{made.metabase_heap_mb}m"}
     return {
-        "image": f"metabase/metabase:v{metabase.VERSION}",
+        "image": f"metabase/metabase:v{metabase_jar.VERSION}",
         "environment": metabase.variables(made) | secret,
         "networks": ["platform"],
         "depends_on": _conditions(step, [*services.steps(made)]),
@@ -202,7 +184,7 @@ def _conditions(step: Step, steps: list[Step]) -> dict[str, Any]:
 
 
 def _volumes(step: Step) -> list[str]:
-    if step is services.METABASE:
+    if step is metabase.METABASE:
         return []
     shared = [f"{step.name if folder == 'data' else folder}:{HOME}/{folder}" for folder in step.folders]
     return [*shared, f"secrets:{HOME}/secrets{'' if step.name in _WRITE_SECRETS else ':ro'}"]
@@ -225,9 +207,8 @@ def _kept_running(service: Service, probe: list[str]) -> dict[str, Any]:
         "stop_signal": f"SIG{service.stop_signal}",
         "stop_grace_period": f"{service.stop_s}s",
     }
-    published = PUBLISHED.get(service.name, ())
-    if published:
-        made["ports"] = [f"127.0.0.1:{port}:{port}" for port in (getattr(container_settings(), name) for name in published)]
+    if service.published:
+        made["ports"] = [f"127.0.0.1:{port}:{port}" for port in (getattr(container_settings(), name) for name in service.published)]
     return made
 
 

@@ -14,7 +14,7 @@ ENV PYTHONPATH=/opt/ebap/spark_apps:/opt/ebap \
 # Only what the installer reads, so that a change of the rest installs nothing anew. A new container finds its Python compiled.
 COPY --chown=10001:10001 infra/locks infra/locks
 COPY --chown=10001:10001 infra/local/__init__.py infra/local/doctor.py infra/local/install.py infra/local/jars.py \
-     infra/local/java.py infra/local/metabase.py infra/local/
+     infra/local/java.py infra/local/metabase_jar.py infra/local/
 COPY --chown=10001:10001 spark_apps/lakehouse/__init__.py spark_apps/lakehouse/settings.py spark_apps/lakehouse/
 COPY --chown=10001:10001 spark_apps/lakehouse/delta/__init__.py spark_apps/lakehouse/delta/objects.py spark_apps/lakehouse/delta/
 COPY --chown=10001:10001 dashboards/boards/package.json dashboards/boards/package-lock.json dashboards/boards/.npmrc dashboards/boards/

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from infra.local import demo, doctor, java, screen, stages, status, supervision, wiping
-from infra.local.services import needed, service, steps
-from infra.local.steps import Service, Step
+from infra.services import needed, service, steps, waves
+from infra.services.step import Service, Step
 from lakehouse.settings import Settings, SettingsError
 
 _EXIT_CODES = "Exits with 0 when done, 1 with the reason on standard error, 130 after Ctrl-C."
@@ -59,7 +59,9 @@ def down(asked: argparse.Namespace, settings: Settings, console: Console) -> int
         console.print("nothing runs")
         return 0
     began = time.monotonic()
-    supervision.end(settings, supervisor, list(reversed(_waves(settings))))
+    declared = {step.name: step for step in steps(settings)}
+    groups = reversed(waves({name: step.after for name, step in declared.items()}))
+    supervision.end(settings, supervisor, [[step for name in group if isinstance(step := declared[name], Service)] for group in groups])
     console.print(f"[green]✓[/] stopped{time.monotonic() - began:23.1f} s")
     return 0
 
@@ -140,18 +142,6 @@ def _doctor(settings: Settings, console: Console, *, is_brief: bool) -> int:
 def _without_conditions(step: Step) -> Step:
     """The step alone: what it comes after is up already."""
     return dataclasses.replace(step, after=())
-
-
-def _waves(settings: Settings) -> list[list[Service]]:
-    """Services so that each wave needs only those before it."""
-    waves: list[list[Service]] = []
-    waiting = {step.name: step for step in steps(settings)}
-    done: set[str] = set()
-    while waiting:
-        free = [waiting.pop(name) for name, step in list(waiting.items()) if done.issuperset(step.after)]
-        done.update(step.name for step in free)
-        waves.append([step for step in free if isinstance(step, Service)])
-    return waves
 
 
 def parser() -> argparse.ArgumentParser:

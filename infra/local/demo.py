@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.status import Status
 
 from infra.local import status
-from infra.local.steps import OneShot, Step
+from infra.services.step import OneShot, Step, python
 from lakehouse import tables
 from lakehouse.settings import Settings
 from lakehouse.transforms.gold import sql_files
@@ -40,11 +40,10 @@ def with_the_past(settings: Settings, declared: list[Step]) -> list[Step]:
     """
     if not any(step.name == "generator" for step in declared):
         return declared
-    python = str(settings.home_dir / "venv" / "main" / "bin" / "python")
     past = OneShot(
         name="backfill",
         doc=f"{settings.backfill_days} simulated days before the present.",
-        command=lambda settings: [python, "-m", "generator", "backfill", "--days", str(settings.backfill_days)],
+        command=python("-m", "generator", "backfill", "--days", str(settings.backfill_days)),
         after=("snapshot",),
         limit_s=_BACKFILL_LIMIT_S,
     )

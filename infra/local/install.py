@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from infra.local import doctor, java, metabase
+from infra.local import doctor, java, metabase_jar
 from lakehouse.settings import PROJECT, Settings, SettingsError
 
 _LOCKS = PROJECT / "infra" / "locks"
@@ -165,9 +165,9 @@ def fetch_metabase(settings: Settings) -> None:
     """Metabase's jar and, where this machine has none of that age, its Java; nothing to do where the settings name another Metabase."""
     if settings.metabase_url:
         return
-    if java.find_since(settings, metabase.JAVA) is None:
+    if java.find_since(settings, metabase_jar.JAVA) is None:
         _timed("java for Metabase", lambda: _jdk(settings))
-    metabase.fetch(settings)
+    metabase_jar.fetch(settings)
 
 
 def _boot_bin(settings: Settings) -> Path:
@@ -205,7 +205,7 @@ def main() -> int:
             notebook(settings)
         if sys.argv[1:] == ["metabase"]:
             fetch_metabase(settings)
-    except (SettingsError, InstallError, metabase.MetabaseJarError) as error:
+    except (SettingsError, InstallError, metabase_jar.MetabaseJarError) as error:
         print(f"error   {error}", file=sys.stderr)
         return 1
     return 0

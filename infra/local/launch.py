@@ -7,11 +7,13 @@ service's own.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Mapping
 
-from infra.local import runs, services
+from infra import services
+from infra.services import runs
 from lakehouse.settings import PROJECT, Settings
 
 
@@ -27,7 +29,12 @@ def environment(settings: Settings, extra: Mapping[str, str]) -> dict[str, str]:
     }
     # Without it each short process, a task of Airflow above all, would compile what it imports anew: a second of CPU.
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**inherited, **common, **services.variables(settings), **extra}
+    return {**inherited, **common, **variables(settings), **extra}
+
+
+def variables(settings: Settings) -> dict[str, str]:
+    """All settings as variables, so that every process started here reads the same ones."""
+    return {f"EBAP_{field.name.upper()}": str(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
 
 
 def main(name: str) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psutil
 
-from infra.local import runs
-from infra.local.steps import Service
+from infra.services import runs
+from infra.services.step import Service
 from lakehouse.settings import Settings
 
 BUDGET_MB = 10 * 1024

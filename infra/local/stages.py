@@ -15,11 +15,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from infra.local import outcomes, runs
+from infra import services
+from infra.local import outcomes
 from infra.local.launch import environment
-from infra.local.probes import NotReadyError
-from infra.local.steps import OneShot, Service, Step
 from infra.local.supervision import Supervisor
+from infra.services import runs
+from infra.services.step import NotReadyError, OneShot, Service, Step
 from lakehouse.settings import PROJECT, Settings
 
 _POLL_S = 0.5
@@ -77,14 +78,9 @@ def run(settings: Settings, supervisor: Supervisor, steps: list[Step], console: 
 
 def by_urgency(steps: list[Step]) -> list[Step]:
     """The steps with those first that most others come after, one after another; equal ones in the order of their declaration."""
-    depths: dict[str, int] = {}
-
-    def depth(step: Step) -> int:
-        if step.name not in depths:
-            depths[step.name] = max((1 + depth(other) for other in steps if step.name in other.after), default=0)
-        return depths[step.name]
-
-    return sorted(steps, key=lambda step: -depth(step))
+    followers = {step.name: [other.name for other in steps if step.name in other.after] for step in steps}
+    depths = {name: depth for depth, wave in enumerate(services.waves(followers)) for name in wave}
+    return sorted(steps, key=lambda step: -depths[step.name])
 
 
 def show_timeline(took: Sequence[Took], console: Console) -> None:

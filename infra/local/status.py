@@ -7,11 +7,10 @@ from typing import Any
 
 from psycopg2.extensions import parse_dsn
 
-from infra.local import memory, outcomes, runs
-from infra.local.probes import NotReadyError
-from infra.local.services import steps
-from infra.local.steps import Service, Step
+from infra.local import memory, outcomes
 from infra.local.supervision import Supervisor, find
+from infra.services import runs, steps
+from infra.services.step import NotReadyError, Service, Step
 from lakehouse.settings import LOOPBACK, Settings
 
 

@@ -20,10 +20,9 @@ from xmlrpc.client import Fault, ServerProxy
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
-from infra.local import runs
 from infra.local.launch import environment
-from infra.local.services import services
-from infra.local.steps import Service
+from infra.services import runs, services
+from infra.services.step import Service
 from lakehouse.settings import PROJECT, Settings
 
 # The kernel's limit for the path of a socket is 108 bytes; the server itself binds a longer one first.

@@ -21,8 +21,28 @@ if TYPE_CHECKING:
 # What a verb does once its arguments are parsed.
 Call = Callable[["SparkSession", "Settings"], Any]
 
-# Apps that run until they are stopped; each is a script of `spark_apps`.
-STREAMING = ("land",)
+
+@dataclass(frozen=True, kw_only=True)
+class StreamingApp:
+    """An app that runs until it is stopped: a script of `spark_apps` of that name. `target` is the address of what it writes."""
+
+    name: str
+    doc: str
+    heap_mb: Callable[[Settings], int]
+    target: Callable[[Settings], str]
+
+
+STREAMING = {
+    app.name: app
+    for app in (
+        StreamingApp(
+            name="land",
+            doc="The streaming app that lands the change log in bronze.",
+            heap_mb=lambda settings: settings.land_memory_mb,
+            target=lambda settings: f"{settings.lake_root}/bronze/changes",
+        ),
+    )
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,8 +19,7 @@ from typing import Any
 import psutil
 
 from generator.control import Control
-from infra.local import runs
-from infra.local.services import services
+from infra.services import runs, services
 from lakehouse import platform_tables, tables
 from lakehouse.contract import Table
 from lakehouse.gold import aggregate

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from infra.local import broker, java, probes
-from infra.local.probes import NotReadyError
+from infra.local import java
+from infra.services import connect, kafka
+from infra.services.step import NotReadyError
 from lakehouse.settings import Settings
 from tests.e2e.conftest import free_ports, until
 from tests.e2e.own_postgres import running_postgres
@@ -26,12 +27,12 @@ def running_capture(home: Path, logs: Path | None = None) -> Iterator[Settings]:
         environ = {**free_ports(), "EBAP_HOME": str(home), "EBAP_POSTGRES_PORT": str(source.postgres_port)}
         settings = Settings.from_environment(environ)
         assert java.link(settings), "there is no Java 17 or 21"
-        broker.prepare_broker(settings)
-        stack.enter_context(_process(broker.broker_command(settings), (logs or home) / "kafka.log"))
-        until(lambda: _answers(probes.broker_answers, settings), 120, "the broker")
-        broker.prepare_connect(settings)
-        stack.enter_context(_process(broker.connect_command(settings), (logs or home) / "connect.log"))
-        until(lambda: _answers(probes.connect_answers, settings), 120, "the Connect worker")
+        kafka.prepare(settings)
+        stack.enter_context(_process(kafka.command(settings), (logs or home) / "kafka.log"))
+        until(lambda: _answers(kafka.answers, settings), 120, "the broker")
+        connect.prepare(settings)
+        stack.enter_context(_process(connect.command(settings), (logs or home) / "connect.log"))
+        until(lambda: _answers(connect.answers, settings), 120, "the Connect worker")
         yield settings
 
 

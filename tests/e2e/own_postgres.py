@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg2
 
-from infra.local import passwords, postgres
+from infra.services import passwords, postgres
 from lakehouse.settings import Settings
 
 

@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn
 
-from infra.local import passwords, postgres
+from infra.services import passwords, postgres
 from lakehouse import tables
 from lakehouse.settings import PROJECT, Settings
 from lakehouse.source import apply, catalog, preflight, setup

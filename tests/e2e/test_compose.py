@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from infra.docker import compose
-from infra.local.steps import Service
+from infra.services.step import Service
 from lakehouse.settings import PROJECT, Settings
 from lakehouse.spark import thrift
 from tests.e2e.conftest import free_ports, until

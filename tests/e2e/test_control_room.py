@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from infra.local import postgres
+from infra.services import postgres
 from lakehouse import tables
 from tests.e2e.airflow_api import Airflow
 from tests.e2e.browser import launched

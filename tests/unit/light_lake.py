@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from infra.local import postgres
+from infra.services import postgres
 from lakehouse import platform_tables, tables
 from lakehouse.contract import Table
 from lakehouse.delta.commit import commit

@@ -11,7 +11,8 @@ import sys
 import pytest
 from rich.console import Console
 
-from infra.local import broker, passwords, postgres, runs, stages, status, wiping
+from infra.local import stages, status, wiping
+from infra.services import connect, kafka, passwords, postgres, runs
 from lakehouse.settings import PROJECT, Settings
 
 
@@ -34,9 +35,9 @@ def test_passwords_are_made_once_readable_by_their_owner_alone_and_without_a_lin
 
 
 def _prepare_kafka(settings):
-    broker.data_dir(settings).mkdir(parents=True)
-    broker.prepare_broker(settings)
-    broker.prepare_connect(settings)
+    kafka.data_dir(settings).mkdir(parents=True)
+    kafka.prepare(settings)
+    connect.prepare(settings)
 
 
 def test_every_address_in_the_brokers_files_is_this_machine(settings):
@@ -51,7 +52,7 @@ def test_every_address_in_the_brokers_files_is_this_machine(settings):
 
 def test_a_cluster_id_is_sixteen_bytes_and_no_option(settings):
     for _ in range(50):
-        made = broker._cluster_id()
+        made = kafka._cluster_id()
         assert not made.startswith("-")
         assert len(base64.urlsafe_b64decode(made + "==")) == 16
 

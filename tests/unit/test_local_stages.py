@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from infra.local import demo, outcomes, services, stages
-from infra.local.steps import OneShot, Step
+from infra import services
+from infra.local import demo, outcomes, stages
 from infra.local.supervision import Supervisor
+from infra.services.step import OneShot, Step
 from lakehouse.settings import Settings
 
 NOBODY = Supervisor(Path("/nowhere"))

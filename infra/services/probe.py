@@ -1,11 +1,11 @@
-"""`python -m infra.local.probe NAME` asks the service of that name whether it is ready: exits with 0, or 1 and what was seen instead."""
+"""`python -m infra.services.probe NAME` asks the service of that name whether it is ready: exits with 0, or 1 and what was seen instead."""
 
 from __future__ import annotations
 
 import sys
 
-from infra.local import services
-from infra.local.probes import NotReadyError
+from infra import services
+from infra.services.step import NotReadyError
 from lakehouse.settings import Settings
 
 

@@ -1,4 +1,4 @@
-"""The Kafka broker and the Connect worker: their settings files, the broker's log folder, their command lines."""
+"""The Kafka broker: its settings file, its log folder, its topics; and how a JVM of Kafka's is started."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import subprocess
 import uuid
 from pathlib import Path
 
+from infra.services import probing
+from infra.services.step import NotReadyError, OneShot, Service, python
 from lakehouse.settings import LOOPBACK, PROJECT, Settings
 
 TEMPLATES = PROJECT / "infra" / "kafka"
 DIRECT_MB = 128
 SEGMENT_BYTES = 64 * 1024 * 1024
+_SETTINGS = "server.properties"
 
 
 class BrokerError(RuntimeError):
@@ -25,30 +28,32 @@ def data_dir(settings: Settings) -> Path:
     return settings.home_dir / "data" / "kafka"
 
 
-def broker_command(settings: Settings) -> list[str]:
+def command(settings: Settings) -> list[str]:
     """The broker's command line."""
-    return _java(settings, settings.kafka_heap_mb, "kafka.Kafka", str(_conf(settings, "server.properties")))
+    return java(settings, settings.kafka_heap_mb, "kafka.Kafka", str(conf(settings, _SETTINGS)))
 
 
-def connect_command(settings: Settings) -> list[str]:
-    """The Connect worker's command line."""
-    worker = "org.apache.kafka.connect.cli.ConnectDistributed"
-    return _java(settings, settings.connect_heap_mb, worker, str(_conf(settings, "connect.properties")))
-
-
-def prepare_broker(settings: Settings) -> None:
+def prepare(settings: Settings) -> None:
     """Write the broker's settings file, and format its log folder if there is none."""
-    _write(settings, "server.properties", "server.properties", data_dir(settings))
+    write(settings, _SETTINGS, _SETTINGS, data_dir(settings))
     if not data_dir(settings).exists():
         _format(settings)
 
 
-def prepare_connect(settings: Settings) -> None:
-    """Write the Connect worker's settings file."""
-    _write(settings, "connect.properties", "connect.properties", data_dir(settings))
+def answers(settings: Settings) -> None:
+    """The broker names its cluster."""
+    from kafka import KafkaAdminClient
+    from kafka.errors import KafkaError
+
+    probing.listens(settings.kafka_host, settings.kafka_port)
+    try:
+        client = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap, request_timeout_ms=probing.TIMEOUT_S * 1000)
+        client.close()
+    except (KafkaError, OSError, ValueError) as error:
+        raise NotReadyError(f"the broker does not answer: {error}") from error
 
 
-def _write(settings: Settings, template: str, name: str, data: Path) -> Path:
+def write(settings: Settings, template: str, name: str, data: Path) -> Path:
     """Fill in a template and write it under that name."""
     values = {
         "loopback": LOOPBACK,
@@ -67,7 +72,7 @@ def _write(settings: Settings, template: str, name: str, data: Path) -> Path:
         "plugins": settings.home_dir / "jars" / "debezium",
         "secrets": settings.secrets_dir,
     }
-    path = _conf(settings, name)
+    path = conf(settings, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(string.Template((TEMPLATES / template).read_text()).substitute(values))
     return path
@@ -78,10 +83,10 @@ def _format(settings: Settings) -> None:
     draft = data_dir(settings).with_name("kafka.new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.parent.mkdir(parents=True, exist_ok=True)
-    conf = _write(settings, "server.properties", "format.properties", draft)
-    words = ["kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(conf)]
-    done = subprocess.run(_java(settings, 128, *words), capture_output=True, text=True)
-    conf.unlink()
+    file = write(settings, _SETTINGS, "format.properties", draft)
+    words = ["kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(file)]
+    done = subprocess.run(java(settings, 128, *words), capture_output=True, text=True)
+    file.unlink()
     if done.returncode:
         raise BrokerError(f"Kafka cannot format its log folder:\n{(done.stdout + done.stderr)[-2000:]}")
     draft.rename(data_dir(settings))
@@ -92,14 +97,34 @@ def _cluster_id() -> str:
     return "E" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
 
 
-def _conf(settings: Settings, name: str) -> Path:
+def conf(settings: Settings, name: str) -> Path:
+    """Where the settings file of that name is written."""
     return settings.home_dir / "conf" / "kafka" / name
 
 
-def _java(settings: Settings, heap_mb: int, *words: str) -> list[str]:
+def java(settings: Settings, heap_mb: int, *words: str) -> list[str]:
+    """The command line of a JVM with Kafka's jars."""
     memory = [f"-Xmx{heap_mb}m", f"-Xms{min(heap_mb, 128)}m", f"-XX:MaxDirectMemorySize={DIRECT_MB}m"]
     # A JVM without memory must end, so that the supervisor starts a new one.
     guards = ["-XX:+UseG1GC", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true"]
     logs = f"-Dlog4j2.configurationFile={TEMPLATES / 'log4j2.yaml'}"
-    java = str(settings.home_dir / "java" / "bin" / "java")
-    return [java, *memory, *guards, logs, "-cp", f"{settings.home_dir}/jars/kafka/*", *words]
+    program = str(settings.home_dir / "java" / "bin" / "java")
+    return [program, *memory, *guards, logs, "-cp", f"{settings.home_dir}/jars/kafka/*", *words]
+
+
+STEPS = (
+    Service(
+        name="kafka",
+        doc="The broker: one KRaft node.",
+        command=command,
+        prepare=prepare,
+        folders=("data",),
+        probe=answers,
+        memory_mb=lambda settings: settings.kafka_heap_mb + DIRECT_MB + 200,
+        url=lambda settings: f"kafka://{settings.kafka_bootstrap}",
+        # Its port is not published: it gives out its name in the network, so the port would be of no use outside.
+        host="kafka_host",
+        limit_s=180,
+    ),
+    OneShot(name="topics", doc="The topics of the change log.", command=python("-m", "lakehouse", "topics"), after=("kafka",)),
+)

@@ -1,7 +1,6 @@
-"""The local Metabase: its jar by pinned checksum, the Java it asks for, and its settings. Standard library only.
+"""Metabase's jar, by pinned checksum, and the Java it asks for. Standard library only.
 
-Nothing is started by itself: `make metabase` fetches the jar, and from then on the platform has one service more. Its data is in the
-platform's Postgres, never in the file database that Metabase would make beside its jar.
+Nothing is started by itself: `make metabase` fetches the jar, and from then on the platform has one service more.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
-from infra.local import java
 from lakehouse.settings import Settings
 
 VERSION = "0.64.1"
@@ -49,46 +47,6 @@ def fetch(settings: Settings, address: str = URL, sha256: str = SHA256) -> None:
     draft.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, draft)
     draft.replace(target)
-
-
-def command(settings: Settings) -> list[str]:
-    """Metabase's command line. Raises MetabaseJarError where there is no Java of that age."""
-    home = java.find_since(settings, JAVA)
-    if home is None:
-        raise MetabaseJarError(f"Metabase {VERSION} asks for Java {JAVA}: run `make metabase`, which fetches one")
-    return [
-        str(home / "bin" / "java"),
-        f"-Xmx{settings.metabase_heap_mb}m",
-        "--add-opens=java.base/java.nio=ALL-UNNAMED",
-        "-jar",
-        str(jar(settings)),
-    ]
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """Its settings, by Metabase's own variables."""
-    return variables(settings) | {
-        "MB_DB_PASS": settings.secret("metabase_db"),
-        # Drivers are unpacked there; the default is the folder it was started in.
-        "MB_PLUGINS_DIR": str(settings.home_dir / "data" / "metabase-plugins"),
-    }
-
-
-def variables(settings: Settings) -> dict[str, str]:
-    """Those that hold wherever it runs: no password and no folder."""
-    return {
-        "MB_JETTY_HOST": settings.bind,
-        "MB_JETTY_PORT": str(settings.metabase_port),
-        "MB_SITE_URL": settings.metabase_page,
-        "MB_DB_TYPE": "postgres",
-        "MB_DB_HOST": settings.postgres_host,
-        "MB_DB_PORT": str(settings.postgres_port),
-        "MB_DB_DBNAME": "metabase",
-        "MB_DB_USER": "metabase",
-        "MB_LOAD_SAMPLE_CONTENT": "false",
-        "MB_ANON_TRACKING_ENABLED": "false",
-        "MB_CHECK_FOR_UPDATES": "false",
-    }
 
 
 def _given(path: Path) -> Path:

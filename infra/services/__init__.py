@@ -1,0 +1,75 @@
+"""The one declaration of what runs: long-running services, and the one-shot steps between them; one file a server.
+
+`infra/local` runs it as processes of this machine, `infra/docker` writes it down as `docker-compose.yaml`. Every module here with `STEPS`
+is part of it; its order follows from what each step comes `after`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Iterable, Mapping
+from functools import cache
+from graphlib import TopologicalSorter
+
+from infra.services.step import OneShot, Service, Step
+from lakehouse.settings import Settings, SettingsError
+
+__all__ = ["OneShot", "Service", "Step", "declared", "needed", "service", "services", "steps", "waves"]
+
+
+@cache
+def declared() -> tuple[Step, ...]:
+    """Every step, whatever the settings, those first that others come after; graphlib.CycleError where some wait for each other."""
+    modules = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
+    found = {step.name: step for module in modules for step in getattr(module, "STEPS", ())}
+    return tuple(found[name] for wave in waves({name: step.after for name, step in found.items()}) for name in wave)
+
+
+def steps(settings: Settings) -> list[Step]:
+    """All that this configuration runs; a step comes after those of its `after` that are among them."""
+    chosen = [step for step in declared() if step.is_wanted(settings)]
+    names = {step.name for step in chosen}
+    return [dataclasses.replace(step, after=tuple(name for name in step.after if name in names)) for step in chosen]
+
+
+def needed(settings: Settings, names: Iterable[str]) -> list[Step]:
+    """The named steps and all that they come after; SettingsError names the steps there are."""
+    known = {step.name: step for step in steps(settings)}
+    wanted: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in known:
+            raise SettingsError(f"there is no service or step {name!r}: it is one of {', '.join(known)}")
+        if name not in wanted:
+            wanted.add(name)
+            waiting += known[name].after
+    return [step for step in known.values() if step.name in wanted]
+
+
+def services(settings: Settings) -> list[Service]:
+    """The long-running ones, in their order."""
+    return [step for step in steps(settings) if isinstance(step, Service)]
+
+
+def service(settings: Settings, name: str) -> Service:
+    """The service of that name; KeyError names those there are."""
+    found = {service.name: service for service in services(settings)}
+    if name not in found:
+        raise KeyError(f"there is no service {name!r}: it is one of {', '.join(found)}")
+    return found[name]
+
+
+def waves(after: Mapping[str, Iterable[str]]) -> list[tuple[str, ...]]:
+    """The names in groups, each of which comes only after those before it; within a group in the order given."""
+    sorter = TopologicalSorter(after)
+    sorter.prepare()
+    found = []
+    places = {name: place for place, name in enumerate(after)}
+    while sorter.is_active():
+        ready = sorter.get_ready()
+        sorter.done(*ready)
+        found.append(tuple(sorted((name for name in ready if name in places), key=places.__getitem__)))
+    return found

@@ -1,0 +1,71 @@
+"""Airflow's processes; their environment and their commands are `infra/airflow`'s."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from infra.services import probing
+from infra.services.step import Command, NotReadyError, OneShot, Service, python
+from lakehouse.settings import Settings
+
+
+def _airflow(command: str) -> Command:
+    return python("-m", "infra.airflow", command)
+
+
+def _is_healthy(part: str, settings: Settings) -> None:
+    """Airflow itself calls that part healthy: `metadatabase`, or one whose heartbeat is fresh."""
+    health = probing.page(f"{settings.airflow_url}/api/v2/monitor/health")
+    status = (health.get(part) or {}).get("status")
+    if status != "healthy":
+        raise NotReadyError(f"Airflow calls its {part} {status or 'unknown'}")
+
+
+STEPS = (
+    OneShot(
+        name="airflow-init",
+        doc="Airflow's database, login and pools.",
+        command=_airflow("init"),
+        after=("databases",),
+        folders=("airflow",),
+        limit_s=300,
+    ),
+    Service(
+        name="airflow-api",
+        doc="Airflow's page and API.",
+        command=_airflow("api-server"),
+        probe=partial(_is_healthy, "metadatabase"),
+        memory_mb=lambda settings: 700,
+        url=lambda settings: settings.airflow_page,
+        host="airflow_host",
+        published=("airflow_port",),
+        after=("airflow-init",),
+        folders=("airflow",),
+        limit_s=400,
+    ),
+    Service(
+        name="airflow-dag-processor",
+        doc="Airflow's parser of the DAG files.",
+        command=_airflow("dag-processor"),
+        probe=partial(_is_healthy, "dag_processor"),
+        memory_mb=lambda settings: 450,
+        url=lambda settings: settings.airflow_page,
+        after=("airflow-init",),
+        folders=("airflow",),
+        limit_s=400,
+    ),
+    Service(
+        name="airflow-scheduler",
+        doc="Airflow's scheduler and its local workers.",
+        command=_airflow("scheduler"),
+        probe=partial(_is_healthy, "scheduler"),
+        memory_mb=lambda settings: 1500,
+        url=lambda settings: settings.airflow_page,
+        # Its first tasks find their tables.
+        after=("airflow-init", "catalog"),
+        folders=("airflow",),
+        limit_s=400,
+        # Tasks are waited for: a killed one runs again, but only after half a minute.
+        stop_s=45,
+    ),
+)

@@ -1,0 +1,47 @@
+"""The simulated shop: its tables, its first rows and its traffic. A source of one's own has none of it."""
+
+from __future__ import annotations
+
+from infra.services import probing
+from infra.services.step import OneShot, Service, python
+from lakehouse.settings import Settings
+
+
+def _is_simulated(settings: Settings) -> bool:
+    return not settings.source_dsn
+
+
+def generator_reports(settings: Settings) -> None:
+    """The generator has reported since this start."""
+    probing.reported_since_start(settings, "generator", settings.control_dir / "generator.status.json")
+
+
+STEPS = (
+    OneShot(
+        name="shop-schema",
+        doc="The shop's tables: another team's database, played here.",
+        command=python("-m", "generator", "schema"),
+        after=("databases",),
+        is_wanted=_is_simulated,
+    ),
+    OneShot(
+        name="shop-seed",
+        doc="The shop's first users and products.",
+        command=python("-m", "generator", "seed"),
+        after=("shop-schema",),
+        is_wanted=_is_simulated,
+        limit_s=400,
+    ),
+    Service(
+        name="generator",
+        doc="The simulated shop's traffic.",
+        command=python("-m", "generator", "run"),
+        probe=generator_reports,
+        memory_mb=lambda settings: 300,
+        url=lambda settings: f"postgresql://{settings.public_host}:{settings.postgres_port}/shop",
+        after=("snapshot",),
+        is_wanted=_is_simulated,
+        folders=("control",),
+        limit_s=60,
+    ),
+)
