@@ -8,12 +8,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from lakehouse import wait
 
 _POLL_S = 0.05
 
@@ -93,16 +94,11 @@ class Control:
 
     def wait_until_followed(self, request: Request, state: str, limit_s: float) -> dict[str, Any]:
         """Wait until the service says that it stands as asked; returns its status, also where none runs. Raises ControlError."""
-        ends = time.monotonic() + limit_s
-        while True:
+        for _ in wait.looks(limit_s, every_s=_POLL_S):
             status = self.status()
             if status["state"] == "stopped" or (status.get("request", 0) >= request.number and status["state"] == state):
                 return status
-            if time.monotonic() > ends:
-                raise ControlError(
-                    f"the generator is still {status['state']} after {limit_s:g} s, not {state}: its log says what it waits for"
-                )
-            time.sleep(_POLL_S)
+        raise ControlError(f"the generator is still {status['state']} after {limit_s:g} s, not {state}: its log says what it waits for")
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

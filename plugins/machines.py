@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from infra.nodes import Node, answers, journal
+from lakehouse import wait
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -141,14 +142,14 @@ class Machines:
         return status
 
     def _wait_for_services(self, node: Node) -> None:
-        give_up_at = time.monotonic() + _SERVICES_WITHIN_S
-        while missing := answers.missing(self._settings, node):
-            if time.monotonic() > give_up_at:
-                raise AirflowException(
-                    f"{node.name} is RUNNING, but after {_SERVICES_WITHIN_S} s {'; '.join(missing)}. "
-                    f"Next: `gcloud compute ssh {node.name} --command 'systemctl --failed'`, and the journal of what it names"
-                )
-            time.sleep(_POLL_S)
+        for _ in wait.looks(_SERVICES_WITHIN_S, every_s=_POLL_S):
+            missing = answers.missing(self._settings, node)
+            if not missing:
+                return
+        raise AirflowException(
+            f"{node.name} is RUNNING, but after {_SERVICES_WITHIN_S} s {'; '.join(missing)}. "
+            f"Next: `gcloud compute ssh {node.name} --command 'systemctl --failed'`, and the journal of what it names"
+        )
 
     def _journal(self, node: Node, event: str) -> None:
         if event != journal.RUNNING or journal.last(self._settings, node.name) != event:  # not a line at every look

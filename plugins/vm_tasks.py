@@ -17,6 +17,7 @@ import alerts
 from infra import nodes
 from infra.airflow import pools
 from infra.nodes import Node, answers, journal, plan
+from lakehouse import wait
 from lakehouse.health import airflow_client
 from lakehouse.settings import Settings
 from machines import Machines
@@ -132,12 +133,10 @@ def wait_for_machines(settings: Settings, *, can_wait: bool) -> None:
     now = datetime.now(UTC)
     if can_wait and not _is_asked() and not plan.reason_to_run(settings, now):
         raise _skipped(f"the machines are off: {plan.why_off(settings, now)}; nothing is lost, the next run takes it up")
-    give_up_at = time.monotonic() + _START_WITHIN_S
-    while _is_stopping(settings) and time.monotonic() < give_up_at:
-        time.sleep(1)
+    left_s = next((_START_WITHIN_S - elapsed_s for elapsed_s in wait.looks(_START_WITHIN_S, every_s=1) if not _is_stopping(settings)), 0.0)
     if any(answers.missing(settings, node) for node in nodes.in_start_order(settings)):
         log.info("the machines do not answer: vm_start is asked for them")
-        failed = airflow_client.finish(settings, "vm_start", give_up_at)
+        failed = airflow_client.finish(settings, "vm_start", left_s)
         if failed:
             raise AirflowException(
                 f"the machines could not be started: {', '.join(failed)} of DAG vm_start failed; its alert says what to do"

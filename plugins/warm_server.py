@@ -8,7 +8,6 @@ A closed session cannot be taken up again, which is why each try has its own.
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import get_current_context
 
+from lakehouse import wait
 from lakehouse.settings import Settings
 from lakehouse.spark import session
 
@@ -55,9 +55,8 @@ def end_session(settings: Settings, identifier: str) -> None:
 
     # The bare client: a second SparkSession object would, when it is collected, wait for a thread of the first, for ever.
     client = SparkConnectClient(f"{settings.spark_remote}/;session_id={identifier}")
-    deadline = time.monotonic() + _END_WITHIN_S
     try:
-        while True:
+        for elapsed_s in wait.looks(_END_WITHIN_S, every_s=0.2):
             try:
                 interrupted = client.interrupt_all()
                 if interrupted:
@@ -69,8 +68,7 @@ def end_session(settings: Settings, identifier: str) -> None:
                 if "SESSION_CLOSED" in str(error):
                     return
                 # A statement interrupted before it began to run cannot be closed at once.
-                if time.monotonic() > deadline:
+                if elapsed_s >= _END_WITHIN_S:
                     raise
-                time.sleep(0.2)
     finally:
         client.close()

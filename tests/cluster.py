@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 import requests
 
+from lakehouse import wait
 from lakehouse.settings import LOOPBACK, Settings
 from lakehouse.spark import submit
 
@@ -59,16 +59,11 @@ def running(settings: Settings, folder: Path) -> Iterator[Cluster]:
 
 
 def _wait_for_workers(cluster: Cluster, folder: Path) -> None:
-    ends_at = time.monotonic() + _LIMIT_S
-    while True:
-        try:
-            if len([worker for worker in cluster.state()["workers"] if worker["state"] == "ALIVE"]) == WORKERS:
-                return
-        except requests.RequestException:
-            pass
-        if time.monotonic() > ends_at:
-            raise AssertionError(f"no {WORKERS} workers within {_LIMIT_S} s: look into {folder}/*.log")
-        time.sleep(0.2)  # between two looks
+    def are_alive() -> bool:
+        return [worker["state"] for worker in cluster.state()["workers"]].count("ALIVE") == WORKERS
+
+    what = f"{WORKERS} workers, whose logs are {folder}/*.log"
+    wait.until(are_alive, _LIMIT_S, what, every_s=0.2, passing=(requests.RequestException,))
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import requests
+
+from lakehouse import wait
 
 
 @contextmanager
@@ -29,20 +30,9 @@ def emulator() -> Iterator[str]:
     binary.chmod(0o755)
     process = subprocess.Popen([str(binary), *words, *addresses])
     try:
-        _wait_for(f"{address}/storage/v1/b?project=ebap")
+        page = f"{address}/storage/v1/b?project=ebap"
+        wait.until(lambda: requests.get(page, timeout=5).ok, 30, page, every_s=0.05, passing=(requests.RequestException,))
         yield address
     finally:
         process.terminate()
         process.wait(10)
-
-
-def _wait_for(address: str) -> None:
-    ends_at = time.monotonic() + 30
-    while True:
-        try:
-            requests.get(address, timeout=5).raise_for_status()
-            return
-        except requests.RequestException:
-            if time.monotonic() > ends_at:
-                raise
-        time.sleep(0.05)  # between two looks

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
-import time
 from typing import Any
 
 import requests
 
 from infra.services.passwords import write_once
+from lakehouse import wait
 from lakehouse.settings import Settings
 
 ADMIN = "admin@ebap.local"
@@ -44,8 +44,7 @@ class Metabase:
 
     def wait_until_healthy(self, limit_s: float) -> None:
         """Return when /api/health says ok; raises MetabaseError with what was seen last when `limit_s` seconds have passed."""
-        ends_at = time.monotonic() + limit_s
-        while True:
+        for _ in wait.looks(limit_s, every_s=_POLL_S):
             try:
                 answer = self._http.get(f"{self.url}/api/health", timeout=5)
                 if answer.ok:
@@ -53,11 +52,7 @@ class Metabase:
                 seen = f"it says {answer.text[:80]}"
             except requests.RequestException as error:
                 seen = type(error).__name__
-            if time.monotonic() > ends_at:
-                raise MetabaseError(
-                    f"no Metabase is ready at {self.url} ({seen}): `make metabase` starts one, EBAP_METABASE_URL names another"
-                )
-            time.sleep(_POLL_S)
+        raise MetabaseError(f"no Metabase is ready at {self.url} ({seen}): `make metabase` starts one, EBAP_METABASE_URL names another")
 
     def properties(self) -> dict[str, Any]:
         """What Metabase says of itself: `has-user-setup`, `setup-token` until then, `anon-tracking-enabled`."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +16,7 @@ from dashboards.metabase import desired, files
 from dashboards.metabase.client import Metabase, MetabaseError
 from dashboards.metabase.desired import Body
 from dashboards.metabase.files import Board, BoardError, Question
-from lakehouse import tables
+from lakehouse import tables, wait
 from lakehouse.contract import Table
 from lakehouse.settings import Settings, SettingsError
 
@@ -95,17 +94,17 @@ class Provisioner:
             self._note(f"change connection {desired.DATABASE}: sync {', '.join(lacking)}")
             if not self.is_dry:
                 self.metabase.post(f"database/{database_id}/sync_schema")
-        ends_at = time.monotonic() + self.sync_limit_s
-        while lacking and not self.is_dry:
-            if time.monotonic() > ends_at:
-                raise MetabaseError(
-                    f"Metabase has not read {', '.join(lacking)} after {self.sync_limit_s:g} s: see that `make status` shows the tables, "
-                    "then apply again"
-                )
-            time.sleep(min(1.0, self.sync_limit_s / 10))
+        if self.is_dry or not lacking:
+            return found
+        for _ in wait.looks(self.sync_limit_s, every_s=min(1.0, self.sync_limit_s / 10)):
             found = self._live_tables(database_id)
             lacking = _lacking(self.gold, found)
-        return found
+            if not lacking:
+                return found
+        raise MetabaseError(
+            f"Metabase has not read {', '.join(lacking)} after {self.sync_limit_s:g} s: see that `make status` shows the tables, "
+            "then apply again"
+        )
 
     def _live_tables(self, database_id: int) -> dict[str, Any]:
         # Without include_hidden, sensitive columns are left out, and so would look as if never synced.

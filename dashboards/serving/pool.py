@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +13,7 @@ from pyhive.exc import Error as HiveError
 from TCLIService import ttypes
 from thrift.transport.TTransport import TTransportException
 
+from lakehouse import wait
 from lakehouse.settings import Settings
 from lakehouse.spark import thrift
 
@@ -100,13 +100,14 @@ class _Cursor:
 
     def execute(self, sql: str) -> None:
         """Run the query to its end, or give it up: SparkError says which."""
-        deadline = time.monotonic() + _QUERY_S
         self._inner.execute(sql, async_=True)
-        while (seen := self._inner.poll(get_progress_update=False)).operationState in _RUNNING:
-            if time.monotonic() > deadline:
-                self._inner.cancel()
-                raise SparkError(f"no answer within {_QUERY_S} s: the Spark server is busy, or the question is too large")
-            time.sleep(_POLL_S)
+        for _ in wait.looks(_QUERY_S, every_s=_POLL_S):
+            seen = self._inner.poll(get_progress_update=False)
+            if seen.operationState not in _RUNNING:
+                break
+        else:
+            self._inner.cancel()
+            raise SparkError(f"no answer within {_QUERY_S} s: the Spark server is busy, or the question is too large")
         if seen.operationState != ttypes.TOperationState.FINISHED_STATE:
             raise SparkError(thrift.first_line(seen.errorMessage))
 

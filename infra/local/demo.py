@@ -13,7 +13,7 @@ from rich.status import Status
 
 from infra.local import status
 from infra.services.step import OneShot, Step, python
-from lakehouse import tables
+from lakehouse import tables, wait
 from lakehouse.settings import Settings
 from lakehouse.transforms.gold import sql_files
 
@@ -54,19 +54,17 @@ def fill_gold(settings: Settings, console: Console) -> None:
     """Ask Airflow for a run of silver now, then wait until every gold table has rows. Raises DemoError with what was seen."""
     began = time.monotonic()
     run_dag(settings, "silver")
-    limit = began + _GOLD_LIMIT_S
     with console.status("waiting for gold") as spinner:
-        while True:
+        for elapsed_s in wait.looks(_GOLD_LIMIT_S, every_s=_POLL_S):
             rows = _rows(settings)
             empty = sorted(name for name, count in rows.items() if not count)
             if not empty:
                 break
-            _tell(spinner, rows, empty, time.monotonic() - began)
-            if time.monotonic() > limit:
-                raise DemoError(
-                    f"after {_GOLD_LIMIT_S} s these gold tables have no rows: {', '.join(empty)}. Rows seen: {rows}. See `make status`"
-                )
-            time.sleep(_POLL_S)
+            _tell(spinner, rows, empty, elapsed_s)
+        else:
+            raise DemoError(
+                f"after {_GOLD_LIMIT_S} s these gold tables have no rows: {', '.join(empty)}. Rows seen: {rows}. See `make status`"
+            )
     console.print(f"[green]✓[/] {'gold':<24}{time.monotonic() - began:6.1f} s")
 
 

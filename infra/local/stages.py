@@ -9,7 +9,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from infra.local.launch import environment
 from infra.local.supervision import Supervisor
 from infra.services import runs
 from infra.services.step import NotReadyError, OneShot, Service, Step
+from lakehouse import wait
 from lakehouse.settings import PROJECT, Settings
 
 _POLL_S = 0.5
@@ -66,7 +68,7 @@ def run(settings: Settings, supervisor: Supervisor, steps: list[Step], console: 
                 for step in free[: _AT_ONCE - len(running)]:
                     waiting.remove(step)
                     running[pool.submit(_bring_up, settings, supervisor, step, stop, began)] = step.name
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                for future in wait_for(running, return_when=FIRST_COMPLETED).done:
                     name = running.pop(future)
                     took[name] = future.result()
                     console.print(f"[green]✓[/] {name:<24}{took[name].seconds:6.1f} s")
@@ -124,9 +126,9 @@ def _complete(settings: Settings, step: OneShot, stop: threading.Event) -> None:
     with path.open("w") as log:
         environ = environment(settings, step.environment(settings))
         process = subprocess.Popen(step.command(settings), cwd=PROJECT, env=environ, stdout=log, stderr=subprocess.STDOUT)
-        limit = time.monotonic() + step.limit_s
-        while process.poll() is None and time.monotonic() < limit and not stop.is_set():
-            time.sleep(_POLL_S / 5)
+        for _ in wait.looks(step.limit_s, every_s=_POLL_S / 5, pause=stop.wait):
+            if process.poll() is not None or stop.is_set():
+                break
         is_late = process.poll() is None
         if is_late:
             process.kill()
@@ -140,10 +142,11 @@ def _complete(settings: Settings, step: OneShot, stop: threading.Event) -> None:
 
 def _make_ready(settings: Settings, supervisor: Supervisor, service: Service, stop: threading.Event) -> None:
     supervisor.start(settings, service.name)
-    limit = time.monotonic() + service.limit_s
     starts = max(runs.read(settings, service.name).starts, 1)
     seen = "it has not been asked yet"
-    while time.monotonic() < limit and not stop.is_set():
+    for _ in wait.looks(service.limit_s, every_s=_POLL_S, pause=stop.wait):
+        if stop.is_set():
+            break
         state = supervisor.states()[service.name]
         has_died = runs.read(settings, service.name).starts - starts >= _RESTARTS_BEFORE_GIVING_UP
         if has_died or state["statename"] in ("FATAL", "EXITED"):
@@ -154,7 +157,6 @@ def _make_ready(settings: Settings, supervisor: Supervisor, service: Service, st
                 return
         except NotReadyError as reason:
             seen = str(reason)
-        time.sleep(_POLL_S)
     raise _failure(settings, service.name, f"was not ready within {service.limit_s} s ({seen})")
 
 

@@ -11,7 +11,6 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,13 @@ from supervisor.xmlrpc import SupervisorTransport
 from infra.local.launch import environment
 from infra.services import runs, services
 from infra.services.step import Service
+from lakehouse import wait
 from lakehouse.settings import PROJECT, Settings
+from lakehouse.spark import streaming
 
 # The kernel's limit for the path of a socket is 108 bytes; the server itself binds a longer one first.
 _SOCKET_PATH_BYTES = 85
 _START_LIMIT_S = 20
-# A batch of land after an outage may run for a minute.
-_STOP_REQUEST_LIMIT_S = 75
 
 _HEAD = """; Written by infra/local at each start.
 [supervisord]
@@ -194,12 +193,10 @@ def _start(settings: Settings, conf: Path) -> None:
 
 
 def _wait_for(settings: Settings) -> Supervisor:
-    limit = time.monotonic() + _START_LIMIT_S
-    while time.monotonic() < limit:
+    for _ in wait.looks(_START_LIMIT_S, every_s=0.1):
         supervisor = find(settings)
         if supervisor:
             return supervisor
-        time.sleep(0.1)
     raise SupervisionError(f"supervisord does not answer: look into {settings.home_dir}/logs/supervisord.log")
 
 
@@ -207,11 +204,7 @@ def stop(settings: Settings, supervisor: Supervisor, service: Service) -> None:
     """Stop one service; one that takes a stop request gets the time to obey it before it is told by a signal."""
     if service.stop_request and supervisor.states()[service.name]["statename"] in ("RUNNING", "STARTING"):
         request = service.stop_request(settings)
-        request.parent.mkdir(parents=True, exist_ok=True)
-        request.touch()
-        limit = time.monotonic() + _STOP_REQUEST_LIMIT_S
-        while supervisor.states()[service.name]["statename"] == "RUNNING" and time.monotonic() < limit:
-            time.sleep(0.2)
+        streaming.drain(request, lambda: supervisor.states()[service.name]["statename"] != "RUNNING")
         request.unlink(missing_ok=True)
     supervisor.stop(service.name)
 

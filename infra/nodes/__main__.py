@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 
 from infra import nodes
 from infra.nodes import answers, plan
+from lakehouse import wait
 from lakehouse.settings import Settings, SettingsError
 
 _WITHIN_S = 480
@@ -28,14 +28,13 @@ def _wait(settings: Settings, arguments: argparse.Namespace) -> int:
     node = next((node for node in nodes.in_start_order(settings) if node.name == arguments.name), None)
     if node is None:
         raise SettingsError(f"EBAP_NODES has no {arguments.name}")
-    give_up_at = time.monotonic() + arguments.within
-    while missing := answers.missing(settings, node):
-        if time.monotonic() > give_up_at:
-            print(f"error   {node.name} runs, but {'; '.join(missing)}", file=sys.stderr)
-            return 1
-        time.sleep(_POLL_S)
-    print(f"{node.name} answers")
-    return 0
+    for _ in wait.looks(arguments.within, every_s=_POLL_S):
+        missing = answers.missing(settings, node)
+        if not missing:
+            print(f"{node.name} answers")
+            return 0
+    print(f"error   {node.name} runs, but {'; '.join(missing)}", file=sys.stderr)
+    return 1
 
 
 def main() -> int:

@@ -7,29 +7,17 @@ that was cut short is landed again at the next start, with the same result.
 from __future__ import annotations
 
 import sys
-import time
 
 from lakehouse.settings import Settings
-from lakehouse.spark.streaming import stop_file
-
-# Land itself waits 60 s for its batch. The machine's graceful shutdown is 120 s at least: vm_stop refuses less.
-_WITHIN_S = 75.0
-_POLL_S = 0.2
+from lakehouse.spark import streaming
 
 
-def drain(settings: Settings, within_s: float = _WITHIN_S) -> bool:
-    """Leave the stop request and wait until land takes it away, which it does once it has ended; whether it did."""
-    request = stop_file(settings, "land")
-    request.parent.mkdir(parents=True, exist_ok=True)
-    request.touch()
-    give_up_at = time.monotonic() + within_s
-    while request.exists():
-        if time.monotonic() > give_up_at:
-            return False
-        time.sleep(_POLL_S)
-    return True
+def drain(settings: Settings, limit_s: float = streaming.DRAIN_LIMIT_S) -> bool:
+    """Whether land ended: it takes the stop request away once it has."""
+    request = streaming.stop_file(settings, "land")
+    return streaming.drain(request, lambda: not request.exists(), limit_s)
 
 
 if __name__ == "__main__":
     if not drain(Settings.from_environment()):
-        sys.exit(f"land did not end within {_WITHIN_S:.0f} s: its last batch will be landed again, with the same result")
+        sys.exit(f"land did not end within {streaming.DRAIN_LIMIT_S:.0f} s: its last batch will be landed again, with the same result")

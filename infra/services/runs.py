@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 
+from lakehouse import wait
 from lakehouse.settings import PROJECT, Settings
 
 _GONE_LIMIT_S = 10
@@ -81,9 +81,10 @@ def end_all(processes: list[psutil.Process], patience_s: float) -> None:
 
 
 def _alive_after(processes: list[psutil.Process], limit_s: float) -> list[psutil.Process]:
-    limit = time.monotonic() + limit_s
-    while (alive := [process for process in processes if _is_alive(process)]) and time.monotonic() < limit:
-        time.sleep(0.1)
+    for _ in wait.looks(limit_s, every_s=0.1):
+        alive = [process for process in processes if _is_alive(process)]
+        if not alive:
+            break
     return alive
 
 

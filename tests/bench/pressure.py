@@ -6,7 +6,6 @@ import io
 import statistics
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from functools import partial
@@ -135,7 +134,7 @@ def _refining(settings: Settings) -> Iterator[None]:
         nonlocal runs
         while not is_over.is_set():
             runs += 1
-            airflow_client.finish(settings, "silver", time.monotonic() + _LIMIT_S)
+            airflow_client.finish(settings, "silver", _LIMIT_S)
 
     landed = report_file(settings, "land").read_text()
     until(lambda: report_file(settings, "land").read_text() != landed, _LIMIT_S, "land to report a batch")

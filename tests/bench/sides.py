@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import psutil
 
+from lakehouse import wait
+
 T = TypeVar("T")
 
 PAIRS = 5
@@ -54,12 +56,10 @@ def measured(side: Callable[[], object], processes: Sequence[psutil.Process] = (
 
 def until(condition: Callable[[], T | None], limit_s: float, what: str) -> T:
     """Look until there is something to see, and give it; exits where there is nothing within the limit."""
-    ends = time.monotonic() + limit_s
-    while not (seen := condition()):
-        if time.monotonic() > ends:
-            sys.exit(f"bench: waited {limit_s:.0f} s for {what}: look at `make status`")
-        time.sleep(0.05)  # between two looks
-    return seen
+    try:
+        return wait.until(condition, limit_s, what, every_s=0.05)
+    except TimeoutError as late:
+        sys.exit(f"bench: {late}: look at `make status`")
 
 
 def begin(line: str) -> None:

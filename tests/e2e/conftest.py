@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import fields, replace
@@ -22,7 +21,7 @@ import psycopg2
 import pytest
 
 from infra.local.status import service_states
-from lakehouse import tables
+from lakehouse import tables, wait
 from lakehouse.delta.errors import ConflictError
 from lakehouse.lake import state
 from lakehouse.settings import PROJECT, Settings
@@ -123,18 +122,8 @@ class Platform:
 
 def until(condition: Callable[[], Any], limit_s: float, what: str) -> Any:
     """Poll until the condition holds and return its value; a failure says what was awaited, and what it said last."""
-    end = time.monotonic() + limit_s
-    last: object = None
-    while time.monotonic() < end:
-        try:
-            last = condition()
-        except Exception as error:  # a service that is away answers with any error: the limit decides
-            last = error
-        else:
-            if last:
-                return last
-        time.sleep(0.5)  # between two looks
-    raise AssertionError(f"waited {limit_s:.0f} s for {what}; last seen: {last!r}")
+    # A service that is away answers with any error: the limit decides.
+    return wait.until(condition, limit_s, what, passing=(Exception,))
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from infra.local import java
 from infra.services import connect, kafka
-from infra.services.step import NotReadyError
 from lakehouse.settings import Settings
 from tests.e2e.conftest import free_ports, until
-from tests.e2e.own_postgres import running_postgres
+from tests.e2e.own_postgres import is_ready, running_postgres
 
 
 @contextmanager
@@ -29,19 +28,11 @@ def running_capture(home: Path, logs: Path | None = None) -> Iterator[Settings]:
         assert java.link(settings), "there is no Java 17 or 21"
         kafka.prepare(settings)
         stack.enter_context(_process(kafka.command(settings), (logs or home) / "kafka.log"))
-        until(lambda: _answers(kafka.answers, settings), 120, "the broker")
+        until(lambda: is_ready(kafka.answers, settings), 120, "the broker")
         connect.prepare(settings)
         stack.enter_context(_process(connect.command(settings), (logs or home) / "connect.log"))
-        until(lambda: _answers(connect.answers, settings), 120, "the Connect worker")
+        until(lambda: is_ready(connect.answers, settings), 120, "the Connect worker")
         yield settings
-
-
-def _answers(probe, settings: Settings) -> bool:
-    try:
-        probe(settings)
-    except NotReadyError:
-        return False
-    return True
 
 
 @contextmanager

@@ -5,14 +5,13 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import psycopg2
-
 from infra.services import passwords, postgres
+from infra.services.step import NotReadyError
+from lakehouse import wait
 from lakehouse.settings import Settings
 
 
@@ -26,19 +25,17 @@ def running_postgres(home: Path, limit_s: float = 60.0) -> Iterator[Settings]:
     postgres.prepare(settings)
     with subprocess.Popen(postgres.command(settings), cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
-            _wait_for(settings, limit_s)
+            wait.until(lambda: is_ready(postgres.answers, settings), limit_s, "Postgres to answer", every_s=0.1)
             postgres.create_databases(settings)
             yield settings
         finally:
             server.send_signal(signal.SIGINT)  # Postgres' fast shutdown: SIGTERM would wait for clients that a test left connected
 
 
-def _wait_for(settings: Settings, limit_s: float) -> None:
-    deadline = time.monotonic() + limit_s
-    while True:
-        try:
-            postgres.connect(settings).close()
-            return
-        except psycopg2.OperationalError:
-            assert time.monotonic() < deadline, f"Postgres does not answer after {limit_s} s"
-            time.sleep(0.1)  # between two looks
+def is_ready(probe: Callable[[Settings], None], settings: Settings) -> bool:
+    """Whether the service that the probe is of answers."""
+    try:
+        probe(settings)
+    except NotReadyError:
+        return False
+    return True

@@ -1,9 +1,6 @@
 """The preflight against a real Postgres: each fault is made in the source and must be refused by name, with its cure."""
 
 import re
-import socket
-import subprocess
-import time
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
@@ -11,10 +8,10 @@ import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn
 
-from infra.services import passwords, postgres
 from lakehouse import tables
-from lakehouse.settings import PROJECT, Settings
+from lakehouse.settings import PROJECT
 from lakehouse.source import apply, catalog, preflight, setup
+from tests.e2e.own_postgres import running_postgres
 
 pytestmark = pytest.mark.e2e
 
@@ -22,31 +19,10 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
     """A Postgres of its own with the shop's tables and everything capture needs in it."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
-        port = taken.getsockname()[1]
-    settings = Settings(home=str(tmp_path_factory.mktemp("home")), postgres_port=port)
-    passwords.generate(settings)
-    postgres.prepare(settings)
-    with subprocess.Popen(postgres.command(settings), cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        try:
-            _wait_for(settings)
-            postgres.create_databases(settings)
-            execute(settings, (PROJECT / "generator" / "schema.sql").read_text())
-            prepare(settings)
-            yield settings
-        finally:
-            server.terminate()
-
-
-def _wait_for(settings, limit_s=60.0):
-    deadline = time.monotonic() + limit_s
-    while True:
-        try:
-            postgres.connect(settings).close()
-            return
-        except psycopg2.OperationalError:
-            assert time.monotonic() < deadline, f"Postgres does not answer after {limit_s} s"
-            time.sleep(0.1)
+    with running_postgres(tmp_path_factory.mktemp("home")) as settings:
+        execute(settings, (PROJECT / "generator" / "schema.sql").read_text())
+        prepare(settings)
+        yield settings
 
 
 def execute(settings, *statements, superuser=False):

@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,7 +20,7 @@ from playwright.sync_api import Browser, Page
 from dashboards.boards import answers as answers_of
 from dashboards.boards.app import application
 from dashboards.metabase import files
-from lakehouse import tables
+from lakehouse import tables, wait
 from lakehouse.settings import Settings
 from tests import sample_lake
 from tests.e2e.browser import launched, serious
@@ -78,10 +77,7 @@ def serve(lake: Path, home: str) -> Iterator[Served]:
     server = uvicorn.Server(uvicorn.Config(application(settings), host="127.0.0.1", port=port, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
-    deadline = time.monotonic() + 60
-    while not server.started and time.monotonic() < deadline:
-        thread.join(0.05)
-    assert server.started, "the page's server did not start within a minute"
+    wait.until(lambda: server.started, 60, "the page's server to start", every_s=0.05)
     yield Served(settings.boards_url, lake, settings)
     server.should_exit = True
     thread.join()

@@ -1,7 +1,6 @@
 """The live shop follows requests and survives its database."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from generator.control import Control, ControlError
 from generator.live import Service
 from generator.operation import Operation
 from generator.sink import LostConnectionError, RefusedError
+from lakehouse import wait
 
 LIMIT_S = 10.0
 
@@ -59,10 +59,7 @@ class Database:
 
 
 def wait_for(what: str, is_true: Callable[[], bool]) -> None:
-    ends = time.monotonic() + LIMIT_S
-    while not is_true():
-        assert time.monotonic() < ends, f"not within {LIMIT_S} s: {what}"
-        threading.Event().wait(0.005)
+    wait.until(is_true, LIMIT_S, what, every_s=0.005)
 
 
 @contextmanager

@@ -137,5 +137,5 @@ def test_hours_off_are_counted_from_seen_off_to_asked_on(settings: Settings) -> 
 
 def test_land_is_drained_when_it_takes_the_request_away(settings: Settings) -> None:
     threading.Timer(0.3, lambda: stop_file(settings, "land").unlink()).start()
-    assert drain.drain(settings, within_s=5)
-    assert not drain.drain(settings, within_s=0.3)
+    assert drain.drain(settings, limit_s=5)
+    assert not drain.drain(settings, limit_s=0.3)

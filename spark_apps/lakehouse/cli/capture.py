@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from lakehouse import platform_tables, tables
+from lakehouse import platform_tables, tables, wait
 from lakehouse.cli.command import Command
 from lakehouse.settings import Settings
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 SNAPSHOT_LIMIT_S = 600
 LAKE_LIMIT_S = 300
-_POLL_S = 0.5
 
 
 def _schema(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -120,18 +119,15 @@ def _lake(settings: Settings, limit_s: float = 0.0) -> Lake:
     from lakehouse.delta.errors import NoTable
     from lakehouse.lake.lake import Lake
 
-    lake, give_up_at = Lake(settings), time.monotonic() + limit_s
-    while True:
-        try:
+    lake = Lake(settings)
+    for _ in wait.looks(limit_s):
+        with suppress(NoTable):
             lake.snapshot(platform_tables.SCHEMA_CHANGES)
             lake.snapshot(platform_tables.CHANGES)
             return lake
-        except NoTable:
-            if time.monotonic() > give_up_at:
-                raise ConnectionError(
-                    f"the lake at {settings.lake_root} has no tables yet: `python spark_apps/publish.py` makes them, see `make status`"
-                ) from None
-            time.sleep(_POLL_S)
+    raise ConnectionError(
+        f"the lake at {settings.lake_root} has no tables yet: `python spark_apps/publish.py` makes them, see `make status`"
+    )
 
 
 def _reported(do: Callable[[argparse.Namespace, Settings], str]) -> Callable[[argparse.Namespace, Settings], int]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
+from lakehouse import wait
 from lakehouse.settings import Settings
 
 _POLL_S = 0.5
@@ -30,16 +30,17 @@ def is_scheduled(settings: Settings, dag_id: str) -> bool:
     return not _request(settings, "GET", f"/dags/{dag_id}")["is_paused"]
 
 
-def finish(settings: Settings, dag_id: str, give_up_at: float) -> list[str]:
-    """Trigger a run and wait until it ended; the ids of its failed tasks. `give_up_at` is a monotonic second."""
+def finish(settings: Settings, dag_id: str, limit_s: float) -> list[str]:
+    """Trigger a run and wait until it ended; the ids of its failed tasks."""
     run = _request(settings, "POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None})
     path = f"/dags/{dag_id}/dagRuns/{run['dag_run_id']}"
-    while run["state"] not in ("success", "failed"):
-        if time.monotonic() >= give_up_at:
-            health = _request(settings, "GET", "/monitor/health")["scheduler"]["status"]
-            raise DagRunError(f"run {run['dag_run_id']} of DAG {dag_id} is {run['state']}, the scheduler {health}")
-        time.sleep(_POLL_S)
+    for _ in wait.looks(limit_s, every_s=_POLL_S):
         run = _request(settings, "GET", path)
+        if run["state"] in ("success", "failed"):
+            break
+    else:
+        health = _request(settings, "GET", "/monitor/health")["scheduler"]["status"]
+        raise DagRunError(f"run {run['dag_run_id']} of DAG {dag_id} is {run['state']}, the scheduler {health}")
     tasks = _request(settings, "GET", f"{path}/taskInstances")["task_instances"]
     return sorted(task["task_id"] for task in tasks if task["state"] in ("failed", "upstream_failed"))
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import psycopg2
 
-from lakehouse import platform_tables, tables
+from lakehouse import platform_tables, tables, wait
 from lakehouse.delta import objects
 from lakehouse.health import airflow_client
 from lakehouse.lake import state
@@ -44,12 +44,17 @@ class CatchUp:
     settings: Settings
     give_up_at: float
 
+    @property
+    def left_s(self) -> float:
+        """Seconds until it gives up."""
+        return self.give_up_at - time.monotonic()
+
     def reach(self, stage: str, look: Callable[[], T], lag: Callable[[T], str | None] = lambda _: None) -> T:
         """What `look` sees once `lag` finds nothing wrong with it; raises LagError with what `lag` said last.
 
         A part that does not answer, such as one just restarting, counts as lag.
         """
-        while True:
+        for _ in wait.looks(self.left_s, every_s=_POLL_S):
             try:
                 seen = look()
                 behind = lag(seen)
@@ -59,9 +64,7 @@ class CatchUp:
                 if behind is None:
                     print(f"catch-up: {stage}", file=sys.stderr)
                     return seen
-            if time.monotonic() >= self.give_up_at:
-                raise LagError(f"{stage} lags: {behind}")
-            time.sleep(_POLL_S)
+        raise LagError(f"{stage} lags: {behind}")
 
 
 def main(settings: Settings, timeout_s: float) -> int:
@@ -173,7 +176,7 @@ def _run(waiting: CatchUp, dag_id: str, verb: str, names: list[str]) -> None:
     failed = []
     try:
         if airflow_client.is_scheduled(waiting.settings, dag_id):
-            ended = airflow_client.finish(waiting.settings, dag_id, waiting.give_up_at)
+            ended = airflow_client.finish(waiting.settings, dag_id, waiting.left_s)
             # A table's task lags; the check of what waits in quarantine does not.
             failed = [f"{task} failed, see DAG {dag_id}" for task in ended if task in names]
         else:

@@ -7,13 +7,13 @@ deleted leaves its offsets behind, and they decide where the next one goes on.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import requests
 
+from lakehouse import wait
 from lakehouse.settings import Settings
 from lakehouse.source import failures
 from lakehouse.source.connector import NAME
@@ -69,15 +69,13 @@ def configure(settings: Settings, config: dict[str, str]) -> None:
 
 def restart_failed(settings: Settings) -> None:
     """Restart what has failed, once the worker has read back the configuration that it was just given: until then it answers 409."""
-    ends_at = time.monotonic() + _CONFLICT_S
-    while True:
+    for elapsed_s in wait.looks(_CONFLICT_S, every_s=_POLL_S):
         try:
             _request(settings, "POST", f"/connectors/{NAME}/restart", params={"includeTasks": "true", "onlyFailed": "true"})
             return
         except WorkerError as error:
-            if error.status != requests.codes.conflict or time.monotonic() > ends_at:
+            if error.status != requests.codes.conflict or elapsed_s >= _CONFLICT_S:
                 raise
-        time.sleep(_POLL_S)
 
 
 def config(settings: Settings) -> dict[str, str] | None:
@@ -106,19 +104,16 @@ def forget_offset(settings: Settings, config: dict[str, str]) -> None:
         # Offsets outlive their connector, and only a connector's can be deleted.
         _request(settings, "POST", "/connectors", json={"name": NAME, "config": config, "initial_state": "STOPPED"})
     stop(settings)
-    deadline = time.monotonic() + _STOP_LIMIT_S
-    while True:
+    for elapsed_s in wait.looks(_STOP_LIMIT_S, every_s=_POLL_S):
         seen = state(settings)
         if (seen.connector, seen.task) == ("STOPPED", "ABSENT"):
             try:
                 _request(settings, "DELETE", f"/connectors/{NAME}/offsets")
                 return
             except WorkerError as error:
-                if error.status != requests.codes.conflict or time.monotonic() > deadline:
+                if error.status != requests.codes.conflict or elapsed_s >= _STOP_LIMIT_S:
                     raise
-        if time.monotonic() > deadline:
-            raise WorkerError(f"connector {NAME} does not stop: connector {seen.connector}, task {seen.task}")
-        time.sleep(_POLL_S)
+    raise WorkerError(f"connector {NAME} does not stop: connector {seen.connector}, task {seen.task}")
 
 
 def state(settings: Settings) -> State:
@@ -133,18 +128,15 @@ def state(settings: Settings) -> State:
 
 def wait_running(settings: Settings, timeout_s: float) -> None:
     """Return once connector and task run; raise WorkerError where one has failed for good, or after `timeout_s`."""
-    seen = State(connector="ABSENT", task="ABSENT")
-    well_at = time.monotonic()
-    deadline = well_at + timeout_s
-    while time.monotonic() < deadline:
+    well_s = 0.0
+    for elapsed_s in wait.looks(timeout_s, every_s=_POLL_S):
         seen = state(settings)
         if seen.is_running:
             return
         if "FAILED" not in (seen.connector, seen.task):
-            well_at = time.monotonic()
-        elif time.monotonic() - well_at > _STALE_S:
+            well_s = elapsed_s
+        elif elapsed_s - well_s > _STALE_S:
             raise WorkerError(f"connector {NAME} failed: {_cause(seen.trace)}")
-        time.sleep(_POLL_S)
     raise WorkerError(f"connector {NAME} does not run after {timeout_s:.0f} s: connector {seen.connector}, task {seen.task}")
 
 
@@ -154,31 +146,26 @@ def wait_snapshot(settings: Settings, timeout_s: float, beat: Callable[[], objec
     While a snapshot runs, the stored offset says so; the first one of streaming, at the latest a heartbeat's, does not. `beat` makes
     a change that is such a heartbeat, while there is none.
     """
-    offset: dict[str, Any] | None = None
-    seen = State(connector="ABSENT", task="ABSENT")
-    well_at = time.monotonic()
-    deadline = well_at + timeout_s
-    while time.monotonic() < deadline:
+    well_s = 0.0
+    for elapsed_s in wait.looks(timeout_s, every_s=_POLL_S):
         seen = state(settings)
         if seen.task != "FAILED":
-            well_at = time.monotonic()
-        if seen.task == "ABSENT" or time.monotonic() - well_at > _MENDING_S:
+            well_s = elapsed_s
+        if seen.task == "ABSENT" or elapsed_s - well_s > _MENDING_S:
             raise WorkerError(f"the snapshot cannot end: task {seen.task} {_cause(seen.trace)}".rstrip())
         offset = stored_offset(settings)
         if seen.is_running and offset and "snapshot" not in offset:
             return
         beat()
-        time.sleep(_POLL_S)
     raise WorkerError(f"the initial snapshot is not complete after {timeout_s:.0f} s: task {seen.task}, offset {json.dumps(offset)}")
 
 
 def wait_offset(settings: Settings, timeout_s: float) -> None:
     """Return once Connect keeps a position for the connector: until then nothing says whose the slot is."""
-    deadline = time.monotonic() + timeout_s
-    while stored_offset(settings) is None:
-        if time.monotonic() > deadline:
-            raise WorkerError(f"connector {NAME} has stored no offset after {timeout_s:.0f} s: see `make status`")
-        time.sleep(_POLL_S)
+    for _ in wait.looks(timeout_s, every_s=_POLL_S):
+        if stored_offset(settings) is not None:
+            return
+    raise WorkerError(f"connector {NAME} has stored no offset after {timeout_s:.0f} s: see `make status`")
 
 
 def stored_offset(settings: Settings) -> dict[str, Any] | None:

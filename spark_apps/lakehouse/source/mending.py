@@ -8,12 +8,11 @@ connector goes on where it stood. What names nobody, as a source that was away, 
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lakehouse import tables
+from lakehouse import tables, wait
 from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
 from lakehouse.source import connect, connector, failures, pending
@@ -67,8 +66,7 @@ def follow(lake: Lake, *, has_failed: bool = False) -> None:
     """Give the connector the lists that follow from what is recorded, and start it again where it has failed."""
     settings = lake.settings
     lists = connector.lists(tables.SOURCES, settings.source_schema, scope(SchemaLog(lake)))
-    deadline = time.monotonic() + _WORKER_LIMIT_S
-    while True:
+    for elapsed_s in wait.looks(_WORKER_LIMIT_S, every_s=_POLL_S):
         try:
             config = connect.config(settings)
             if config and config != config | lists:
@@ -77,9 +75,8 @@ def follow(lake: Lake, *, has_failed: bool = False) -> None:
                 connect.restart_failed(settings)
             return
         except connect.WorkerError:
-            if not has_failed or time.monotonic() > deadline:
+            if not has_failed or elapsed_s >= _WORKER_LIMIT_S:
                 raise
-        time.sleep(_POLL_S)
 
 
 def _same_names(found: dict[str, Shape]) -> Iterator[Blame]:

@@ -5,7 +5,6 @@ Asked of the slot itself, which nobody reads while the connector has failed. Siz
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from typing import Any
 
@@ -13,6 +12,7 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import make_dsn
 
+from lakehouse import wait
 from lakehouse.settings import Settings
 from lakehouse.source import setup
 
@@ -51,19 +51,19 @@ def _asked(settings: Settings, query: str, **values: Any) -> list[Any]:
     """Rows of a query over the slot; none where there is no slot, or somebody goes on reading it."""
     dsn = make_dsn(**setup.capture_address(settings), password=settings.secret("capture"), connect_timeout="10")
     known = {"slot": setup.SLOT, "most": _CHANGES, "publication": setup.PUBLICATION, "schema": settings.source_schema}
-    deadline = time.monotonic() + _SLOT_LIMIT_S
     with closing(psycopg2.connect(dsn)) as connection:
         connection.autocommit = True
         cursor = connection.cursor()
-        while True:
+        for _ in wait.looks(_SLOT_LIMIT_S, every_s=_POLL_S):
             try:
                 cursor.execute(query, {**known, **values})
                 return list(cursor.fetchall())
             except psycopg2.Error as error:
-                if error.pgcode != _IN_USE or time.monotonic() > deadline:
-                    print(f"the changes that wait at the source cannot be looked at: {' '.join(str(error).split())}")
-                    return []
-            time.sleep(_POLL_S)
+                refused = error
+                if error.pgcode != _IN_USE:
+                    break
+        print(f"the changes that wait at the source cannot be looked at: {' '.join(str(refused).split())}")
+        return []
 
 
 def largest_rows(settings: Settings, columns: dict[str, list[str]], least_bytes: int) -> list[tuple[str, int]]:

@@ -10,7 +10,6 @@ import argparse
 import json
 import re
 import secrets
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +17,7 @@ from typing import Any
 
 import requests
 
-from lakehouse import arguments, keys, tables
+from lakehouse import arguments, keys, tables, wait
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
 from lakehouse.source import connection
@@ -92,15 +91,12 @@ def has_ended(settings: Settings, snapshot_id: str) -> bool:
     return offset.get("lsn", 0) >= _number(snapshot_id.partition("@")[2]) and _RUNNING not in offset
 
 
-def wait(settings: Settings, snapshot_id: str, timeout_s: float) -> None:
+def wait_until_read(settings: Settings, snapshot_id: str, timeout_s: float) -> None:
     """Return once that reading has ended; SignalError after so many seconds."""
-    give_up_at = time.monotonic() + timeout_s
-    while not has_ended(settings, snapshot_id):
-        if time.monotonic() > give_up_at:
-            raise SignalError(
-                f"{snapshot_id} has not been read after {timeout_s:.0f} s; the connector is at {json.dumps(_offset(settings))}"
-            )
-        time.sleep(_POLL_S)
+    for _ in wait.looks(timeout_s, every_s=_POLL_S):
+        if has_ended(settings, snapshot_id):
+            return
+    raise SignalError(f"{snapshot_id} has not been read after {timeout_s:.0f} s; the connector is at {json.dumps(_offset(settings))}")
 
 
 def ask(settings: Settings, given: argparse.Namespace) -> SnapshotResult:
@@ -111,7 +107,7 @@ def ask(settings: Settings, given: argparse.Namespace) -> SnapshotResult:
     condition = condition_of(settings, table, keys.parse(table, given.keys)) if given.keys else given.where
     made = snapshot(settings, table, condition)
     if given.wait:
-        wait(settings, made, given.wait)
+        wait_until_read(settings, made, given.wait)
     return SnapshotResult(table=table.name, id=made, has_ended=bool(given.wait))
 
 

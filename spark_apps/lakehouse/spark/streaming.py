@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lakehouse import wait
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ LIGHT_RECORDS = 20_000
 _POLL_S = 0.5
 # How long a stop waits for the running batch; a batch cut short is replayed at the next start, with the same result.
 _STOP_LIMIT_S = 60.0
+# How long whoever stops the app waits for it. A machine's graceful shutdown is 120 s at least: vm_stop refuses less.
+DRAIN_LIMIT_S = 75.0
 
 
 class End(Enum):
@@ -51,6 +53,13 @@ def stop_file(settings: Settings, app: str) -> Path:
 def report_file(settings: Settings, app: str) -> Path:
     """What the app last reported: a batch, or a first look at Kafka that found none."""
     return settings.control_dir / f"{app}.json"
+
+
+def drain(request: Path, has_ended: Callable[[], bool], limit_s: float = DRAIN_LIMIT_S) -> bool:
+    """Leave a stop request and wait until its app has ended; whether it did within the limit."""
+    request.parent.mkdir(parents=True, exist_ok=True)
+    request.touch()
+    return any(has_ended() for _ in wait.looks(limit_s, every_s=0.2))
 
 
 def run(start: Callable[[bool], StreamingQuery], settings: Settings, app: str, meanwhile: Callable[[], None] = lambda: None) -> None:
@@ -143,10 +152,10 @@ def _is_to_report(progress: dict[str, Any], reported: _Reported) -> bool:
 
 def _stop_between_batches(query: StreamingQuery) -> None:
     """Let the running batch end; under a backlog the next one has begun by then, and has written nothing yet."""
-    limit = time.monotonic() + _STOP_LIMIT_S
     batch = _last_batch(query)
-    while query.status["isTriggerActive"] and _last_batch(query) == batch and time.monotonic() < limit:
-        time.sleep(0.02)
+    for _ in wait.looks(_STOP_LIMIT_S, every_s=0.02):
+        if not query.status["isTriggerActive"] or _last_batch(query) != batch:
+            break
     query.stop()
 
 

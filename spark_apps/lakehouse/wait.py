@@ -1,0 +1,41 @@
+"""Waiting for something that can only be looked at: with a limit, and with what was seen last where it does not come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def looks(limit_s: float, *, every_s: float = 0.5, pause: Callable[[float], object] = time.sleep) -> Iterator[float]:
+    """Yield the elapsed seconds at once, then each `every_s`, and for the last time when `limit_s` have passed.
+
+    A caller that sees what it waits for leaves the loop; what follows the loop is the case of the limit. `pause` is what waits.
+    """
+    began = time.monotonic()
+    while True:
+        yield time.monotonic() - began
+        left_s = began + limit_s - time.monotonic()
+        if left_s <= 0:
+            return
+        pause(min(every_s, left_s))
+
+
+def until(look: Callable[[], T | None], limit_s: float, what: str, *, every_s: float = 0.5, passing: tuple[type[Exception], ...] = ()) -> T:
+    """What `look` returns once that is true; an error of the kinds `passing` counts as not yet.
+
+    Raises TimeoutError with what was awaited and what was seen last.
+    """
+    seen: object = None
+    for _ in looks(limit_s, every_s=every_s):
+        try:
+            found = look()
+        except passing as error:
+            seen = error
+        else:
+            if found:
+                return found
+            seen = found
+    raise TimeoutError(f"waited {limit_s:.0f} s for {what}; last seen: {seen!r}")
