@@ -1,4 +1,4 @@
-"""Compaction: what was written in small pieces becomes few large files, and files that nobody can need any more are deleted.
+"""Compaction: merge small files into large ones, and delete files that no reader needs any more.
 
 **Does**: one task a stored table. Small files are joined. Once a day, files are deleted that no version of the table's last `keep_h`
 hours needs; none while a run has waited for longer that has yet to read what was written since its mark. Where

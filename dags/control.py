@@ -1,4 +1,4 @@
-"""Control of single tables: pause one, let it go on, make it anew from bronze, read it again from the source.
+"""Control of single tables: pause, resume, rebuild from bronze, or read again from the source.
 
 **Does**: `pause` keeps a table from being refined, `resume` lets it go on from where it stood; its changes land in bronze all the while.
 `rebuild` makes a table, or the keys named, or those that changed on the days named, anew from bronze, in one commit. `resnapshot` has

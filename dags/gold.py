@@ -1,4 +1,4 @@
-"""Gold: what silver's change touched is computed again.
+"""Gold: recompute what changes of silver affect.
 
 **Does**: one task a gold table, after the gold tables it reads. `gold` recomputes the slices that changed since the table's mark;
 `gold_daily` recomputes the one day of its interval, whatever changed. Small work is done in the task, by DuckDB; Spark does the rest.

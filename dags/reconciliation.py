@@ -1,4 +1,4 @@
-"""Reconcile: is silver what the source is? Compared every hour, while both go on changing.
+"""Reconcile: compare silver with the source every hour, while both change.
 
 **Does**: one task a captured table. It opens a snapshot of the source, waits until silver has all that it saw, and compares rows by ranges
 of keys, by counts and digests. What a table was last found equal to is in `silver.reconciliations`, as `verified_through`. A key whose

@@ -1,4 +1,4 @@
-"""Silver: what was captured becomes tables, every minute.
+"""Silver: refine what was captured into tables, every minute.
 
 **Does**: one task a captured table. It takes what was appended to bronze since the table's checkpoint and writes it into silver, in its
 own process where that is little and by the Spark server where it is much; a table without a change is skipped and emits no event. Then

@@ -1,4 +1,4 @@
-"""The machines: on before working hours, off after them.
+"""Machines: started before working hours, stopped after them.
 
 **Does**: `vm_start` starts the machines one by one, those that others depend on first, and is done with each when its services answer.
 `vm_stop` stops them the other way round: never while a run is active, and the machine itself lets land end its batch before it goes off.

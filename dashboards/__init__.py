@@ -1,1 +1,1 @@
-"""What people look at."""
+"""Dashboards: the boards' page, Metabase's boards, a notebook, and the SQL engine that serves pages."""

@@ -1,4 +1,4 @@
-"""`python -m generator`: the simulated shop from a shell."""
+"""`python -m generator`: run and control the simulated shop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Simulated past days, written in the order in which they happened."""
+"""Simulated past days, written in chronological order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a running generator is spoken to: a request and a status, each a small JSON file, and a lock that tells it is alive.
+"""Control of a running generator: a request file and a status file in JSON, and a lock that shows that it runs.
 
 A request stays until another replaces it, so that a paused shop is still paused after a restart.
 """

@@ -1,4 +1,4 @@
-"""How busy a shop is by the hour and the day of the week."""
+"""Load of the shop by hour of the day and day of the week."""
 
 from __future__ import annotations
 

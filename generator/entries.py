@@ -1,4 +1,4 @@
-"""Rows of new users and new products, as the shop would enter them."""
+"""Rows of new users and new products."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shop as a service: operations at a steady rate, until told to stop.
+"""The shop as a service: operations at a steady rate until it is stopped.
 
 One loop with one state: paused, without a connection, or selling. It is in no transaction between two operations, so that a
 pause that it has confirmed stands for a quiet source.

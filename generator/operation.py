@@ -1,4 +1,4 @@
-"""One business step as data: what it is called, when it happens, and the SQL of its one transaction."""
+"""One business operation as data: its name, its time, and the SQL of its transaction."""
 
 from __future__ import annotations
 

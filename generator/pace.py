@@ -1,4 +1,4 @@
-"""How many operations are due now: a bucket that fills at the wanted rate and lets a delay be caught up."""
+"""Token bucket: how many operations are due now at a given rate; it catches up after a delay."""
 
 from __future__ import annotations
 

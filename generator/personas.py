@@ -1,4 +1,4 @@
-"""Who shops here, and what becomes of an order.
+"""Shopper profiles, and the life cycle of an order.
 
 Nothing of this stands in the database: a user's persona and an order's fate follow from the seed and the key alone, so that a
 world rebuilt from the database goes on as the one before it would have.

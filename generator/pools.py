@@ -1,4 +1,4 @@
-"""Names, addresses and sentences to draw from, made once: Faker takes up to a millisecond a call, a draw takes none."""
+"""Names, addresses and sentences generated in advance, because a call of Faker takes up to a millisecond."""
 
 from __future__ import annotations
 

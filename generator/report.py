@@ -1,4 +1,4 @@
-"""What a running generator says: one JSON object a line, and how fast it really is."""
+"""Output of a running generator: one JSON object per line, with the rate that it reaches."""
 
 from __future__ import annotations
 

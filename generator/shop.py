@@ -1,4 +1,4 @@
-"""What the world remembers of the shop between two operations: who has an account, what is on the shelf, what is under way."""
+"""State of the shop between two operations: accounts, products and open orders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shop's database: every operation is one round trip and one transaction."""
+"""Writer to the shop's database: one round trip and one transaction per operation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SQL the shop speaks; values are always passed beside it."""
+"""The shop's SQL statements; values are always bound as parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated shop: every call gives one business step as data.
+"""The simulated shop: each call returns one business operation as data.
 
 The sequence follows from the seed, the database it begins from and the instants it is given; no clock is read here.
 A shopper's step is `act`; an order that takes its next status is `advance`; `step` mixes both for the live shop.

@@ -1,4 +1,4 @@
-"""What people are told without looking: a table whose task gave up, and a run that takes longer than its tables may be old.
+"""Alerts: a table whose task has failed for good, and a run that takes longer than the maximum age of its tables.
 
 A line in the log always; with EBAP_ALERT_URL set, also a JSON object `{"text": …}` posted there, which chat tools take as a message.
 """

@@ -1,4 +1,4 @@
-"""What the forms of the control DAGs ask for, and the words of a command that come of an answer."""
+"""Forms of the control DAGs, and command arguments from their values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Airflow shows of the tables: the freshness page in its menu, and a link from each task to its table there."""
+"""Additions to Airflow's pages: freshness in the menu, and a link from each task to its table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the DAGs share: a task a table, run as a thin client of the warm Spark server, or submitted."""
+"""Tasks of the DAGs, one per table: in the task's process, as a thin client of the warm Spark server, or submitted."""
 
 from __future__ import annotations
 

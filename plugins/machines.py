@@ -1,4 +1,4 @@
-"""The machines, switched through Google's API by the provider's unmodified hook, and what each of its failures asks of people."""
+"""Machines switched through Google's API by the provider's unmodified hook, and the cure for each of its failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A verb as a spark-submit of its own: for a cluster, or where the warm server is for people alone."""
+"""A batch app as a spark-submit of its own: on a cluster, or where the warm server is reserved for people."""
 
 from __future__ import annotations
 

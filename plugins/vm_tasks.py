@@ -1,4 +1,4 @@
-"""The tasks of DAGs `vm_start` and `vm_stop`, and what a task that needs the machines does while they are off."""
+"""Tasks of DAGs `vm_start` and `vm_stop`, and what a task that needs the machines does while they are off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Spark session a try of a task, on the warm server, that no other try can share.
+"""Spark sessions on the warm server, one per try of a task and shared with no other.
 
 The id of a try's session follows from DAG, run, task and try. A later try first ends the sessions of the earlier ones: what they left
 running is interrupted, and a try that was only frozen finds its session closed when it wakes, so two tries never write side by side.

@@ -1,4 +1,4 @@
-"""Aggregate one gold table by Spark: recompute the slices that its inputs' changes reach, and replace those that came out different.
+"""Aggregate one gold table by Spark: recompute the slices that its inputs' changes reach, and replace those that differ.
 
 Does: what `lakehouse.gold.aggregate` does in the caller's own process for small work, from the same SQL, however many rows it takes.
 Runs: over the warm server where Airflow's task found the work too large; by spark-submit: `aggregate.py TABLE [DAY ...]`.

@@ -1,4 +1,4 @@
-"""Compact one stored table: small files become larger ones, files that nobody can need are deleted, bronze's old days removed if wanted.
+"""Compact one stored table: merge small files, delete files that no reader needs, and old days of bronze where configured.
 
 Does: joins small files; once a day deletes files that no version of the last `keep_h` hours needs, unless a mark waits; reports.
 Runs: from Airflow for each table, over the warm server; by spark-submit too: `compact.py TABLE [--vacuum]`.

@@ -1,4 +1,4 @@
-"""Land every captured change in bronze: one streaming query over an explicit list of topics, one Delta commit a batch.
+"""Land every captured change in bronze: one streaming query over an explicit list of topics, one Delta commit per batch.
 
 Does: reads Kafka, keeps key, value and headers as received, parses the few fields that place a change, appends; a backlog in large
 batches on all cores. Every half minute it has the source's schema looked at, in a process of its own: where changes land, somebody looks.

@@ -1,4 +1,4 @@
-"""Register everything in the catalog: schemas, tables and views, with every comment, from the declarations.
+"""Register schemas, tables and views in the catalog, with every comment, from the declarations.
 
 Runs: at each start of the platform, over the warm server; by spark-submit too. Safe to run again: it creates what is missing
 and brings views and comments up to the declarations.

@@ -1,4 +1,4 @@
-"""Rebuild one source table from bronze: all of it, the keys named, or the keys that changed on the days named.
+"""Rebuild one source table from bronze: all of it, given keys, or the keys that changed on given days.
 
 Does: folds what bronze holds of them anew and puts it in the place of what is stored, in one commit: readers see the old until then.
 Runs: when asked, from Airflow or a shell; by spark-submit too: `rebuild.py TABLE [--keys KEY ... | --days FROM [TO]]`.

@@ -1,4 +1,4 @@
-"""Reconcile a source table: compare silver with a repeatable-read snapshot of the source, and name the keys that differ.
+"""Reconcile a source table: compare silver with a repeatable-read snapshot of the source, and report the keys that differ.
 
 Does: takes the snapshot, waits until silver holds all that it has seen, compares, records the result in `silver.reconciliations`.
 Runs: from Airflow for each table, over the warm server; by spark-submit too: `reconcile.py TABLE`.

@@ -1,4 +1,4 @@
-"""Refine one source table: what bronze landed since the table's mark becomes its history in silver.
+"""Refine one source table by Spark: fold what bronze received since the table's checkpoint into its history in silver.
 
 Does: what `silver.refine` does in its own process, by Spark: for many records, a first fill, and records of forgotten people.
 Runs: where the run in process leaves the work to Spark, over the warm server; by spark-submit too: `refine.py TABLE`.

@@ -1,1 +1,1 @@
-"""The boards as a page of our own, for where there is no Metabase: `python -m dashboards.boards`."""
+"""The boards as a web page, for use without Metabase: `python -m dashboards.boards`."""

@@ -1,4 +1,4 @@
-"""Answers to the boards' questions: in this process from the lake's files, of Spark over Thrift where that cannot be."""
+"""Answers to the boards' questions: from the lake's files in this process, or from Spark over Thrift where that is not possible."""
 
 from __future__ import annotations
 

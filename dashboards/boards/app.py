@@ -1,4 +1,4 @@
-"""The boards' page and the answers behind it: GET only, the questions of the files and no SQL from outside."""
+"""The HTTP server of the boards' page: GET only; it answers the questions in files and accepts no SQL."""
 
 from __future__ import annotations
 

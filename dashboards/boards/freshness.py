@@ -1,4 +1,4 @@
-"""How fresh every table is: its age against what its declaration allows, idle or dead, what waits, its last run, and what helps."""
+"""The freshness page: each table's age against its maximum, its state, quarantine, last run, and the command that helps."""
 
 from __future__ import annotations
 

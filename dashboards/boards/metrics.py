@@ -1,4 +1,4 @@
-"""The same figures for Prometheus, in its text format 0.0.4: a scrape that fails says that nothing is known.
+"""The freshness figures for Prometheus, in its text format 0.0.4; a scrape fails where they are unknown.
 
 Source: https://prometheus.io/docs/instrumenting/exposition_formats/
 """

@@ -1,4 +1,4 @@
-"""The pages' HTML: one shell around the boards and freshness, with every tile in place before a figure has been asked for."""
+"""HTML of the pages: a shell with every tile in place before its figures are loaded."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The boards and their questions, as files that Metabase and the page of our own are both made from."""
+"""Boards and their questions as files, from which Metabase and the boards' page are both built."""

@@ -1,4 +1,4 @@
-"""Metabase's REST API as the provisioner needs it: JSON in and out, and every failure one line with its cure."""
+"""Client of Metabase's REST API for the provisioner: JSON requests, and each failure as one line with its cure."""
 
 from __future__ import annotations
 

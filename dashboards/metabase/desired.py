@@ -1,4 +1,4 @@
-"""What Metabase should hold, as request bodies made from the files and the contract, and live objects seen in the same shape.
+"""The desired state of Metabase as request bodies, built from files and declarations, and live objects in the same form.
 
 Each `*_seen` brings an answer of Metabase into the shape of what is sent, so that equal means nothing to do.
 """

@@ -1,4 +1,4 @@
-"""Questions and boards as they stand in files: one SQL file a question, one YAML file a board.
+"""Questions and boards on disk: one SQL file per question, one YAML file per board.
 
 A question begins with three comment lines: title, chart, audience; a fourth, empty, may say what it means that there is no row.
 Its first column is what a chart is drawn over, the others are drawn. Chart kinds: `number` (one row; a column `before` is the period

@@ -1,4 +1,4 @@
-"""Bring a Metabase to what the files and the contract say: `python -m dashboards.metabase.provision plan|apply`.
+"""Bring Metabase to the state that files and declarations describe: `python -m dashboards.metabase.provision plan|apply`.
 
 A plan after an apply has nothing; apply stops at the first error and goes on from there when run again. Both look at the whole state
 every time. What others made in the same Metabase is left alone: a card is ours by its entity id, a dashboard by its caveats.

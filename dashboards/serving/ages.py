@@ -1,4 +1,4 @@
-"""How complete the tables are, looked up beside the answers: nobody waits for it."""
+"""Completeness of the tables, looked up in the background so that no answer waits for it."""
 
 from __future__ import annotations
 

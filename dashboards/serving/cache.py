@@ -1,4 +1,4 @@
-"""Results that several viewers share: made once, kept for a moment, and waited for by who comes while one is made."""
+"""Result cache shared by viewers: each result is computed once, kept briefly, and awaited by concurrent requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The questions' SQL, which is Spark's, as DuckDB's: only what the parity test has shown to give the same answers on both.
+"""Translation of the questions' SQL from Spark to DuckDB, limited to what the parity test shows to be equal on both.
 
 What is not on the list is refused by name, and the question is asked of Spark instead.
 """

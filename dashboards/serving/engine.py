@@ -1,4 +1,4 @@
-"""DuckDB in this process, over the lake's own files: what questions read is kept in memory and loaded again when it changed.
+"""DuckDB over the lake's files in this process: what questions read is kept in memory and reloaded when a table changes.
 
 While somebody looks, a thread follows the tables' versions; who comes after a while waits for one look at the logs. All that changed
 is put in place in one transaction, and a board is answered in one, so that its tiles agree with each other.

@@ -1,4 +1,4 @@
-"""`orders_live`, kept ready: changes of orders that landed within the hour, parsed once, and the newest of each order.
+"""`orders_live` in memory: order changes that landed within the hour, each parsed once, and the newest change per order.
 
 Each new version of bronze adds its own files' rows; what is older than the hour goes. A version that took something out of bronze
 (a forgotten person, an old day) has the hour read again.

@@ -1,4 +1,4 @@
-"""What has to be in memory for a question: which columns of which stored tables, and the views that stand on them."""
+"""What a question needs in memory: columns of stored tables, and the views over them."""
 
 from __future__ import annotations
 

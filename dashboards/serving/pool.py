@@ -1,4 +1,4 @@
-"""Few connections to the Spark server over Thrift, kept open between questions, with a time limit on each query."""
+"""Pool of connections to the Spark server over Thrift, with a time limit on each query."""
 
 from __future__ import annotations
 

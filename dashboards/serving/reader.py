@@ -1,4 +1,4 @@
-"""Questions asked of one state of the loaded tables, within one transaction."""
+"""Queries on one consistent state of the loaded tables, within one transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Airflow 3 as EBAP runs it: the environment of its processes, its pools, and one way to start any of its commands.
+"""Airflow 3 as EBAP runs it: the environment of its processes, its pools, and a launcher of its commands.
 
 `python -m infra.airflow init` prepares the metadata database and the pools; `python -m infra.airflow scheduler`, `dag-processor`,
 `api-server`, `backfill create …` run Airflow's own command in this environment. Secrets are read from their files by the process

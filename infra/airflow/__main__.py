@@ -1,4 +1,4 @@
-"""Run a command of Airflow in EBAP's environment; `init` prepares database, login and pools and is safe to repeat."""
+"""Run an Airflow command in EBAP's environment; `init` prepares database, login and pools and can be repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Airflow's parser of the DAG files, with what each of them needs loaded before it forks.
+"""Airflow's DAG processor, with the imports of the DAG files loaded before it forks.
 
 To be started by `python -m infra.airflow dag-processor`.
 """

@@ -1,4 +1,4 @@
-"""The pools that keep tasks of different runs and DAGs apart: their names are known here only."""
+"""Airflow pools that limit concurrency across runs and DAGs; their names are defined only here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the providers register for assets, loaded once in the process that forks.
+"""Registrations of the providers for assets, loaded once in the process that forks.
 
 Each process that makes an asset looks these up, and with Google's among them that is half a CPU second: in a parser that forks for
 every file once a minute, and in every task. A fork of a process that has them pays nothing.

@@ -1,4 +1,4 @@
-"""Airflow's scheduler, with two things added before it forks its workers.
+"""Airflow's scheduler, with two additions made before it forks its workers.
 
 The workers die with it: after a kill -9 they would stay for good, each waiting on a queue nobody writes to, and a task would run on
 beside its own second try. And the Spark client is loaded once, here, so that a task neither spends 1.7 CPU seconds on importing it

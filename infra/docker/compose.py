@@ -1,4 +1,4 @@
-"""`docker-compose.yaml`, written from the declaration of the services: `python -m infra.docker.compose` (part of `make generated`).
+"""`docker-compose.yaml`, rendered from the declaration of the services: `python -m infra.docker.compose` (in `make generated`).
 
 What runs, after what, how it is seen to be ready, its memory and its restart are taken from `infra/services`, addresses from
 the settings. Only what a container adds stands here: image, volumes, networks, and the steps that lead to the demo's end card. A

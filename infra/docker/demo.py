@@ -1,4 +1,4 @@
-"""The demo's two steps in containers: `python -m infra.docker.demo past` writes the simulated past, `card` ends with the end card."""
+"""Demo steps in containers: `python -m infra.docker.demo past` writes the simulated past, `card` prints the end card."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m infra.docs.commands` writes the reference of commands: from the Makefile, the argument parsers and the verbs' docstrings.
+"""The reference of commands, from the Makefile, the argument parsers and the apps' docstrings: `python -m infra.docs.commands`.
 
 It stands here and not beside the data dictionary because it reads every folder's parsers, which `lakehouse` must not import.
 A test fails where the page differs from what this module writes.

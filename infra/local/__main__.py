@@ -1,4 +1,4 @@
-"""`python -m infra.local`: start, look at, stop and remove the platform on this machine."""
+"""`python -m infra.local`: start, inspect, stop and remove the platform on this machine."""
 
 from __future__ import annotations
 

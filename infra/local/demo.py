@@ -1,4 +1,4 @@
-"""The demo: the platform up, simulated days written through the capture, every gold table filled, and a card that says what to do next."""
+"""`make demo`: start the platform, write simulated days, wait until every gold table has rows, print the end card."""
 
 from __future__ import annotations
 

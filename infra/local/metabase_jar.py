@@ -1,4 +1,4 @@
-"""Metabase's jar, by pinned checksum, and the Java it asks for. Standard library only.
+"""Metabase's jar, by pinned checksum, and its Java. Standard library only.
 
 Nothing is started by itself: `make metabase` fetches the jar, and from then on the platform has one service more.
 """

@@ -1,4 +1,4 @@
-"""What became of each one-shot step at its last run: starting, completed or failed; one small file a step under `<home>/run`."""
+"""Outcome of each one-shot step's last run: starting, completed or failed; one file per step under `<home>/run`."""
 
 from __future__ import annotations
 

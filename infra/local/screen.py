@@ -1,4 +1,4 @@
-"""What `make status` prints: services, causes, then a line a table, for a screen of 80 columns and 24 lines.
+"""Output of `make status` for people: services, causes, then a line per table, on 80 columns and 24 lines.
 
 A cause is printed once, with the command that shows more; a table that only waits for it says so in one word.
 """

@@ -1,4 +1,4 @@
-"""Start the platform: every step as soon as those before it are ready, each with its elapsed time; the first failure ends it.
+"""Start-up: each step runs as soon as its dependencies are ready; the first failure ends it.
 
 Of the steps that could begin, the one with the longest way behind it goes first: the capture's before Airflow's.
 """

@@ -1,4 +1,4 @@
-"""How the platform is: services with their measured memory, endpoints, and tables with their age, as one JSON object."""
+"""Status of the platform as one JSON object: services with measured memory, endpoints, and tables with their age."""
 
 from __future__ import annotations
 

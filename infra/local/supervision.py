@@ -1,4 +1,4 @@
-"""supervisord, which keeps the services running: its settings file, its start and end, and what it knows of each service.
+"""supervisord, which keeps the services running: configuration, start, stop, and the state of each service.
 
 It listens on a socket only this account can open; services are its children, each a process group of its own.
 """

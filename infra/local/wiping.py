@@ -1,4 +1,4 @@
-"""Remove what the platform wrote; it says what and how much first."""
+"""Removal of what the platform wrote, after printing what and how much it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machines of a set-up in the cloud: which there are, when they run, what they cost. Plain Python: neither Airflow nor Google's client.
+"""Machines in a cloud: list, schedule and cost. Plain Python, without Airflow or Google's client.
 
 `start` and `stop` beside this file are for people; DAGs `vm_start` and `vm_stop` do it by the clock.
 """

@@ -1,4 +1,4 @@
-"""What `start` and `stop` beside this file ask: which machines in which order (`list`), and whether one's services answer (`wait`)."""
+"""Commands for the scripts `start` and `stop` beside this file: machines in order (`list`), and whether one's services answer (`wait`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does a machine's service answer? Each probe says one sentence of the service's own protocol: an open port may be one that still starts.
+"""Readiness of a machine's services by their own protocols, because an open port may belong to one that is still starting.
 
 Standard library only, and no password: Airflow's machine holds none of the source's.
 """

@@ -1,4 +1,4 @@
-"""What the set-up costs a month, three ways, line by line from `prices.toml`; and what the schedule saved by the DAGs' own journal."""
+"""Cost of the machines per month in three variants, from `prices.toml`, and savings of the schedule, from the DAGs' journal."""
 
 from __future__ import annotations
 

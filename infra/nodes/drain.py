@@ -1,4 +1,4 @@
-"""Ask land to end between two batches, and wait until it has: what its systemd unit runs when it is stopped (`ExecStop`).
+"""Stop land between two batches and wait until it has stopped: the `ExecStop` command of its systemd unit.
 
 `python -m infra.nodes.drain` ends with 0 once land has obeyed, and with 1 after 75 s: then systemd's signal ends it, and the batch
 that was cut short is landed again at the next start, with the same result.

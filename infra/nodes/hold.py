@@ -1,4 +1,4 @@
-"""A hold: the machines run until then, whatever the clock says. A file on Airflow's machine; what has expired counts for nothing."""
+"""Holds, which keep the machines on until a given time: a file on Airflow's machine; an expired hold is ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Working hours, by days, hours and time zone of the settings: pure functions of an instant."""
+"""Working hours by day, hour and time zone: pure functions of an instant."""
 
 from __future__ import annotations
 

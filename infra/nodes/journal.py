@@ -1,4 +1,4 @@
-"""What the DAGs did to each machine, one JSON line an event: what a run has to give back, and what the schedule saved."""
+"""Journal of what the DAGs did to each machine, one JSON line per event: for giving machines back, and for savings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the machines should run: the working hours and the hold, and nothing else."""
+"""Whether the machines should run, from working hours and holds alone."""
 
 from __future__ import annotations
 

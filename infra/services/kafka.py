@@ -1,4 +1,4 @@
-"""The Kafka broker: its settings file, its log folder, its topics; and how a JVM of Kafka's is started."""
+"""Kafka broker: configuration file, log folder, topics; and the command line of a JVM of Kafka's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Passwords of the local platform: generated at first start, one a file of mode 0600, never in a setting or a log.
+"""Passwords of the local platform: generated at first start, one file of mode 0600 each, never in a setting or a log.
 
 `python -m infra.services.passwords` writes those that are missing and is safe to repeat.
 """

@@ -1,4 +1,4 @@
-"""The local Postgres server: its data folder, its settings file, its databases and roles.
+"""The local Postgres server: data folder, configuration, databases and roles.
 
 Postgres refuses to run as root, so root hands it to another account; that account may read through folders only root can
 enter (a checkout in a home folder, say), and owns nothing but the data folder.

@@ -1,4 +1,4 @@
-"""`python -m infra.services.probe NAME` asks the service of that name whether it is ready: exits with 0, or 1 and what was seen instead."""
+"""`python -m infra.services.probe NAME`: exit with 0 if the service is ready, otherwise with 1 and the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a service's runs: who runs now, since when, and how often it had to be started since `up`.
+"""Run state of services: process, start time, and restarts since `up`.
 
 One small file a service under `<home>/run`, written by the launcher, so that it is true whoever asks.
 """

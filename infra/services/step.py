@@ -1,4 +1,4 @@
-"""What is declared of anything that runs: services, which are kept running, and one-shot steps, which do what is missing and end."""
+"""Types of the declaration: services, which are kept running, and one-shot steps, which run to completion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arguments with which single tables are controlled: the same words from a shell and from Airflow. Loads no Spark."""
+"""Arguments of the commands on single tables, the same from a shell and from Airflow. Loads no Spark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeps pyarrow from loading pandas, which its first array would do only to ask whether it was given a pandas object.
+"""Keeps pyarrow from loading pandas, which its first array would do only for a type check.
 
 A short process spends a quarter of a second of CPU and 40 MB on it. Who needs pandas can still import it; what pyarrow converts to and
 from pandas is not available in a process that has imported this module.

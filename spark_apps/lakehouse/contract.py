@@ -1,4 +1,4 @@
-"""What a table is: declared once, read by everything else.
+"""The contract: Table, Column and Expect, with which a table is declared once and which everything else reads.
 
 A declaration is a frozen object that cannot exist while it is wrong: building it raises `ContractError` with every fault named.
 DDL, topics, capture lists, merge keys, DAG tasks, comments and the data dictionary are all expressions over these objects.

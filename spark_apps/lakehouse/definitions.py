@@ -1,4 +1,4 @@
-"""Business definitions that more than one table relies on: said once, used by declarations and transforms alike."""
+"""Business definitions that several tables share, used by declarations and transforms alike."""
 
 COUNTED_STATUSES = ("paid", "shipped", "delivered")
 

@@ -1,4 +1,4 @@
-"""Keys as a person names them: `17`, `a@b.io`, or as JSON: `{"order_id": 17, "line_no": 1}`, `[17, 18]` for several."""
+"""Keys as a person types them: `17`, `a@b.io`, or JSON: `{"order_id": 17, "line_no": 1}`, `[17, 18]` for several."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The platform's own tables: bronze as received, what silver stores per change, quarantine, and how far each job has come.
+"""The platform's own tables: bronze as received, silver's stored changes, quarantine, and the progress of each job.
 
 They are declared with the same nouns as the shop's tables, so that creation, comments and conformance are the same code.
 """

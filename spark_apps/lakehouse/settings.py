@@ -1,4 +1,4 @@
-"""Where things are: one frozen object a process, read from the environment and `.env`, handed down from `main()`.
+"""Settings: one frozen object a process, read from the environment and `.env`, handed down from `main()`.
 
 Each setting is an `EBAP_` variable. A variable that is unknown or does not fit is refused with its name and the cure.
 `.env.example` is generated from this file. Passwords are no settings: each is a file of mode 0600 under `secrets_dir`.

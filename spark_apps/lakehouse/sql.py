@@ -1,4 +1,4 @@
-"""Slices of a gold table: the values of the column by which it is recomputed, which are days."""
+"""SQL conditions on the slices of a gold table, which are days."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the platform runs on Spark: streaming apps and batch verbs, by name.
+"""Registry of what the platform runs on Spark: streaming apps and batch apps, by name.
 
 spark-submit, `python -m lakehouse`, the tasks of the DAGs and the reference of commands all follow from this registry. Modules are named
 and loaded only when they run, so that reading it loads no engine.

@@ -1,4 +1,4 @@
-"""Land every captured change in bronze: one streaming query over an explicit list of topics, one Delta commit a batch."""
+"""Land every captured change in bronze: one streaming query over an explicit list of topics, one Delta commit per batch."""
 
 from __future__ import annotations
 

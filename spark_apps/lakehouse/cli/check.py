@@ -1,4 +1,4 @@
-"""What must agree although it stands in several places: declarations, transforms and generated files.
+"""Checks that declarations, transforms and generated files agree.
 
 Needs no running service and no session.
 """

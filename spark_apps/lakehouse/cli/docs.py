@@ -1,4 +1,4 @@
-"""The data dictionary, `.env.example` and the references of settings and of types, written from what the code declares.
+"""Generated files: the data dictionary, `.env.example`, and the references of settings and of types.
 
 All are committed, so that they can be read on the web; a test fails where a file differs from what this module writes.
 """

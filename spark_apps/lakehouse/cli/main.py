@@ -1,4 +1,4 @@
-"""`python -m lakehouse`: what the platform knows about its tables, from a shell."""
+"""`python -m lakehouse`: inspect and operate the platform's tables from a shell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a script of `spark_apps` does when spark-submit runs it; Airflow reads the result from a file, for a process has only a number."""
+"""Entry point of the scripts of `spark_apps` under spark-submit; the result goes to a file, which Airflow reads."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Delta tables without Spark, by the Delta protocol: their log, their rows, and commits to them."""
+"""Delta tables without Spark, by the Delta protocol: log, reads and commits."""

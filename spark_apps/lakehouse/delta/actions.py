@@ -1,4 +1,4 @@
-"""The actions of a Delta log as values: what one line of a commit, or one row of a checkpoint, says."""
+"""Actions of a Delta log as values: a line of a commit, or a row of a checkpoint."""
 
 from __future__ import annotations
 

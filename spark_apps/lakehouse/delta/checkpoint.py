@@ -1,4 +1,4 @@
-"""Checkpoints of a Delta log, and the end of log files that one covers.
+"""Checkpoints of a Delta log, and deletion of the log files that one covers.
 
 Spark writes a checkpoint only with a commit of its own whose version is a multiple of the interval. Small commits come every minute and
 Spark's seldom, so the writer here does it too: a classic one in one file, as Spark's. Each step leaves a log that can be read.

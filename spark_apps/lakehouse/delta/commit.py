@@ -1,4 +1,4 @@
-"""One commit: new rows, rows marked as deleted, files removed, and a writer's transaction, all of it or nothing.
+"""One atomic commit: new rows, rows marked as deleted, removed files, and a writer's transaction.
 
 New files come first and are on stable storage before the commit that names them; a process that dies in between leaves files that no
 version needs, which VACUUM deletes. A name of a commit is taken exclusively, so that of two writers one wins.

@@ -1,4 +1,4 @@
-"""Whether what others committed meanwhile matters to a commit that is still to be made."""
+"""Conflict detection: whether concurrent commits affect one that is still to be made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What reading or writing a Delta table refuses; `is_retryable` says whether the same work can succeed when it is done again."""
+"""Errors of reading and writing Delta tables; `is_retryable` is true where a retry can succeed."""
 
 from __future__ import annotations
 

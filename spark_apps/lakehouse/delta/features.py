@@ -1,4 +1,4 @@
-"""What of the Delta protocol is implemented here: a table that needs more is refused by the name of what it needs."""
+"""Delta table features that are implemented; a table that needs another is refused with the feature's name."""
 
 from __future__ import annotations
 

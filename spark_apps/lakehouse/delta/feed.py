@@ -1,4 +1,4 @@
-"""What commits added to a table, read from the commits' own files: the change feed of a table that is mostly appended to.
+"""Change feed of a table that is mostly appended to: rows that commits added, read from the commits' own files.
 
 A row that a commit only moved or rewrote is never delivered: compaction is passed over, and of a commit that also removed rows only those
 count that its change files call inserts or, where it wrote none, those that are more after it than before.

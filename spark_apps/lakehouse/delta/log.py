@@ -1,4 +1,4 @@
-"""A Delta table by its log: what it consists of at a version, kept up to date by reading only what was committed since."""
+"""A Delta table by its log: its snapshot at a version, refreshed by reading only newer commits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lake's files as seen without Spark: on a disk of this machine or in a bucket of Google Cloud Storage."""
+"""The lake's files without Spark: on a disk of this machine or in a bucket of Google Cloud Storage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filters and values as DuckDB's SQL, and long lists of values as Arrow tables to join with."""
+"""Filters and values as DuckDB SQL; long lists of values become Arrow tables to join with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rows are wanted, and which files cannot hold any of them, by partition values and statistics.
+"""File pruning: which files may hold wanted rows, by partition values and statistics.
 
 A filter is a mapping from columns to conditions that all have to hold: a list of values (NULL among them matches NULL) or `Between`.
 Values are as rows have them: TIMESTAMP int microseconds (or an aware datetime), DATE int days (or a date), DECIMAL Decimal.

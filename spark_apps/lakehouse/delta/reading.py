@@ -1,4 +1,4 @@
-"""The live rows of a table in DuckDB: deletion vectors applied, partition values from the log, types as the table's schema says.
+"""Live rows of a table in DuckDB: deletion vectors applied, partition values from the log, types of the table's schema.
 
 What is read of timestamps is TIMESTAMPTZ, whatever a file holds: Spark's INT96 and narrower types of older files are cast. A column that
 a file lacks is NULL.

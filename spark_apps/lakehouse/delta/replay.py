@@ -1,4 +1,4 @@
-"""From the files of a Delta log to the state of a table: a checkpoint, then the commits after it."""
+"""Log replay: the state of a table from a checkpoint and the commits after it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delta's JSON of a table's columns, and what each type is in Spark's DDL, in Arrow and in DuckDB."""
+"""Schema JSON of a Delta table, and each type in Spark's DDL, in Arrow and in DuckDB."""
 
 from __future__ import annotations
 

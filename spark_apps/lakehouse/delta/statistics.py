@@ -1,4 +1,4 @@
-"""What a writer says of a new file's rows in the log, so that readers can leave the file unread: Delta's per-file statistics, as JSON."""
+"""Statistics of each written file, with which readers can skip it."""
 
 from __future__ import annotations
 

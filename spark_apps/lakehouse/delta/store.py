@@ -1,4 +1,4 @@
-"""Objects of the lake: on a disk of this machine or in a bucket, behind one small interface.
+"""Object store of the lake: a disk of this machine or a bucket, behind one small interface.
 
 A path is a URI (`file:`, `gs:`) or, on a disk, an absolute path. What a call has written is complete and on stable storage when it
 returns.

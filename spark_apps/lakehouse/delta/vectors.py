@@ -1,4 +1,4 @@
-"""Deletion vectors: the positions of a data file's deleted rows, as Delta stores them (Z85 text inline, or `deletion_vector_*.bin`)."""
+"""Deletion vectors: positions of a data file's deleted rows, inline as Z85 text or in `deletion_vector_*.bin` files."""
 
 from __future__ import annotations
 

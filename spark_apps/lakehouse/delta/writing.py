@@ -1,4 +1,4 @@
-"""New data files: rows of the table's own types as Parquet that Spark reads, each file of one partition."""
+"""New data files: rows of the table's types as Parquet that Spark reads, each file of one partition."""
 
 from __future__ import annotations
 

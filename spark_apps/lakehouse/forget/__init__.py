@@ -1,1 +1,1 @@
-"""Forgetting a person: out of every table, every file and whatever arrives later."""
+"""Erasure of a person: from every table and file, and from whatever arrives later."""

@@ -1,4 +1,4 @@
-"""Forget a person: out of every read at once, out of the files once they are old enough, and never back.
+"""Forget a person: from every read at once, from the files once they are old enough, and from later records.
 
 The key is entered in `silver.erasures`, with the keys of rows in other tables that ever named the person; then bronze, quarantine,
 silver and gold are made to agree with the list. What arrives later is kept out by refine. Safe to run again, beside everything.

@@ -1,4 +1,4 @@
-"""What `python -m lakehouse forget` says: what was done, what files, Kafka and the source still hold, and until when."""
+"""Output of `python -m lakehouse forget`: what was done, and what files, Kafka and the source still hold until when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the lake's files still hold of forgotten keys: looked for in every file there is, live or kept for older versions.
+"""Search for forgotten keys in all files of the lake, live or retained for older versions.
 
 A file that a table no longer needs stays for `keep_h` hours and goes with the next daily compaction. Until then a leftover is as
 promised; in a live file, or after that time, it is a fault.

@@ -1,1 +1,1 @@
-"""Gold: each table and view is a SELECT in Spark's dialect; DuckDB computes small changes from it, Spark large ones."""
+"""Gold: each table and view is a SELECT in Spark's dialect; DuckDB computes small changes, Spark large ones."""

@@ -1,4 +1,4 @@
-"""Aggregate one gold table: recompute the slices that its inputs' changes reach, and replace those that came out different.
+"""Aggregate one gold table: recompute the slices that its inputs' changes reach, and replace those that differ.
 
 A snapshot of each input is pinned, the touched slices are found and computed, those that differ from what is stored are replaced in one
 commit that carries the checkpoint, and the table's state moves. The same inputs give the same rows, and slices that came out equal are

@@ -1,4 +1,4 @@
-"""What is wrong with gold's SQL, by file and line: before anything runs, without Spark and without data."""
+"""Faults of gold's SQL by file and line, before anything runs, without Spark and without data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many rows a gold view shows now, counted in this process."""
+"""Row counts of gold views, computed in this process."""
 
 from __future__ import annotations
 

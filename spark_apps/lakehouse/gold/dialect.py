@@ -1,4 +1,4 @@
-"""Spark's SQL as DuckDB runs it with the same result: a small part of the language, everything else is refused by name and line.
+"""The subset of Spark SQL that DuckDB runs with the same result; everything else is refused by name and line.
 
 What is allowed are the functions of `functions`, the constructs below, and the types of `rules`. Types are known throughout: the
 tables that a query may read are given with their columns, as Spark types by table and schema.

@@ -1,4 +1,4 @@
-"""DuckDB as it answers like Spark: UTC, and the macros of the dialect."""
+"""DuckDB configured to answer like Spark: UTC, and the macros of the dialect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The functions that gold's SQL may use: those that a test shows to give the same on Spark and on DuckDB, whatever goes in.
+"""Functions that gold's SQL may use: those that a test shows to give the same on Spark and on DuckDB.
 
 `tests/unit/test_gold_dialect.py` runs each one on both engines. Left out, because they differ: `round`, `floor` and `ceil` of doubles,
 `avg` and every other sum of doubles (the order decides), `upper` and `lower` ('ß', 'İ'), `trim` of what is no space, `like` (its

@@ -1,4 +1,4 @@
-"""Slices of a gold table computed by Spark from the same SQL: first fills, whole recomputations and backfills of large tables."""
+"""Slices of a gold table by Spark from the same SQL: first fills, full recomputations and backfills of large tables."""
 
 from __future__ import annotations
 

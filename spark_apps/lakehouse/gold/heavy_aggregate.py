@@ -1,4 +1,4 @@
-"""Aggregate one gold table by Spark: recompute the slices that its inputs' changes reach, and replace those that came out different."""
+"""Aggregate one gold table by Spark: recompute the slices that its inputs' changes reach, and replace those that differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run of a gold table works on: one snapshot of each input and of the table itself, however long it takes."""
+"""Inputs of an aggregate: one pinned snapshot of each input table and of the gold table itself."""
 
 from __future__ import annotations
 

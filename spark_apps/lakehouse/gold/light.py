@@ -1,4 +1,4 @@
-"""Slices of a gold table computed in this process by DuckDB, and those that differ replaced in one commit."""
+"""Slices of a gold table by DuckDB in this process; those that differ are replaced in one commit."""
 
 from __future__ import annotations
 

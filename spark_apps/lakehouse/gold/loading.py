@@ -1,4 +1,4 @@
-"""The inputs of a gold table in DuckDB, under the names that its SQL reads them by: only the columns and rows that are needed."""
+"""Inputs of a gold table loaded into DuckDB under the names in its SQL: only the columns and rows that are needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Personal values that gold shows: as HMAC-SHA256 under the platform's secret `pseudonyms`, so that they join and count but say nothing.
+"""Pseudonyms of personal values in gold: HMAC-SHA256 under the secret `pseudonyms`, so that they join but identify nobody.
 
 Equal values have equal hashes in every table. The secret is needed to make one: without it, nobody can hash all known addresses
 and compare, as a plain hash would allow. A lake whose secret is lost gets other hashes, with the next full recomputation.

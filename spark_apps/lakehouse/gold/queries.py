@@ -1,4 +1,4 @@
-"""The SQL of gold tables ready to run in DuckDB, and what it reads: translated beforehand, so that a run need not load the translator.
+"""Gold's SQL ready for DuckDB, and the columns it reads: translated in advance, so that a run loads no translator.
 
 `translated.json` is generated from the tables' SQL (`make generated`) and holds a fingerprint of what each entry was made from. A text
 that is not in it, because it was changed since, is translated when it is needed.

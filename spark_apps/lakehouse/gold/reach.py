@@ -1,4 +1,4 @@
-"""How far a change of a source table reaches: which keys changed since a run, and from which instant on their values may differ.
+"""Reach of a source table's changes: keys that changed since a run, and the instant from which their values may differ.
 
 The SQL is the same for both engines.
 """

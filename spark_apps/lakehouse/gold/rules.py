@@ -1,4 +1,4 @@
-"""The types between which Spark and DuckDB agree, and how DuckDB is told an expression where its own would differ.
+"""Types on which Spark and DuckDB agree, and rewrites of expressions where DuckDB's own would differ.
 
 What differs without them, all seen: a double cast to a whole number is cut by Spark and rounded by DuckDB; the quotient of decimals
 is a decimal in Spark and a double in DuckDB; a product of decimals overflows in DuckDB at 18 digits; division by zero is an error in

@@ -1,4 +1,4 @@
-"""From the SQL of a gold table to a `Query`: what DuckDB runs, and which columns are read. Loads sqlglot, which takes half a second."""
+"""Translation of a gold table's SQL to DuckDB, and the columns it reads. Loads sqlglot, which takes half a second."""
 
 from __future__ import annotations
 

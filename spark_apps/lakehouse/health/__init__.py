@@ -1,1 +1,1 @@
-"""How the platform is: age and state of each table, what is stalled, and whether everything has arrived."""
+"""Health of the platform: age and state of each table, stalled stages, and catch-up."""

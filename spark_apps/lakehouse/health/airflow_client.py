@@ -1,4 +1,4 @@
-"""A DAG run on demand, through Airflow's API: trigger one, wait for its end, say which tasks failed."""
+"""DAG runs on demand through Airflow's API: trigger one, wait for its end, report failed tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wait until everything committed at the source before now has gone all the way to gold.
+"""Catch-up: wait until everything committed at the source before now has reached gold.
 
 Five stages, each waiting for the one before: the source's WAL position is marked, the slot has confirmed it, land has committed
 every record that Kafka held then, silver has refined the bronze version of then, gold has aggregated silver. The batch stages run

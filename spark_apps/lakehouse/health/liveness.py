@@ -1,4 +1,4 @@
-"""Idle or dead: what a table's age means, from how far each stage came and when it last moved.
+"""Liveness: the state of a table (idle, late, stalled and where), from the progress of each stage.
 
 The capture beats its heart every few seconds, and the beat goes the way of every change: Kafka, bronze, silver's marks. A quiet table
 whose marks follow the beat is idle; one whose marks stand still is stalled at the first stage that the beat does not get past.

@@ -1,4 +1,4 @@
-"""How every table is doing: rows, age against what its declaration allows, whether it is idle or stalled, blocked keys, unresolved values.
+"""Status of every table: rows, age against its maximum, idle or stalled, blocked keys, unresolved values.
 
 Read from the lake's logs and files and from the state of tables, without Spark.
 """

@@ -1,1 +1,1 @@
-"""EBAP's tables in the lake: reading, writing and describing them, and how far each is."""
+"""EBAP's tables in the lake: reads, writes, catalog, compaction, and the state of each table."""

@@ -1,4 +1,4 @@
-"""Bring the catalog up to the declarations: what is missing is created, what was described anew is described anew.
+"""Bring the catalog up to the declarations: create what is missing, update what was declared anew.
 
 A fingerprint of the SQL is kept in the catalog, so that a start on an unchanged project asks four questions and writes nothing.
 """

@@ -1,4 +1,4 @@
-"""The checkpoint that a table's commits carry: from it the table's state is made again where its row was lost."""
+"""Checkpoints that a table's commits carry, from which a lost row of the table's state is restored."""
 
 from __future__ import annotations
 

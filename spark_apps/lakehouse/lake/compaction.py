@@ -1,4 +1,4 @@
-"""Compact one stored table: small files become larger ones, files that nobody can need are deleted, bronze's old days removed if wanted."""
+"""Compact one stored table: merge small files, delete files that no reader needs, and old days of bronze where configured."""
 
 from __future__ import annotations
 

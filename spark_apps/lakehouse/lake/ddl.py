@@ -1,4 +1,4 @@
-"""The SQL that makes every schema, table and view, with each comment, from the declarations."""
+"""SQL of every schema, table and view, with each comment, from the declarations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Postgres that the lake was filled from: each one it has ever been is an epoch, kept as properties of bronze."""
+"""Epochs: each Postgres that the lake has been filled from, kept as properties of bronze."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files that stored tables consist of: how many and how large, joined into larger ones, and deleted once nobody needs them.
+"""Data files of stored tables: number and sizes, merging of small ones, deletion of unneeded ones.
 
 What a table says stays as it was; only `remove_landed_before` takes rows away, and only of bronze.
 """

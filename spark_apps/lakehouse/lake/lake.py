@@ -1,4 +1,4 @@
-"""The lake as one process without Spark reads and writes it: its tables by declaration, and the state of each."""
+"""The lake for a process without Spark: its tables by declaration, and the state of each."""
 
 from __future__ import annotations
 

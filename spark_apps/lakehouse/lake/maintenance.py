@@ -1,4 +1,4 @@
-"""How each table was last compacted and compared: a row a table, see `ledger`."""
+"""Records of each table's last compaction and comparison, a row a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What waits in quarantine: how many records of which table, for which reason, and when that is too many.
+"""Counts of records that wait in quarantine, by table and reason, and the limit for an alert.
 
 A `conflicting_duplicate` waits for nothing, because the table holds its twin: it is never counted here and never replayed.
 """

@@ -1,4 +1,4 @@
-"""Putting stored changes of a source table in the place of others, in one commit that follows the version it was made for, or none.
+"""Replacement of a source table's stored changes in one commit, against the version it was computed from.
 
 The same numbers are taken as by `storage.merge_silver`: of all that is made for one version of the stored changes, one is committed.
 """

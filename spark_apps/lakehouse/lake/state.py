@@ -1,4 +1,4 @@
-"""How far each table is: one row a table in the platform's Postgres, read and written in milliseconds.
+"""State of each table: a row a table in the platform's Postgres, read and written in milliseconds.
 
 The checkpoint also travels in the commits of the table it belongs to (see `silver.refine` and `gold.aggregate`), so that rows that
 are lost can be made again. A row may lag behind its table, which costs a repetition without effect; it never leads it, because it is

@@ -1,4 +1,4 @@
-"""The state of tables as Spark and Thrift see it: rows of the platform's Postgres behind `silver.progress` and its like."""
+"""State of the tables for Spark and Thrift: views such as `silver.progress` over the rows in the platform's Postgres."""
 
 from __future__ import annotations
 

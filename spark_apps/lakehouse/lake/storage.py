@@ -1,4 +1,4 @@
-"""The one door to the lake: every table is read and written here, and conforms to its declaration when it passes.
+"""Reads and writes of tables by Spark; each is checked against the table's declaration.
 
 Everything works on classic and on Connect sessions alike: SQL and DataFrames, no JVM gateway, no `DeltaTable`.
 """

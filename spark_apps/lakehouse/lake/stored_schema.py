@@ -1,4 +1,4 @@
-"""A silver table as it is stored against its declaration: what follows by itself, and what takes a rebuild.
+"""Stored schema of a silver table against its declaration: what is applied automatically, and what needs a rebuild.
 
 A column that was declared later is added, a type that was declared wider is widened, and a column that the source widened stays
 so until the declaration follows. A table of another key, kind of history or set of tracked columns would hold two truths in one:

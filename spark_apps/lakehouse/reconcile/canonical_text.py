@@ -1,4 +1,4 @@
-"""One text for a value on both sides of a comparison: as Postgres has it and as silver has it, equal exactly where the values are.
+"""Canonical text of a value in Postgres and in silver, equal exactly where the values are equal.
 
 Each function gives an SQL expression, for Postgres (`source_*`) or Spark (`silver_*`), of the declared type. A floating number is
 rendered by its bits, in Java's hexadecimal notation; an instant as microseconds since 1970. A text or an array is what Postgres prints.

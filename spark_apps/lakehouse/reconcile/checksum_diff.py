@@ -1,4 +1,4 @@
-"""Where two tables differ, found by comparing counts and digests of ranges and looking only into those that are not alike.
+"""Checksum diff of two tables: counts and digests of key ranges are compared, and only ranges that differ are split.
 
 A table's rows lie on a line of 64-bit whole numbers, its places. A range is all places that agree but for their last `shift` bits.
 """

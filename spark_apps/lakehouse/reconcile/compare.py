@@ -1,4 +1,4 @@
-"""Reconciliation: silver compared with a repeatable-read snapshot of the source, while both go on changing.
+"""Comparison of silver with a repeatable-read snapshot of the source, while both change.
 
 The snapshot is taken first; then the pipeline is waited for, so that every change the snapshot has seen is in silver; then both sides
 are compared as of the snapshot, what came later left out. Keys whose newer change waits in quarantine are named, not counted as

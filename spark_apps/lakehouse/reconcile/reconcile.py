@@ -1,4 +1,4 @@
-"""Reconcile a source table: compare silver with a repeatable-read snapshot of the source, and name the keys that differ."""
+"""Reconcile a source table: compare silver with a repeatable-read snapshot of the source, and report the keys that differ."""
 
 from __future__ import annotations
 

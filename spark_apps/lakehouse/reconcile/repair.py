@@ -1,4 +1,4 @@
-"""Repair of what reconciliation found: rows are read again from the source, and a row that it has no more is closed.
+"""Repair of differences: rows are read again from the source, and rows missing at the source are deleted.
 
 A snapshot brings no deletes. A ghost's delete is written into the table's topic, so that bronze holds it and every rebuild repeats it:
 one byte of the log behind the change that made the ghost, where no real change can be, and before any real one that comes later.

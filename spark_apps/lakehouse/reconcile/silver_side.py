@@ -1,4 +1,4 @@
-"""Silver as of a snapshot of the source, pinned to one version of its stored changes."""
+"""Silver as of a snapshot of the source, at one version of its stored changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The source as one repeatable-read transaction sees it, and which captured changes that transaction has seen.
+"""The source in one repeatable-read transaction, and the captured changes that this transaction has seen.
 
 A change is in the snapshot where its transaction is: a row's log position does not tell, for a transaction that commits later may
 have written earlier. Capture knows a transaction by the 32 bits of its id that the replication protocol carries.

@@ -1,4 +1,4 @@
-"""Some records of one source table on their way into silver: decoded, sent to quarantine, folded, written."""
+"""A batch of one source table's records in process: decoded, quarantined or folded, and written."""
 
 from __future__ import annotations
 

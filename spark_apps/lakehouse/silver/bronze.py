@@ -1,4 +1,4 @@
-"""What bronze holds of one source table: the records landed since a version, those at given places, and how far they are complete."""
+"""Bronze records of one source table: those landed since a version, those at given positions, and their completeness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading and writing the list of forgotten keys, and taking what it names out of stored tables: each a commit, or none where nothing is.
+"""The list of forgotten keys, and removal of what it names from stored tables, in one commit each.
 
 Beside `storage`, and in its manner: SQL and DataFrames only. What is taken out is worked out before the write, so that it is read once.
 """

@@ -1,4 +1,4 @@
-"""Whom the lake has forgotten, as far as a light run has to know: the list, and whether a batch holds anything of it."""
+"""Forgotten keys as a refine in process needs them: the list, and whether a batch holds any of them."""
 
 from __future__ import annotations
 

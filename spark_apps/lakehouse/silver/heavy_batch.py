@@ -1,4 +1,4 @@
-"""One batch of a table's records, as refine and rebuild take them from bronze: decoded, surveyed, and as the fold wants them."""
+"""A batch of one source table's records on Spark, for refine and rebuild: decoded, surveyed and ready for the fold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refine one source table: what bronze landed since the table's mark becomes its history in silver."""
+"""Refine one source table by Spark: fold what bronze received since the table's checkpoint into its history in silver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pausing single source tables: a paused one is not refined until it is resumed, and then goes on from where it stood.
+"""Pause and resume of single source tables; a resumed table goes on from its checkpoint.
 
 Only refining stops: its changes still land in bronze, which keeps them, and the other tables go on. A rebuild that somebody asks for
 is made all the same.

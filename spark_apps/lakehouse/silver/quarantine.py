@@ -1,4 +1,4 @@
-"""Quarantine of one source table without Spark: entering records that cannot be used, and the keys that wait for those entered."""
+"""Quarantine of one source table without Spark: adds records that cannot be used, and finds the keys that they block."""
 
 from __future__ import annotations
 

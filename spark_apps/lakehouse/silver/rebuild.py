@@ -1,4 +1,4 @@
-"""Rebuild one source table from bronze: all of it, the keys named, or the keys that changed on the days named.
+"""Rebuild one source table from bronze: all of it, given keys, or the keys that changed on given days.
 
 The mark says up to which version of bronze nothing is missing in the table. What is written here stands at the version that was read
 when the rebuild began, and a refine may have come further since: so, before the write, the mark is taken back to that version, in a

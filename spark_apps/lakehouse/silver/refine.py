@@ -1,4 +1,4 @@
-"""Refine one source table in this process: what bronze landed since the table's checkpoint becomes its history in silver.
+"""Refine one source table in this process: fold what bronze received since the checkpoint into its history in silver.
 
 Decodes the records, sends those that cannot be used to quarantine, folds the rest with the rows of the keys that they touch, and writes
 the difference and the checkpoint in one commit. Work for Spark is left to it (`TooLarge`): many records, a whole table, records of

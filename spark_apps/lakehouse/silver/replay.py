@@ -1,4 +1,4 @@
-"""Replay what waits in quarantine: after a fix, a table's waiting records are read again, and those that can be read move into it.
+"""Replay of quarantine: after a fix, a table's waiting records are decoded again, and readable ones move into the table.
 
 Silver is written before quarantine, so that a stop in between costs only the repetition; a second run finds nothing to do.
 """

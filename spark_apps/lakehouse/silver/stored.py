@@ -1,4 +1,4 @@
-"""The stored changes of one source table: rows of some keys with where they are, and the commit that replaces some of them."""
+"""Stored changes of one source table: rows of some keys with their positions in files, and the commit that replaces some."""
 
 from __future__ import annotations
 

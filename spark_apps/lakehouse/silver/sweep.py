@@ -1,4 +1,4 @@
-"""Keeping the lake as its list of forgotten keys says: what the list names is swept out, and what comes late is kept out.
+"""Enforcement of the list of forgotten keys: what it names is removed from the lake, late records included.
 
 The list is entered first and everything else follows from it, so that a stop anywhere is cured by running again.
 """

@@ -1,1 +1,1 @@
-"""The Postgres that is followed, and the connector that reads it: preflight, configuration, schema changes, new snapshots."""
+"""The source Postgres and the connector that reads it: preflight, configuration, schema changes, snapshots."""

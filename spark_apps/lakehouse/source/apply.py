@@ -1,4 +1,4 @@
-"""The steps of capture's commands: look at the source and everything around it, refuse or prepare, then configure the connector."""
+"""Steps of the capture commands: inspect the source and its surroundings, refuse or prepare, configure the connector."""
 
 from __future__ import annotations
 

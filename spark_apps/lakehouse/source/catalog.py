@@ -1,4 +1,4 @@
-"""What the source's own catalog says about the tables to be captured, read in one go; nothing is judged here."""
+"""The source's catalog entries of the captured tables, read at once and not judged."""
 
 from __future__ import annotations
 

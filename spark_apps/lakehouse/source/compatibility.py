@@ -1,4 +1,4 @@
-"""Which Postgres types a declared column can hold without losing anything."""
+"""Postgres types that a declared column can hold without loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Connect worker's side: the connector's configuration and state over REST, its position from the worker's own topic.
+"""Client of the Connect worker: connector configuration and state over REST, offset from the worker's own topic.
 
 The position is read from the topic and not over REST, which knows it only while the connector exists: a connector that was
 deleted leaves its offsets behind, and they decide where the next one goes on.

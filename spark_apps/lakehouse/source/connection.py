@@ -1,4 +1,4 @@
-"""The captured database, as its schema's owner sees it."""
+"""Connection to the captured database as its schema's owner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The connector's configuration, rendered from the declarations: one pure function, its text held by a golden test.
+"""Configuration of the connector, rendered from the declarations by one pure function.
 
 Converters are named here and not left to the worker, so that the records' form does not depend on how a worker was set up.
 Each setting that is not a name or an address carries its reason.

@@ -1,4 +1,4 @@
-"""Take another Postgres as the lake's next epoch: its changes are later than all of the one before, however low its positions are."""
+"""Switch to another Postgres as the next epoch, whose changes are later than all before, however low its positions."""
 
 from __future__ import annotations
 

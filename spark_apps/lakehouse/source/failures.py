@@ -1,4 +1,4 @@
-"""Why a connector has failed, as far as its stack trace names it: table and column, a place in the source's log, or only the kind."""
+"""Cause of a connector failure by its stack trace: table and column, a position in the source's log, or only the kind."""
 
 from __future__ import annotations
 

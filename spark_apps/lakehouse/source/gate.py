@@ -1,4 +1,4 @@
-"""The schema's gate: look at the source's catalog, record what changed in `silver.schema_changes`, and apply what is safe.
+"""Schema gate: compare the source's catalog, record what changed in `silver.schema_changes`, and apply what is safe.
 
 A look reads two rows of facts a table and nothing else. The lake is asked only where the picture, or what is declared, is not the
 one of the last look; that one's digest is kept in a file, which may be lost at any time.

@@ -1,4 +1,4 @@
-"""Let the capture go on where one value stopped it: leave out the column that nobody declared, or stop the table of one that is.
+"""Recovery of a connector that one value stopped: exclude an undeclared column, or stop the table of a declared one.
 
 A connector that has failed stands still with all of its tables. Its stack trace names the column, or the position of the change, or only
 that something was too large; the source's log and catalog say the rest. A column that is left out and a table that is stopped are

@@ -1,4 +1,4 @@
-"""Changes that the source's log holds for the capture and that it has not taken: whose one of them is, and how large.
+"""Changes that wait in the replication slot: table and size of the one at a position.
 
 Asked of the slot itself, which nobody reads while the connector has failed. Sizes are measured by the server: no change travels.
 """

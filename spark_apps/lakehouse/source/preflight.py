@@ -1,4 +1,4 @@
-"""What must hold before capture may run: every fault is named at once, each with its cure.
+"""Preflight: what must hold before capture may start; all faults are reported at once, each with its cure.
 
 Faults that would lose changes without a word are the reason this exists: a slot and offsets that do not belong together, another
 Postgres under the same address, a topic that keeps only the newest record of a key.

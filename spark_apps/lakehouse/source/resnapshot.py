@@ -1,4 +1,4 @@
-"""Asking the running capture to read a source table again, beside the changes that it goes on capturing.
+"""Incremental snapshots: the running connector reads a source table again, beside the changes that it captures.
 
 The connector reads the rows in chunks; around each it writes two marks into `ebap.signal`, and a row that changes between them is left
 to its change. What it reads lands as reads, which open no version where nothing had been missed. Asking twice reads twice, no more.

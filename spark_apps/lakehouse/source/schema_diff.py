@@ -1,4 +1,4 @@
-"""What changed between two looks at a table of the source, and what is to become of each change; nothing is read or written here."""
+"""Differences between two states of a source table's schema, and what each leads to; pure functions."""
 
 from __future__ import annotations
 

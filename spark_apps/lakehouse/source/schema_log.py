@@ -1,4 +1,4 @@
-"""What was seen to change in the source's schema, as `silver.schema_changes` keeps it, and what stops a table until it is accepted."""
+"""Log of the source's schema changes (`silver.schema_changes`), and those that stop a table until accepted."""
 
 from __future__ import annotations
 

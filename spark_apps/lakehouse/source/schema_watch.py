@@ -1,4 +1,4 @@
-"""The look at the source's schema and at the capture every half minute.
+"""Check of the source's schema and of the connector, every half minute.
 
 It is a short process, so that neither its errors nor its memory are the caller's.
 """

@@ -1,4 +1,4 @@
-"""What capture needs in the source database: its own schema, a publication over exactly the declared tables, and grants.
+"""What capture needs in the source database: schema `ebap`, a publication of exactly the declared tables, and grants.
 
 Everything is made by the owner of the captured schema, never by the capture role, and REPLICA IDENTITY is left as it is: a
 source is not asked to change. The publication is never FOR ALL TABLES, which would break UPDATE and DELETE on every table of

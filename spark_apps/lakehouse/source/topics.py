@@ -1,4 +1,4 @@
-"""The topics of the change log, made explicitly: what they must be, and how an existing one differs.
+"""Topics of the change log: the settings they must have, and how an existing topic differs.
 
 A topic Kafka made by itself would have one partition, a default retention and, on some brokers, a policy that keeps only the
 newest record of a key: the change log is history, so `cleanup.policy=delete` is enforced and anything else refused.

@@ -1,4 +1,4 @@
-"""Every type of Postgres, and what becomes of its values: the one table that capture, gate, preflight, check and docs read.
+"""Types of Postgres and how their values are carried: read by capture, gate, preflight, check and docs.
 
 A type is carried where a declared type holds each of its values, as they were measured on Debezium 3.7 in the snapshot and in the
 stream: null, empty, extreme, and stored out of line while another column changes. Whatever is not carried is left out of the capture

@@ -1,1 +1,1 @@
-"""How Spark processes are built, submitted and asked: sessions, spark-submit lines, streaming queries, SQL over Thrift."""
+"""Spark processes: sessions, spark-submit lines, streaming queries, and SQL over Thrift."""

@@ -1,4 +1,4 @@
-"""How Delta is told and understood: settings of a session for the length of a statement, and what its refusals mean."""
+"""Delta in Spark: settings of a session for the length of a statement, and what its errors mean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one place that builds Spark sessions, and the settings every Spark process of EBAP runs with.
+"""The only place that builds Spark sessions, and the settings of every Spark process.
 
 Defaults of Spark are made for clusters: with them the same small Delta job costs three times the CPU seconds it needs on two
 cores. Each setting below says why it is there.

@@ -1,4 +1,4 @@
-"""Watching a streaming query: one structured log line a batch, and a clean stop between two batches."""
+"""Streaming queries: one structured log line per batch, and a clean stop between two batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How each Spark process is started: the exact spark-submit line, its settings file and its environment."""
+"""How each Spark process is started: the spark-submit line, its settings file and its environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQL over the Thrift Server, as people's tools speak it."""
+"""Client of the Thrift Server."""
 
 from __future__ import annotations
 

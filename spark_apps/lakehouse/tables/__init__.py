@@ -1,4 +1,4 @@
-"""Every table EBAP keeps, one file each, found by looking: a new file here is a new table everywhere.
+"""All declared tables, one file each; a new file in this folder is a new table everywhere.
 
 Each module holds one `TABLE`, named after its file. `SOURCES` are captured from Postgres; `GOLD` is made from them, listed so
 that every table comes after its inputs.

@@ -1,1 +1,1 @@
-"""What records become: no session, path or clock. Records in, records out."""
+"""Pure transforms: records in, records out; no session, path or clock."""

@@ -1,4 +1,4 @@
-"""What silver shows of what it stores: the same select lists for the SQL views and for frames pinned to a version."""
+"""Select lists of silver's views, shared by the SQL views and DataFrames pinned to a version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SQL of each gold table and view, in Spark's dialect: a file beside its declaration, or made from it where it reads bronze.
+"""SQL of each gold table and view: a file beside its declaration, or generated from it where it reads bronze.
 
 `tables/<name>.sql` is one SELECT over `silver.<table>` (live rows), `silver.<table>_history` (every version) and `gold.<table>`.
 `tables/<name>.touched.sql` is optional: which slices a change of the source tables can reach; without it a change of one recomputes

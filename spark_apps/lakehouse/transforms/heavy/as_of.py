@@ -1,4 +1,4 @@
-"""Stored changes as they stood in a snapshot of the source: the newest change of each key that the snapshot has seen."""
+"""Stored changes as of a snapshot of the source: the newest change of each key that the snapshot has seen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records of `bronze.changes` decoded on the executors: `records.envelope` for frames."""
+"""Decoding of `bronze.changes` on the executors: `records.envelope` for DataFrames."""
 
 from __future__ import annotations
 

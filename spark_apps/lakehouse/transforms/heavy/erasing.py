@@ -1,4 +1,4 @@
-"""What is left of stored rows and of decoded records, as frames, once the persons they tell of are forgotten; see `records.erasing`.
+"""Erasure of forgotten persons in stored rows and decoded records, for DataFrames; see `records.erasing`.
 
 Keys are JSON objects as Spark writes them, in the order of the declaration.
 """

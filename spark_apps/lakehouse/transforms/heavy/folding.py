@@ -1,4 +1,4 @@
-"""The fold on the executors: what a run's changes make different, or a whole table anew.
+"""The fold on the executors: the difference that a run's changes make, or a whole table anew.
 
 Key changes and lateness decide which rows meet: newest rows for ordinary keys, and whole histories for those that are late and for all
 that key changes link them with.

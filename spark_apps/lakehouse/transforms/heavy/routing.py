@@ -1,4 +1,4 @@
-"""Which rows come to one Python worker together: those of a key, and of all keys that key changes link it with."""
+"""Partitioning for Python workers: rows of a key, and of all keys that key changes link with it, come together."""
 
 from __future__ import annotations
 

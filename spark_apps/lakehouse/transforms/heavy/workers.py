@@ -1,4 +1,4 @@
-"""What Python workers do with a partition: no Spark here, so that a worker loads none of it."""
+"""What a Python worker does with a partition; imports no Spark, so that a worker loads none."""
 
 from __future__ import annotations
 

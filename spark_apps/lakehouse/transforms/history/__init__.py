@@ -1,4 +1,4 @@
-"""Changes to history: what a table's stored changes become when more of them arrive.
+"""History: what a table's stored changes become when more changes arrive.
 
 `fold.difference` is the whole of it: changes in, rows to write out. The stored form is one row a change, hidden ones included: a no-op
 that is forgotten is missed when a late change splits its run. The newest row of a key is all that a later change must know; whole

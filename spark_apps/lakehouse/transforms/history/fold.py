@@ -1,4 +1,4 @@
-"""What changes make of a table's stored form: the difference for some of them, or all of it anew.
+"""The fold: the difference that some changes make to a table's stored form, or the whole of it anew.
 
 Everything here is of one table, and of as many keys as it is given; keys that key changes link must come together.
 """

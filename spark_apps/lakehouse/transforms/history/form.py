@@ -1,4 +1,4 @@
-"""The stored form of one table, by place: what the fold needs to know of a row without looking names up."""
+"""Positions of the columns of a table's stored form, so that the fold looks no name up."""
 
 from __future__ import annotations
 

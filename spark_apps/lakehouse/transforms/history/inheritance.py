@@ -1,4 +1,4 @@
-"""What a change leaves of its key's row: values that it left unchanged come from the nearest earlier change that carried them.
+"""Values that a change did not send, taken from the nearest earlier change that carried them.
 
 A real NULL is a value. A delete ends a life, and inheritance with it. What stays unknown is None and named in `unresolved`.
 """

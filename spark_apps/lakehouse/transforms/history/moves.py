@@ -1,4 +1,4 @@
-"""Primary-key changes: a delete of the old key and an upsert of the new one, at one position, each naming the other.
+"""Primary-key changes: a delete of the old key and an upsert of the new one at one position, each naming the other.
 
 The two halves travel apart and come in any order, so that the upsert's word is enough: it tells of a delete that may not have come
 yet. The row keeps its life across keys: a value that the upsert left unchanged is the old key's, and a version that a key change made

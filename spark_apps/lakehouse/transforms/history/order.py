@@ -1,4 +1,4 @@
-"""Which change comes first: identity, order and lateness of the changes of one key.
+"""Order of the changes of one key: identity, position and lateness.
 
 A log position alone does not order them. A snapshot read takes no row lock: a transaction that was open while the snapshot was
 taken commits later with a lower lsn, and must stand after the read. `source.sequence[0]`, kept as `_last_commit_lsn`, tells where it

@@ -1,4 +1,4 @@
-"""One change of one key on its way through the fold."""
+"""One change of one key within the fold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The versions that a key's changes make, once they are in order and their values known.
+"""Versions of a key, from its ordered changes with complete values.
 
 Only the last state of a transaction counts; then a run of rows equal on the tracked columns is one version, which starts at its head's
 time and carries its tail's values. A row that a primary-key change brought starts a version whatever it equals.

@@ -1,4 +1,4 @@
-"""Rows of a declared table to Arrow and back, exactly."""
+"""Exact conversion of a declared table's rows to Arrow and back."""
 
 from __future__ import annotations
 

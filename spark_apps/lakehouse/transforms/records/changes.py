@@ -1,4 +1,4 @@
-"""What decoding makes of records: changes and truncates to fold, faults for quarantine."""
+"""Results of decoding: changes and truncates to fold, faults for quarantine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts of a condition: columns' kinds, literals, and values made comparable."""
+"""Parts of a condition: types of columns, literals, and comparable values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Spark SQL condition over the columns of a row as a Python function with three-valued logic.
+"""Compiler of Spark SQL conditions on a row to Python functions with three-valued logic.
 
 Supported: columns, literals, comparisons of values of one kind, AND, OR, NOT, IN, BETWEEN, LIKE, IS [NOT] NULL, IS [NOT] TRUE or
 FALSE, <=>, `length` and `coalesce`. Anything else is an error that names it: what is not known to mean the same is not guessed.

@@ -1,4 +1,4 @@
-"""Records of `bronze.changes` as the changes of one table, what cannot be read told apart with its reason.
+"""Decoding of `bronze.changes` records as changes of one table; unreadable ones get a reason.
 
 Nothing here raises because of a record: a value that does not fit, a text that is no JSON and a record of another table all become
 faults, with their bytes and a reason, and leave their neighbours alone. What decides, in this order: empty, not_utf8, not_json, no_op,

@@ -1,4 +1,4 @@
-"""What is left of a record, or of a stored row, once the person it belongs to is forgotten.
+"""What remains of a record, or of a stored row, once the person it belongs to is forgotten.
 
 A row of a table of persons goes. A row of another table stays, as nobody's: `Table.erased`, its personal columns and those that name
 a person, is None in every change of its key, whoever the change itself names. Keys are JSON objects as `keys.as_listed` writes them;

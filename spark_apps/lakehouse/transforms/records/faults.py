@@ -1,4 +1,4 @@
-"""What is wrong with a record, in words: the reasons of quarantine and their details."""
+"""Faults of records: the reasons of quarantine and their details."""
 
 from __future__ import annotations
 

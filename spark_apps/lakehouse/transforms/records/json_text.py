@@ -1,4 +1,4 @@
-"""JSON as Jackson reads and writes it, for the texts that content hashes are made of.
+"""JSON as Jackson reads and writes it, because content hashes are made of that text.
 
 A value's text is the string itself, the number as Jackson writes it, or a nested value written without spaces. A lake keeps hashes of
 such texts, so they may not change: an int keeps its digits (`-0` is `0`), a float is written as Java's Double.toString does, and within

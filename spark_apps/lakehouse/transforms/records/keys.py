@@ -1,4 +1,4 @@
-"""A key as the JSON object that names it elsewhere: in `_linked_key` and `_previous_key`, and in the list of forgotten keys."""
+"""Keys as JSON objects, for `_linked_key`, `_previous_key` and the list of forgotten keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kafka records to bronze rows: everything as received, plus the few parsed fields that place a change."""
+"""Kafka records as bronze rows: everything as received, plus the parsed fields that give a change its position."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a table promises about its rows, judged row by row: Spark SQL conditions, compiled once.
+"""Expectations of a table, evaluated row by row: Spark SQL conditions, compiled once.
 
 A condition that is NULL counts as kept. So does one that names a column whose value is not known yet (it came unchanged, and what it
 was has not come): such a row is judged again once the value is there.

@@ -1,4 +1,4 @@
-"""A record as bronze keeps it, as far as decoding needs it."""
+"""The fields of a bronze record that decoding needs."""
 
 from __future__ import annotations
 

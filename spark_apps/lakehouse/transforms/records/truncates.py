@@ -1,4 +1,4 @@
-"""Truncates of a source table: one record for all of its keys, so that they are kept with the table's checkpoint and not with a key."""
+"""Truncates of a source table: one record concerns all keys, so they are kept with the table's checkpoint."""
 
 from __future__ import annotations
 

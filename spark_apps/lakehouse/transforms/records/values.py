@@ -1,4 +1,4 @@
-"""Text as Debezium sends it, read as the declared type: the exact value, or None where it does not fit.
+"""Debezium's text as values of declared types: the exact value, or None where it does not fit.
 
 What a cast would take and no source sends is refused: "1.239" is no DECIMAL(10,2), "t" no BOOLEAN, "1d" no DOUBLE, and the years 0 and
 21016, which no client can hold, are no dates. Nothing here raises because of a text.
