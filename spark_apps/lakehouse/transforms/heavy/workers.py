@@ -75,7 +75,13 @@ def folded_form(table: Table) -> Table:
 
 def with_columns(table: Table, what: str, columns: tuple[Column, ...]) -> Table:
     """The columns that frames of a table's rows have on their way."""
-    more = {"doc": f"{table.name}, {what}.", "grain": "one row", "owner": table.owner, "allowed_age_s": table.allowed_age_s}
+    more = {
+        "doc": f"{table.name}, {what}.",
+        "grain": "one row",
+        "owner": table.owner,
+        "allowed_age_s": table.allowed_age_s,
+        "changes_of": table.name,
+    }
     return Table(name=f"{table.name}_{what}", key=table.key, columns=columns, **more)  # type: ignore[arg-type]
 
 
