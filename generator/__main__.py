@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from typing import NoReturn
 
 from generator import backfill, entries, pools
-from generator.control import Control, ControlError
+from generator.control import Control
 from generator.live import Service
 from generator.personas import REAL
 from generator.report import say
-from generator.sink import LostConnectionError, PostgresSink, RefusedError, ShopDatabaseError
+from generator.sink import PostgresSink
 from generator.world import World
-from lakehouse.settings import Settings, SettingsError
+from lakehouse.errors import EbapError, exit_code_of
+from lakehouse.settings import Settings
 
 _EXIT_CODES = "Exits with 0 when done, 2 with one line that names the cure, 130 after Ctrl-C."
 _PAUSE_LIMIT_S = 15.0
@@ -26,23 +27,20 @@ _MOST_ORDERS_PER_DAY = 1_000_000
 
 class _OneLine(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ControlError(f"{message}: see `{self.prog} --help`")
+        raise EbapError(message, f"see `{self.prog} --help`")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Do one command; returns 0, or 2 with one line on standard error that names the cure."""
     try:
-        asked = parser().parse_args(arguments)
-        asked.do(asked, Settings.from_environment())
-    except LostConnectionError as error:
-        return _fail(f"the shop's database does not answer ({error}): run `make up`, or set EBAP_SOURCE_DSN")
-    except (SettingsError, ControlError, ShopDatabaseError) as error:
-        return _fail(str(error))
-    except RefusedError as error:
-        return _fail(f"the shop's database refused a row ({error}): another writer works on it; run the command again")
+        return exit_code_of("generator:", lambda: _do(arguments))
     except KeyboardInterrupt:
         return 130
-    return 0
+
+
+def _do(arguments: list[str] | None) -> None:
+    asked = parser().parse_args(arguments)
+    asked.do(asked, Settings.from_environment())
 
 
 def schema(_: argparse.Namespace, settings: Settings) -> None:
@@ -135,7 +133,7 @@ def status(_: argparse.Namespace, settings: Settings) -> None:
 def _request(settings: Settings, state: str, *, is_paused: bool) -> None:
     control = Control(settings.control_dir)
     if control.status()["state"] == "backfilling":
-        raise ControlError("a backfill writes to the shop: wait until it ends, or end it with Ctrl-C")
+        raise EbapError("a backfill writes to the shop", "wait until it ends, or end it with Ctrl-C")
     told = control.wait_until_followed(control.ask(is_paused=is_paused), state, _PAUSE_LIMIT_S)
     say(state if told["state"] == state else "noted", **{k: v for k, v in told.items() if k in ("state", "total_ops", "pid")})
 
@@ -198,11 +196,6 @@ def _duration(text: str) -> float:
     if not digits.isdecimal() or not int(digits):
         raise argparse.ArgumentTypeError(f"{text!r} is no duration: write 90, 30s, 5m or 2h")
     return float(int(digits) * unit)
-
-
-def _fail(line: str) -> int:
-    print(f"generator: {' '.join(line.split())}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

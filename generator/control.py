@@ -15,12 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse import wait
+from lakehouse.errors import EbapError
 
 _POLL_S = 0.05
-
-
-class ControlError(Exception):
-    """A request that cannot be fulfilled; the message names the cure."""
 
 
 @dataclass(frozen=True)
@@ -79,26 +76,26 @@ class Control:
         try:
             with self.alone():
                 return False
-        except ControlError:
+        except EbapError:
             return True
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Hold the lock: two generators would sell the same units. Raises ControlError where another one runs."""
+        """Hold the lock: two generators would sell the same units. Raises EbapError where another one runs."""
         with self._lock_file.open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ControlError("another generator writes to this shop: `python -m generator status` shows it; stop it first") from None
+                raise EbapError("another generator writes to this shop", "`python -m generator status` shows it; stop it first") from None
             yield
 
     def wait_until_followed(self, request: Request, state: str, limit_s: float) -> dict[str, Any]:
-        """Wait until the service says that it stands as asked; returns its status, also where none runs. Raises ControlError."""
+        """Wait until the service says that it stands as asked; returns its status, also where none runs. Raises EbapError."""
         for _ in wait.looks(limit_s, every_s=_POLL_S):
             status = self.status()
             if status["state"] == "stopped" or (status.get("request", 0) >= request.number and status["state"] == state):
                 return status
-        raise ControlError(f"the generator is still {status['state']} after {limit_s:g} s, not {state}: its log says what it waits for")
+        raise EbapError(f"the generator is still {status['state']} after {limit_s:g} s, not {state}: its log says what it waits for")
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -107,7 +107,7 @@ class Service:
             self._bucket.paid()
             self._meter.total += 1
         except RefusedError as error:
-            say("refused", error=str(error), cure="another writer changed the shop: its state is read again")
+            say("refused", error=error.what, cure="another writer changed the shop: its state is read again")
             self._reload()
         except LostConnectionError as error:
             self._lose(error)
@@ -143,7 +143,7 @@ class Service:
             self._lose(error)
 
     def _lose(self, error: LostConnectionError) -> None:
-        say("lost", error=str(error), cure="tried again until Postgres is back; an operation under way is not repeated")
+        say("lost", error=error.what, cure="tried again until Postgres is back; an operation under way is not repeated")
         if self._sink:
             self._sink.close()
         self._sink = self._world = None

@@ -12,6 +12,7 @@ from psycopg2.extras import execute_values
 
 from generator import statements
 from generator.operation import Article, Operation, Order, Snapshot
+from lakehouse.errors import EbapError
 
 SCHEMA_FILE = Path(__file__).with_name("schema.sql")
 _CONNECT_TIMEOUT_S = 5
@@ -40,16 +41,18 @@ SELECT max(ordered_at), max(order_id) FROM shop.orders WHERE ordered_at BETWEEN 
 """
 
 
-class LostConnectionError(Exception):
+class LostConnectionError(EbapError):
     """The database went away; whether the last operation was committed is not known."""
 
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the shop's database does not answer ({reason})", "run `make up`, or set EBAP_SOURCE_DSN")
 
-class RefusedError(Exception):
+
+class RefusedError(EbapError):
     """The database refused one operation, because another writer changed what it relied on."""
 
-
-class ShopDatabaseError(Exception):
-    """The database cannot be used as it is; the message names the cure."""
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the shop's database refused a row ({reason})", "another writer works on it; run the command again")
 
 
 class PostgresSink:
@@ -110,11 +113,11 @@ class PostgresSink:
         return bool(self._rows(f"SELECT EXISTS (SELECT FROM shop.{table})")[0][0])
 
     def load(self) -> Snapshot:
-        """What the shop holds now, as the world needs it. Raises ShopDatabaseError where the catalogue is empty."""
+        """What the shop holds now, as the world needs it. Raises EbapError where the catalogue is empty."""
         users = self._rows("SELECT user_id, tier::text FROM shop.users ORDER BY user_id")
         articles = [Article(*row) for row in self._rows(_PRODUCTS)]
         if not articles:
-            raise ShopDatabaseError("the shop has no products: run `python -m generator seed` first")
+            raise EbapError("the shop has no products", "run `python -m generator seed` first")
         orders = [
             Order(row[0], row[1], row[2], row[3], tuple(zip(row[4], row[5], strict=True)))
             for row in self._rows(_ORDERS, (_DELIVERED_KEPT, _CANCELLED_KEPT))
@@ -131,13 +134,13 @@ class PostgresSink:
                 cursor.execute(sql, values)
                 return cursor.fetchall() if is_query else []
         except (psycopg2.errors.UndefinedTable, psycopg2.errors.InvalidSchemaName) as error:
-            raise ShopDatabaseError(f"{one_line(error)}: run `python -m generator schema`, then `python -m generator seed`") from error
+            raise EbapError(f"{one_line(error)}", "run `python -m generator schema`, then `python -m generator seed`") from error
         except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
             raise LostConnectionError(one_line(error)) from error
         except (psycopg2.IntegrityError, psycopg2.DataError) as error:
             raise RefusedError(one_line(error)) from error
         except psycopg2.Error as error:
-            raise ShopDatabaseError(f"{one_line(error)}: give EBAP_SOURCE_DSN the owner of schema shop") from error
+            raise EbapError(f"{one_line(error)}", "give EBAP_SOURCE_DSN the owner of schema shop") from error
 
 
 def one_line(error: Exception) -> str:

@@ -18,6 +18,7 @@ from infra import nodes
 from infra.airflow import pools
 from infra.nodes import Node, answers, journal, plan
 from lakehouse import wait
+from lakehouse.errors import NotReadyError
 from lakehouse.health import airflow_client
 from lakehouse.settings import Settings
 from machines import Machines
@@ -146,7 +147,7 @@ def wait_for_machines(settings: Settings, *, can_wait: bool) -> None:
 def _refuse_while_active(settings: Settings, now: datetime) -> None:
     try:
         active = airflow_client.active(settings)
-    except airflow_client.DagRunError as error:
+    except NotReadyError as error:
         raise AirflowException(f"{error}. Next: the machines stay on until Airflow's API tells what runs; see `make status`") from error
     if active:
         told = f"the machines stay on: {', '.join(active)} still runs or waits; the next look tries again"

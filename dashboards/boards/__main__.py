@@ -7,8 +7,8 @@ import sys
 import uvicorn
 
 from dashboards.boards.app import application
-from dashboards.metabase.files import BoardError
-from lakehouse.settings import Settings, SettingsError
+from lakehouse.errors import exit_code_of
+from lakehouse.settings import Settings
 
 
 def main() -> None:
@@ -18,7 +18,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (SettingsError, BoardError) as error:
-        sys.exit(f"boards: {error}")
+    sys.exit(exit_code_of("boards:", main, failed=1))

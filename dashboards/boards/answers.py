@@ -18,12 +18,12 @@ from dashboards.boards import freshness
 from dashboards.metabase.files import Question
 from dashboards.serving.ages import Ages
 from dashboards.serving.cache import Cache
-from dashboards.serving.dialect import UntranslatableError
-from dashboards.serving.engine import Engine, MissingTableError
-from dashboards.serving.pool import Pool, SparkError
+from dashboards.serving.engine import Engine
+from dashboards.serving.pool import Pool
 from dashboards.serving.reader import Reader
 from lakehouse import tables
-from lakehouse.delta.errors import LakeError
+from lakehouse.delta.errors import NoTableError
+from lakehouse.errors import EbapError
 from lakehouse.health import liveness, status
 from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
@@ -36,10 +36,6 @@ _EVERY_FILTER = {"from": "2026-01-01", "to": "2026-01-31", "category": "x", "reg
 # A question costs Spark seconds and this process milliseconds.
 _KEEP_SPARK_S, _KEEP_S = 5.0, 1.0
 _KEEP_SAME_S = 3600.0
-
-
-class AnswerError(RuntimeError):
-    """A question without an answer; the message says why, in one line."""
 
 
 class Answers:
@@ -68,14 +64,14 @@ class Answers:
     def answer(self, question: Question, values: Mapping[str, str]) -> dict[str, Any]:
         """Columns and rows as JSON values, when and where it was asked, how long that took, and how old the data is, in seconds.
 
-        Raises AnswerError, and BoardError for a filter that does not fit.
+        Raises EbapError, and BoardError for a filter that does not fit.
         """
         sql = question.render(values)
         found = self._cache.get(sql, _KEEP_S, lambda: self._in_process([question], values)[question.name])
         if "later" in found:
             found = self._cache.get(f"spark {sql}", _KEEP_SPARK_S, lambda: self._of_spark(sql)) | {"note": found["later"]}
         if "error" in found:
-            raise AnswerError(found["error"])
+            raise EbapError(found["error"])
         return found | self._age(question)
 
     def board(self, questions: list[Question], values: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -93,7 +89,7 @@ class Answers:
         return found
 
     def choices(self, name: str) -> list[str]:
-        """The values that a filter can take; raises AnswerError."""
+        """The values that a filter can take; raises EbapError."""
         sql = _CHOICE.format(name=name)
 
         def ask() -> list[str]:
@@ -102,8 +98,8 @@ class Answers:
 
         try:
             found: list[str] = self._cache.get(sql, _KEEP_S, ask)
-        except (MissingTableError, LakeError, duckdb.Error) as error:
-            raise AnswerError(str(error)) from None
+        except duckdb.Error as error:
+            raise EbapError(str(error)) from None
         return found
 
     def _age(self, question: Question) -> dict[str, Any]:
@@ -117,16 +113,16 @@ class Answers:
         for question in questions:
             try:
                 self._engine.check(question.render(values), asked[question])
-            except UntranslatableError as error:
+            except EbapError as error:
                 found[question.name] = {"later": f"Asked of Spark: {error}"}
         here = [question for question in questions if question.name not in found]
         try:
             with self._engine.reading({name for question in here for name in asked[question]}) as reader:
                 return found | {question.name: self._asked(reader, question, values) for question in here}
-        except MissingTableError as error:
+        except NoTableError as error:
             if len(here) == 1:
                 return found | {here[0].name: {"error": str(error)}}
-        except (LakeError, duckdb.Error, OSError) as error:
+        except (EbapError, duckdb.Error, OSError) as error:
             log.warning("the lake cannot be read in this process: %s", error)
             reason = str(error).strip().splitlines()[0]
             return found | {question.name: {"later": f"Asked of Spark: {reason}"} for question in here}
@@ -153,7 +149,7 @@ class Answers:
         asked_at, began = datetime.now(UTC), time.monotonic()
         try:
             names, rows = self._pool.rows(sql)
-        except SparkError as error:
+        except EbapError as error:
             return {"error": str(error)}
         return _shown(names, rows, asked_at, began)
 

@@ -14,12 +14,10 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from dashboards.boards import metrics, shell
-from dashboards.boards.answers import CHOICES, AnswerError, Answers
+from dashboards.boards.answers import CHOICES, Answers
 from dashboards.metabase import files
-from dashboards.serving.pool import SparkError
-from lakehouse.delta.errors import LakeError
-from lakehouse.lake.state import StateError
-from lakehouse.settings import LOOPBACK, Settings, SettingsError
+from lakehouse.errors import EbapError, SettingsError
+from lakehouse.settings import LOOPBACK, Settings
 
 _STATIC = Path(__file__).parent / "static"
 _FIRST = "orders_live"
@@ -37,7 +35,7 @@ def application(settings: Settings) -> FastAPI:
     """The service; raises SettingsError where what the page loads is not installed, BoardError for a file that is not right."""
     echarts = settings.home_dir / "assets" / "node_modules" / "echarts" / "dist" / "echarts.min.js"
     if not echarts.is_file():
-        raise SettingsError(f"there is no {echarts}: run `make install`")
+        raise SettingsError(f"there is no {echarts}", "run `make install`")
     boards, answers = files.boards(), Answers(settings, files.questions().values())
     in_order = sorted(boards.values(), key=lambda board: _ORDER.index(board.name) if board.name in _ORDER else len(_ORDER))
 
@@ -117,7 +115,7 @@ def _choices(answers: Answers, name: str) -> list[str]:
     """What a filter offers; nothing where it cannot be asked, for the tiles say why."""
     try:
         return answers.choices(name)
-    except AnswerError:
+    except EbapError:
         return []
 
 
@@ -141,5 +139,5 @@ def _answered(ask: Any) -> Any:
         return ask()
     except files.BoardError as error:
         raise HTTPException(422, str(error)) from None
-    except (AnswerError, SparkError, SettingsError, LakeError, StateError) as error:
+    except EbapError as error:
         raise HTTPException(503, str(error)) from None

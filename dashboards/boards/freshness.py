@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lakehouse import tables as declared
+from lakehouse.errors import NotReadyError
 from lakehouse.health import airflow_client, liveness, status
 from lakehouse.lake import quarantine_counts
 from lakehouse.lake.lake import Lake
@@ -27,7 +28,7 @@ def runs(settings: Settings) -> Runs | None:
     """The last run of each table's task, by DAG and task; None while Airflow is away."""
     try:
         return airflow_client.last_tasks(settings)
-    except airflow_client.DagRunError:
+    except NotReadyError:
         return None
 
 

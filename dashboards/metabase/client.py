@@ -10,16 +10,13 @@ import requests
 
 from infra.services.passwords import write_once
 from lakehouse import wait
+from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
 
 ADMIN = "admin@ebap.local"
 PASSWORD = "metabase_admin"
 _ANSWER_S = 120  # making a connection waits for Spark's first answer
 _POLL_S = 0.5
-
-
-class MetabaseError(RuntimeError):
-    """Metabase is away, refuses, or is not ready in time; the message is one line with the cure."""
 
 
 class Metabase:
@@ -31,19 +28,19 @@ class Metabase:
         self._http = requests.Session()
 
     def get(self, path: str, **params: str) -> Any:
-        """The answer of GET /api/`path`; raises MetabaseError."""
+        """The answer of GET /api/`path`; raises EbapError."""
         return self._ask("GET", path, params=params)
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """The answer of POST /api/`path`; raises MetabaseError."""
+        """The answer of POST /api/`path`; raises EbapError."""
         return self._ask("POST", path, body=body)
 
     def put(self, path: str, body: dict[str, Any]) -> Any:
-        """The answer of PUT /api/`path`; raises MetabaseError."""
+        """The answer of PUT /api/`path`; raises EbapError."""
         return self._ask("PUT", path, body=body)
 
     def wait_until_healthy(self, limit_s: float) -> None:
-        """Return when /api/health says ok; raises MetabaseError with what was seen last when `limit_s` seconds have passed."""
+        """Return when /api/health says ok; raises EbapError with what was seen last when `limit_s` seconds have passed."""
         for _ in wait.looks(limit_s, every_s=_POLL_S):
             try:
                 answer = self._http.get(f"{self.url}/api/health", timeout=5)
@@ -52,7 +49,7 @@ class Metabase:
                 seen = f"it says {answer.text[:80]}"
             except requests.RequestException as error:
                 seen = type(error).__name__
-        raise MetabaseError(f"no Metabase is ready at {self.url} ({seen}): `make metabase` starts one, EBAP_METABASE_URL names another")
+        raise EbapError(f"no Metabase is ready at {self.url} ({seen})", "`make metabase` starts one, EBAP_METABASE_URL names another")
 
     def properties(self) -> dict[str, Any]:
         """What Metabase says of itself: `has-user-setup`, `setup-token` until then, `anon-tracking-enabled`."""
@@ -68,21 +65,21 @@ class Metabase:
         self.post("setup", {"token": token, "user": user, "prefs": {"site_name": "EBAP", "allow_tracking": False}})
 
     def log_in(self) -> None:
-        """Open a session as the admin; raises MetabaseError where the kept password is missing or not Metabase's."""
+        """Open a session as the admin; raises EbapError where the kept password is missing or not Metabase's."""
         body = {"username": ADMIN, "password": self._password()}
         try:
             self._http.headers["X-Metabase-Session"] = self.post("session", body)["id"]
         except _RefusedError as error:
             if error.status != 401:
                 raise
-            raise MetabaseError(
-                f"Metabase at {self.url} refuses the password in {self._password_file}: write the one of {ADMIN} there"
+            raise EbapError(
+                f"Metabase at {self.url} refuses the password in {self._password_file}", f"write the one of {ADMIN} there"
             ) from None
 
     def _password(self) -> str:
         if not self._password_file.is_file() or not os.access(self._password_file, os.R_OK):
-            raise MetabaseError(
-                f"{self.url} is set up, but there is no {self._password_file}: write the password of {ADMIN} there, mode 0600"
+            raise EbapError(
+                f"{self.url} is set up, but there is no {self._password_file}", f"write the password of {ADMIN} there, mode 0600"
             )
         return self._password_file.read_text().strip()
 
@@ -90,8 +87,8 @@ class Metabase:
         try:
             answer = self._http.request(verb, f"{self.url}/api/{path}", json=body, params=params, timeout=_ANSWER_S)
         except requests.RequestException as error:
-            raise MetabaseError(
-                f"Metabase at {self.url} went away during {verb} /api/{path} ({type(error).__name__}): run it again"
+            raise EbapError(
+                f"Metabase at {self.url} went away during {verb} /api/{path} ({type(error).__name__})", "run it again"
             ) from None
         if not answer.ok:
             said = " ".join(answer.text.split())[:300]
@@ -99,10 +96,10 @@ class Metabase:
         try:
             return answer.json() if answer.content else None
         except ValueError:
-            raise MetabaseError(f"what answers at {self.url} is no Metabase: correct EBAP_METABASE_URL") from None
+            raise EbapError(f"what answers at {self.url} is no Metabase", "correct EBAP_METABASE_URL") from None
 
 
-class _RefusedError(MetabaseError):
+class _RefusedError(EbapError):
     """A status of 400 or more."""
 
     def __init__(self, text: str, status: int) -> None:

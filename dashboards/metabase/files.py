@@ -16,6 +16,7 @@ from pathlib import Path
 
 import yaml
 
+from lakehouse.errors import EbapError
 from lakehouse.lake.ddl import quote
 
 FOLDER = Path(__file__).parent
@@ -30,7 +31,7 @@ _TABLE = re.compile(r"\bgold\.(\w+)")
 _LONGEST_TEXT = 60
 
 
-class BoardError(ValueError):
+class BoardError(EbapError):
     """A file or a filter that cannot be used; the message names it and the cure."""
 
 
@@ -138,14 +139,14 @@ def _board(path: Path, known: Mapping[str, Question]) -> Board:
     tiles = []
     for name, place in given["tiles"].items():
         if name not in known:
-            raise BoardError(f"{path.name}: there is no question {name!r}: add questions/{name}.sql")
+            raise BoardError(f"{path.name}: there is no question {name!r}", f"add questions/{name}.sql")
         column, row, width, height = place
         tiles.append(Tile(question=known[name], column=column, row=row, width=width, height=height))
     _refuse_misplaced(path, tiles)
     understood = {name for tile in tiles for name in tile.question.filters}
     for name in given["filters"]:
         if name not in understood:
-            raise BoardError(f"{path.name}: no question understands filter {name!r}: leave it out")
+            raise BoardError(f"{path.name}: no question understands filter {name!r}", "leave it out")
     return Board(
         name=path.stem, tiles=tuple(tiles), **{key: given[key] for key in wanted - {"tiles", "filters"}}, filters=tuple(given["filters"])
     )
@@ -167,7 +168,7 @@ def _literal(name: str, value: str) -> str:
         try:
             return f"'{date.fromisoformat(value).isoformat()}'"
         except ValueError:
-            raise BoardError(f"filter {name} is {value!r}: give a day as YYYY-MM-DD") from None
+            raise BoardError(f"filter {name} is {value!r}", "give a day as YYYY-MM-DD") from None
     if len(value) > _LONGEST_TEXT:
         raise BoardError(f"filter {name} has {len(value)} characters: at most {_LONGEST_TEXT}")
     return quote(value)

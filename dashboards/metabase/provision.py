@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dashboards.metabase import desired, files
-from dashboards.metabase.client import Metabase, MetabaseError
+from dashboards.metabase.client import Metabase
 from dashboards.metabase.desired import Body
-from dashboards.metabase.files import Board, BoardError, Question
+from dashboards.metabase.files import Board, Question
 from lakehouse import tables, wait
 from lakehouse.contract import Table
-from lakehouse.settings import Settings, SettingsError
+from lakehouse.errors import EbapError, exit_code_of
+from lakehouse.settings import Settings
 
 _EXIT_CODES = "Exits with 0 when done, or where a plan finds no difference, 1 on an error, 2 where a plan finds a difference."
 _NEW = -1  # the id of what a plan has not made: no request is ever sent with it
@@ -43,7 +44,7 @@ class Provisioner:
     has_admin: bool = field(init=False, default=False)
 
     def run(self) -> dict[str, str]:
-        """Look, and change what differs; gives each board's link by its title. Raises MetabaseError."""
+        """Look, and change what differs; gives each board's link by its title. Raises EbapError."""
         self.metabase = Metabase(self.settings)
         self.metabase.wait_until_healthy(self.ready_limit_s)
         self.has_admin = self._open()
@@ -101,7 +102,7 @@ class Provisioner:
             lacking = _lacking(self.gold, found)
             if not lacking:
                 return found
-        raise MetabaseError(
+        raise EbapError(
             f"Metabase has not read {', '.join(lacking)} after {self.sync_limit_s:g} s: see that `make status` shows the tables, "
             "then apply again"
         )
@@ -237,14 +238,14 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Plan or apply; gives the exit code."""
     is_dry = parser().parse_args(arguments).verb == "plan"
-    try:
-        # A Metabase that was just started takes a minute; who only asks is told soon.
-        limit_s = 5 if is_dry else 120
-        work = Provisioner(settings=Settings.from_environment(), is_dry=is_dry, boards=files.boards(), ready_limit_s=limit_s)
-        links = work.run()
-    except (MetabaseError, BoardError, SettingsError) as error:
-        print(f"error   {error}", file=sys.stderr)
-        return 1
+    return exit_code_of("error  ", lambda: _do(is_dry), failed=1)
+
+
+def _do(is_dry: bool) -> int:
+    # A Metabase that was just started takes a minute; who only asks is told soon.
+    limit_s = 5 if is_dry else 120
+    work = Provisioner(settings=Settings.from_environment(), is_dry=is_dry, boards=files.boards(), ready_limit_s=limit_s)
+    links = work.run()
     if not work.changes:
         print("no change")
     if is_dry:

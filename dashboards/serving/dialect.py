@@ -11,6 +11,8 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError
 
+from lakehouse.errors import EbapError
+
 # The epoch as whole seconds, the earlier one before 1970 too.
 MACROS = ("CREATE OR REPLACE MACRO unix_seconds(moment) AS CAST(floor(epoch(moment)) AS BIGINT)",)
 _FUNCTIONS = (
@@ -23,21 +25,17 @@ _FUNCTIONS = (
 _WHOLE = (exp.DataType.Type.INT, exp.DataType.Type.BIGINT, exp.DataType.Type.SMALLINT)
 
 
-class UntranslatableError(ValueError):
-    """SQL with something whose meaning is not known to be the same in DuckDB; the message names it."""
-
-
 @functools.lru_cache(maxsize=512)
 def duckdb_sql(spark_sql: str) -> str:
-    """The statement in DuckDB's dialect; raises UntranslatableError, which names what is not on the list."""
+    """The statement in DuckDB's dialect; raises EbapError, which names what is not on the list."""
     try:
         tree = sqlglot.parse_one(spark_sql, read="spark")
     except ParseError as error:
-        raise UntranslatableError(f"it cannot be parsed: {error.errors[0]['description'] if error.errors else error}") from None
+        raise EbapError(f"it cannot be parsed: {error.errors[0]['description'] if error.errors else error}") from None
     for function in tree.find_all(exp.Func):
         if not isinstance(function, _FUNCTIONS):
             name = function.name if isinstance(function, exp.Anonymous) else function.sql("spark").partition("(")[0]
-            raise UntranslatableError(f"{name.lower()} is not known to mean the same in DuckDB")
+            raise EbapError(f"{name.lower()} is not known to mean the same in DuckDB")
     return tree.transform(_meant).sql("duckdb", comments=False)
 
 

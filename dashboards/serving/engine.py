@@ -23,7 +23,7 @@ from dashboards.serving.plan import Base, Plan, View, plan
 from dashboards.serving.reader import Loaded, Reader, State, state_of
 from lakehouse import platform_tables
 from lakehouse.delta import reading
-from lakehouse.delta.errors import NoTable
+from lakehouse.delta.errors import NoTableError
 from lakehouse.gold.functions import macros
 from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
@@ -33,10 +33,6 @@ log = logging.getLogger(__name__)
 # Beyond this DuckDB writes to its folder of temporary files; the page's process as a whole is to stay below 400 MB.
 _MEMORY = "200MB"
 _LOOKED_AT_LATELY_S = 90
-
-
-class MissingTableError(RuntimeError):
-    """A table of the lake that is not there; the message names it and the cure."""
 
 
 class Engine:
@@ -74,7 +70,7 @@ class Engine:
     def reading(self, names: Iterable[str]) -> Iterator[Reader]:
         """Answers over one state of these tables and views (full names), which are brought up to date where nobody has lately.
 
-        Raises MissingTableError, UntranslatableError.
+        Raises NoTableError, EbapError.
         """
         self._bring_up(set(names))
         # Before the transaction begins: rows may be newer than what they are said to depend on, never older.
@@ -83,7 +79,7 @@ class Engine:
             yield Reader(cursor, self._plan, loaded, today)
 
     def check(self, spark_sql: str, names: Iterable[str]) -> None:
-        """Raise UntranslatableError where the statement, or a view that it reads, cannot be asked here."""
+        """Raise EbapError where the statement, or a view that it reads, cannot be asked here."""
         dialect.duckdb_sql(spark_sql)
         self._plan.needs(names)
 
@@ -185,7 +181,5 @@ def _opened(settings: Settings) -> Any:
 def _named(full_name: str) -> Iterator[None]:
     try:
         yield
-    except NoTable:
-        raise MissingTableError(
-            f"there is no {full_name} yet: `make up` makes the lake's tables, `make status` shows how far it is"
-        ) from None
+    except NoTableError:
+        raise NoTableError(f"there is no {full_name} yet", "`make up` makes the lake's tables, `make status` shows how far it is") from None

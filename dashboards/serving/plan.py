@@ -10,9 +10,10 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 
-from dashboards.serving.dialect import UntranslatableError, duckdb_sql
+from dashboards.serving.dialect import duckdb_sql
 from lakehouse import platform_tables, tables
 from lakehouse.contract import History, Table
+from lakehouse.errors import EbapError
 from lakehouse.gold import queries
 from lakehouse.transforms import views
 from lakehouse.transforms.gold import orders_live, sql_files
@@ -77,7 +78,7 @@ class Plan:
     def needs(self, names: Iterable[str]) -> tuple[list[Base], list[View], bool]:
         """Bases, then views in the order in which they can be made, and whether `orders_live` is among them.
 
-        Raises UntranslatableError where one of the views cannot be made, KeyError for a name that no question was planned with.
+        Raises EbapError where one of the views cannot be made, KeyError for a name that no question was planned with.
         """
         bases: dict[str, Base] = {}
         made: dict[str, View] = {}
@@ -88,7 +89,7 @@ class Plan:
             elif name != LIVE and name not in made:
                 view = self.views[name]
                 if view.refused:
-                    raise UntranslatableError(f"the view {name}: {view.refused}")
+                    raise EbapError(f"the view {name}: {view.refused}")
                 for read in view.reads:
                     visit(read)
                 made[name] = view
@@ -149,7 +150,7 @@ def _view(name: str, text: str) -> View:
         # As gold's own runs take it; what reads bronze is written for Spark alone.
         sql = duckdb_sql(text) if LIVE in names else queries.query(text).duckdb
         return View(name=name, sql=sql, reads=names, pace=Pace.of(text))
-    except (queries.DialectError, UntranslatableError) as error:
+    except EbapError as error:
         return View(name=name, sql="", reads=names, pace=Pace.of(text), refused=str(error))
 
 

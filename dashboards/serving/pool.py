@@ -14,6 +14,7 @@ from TCLIService import ttypes
 from thrift.transport.TTransport import TTransportException
 
 from lakehouse import wait
+from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
 from lakehouse.spark import thrift
 
@@ -25,10 +26,6 @@ _RUNNING = (ttypes.TOperationState.INITIALIZED_STATE, ttypes.TOperationState.PEN
 _LOST = (TTransportException, OSError)  # what a connection to a server that went away raises
 
 
-class SparkError(RuntimeError):
-    """No answer from the Spark server; the message says why and what helps, in one line."""
-
-
 class Pool:
     """Connections to the Thrift Server, at most four at a time."""
 
@@ -38,7 +35,7 @@ class Pool:
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def rows(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """Names of the columns, and the rows; raises SparkError."""
+        """Names of the columns, and the rows; raises EbapError."""
         for is_last in (False, True):
             try:
                 with self.cursor() as cursor:
@@ -47,24 +44,21 @@ class Pool:
                     return names, [tuple(map(_utc, row)) for row in cursor.fetchmany(_MOST_ROWS)]
             except _LOST:
                 if is_last:  # a server that was restarted has lost the first connection, not the second
-                    raise SparkError("the Spark server is away: `make status` shows whether it is back") from None
+                    raise EbapError("the Spark server is away", "`make status` shows whether it is back") from None
             except HiveError as error:
-                raise SparkError(f"the Spark server refuses: {thrift.first_line(str(error))}") from None
+                raise EbapError(f"the Spark server refuses: {thrift.first_line(str(error))}") from None
         raise AssertionError("unreachable")
 
     @contextlib.contextmanager
     def cursor(self) -> Iterator[Any]:
         """A cursor on a connection that stays open for the next question; one that failed is closed."""
         if not self._slots.acquire(timeout=_QUERY_S):
-            raise SparkError(f"{_CONNECTIONS} other questions have kept the Spark server busy for {_QUERY_S} s: try again")
+            raise EbapError(f"{_CONNECTIONS} other questions have kept the Spark server busy for {_QUERY_S} s", "try again")
         try:
             try:
                 connection = self._idle.get_nowait()
             except queue.Empty:
-                try:
-                    connection = thrift.connect(self._settings)
-                except ConnectionError as error:
-                    raise SparkError(str(error)) from error
+                connection = thrift.connect(self._settings)
             try:
                 with contextlib.closing(_Cursor(connection.cursor())) as cursor:
                     yield cursor
@@ -99,7 +93,7 @@ class _Cursor:
         return self._inner.description
 
     def execute(self, sql: str) -> None:
-        """Run the query to its end, or give it up: SparkError says which."""
+        """Run the query to its end, or give it up: EbapError says which."""
         self._inner.execute(sql, async_=True)
         for _ in wait.looks(_QUERY_S, every_s=_POLL_S):
             seen = self._inner.poll(get_progress_update=False)
@@ -107,9 +101,9 @@ class _Cursor:
                 break
         else:
             self._inner.cancel()
-            raise SparkError(f"no answer within {_QUERY_S} s: the Spark server is busy, or the question is too large")
+            raise EbapError(f"no answer within {_QUERY_S} s: the Spark server is busy, or the question is too large")
         if seen.operationState != ttypes.TOperationState.FINISHED_STATE:
-            raise SparkError(thrift.first_line(seen.errorMessage))
+            raise EbapError(thrift.first_line(seen.errorMessage))
 
 
 def _utc(value: Any) -> Any:

@@ -48,7 +48,7 @@ class Reader:
         return state_of(self._plan, names, self._loaded, self._today, Pace.of(spark_sql))
 
     def ask(self, spark_sql: str, names: Iterable[str]) -> Rows:
-        """The answer to a statement in Spark's dialect over these names; raises UntranslatableError, TimeoutError, duckdb.Error."""
+        """The answer to a statement in Spark's dialect over these names; raises EbapError, TimeoutError, duckdb.Error."""
         sql = dialect.duckdb_sql(spark_sql)
         limit = threading.Timer(_QUERY_S, self._cursor.interrupt)
         limit.start()

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from infra import airflow
 from infra.airflow import pools
-from lakehouse.settings import PROJECT, Settings, SettingsError
+from lakehouse.errors import EbapError, SettingsError, exit_code_of
+from lakehouse.settings import PROJECT, Settings
 
 _USAGE = "usage: python -m infra.airflow init | COMMAND OF AIRFLOW …   (such as scheduler, api-server, backfill create --help)"
 
@@ -28,7 +29,7 @@ def main(arguments: list[str]) -> None:
     environment = {**os.environ, **airflow.environment(settings)}
     python = settings.home_dir / "venv" / "airflow" / "bin" / "python"
     if not python.exists():
-        raise SettingsError(f"there is no Airflow at {python}: run `make up`, which installs it")
+        raise SettingsError(f"there is no Airflow at {python}", "run `make up`, which installs it")
     if arguments[0] == "init":
         init(settings, environment)
         return
@@ -67,12 +68,10 @@ def _write_login(settings: Settings) -> None:
 
 def _airflow(settings: Settings, environment: dict[str, str], *arguments: str) -> None:
     binary = settings.home_dir / "venv" / "airflow" / "bin" / "airflow"
-    subprocess.run([binary, *arguments], env=environment, check=True)
+    code = subprocess.run([binary, *arguments], env=environment).returncode
+    if code:
+        raise EbapError(f"`airflow {' '.join(arguments)}` ended with {code}", "its own lines above say why")
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except (SettingsError, subprocess.CalledProcessError) as error:
-        print(f"infra.airflow: {error}", file=sys.stderr)
-        sys.exit(2)
+    sys.exit(exit_code_of("infra.airflow:", lambda: main(sys.argv[1:])))

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from generator.control import Control
 from infra.local import demo
+from lakehouse.errors import exit_code_of
 from lakehouse.settings import Settings
 
 _NEXT = (
@@ -31,14 +32,11 @@ def past(settings: Settings) -> int:
 def card(settings: Settings) -> int:
     """Wait until every gold table has rows, then say where to look."""
     console = Console(width=140)
-    try:
-        demo.fill_gold(settings, console)
-    except demo.DemoError as error:
-        print(error, file=sys.stderr)
-        return 1
+    demo.fill_gold(settings, console)
     demo.end_card(settings, console, None, _NEXT)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit({"past": past, "card": card}[sys.argv[1]](Settings.from_environment()))
+    step = {"past": past, "card": card}[sys.argv[1]]
+    sys.exit(exit_code_of(f"{sys.argv[1]}:", lambda: step(Settings.from_environment()), failed=1))

@@ -15,7 +15,7 @@ ENV PYTHONPATH=/opt/ebap/spark_apps:/opt/ebap \
 COPY --chown=10001:10001 infra/locks infra/locks
 COPY --chown=10001:10001 infra/local/__init__.py infra/local/doctor.py infra/local/install.py infra/local/jars.py \
      infra/local/java.py infra/local/metabase_jar.py infra/local/
-COPY --chown=10001:10001 spark_apps/lakehouse/__init__.py spark_apps/lakehouse/settings.py spark_apps/lakehouse/
+COPY --chown=10001:10001 spark_apps/lakehouse/__init__.py spark_apps/lakehouse/errors.py spark_apps/lakehouse/settings.py spark_apps/lakehouse/
 COPY --chown=10001:10001 spark_apps/lakehouse/delta/__init__.py spark_apps/lakehouse/delta/objects.py spark_apps/lakehouse/delta/
 COPY --chown=10001:10001 dashboards/boards/package.json dashboards/boards/package-lock.json dashboards/boards/.npmrc dashboards/boards/
 RUN --mount=type=cache,target=/home/ebap/.cache/ebap,uid=10001,gid=10001 \

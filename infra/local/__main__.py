@@ -9,21 +9,17 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 
 from rich.console import Console
 
 from infra.local import demo, doctor, java, screen, stages, status, supervision, wiping
 from infra.services import needed, service, steps, waves
 from infra.services.step import Service, Step
-from lakehouse.settings import Settings, SettingsError
+from lakehouse.errors import EbapError, exit_code_of
+from lakehouse.settings import Settings
 
 _EXIT_CODES = "Exits with 0 when done, 1 with the reason on standard error, 130 after Ctrl-C."
-_FAULTS = (
-    SettingsError,
-    demo.DemoError,
-    stages.StageError,
-    supervision.SupervisionError,
-)
 
 
 def up(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
@@ -85,10 +81,10 @@ def logs(asked: argparse.Namespace, settings: Settings, console: Console) -> int
     """Show the end of a log and follow it."""
     known = [step.name for step in steps(settings)]
     if asked.name not in known:
-        raise SettingsError(f"there is no service {asked.name!r}: it is one of {', '.join(known)}")
+        raise EbapError(f"there is no service {asked.name!r}", f"it is one of {', '.join(known)}")
     path = stages.log_file(settings, asked.name)
     if not path.exists():
-        raise SettingsError(f"{asked.name} has no log yet: {path} does not exist")
+        raise EbapError(f"{asked.name} has no log yet: {path} does not exist")
     if not sys.stdout.isatty():
         print(stages.last_lines(path, 200))
         return 0
@@ -99,11 +95,8 @@ def restart(asked: argparse.Namespace, settings: Settings, console: Console) -> 
     """Stop one service and start it again."""
     supervisor = supervision.find(settings)
     if supervisor is None:
-        raise SettingsError("nothing runs: `make up` starts everything")
-    try:
-        found = service(settings, asked.name)
-    except KeyError as error:
-        raise SettingsError(error.args[0]) from None
+        raise EbapError("nothing runs", "`make up` starts everything")
+    found = service(settings, asked.name)
     supervision.stop(settings, supervisor, found)
     stages.run(settings, supervisor, [_without_conditions(found)], console)
     return 0
@@ -174,11 +167,12 @@ def main() -> int:
     asked = parser().parse_args()
     errors = Console(stderr=True)
     try:
-        code: int = asked.do(asked, Settings.from_environment(), Console())
-        return code
-    except _FAULTS as error:
-        errors.print(f"[red]error[/]   {error}", highlight=False, soft_wrap=True, markup=True)
-        return 1
+        return exit_code_of(
+            "[red]error[/]  ",
+            lambda: asked.do(asked, Settings.from_environment(), Console()),
+            failed=1,
+            report=partial(errors.print, highlight=False, soft_wrap=True, markup=True),
+        )
     except KeyboardInterrupt:
         errors.print("interrupted: what was started runs on; `make down` stops it")
         return 130

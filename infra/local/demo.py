@@ -14,6 +14,7 @@ from rich.status import Status
 from infra.local import status
 from infra.services.step import OneShot, Step, python
 from lakehouse import tables, wait
+from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
 from lakehouse.transforms.gold import sql_files
 
@@ -27,10 +28,6 @@ _NEXT = (
     "make pause | resume  the shop's traffic",
     "make down            stop; data stays      make wipe   remove everything",
 )
-
-
-class DemoError(RuntimeError):
-    """The demo did not get where it should; the message says what was seen."""
 
 
 def with_the_past(settings: Settings, declared: list[Step]) -> list[Step]:
@@ -51,7 +48,7 @@ def with_the_past(settings: Settings, declared: list[Step]) -> list[Step]:
 
 
 def fill_gold(settings: Settings, console: Console) -> None:
-    """Ask Airflow for a run of silver now, then wait until every gold table has rows. Raises DemoError with what was seen."""
+    """Ask Airflow for a run of silver now, then wait until every gold table has rows. Raises EbapError with what was seen."""
     began = time.monotonic()
     run_dag(settings, "silver")
     with console.status("waiting for gold") as spinner:
@@ -62,8 +59,8 @@ def fill_gold(settings: Settings, console: Console) -> None:
                 break
             _tell(spinner, rows, empty, elapsed_s)
         else:
-            raise DemoError(
-                f"after {_GOLD_LIMIT_S} s these gold tables have no rows: {', '.join(empty)}. Rows seen: {rows}. See `make status`"
+            raise EbapError(
+                f"after {_GOLD_LIMIT_S} s these gold tables have no rows: {', '.join(empty)}. Rows seen: {rows}", "see `make status`"
             )
     console.print(f"[green]✓[/] {'gold':<24}{time.monotonic() - began:6.1f} s")
 
@@ -117,6 +114,6 @@ def _post(url: str, body: dict[str, Any], headers: dict[str, str]) -> dict[str, 
     if answer.status_code == requests.codes.conflict:
         return {}
     if not answer.ok:
-        raise DemoError(f"Airflow refuses {url}: {answer.status_code} {answer.text[:300]}")
+        raise EbapError(f"Airflow refuses {url}: {answer.status_code} {answer.text[:300]}")
     reply: dict[str, Any] = answer.json()
     return reply

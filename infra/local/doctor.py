@@ -13,6 +13,7 @@ from pathlib import Path
 
 from infra.local import java
 from lakehouse.delta import objects
+from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
 
 # What the platform takes: measured over a demo with thirty days of backfill.
@@ -164,7 +165,7 @@ def _bucket(settings: Settings) -> list[Finding]:
         is_there = objects.has_bucket(settings)
     except ImportError:  # `make doctor` runs before anything is installed
         return [Finding("ok", f"the bucket of {settings.lake_root} is looked at once Google's client is installed")]
-    except objects.ObjectsError as error:
+    except EbapError as error:
         return [Finding("error", str(error))]
     return [Finding("ok", f"the bucket of {settings.lake_root} {'is there' if is_there else 'is made at the first start'}")]
 

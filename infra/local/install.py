@@ -14,16 +14,13 @@ import time
 from pathlib import Path
 
 from infra.local import doctor, java, metabase_jar
-from lakehouse.settings import PROJECT, Settings, SettingsError
+from lakehouse.errors import EbapError, exit_code_of
+from lakehouse.settings import PROJECT, Settings
 
 _LOCKS = PROJECT / "infra" / "locks"
 # Measured on an empty cache.
 _SIZES_MB = {"boot": (85, 290), "main": (590, 1150), "airflow": (170, 680), "jdk": (45, 104), "assets": (15, 89), "jars": (86, 90)}
 _BOARDS = PROJECT / "dashboards" / "boards"
-
-
-class InstallError(RuntimeError):
-    """A part that could not be installed; the message names it and the log's last lines."""
 
 
 def install(settings: Settings) -> None:
@@ -68,7 +65,7 @@ def _boot(settings: Settings) -> None:
         _run(settings, "boot", ["uv", "venv", "-q", "--clear", "--python", sys.executable, str(folder)])
         _run(settings, "boot", ["uv", "pip", "install", "-q", "--python", str(folder), "--require-hashes", "-r", lock])
     else:
-        raise InstallError(f"{sys.executable} has no venv and there is no uv: install python3-venv, or uv")
+        raise EbapError(f"{sys.executable} has no venv and there is no uv", "install python3-venv, or uv")
     _stamp(settings, "boot").write_text(_hash("boot"))
 
 
@@ -143,8 +140,8 @@ def _run(settings: Settings, part: str, command: list[str], *, is_shown: bool = 
     done = subprocess.run(command, cwd=PROJECT, env=environ, stdout=output, stderr=output, text=True)
     if done.returncode:
         seen = f":\n{((done.stdout or '') + (done.stderr or ''))[-2000:]}" if output else ""
-        raise InstallError(
-            f"{part} could not be installed{seen}\ncheck the network and run `make install` again: it goes on where it stopped"
+        raise EbapError(
+            f"{part} could not be installed{seen}", "check the network and run `make install` again, which goes on where it stopped"
         )
 
 
@@ -194,20 +191,20 @@ def _say(text: str) -> None:
 
 def main() -> int:
     """Install, with the word `notebook` or `metabase` that too; `doctor` checks the machine instead, without anything installed."""
-    try:
-        settings = Settings.from_environment()
-        if sys.argv[1:] == ["doctor"]:
-            findings = doctor.check(settings)
-            print("\n".join(f"{finding.level:<8}{finding.text}" for finding in findings))
-            return int(any(finding.is_error for finding in findings))
-        install(settings)
-        if sys.argv[1:] == ["notebook"]:
-            notebook(settings)
-        if sys.argv[1:] == ["metabase"]:
-            fetch_metabase(settings)
-    except (SettingsError, InstallError, metabase_jar.MetabaseJarError) as error:
-        print(f"error   {error}", file=sys.stderr)
-        return 1
+    return exit_code_of("error  ", _do, failed=1)
+
+
+def _do() -> int:
+    settings = Settings.from_environment()
+    if sys.argv[1:] == ["doctor"]:
+        findings = doctor.check(settings)
+        print("\n".join(f"{finding.level:<8}{finding.text}" for finding in findings))
+        return int(any(finding.is_error for finding in findings))
+    install(settings)
+    if sys.argv[1:] == ["notebook"]:
+        notebook(settings)
+    if sys.argv[1:] == ["metabase"]:
+        fetch_metabase(settings)
     return 0
 
 

@@ -18,17 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lakehouse.settings import PROJECT, Settings, SettingsError
+from lakehouse.errors import EbapError, exit_code_of
+from lakehouse.settings import PROJECT, Settings
 
 LOCK = PROJECT / "infra" / "locks" / "jars.txt"
 WISHES = PROJECT / "infra" / "locks" / "jars.in"
 # Python before 3.11.4 has no filter; the archive is the locked one either way.
 _SAFELY: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 _HEADER = "# set coordinate sha256 bytes. Generated: make lock\n"
-
-
-class JarError(RuntimeError):
-    """An artifact that cannot be had or is not the one locked; the message names it and the cure."""
 
 
 @dataclass(frozen=True)
@@ -126,11 +123,11 @@ def _download(context: Any, settings: Settings, jar: Jar) -> None:
         _artifact(context, jar.coordinate).resolve()
     except Exception as error:  # jgo raises whatever its HTTP client does
         path.unlink(missing_ok=True)
-        raise JarError(f"{jar.coordinate} cannot be downloaded ({error}): check the network, then run `make install` again") from error
+        raise EbapError(f"{jar.coordinate} cannot be downloaded ({error})", "check the network, then run `make install` again") from error
     if not _is_right(path, jar):
         found = _sha256(path)
         path.unlink()
-        raise JarError(f"{jar.coordinate} is not the locked file: SHA-256 {found}, locked {jar.sha256}. Run `make install` again")
+        raise EbapError(f"{jar.coordinate} is not the locked file: SHA-256 {found}, locked {jar.sha256}", "run `make install` again")
 
 
 def _link(settings: Settings, folder: str, jars: list[Jar]) -> None:
@@ -209,24 +206,24 @@ def _artifact_name(path: Path) -> str:
 def _shipped_by_pyspark(settings: Settings) -> set[str]:
     found = {_artifact_name(path) for path in settings.home_dir.glob("venv/main/lib/python3.*/site-packages/pyspark/jars/*.jar")}
     if not found:
-        raise JarError(f"there is no pyspark under {settings.home_dir / 'venv' / 'main'}: run `make install` first")
+        raise EbapError(f"there is no pyspark under {settings.home_dir / 'venv' / 'main'}", "run `make install` first")
     # Old RoaringBitmap came in two jars; pyspark ships it as one.
     return found | {"shims"}
 
 
 def main() -> int:
     """Run `fetch` or `lock`; one clear line on failure."""
-    try:
-        if sys.argv[1:] == ["lock"]:
-            lock()
-        elif sys.argv[1:] == ["fetch"]:
-            fetch(Settings.from_environment())
-        else:
-            print("usage: python -m infra.local.jars fetch | lock", file=sys.stderr)
-            return 2
-    except (JarError, SettingsError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return exit_code_of("error  ", _run, failed=1)
+
+
+def _run() -> int:
+    if sys.argv[1:] == ["lock"]:
+        lock()
+    elif sys.argv[1:] == ["fetch"]:
+        fetch(Settings.from_environment())
+    else:
+        print("usage: python -m infra.local.jars fetch | lock", file=sys.stderr)
+        return 2
     return 0
 
 

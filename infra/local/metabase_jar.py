@@ -13,6 +13,7 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
+from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
 
 VERSION = "0.64.1"
@@ -21,10 +22,6 @@ SHA256 = "ffe600f532875b4d3c738effbc0f42f8a1ad7f8255cb875569f73b36645ef11d"
 URL = f"https://downloads.metabase.com/v{VERSION}/metabase.jar"
 JAVA = 21  # asked for by Metabase's own page on running the jar
 _TIMEOUT_S = 60
-
-
-class MetabaseJarError(RuntimeError):
-    """There is no jar, or no Java for it; the message says what was tried and what helps."""
 
 
 def jar(settings: Settings) -> Path:
@@ -38,7 +35,7 @@ def is_here(settings: Settings) -> bool:
 
 
 def fetch(settings: Settings, address: str = URL, sha256: str = SHA256) -> None:
-    """Bring the jar into the home folder: the given one, or the pinned one from the cache or by download. Raises MetabaseJarError."""
+    """Bring the jar into the home folder: the given one, or the pinned one from the cache or by download. Raises EbapError."""
     source = _given(Path(settings.metabase_jar).expanduser()) if settings.metabase_jar else _pinned(settings, address, sha256)
     target = jar(settings)
     if target.is_file() and target.stat().st_size == source.stat().st_size and _sha256(target) == _sha256(source):
@@ -51,7 +48,7 @@ def fetch(settings: Settings, address: str = URL, sha256: str = SHA256) -> None:
 
 def _given(path: Path) -> Path:
     if not zipfile.is_zipfile(path):
-        raise MetabaseJarError(f"EBAP_METABASE_JAR names {path}, which is no jar: give the path of a Metabase jar, or leave it empty")
+        raise EbapError(f"EBAP_METABASE_JAR names {path}, which is no jar", "give the path of a Metabase jar, or leave it empty")
     if _sha256(path) != SHA256:
         print(f"{path} is not Metabase {VERSION}, with which the boards were made: taken as it is", flush=True)
     return path
@@ -69,10 +66,10 @@ def _pinned(settings: Settings, address: str, sha256: str) -> Path:
             shutil.copyfileobj(answer, stream)
         found = _sha256(draft)
         if found != sha256:
-            raise MetabaseJarError(f"{address} gave another file than the pinned one (SHA-256 {found}, pinned {sha256}): {_CURE}")
+            raise EbapError(f"{address} gave another file than the pinned one (SHA-256 {found}, pinned {sha256})", _CURE)
         draft.replace(path)
     except (urllib.error.URLError, OSError) as error:
-        raise MetabaseJarError(f"Metabase {VERSION} cannot be downloaded from {address} ({error}): {_CURE}") from error
+        raise EbapError(f"Metabase {VERSION} cannot be downloaded from {address} ({error})", _CURE) from error
     finally:
         draft.unlink(missing_ok=True)
     return path

@@ -21,8 +21,9 @@ from infra.local import outcomes
 from infra.local.launch import environment
 from infra.local.supervision import Supervisor
 from infra.services import runs
-from infra.services.step import NotReadyError, OneShot, Service, Step
+from infra.services.step import OneShot, Service, Step
 from lakehouse import wait
+from lakehouse.errors import EbapError, NotReadyError
 from lakehouse.settings import PROJECT, Settings
 
 _POLL_S = 0.5
@@ -48,12 +49,8 @@ class Took:
         return self.ready_s - self.began_s
 
 
-class StageError(RuntimeError):
-    """A step that did not become ready or complete; the message has its last log lines and names the log."""
-
-
 def run(settings: Settings, supervisor: Supervisor, steps: list[Step], console: Console) -> list[Took]:
-    """Bring every step to ready or completed, and give when each began and was. Raises StageError for the first that fails; the others
+    """Bring every step to ready or completed, and give when each began and was. Raises EbapError for the first that fails; the others
     are left as they are.
     """
     began = time.monotonic()
@@ -160,6 +157,6 @@ def _make_ready(settings: Settings, supervisor: Supervisor, service: Service, st
     raise _failure(settings, service.name, f"was not ready within {service.limit_s} s ({seen})")
 
 
-def _failure(settings: Settings, name: str, reason: str) -> StageError:
+def _failure(settings: Settings, name: str, reason: str) -> EbapError:
     path = log_file(settings, name)
-    return StageError(f"{name} {reason}. The last lines of {path}:\n{last_lines(path)}")
+    return EbapError(f"{name} {reason}. The last lines of {path}:\n{last_lines(path)}")

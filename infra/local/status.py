@@ -10,7 +10,8 @@ from psycopg2.extensions import parse_dsn
 from infra.local import memory, outcomes
 from infra.local.supervision import Supervisor, find
 from infra.services import runs, steps
-from infra.services.step import NotReadyError, Service, Step
+from infra.services.step import Service, Step
+from lakehouse.errors import NotReadyError
 from lakehouse.settings import LOOPBACK, Settings
 
 

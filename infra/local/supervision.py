@@ -23,6 +23,7 @@ from infra.local.launch import environment
 from infra.services import runs, services
 from infra.services.step import Service
 from lakehouse import wait
+from lakehouse.errors import EbapError
 from lakehouse.settings import PROJECT, Settings
 from lakehouse.spark import streaming
 
@@ -74,10 +75,6 @@ stdout_logfile_backups=2
 _AUTORESTART = {"always": "true", "on-failure": "unexpected"}
 
 
-class SupervisionError(RuntimeError):
-    """The supervisor does not do what it is asked; the message names the log."""
-
-
 def render(settings: Settings) -> str:
     """The text of the settings file."""
     paths = {"home": settings.home_dir, "project": PROJECT, "socket": socket_path(settings), "python": shlex.quote(sys.executable)}
@@ -108,7 +105,7 @@ def socket_path(settings: Settings) -> Path:
     folder = Path(tempfile.gettempdir()) / f"ebap-{os.getuid()}-{mark}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
-        raise SupervisionError(f"{folder} belongs to another account: remove it, or give EBAP_HOME a shorter path")
+        raise EbapError(f"{folder} belongs to another account", "remove it, or give EBAP_HOME a shorter path")
     return folder / "supervisor.sock"
 
 
@@ -142,7 +139,7 @@ class Supervisor:
             self._proxy.stopProcess(name, True)
         except Fault as fault:
             if "NOT_RUNNING" not in fault.faultString:
-                raise SupervisionError(f"{name} cannot be stopped: {fault.faultString}") from fault
+                raise EbapError(f"{name} cannot be stopped: {fault.faultString}") from fault
 
     def shut_down(self) -> None:
         """End supervisord itself."""
@@ -189,7 +186,7 @@ def _start(settings: Settings, conf: Path) -> None:
     command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(conf)]
     done = subprocess.run(command, cwd=PROJECT, env=environment(settings, {}), capture_output=True, text=True)
     if done.returncode:
-        raise SupervisionError(f"supervisord does not start: {(done.stdout + done.stderr).strip()[-500:]}")
+        raise EbapError(f"supervisord does not start: {(done.stdout + done.stderr).strip()[-500:]}")
 
 
 def _wait_for(settings: Settings) -> Supervisor:
@@ -197,7 +194,7 @@ def _wait_for(settings: Settings) -> Supervisor:
         supervisor = find(settings)
         if supervisor:
             return supervisor
-    raise SupervisionError(f"supervisord does not answer: look into {settings.home_dir}/logs/supervisord.log")
+    raise EbapError("supervisord does not answer", f"look into {settings.home_dir}/logs/supervisord.log")
 
 
 def stop(settings: Settings, supervisor: Supervisor, service: Service) -> None:

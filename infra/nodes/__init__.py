@@ -8,7 +8,8 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
-from lakehouse.settings import Settings, SettingsError
+from lakehouse.errors import SettingsError
+from lakehouse.settings import Settings
 
 # In the order of their start: land and the warm server read what the source's machine holds.
 ROLES = ("source", "spark")
@@ -30,11 +31,11 @@ def in_start_order(settings: Settings) -> list[Node]:
     nodes = [_node(text.strip()) for text in settings.nodes.split(",") if text.strip()]
     names = [node.name for node in nodes]
     if not nodes or len(set(names)) < len(names):
-        raise SettingsError(f"EBAP_NODES is {settings.nodes!r}: name each machine once; {_SHAPE}")
+        raise SettingsError(f"EBAP_NODES is {settings.nodes!r}", f"name each machine once; {_SHAPE}")
     if settings.gcp_project and socket.gethostname() in names:
         raise SettingsError(
-            f"EBAP_NODES names {socket.gethostname()}, which is this machine: it cannot start itself again. "
-            "Take it out; an instance schedule of the cloud switches it"
+            f"EBAP_NODES names {socket.gethostname()}, which is this machine: it cannot start itself again",
+            "take it out; an instance schedule of the cloud switches it",
         )
     return sorted(nodes, key=lambda node: ROLES.index(node.role))
 
@@ -48,5 +49,5 @@ def _node(text: str) -> Node:
     name, _, rest = text.partition(":")
     role, _, address = rest.partition("@")
     if not name or role not in ROLES:
-        raise SettingsError(f"EBAP_NODES has {text!r}: {_SHAPE}; a role is one of {', '.join(ROLES)}")
+        raise SettingsError(f"EBAP_NODES has {text!r}", f"{_SHAPE}; a role is one of {', '.join(ROLES)}")
     return Node(name=name, role=role, address=address or name)

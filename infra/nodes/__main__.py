@@ -8,7 +8,8 @@ import sys
 from infra import nodes
 from infra.nodes import answers, plan
 from lakehouse import wait
-from lakehouse.settings import Settings, SettingsError
+from lakehouse.errors import SettingsError, exit_code_of
+from lakehouse.settings import Settings
 
 _WITHIN_S = 480
 _POLL_S = 2.0
@@ -49,12 +50,7 @@ def main() -> int:
     waited.add_argument("--within", type=float, default=_WITHIN_S)
     waited.set_defaults(run=_wait)
     arguments = parser.parse_args()
-    try:
-        code: int = arguments.run(Settings.from_environment(), arguments)
-        return code
-    except SettingsError as error:
-        print(f"error   {error}", file=sys.stderr)
-        return 2
+    return exit_code_of("error  ", lambda: arguments.run(Settings.from_environment(), arguments))
 
 
 if __name__ == "__main__":

@@ -12,14 +12,11 @@ import urllib.request
 from collections.abc import Callable
 
 from infra.nodes import Node
+from lakehouse.errors import NotReadyError
 from lakehouse.settings import Settings
 
 _TIMEOUT_S = 5
 _Probe = Callable[[str, int], None]
-
-
-class NoAnswerError(Exception):
-    """What was seen instead of an answer."""
 
 
 def missing(settings: Settings, node: Node) -> list[str]:
@@ -41,7 +38,7 @@ def _services(settings: Settings) -> dict[str, tuple[tuple[str, _Probe, int], ..
 def _asked(node: Node, name: str, probe: _Probe, port: int) -> str | None:
     try:
         probe(node.address, port)
-    except (NoAnswerError, OSError) as error:
+    except (NotReadyError, OSError) as error:
         return f"{name} at {node.address}:{port}: {error}"
     return None
 
@@ -51,7 +48,7 @@ def _postgres(host: str, port: int) -> None:
     parameters = b"user\0ebap\0database\0postgres\0\0"
     answer = _say(host, port, struct.pack(">ii", 8 + len(parameters), 196608) + parameters, 1)
     if answer != b"R":
-        raise NoAnswerError("it does not take connections yet")
+        raise NotReadyError("it does not take connections yet")
 
 
 def _kafka(host: str, port: int) -> None:
@@ -59,7 +56,7 @@ def _kafka(host: str, port: int) -> None:
     request = struct.pack(">hhih", 18, 0, 1, -1)  # ApiVersions, version 0, correlation id 1, no client id
     answer = _say(host, port, struct.pack(">i", len(request)) + request, 8)
     if answer[4:] != struct.pack(">i", 1):
-        raise NoAnswerError("it does not speak Kafka's protocol yet")
+        raise NotReadyError("it does not speak Kafka's protocol yet")
 
 
 def _connect(host: str, port: int) -> None:
@@ -67,7 +64,7 @@ def _connect(host: str, port: int) -> None:
     try:
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://{host}:{port}/connectors", timeout=_TIMEOUT_S).close()
     except urllib.error.HTTPError as error:
-        raise NoAnswerError(f"HTTP {error.code}") from None
+        raise NotReadyError(f"HTTP {error.code}") from None
 
 
 def _listens(host: str, port: int) -> None:
@@ -79,7 +76,7 @@ def _grpc(host: str, port: int) -> None:
     """It opens an HTTP/2 connection: both sides send their settings, frame type 4."""
     answer = _say(host, port, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0", 9)
     if answer[3:4] != b"\4":
-        raise NoAnswerError("it does not speak HTTP/2 yet")
+        raise NotReadyError("it does not speak HTTP/2 yet")
 
 
 def _say(host: str, port: int, words: bytes, size: int) -> bytes:
@@ -89,6 +86,6 @@ def _say(host: str, port: int, words: bytes, size: int) -> bytes:
         while len(answer) < size:
             more = connection.recv(size - len(answer))
             if not more:
-                raise NoAnswerError("it closed the connection without an answer")
+                raise NotReadyError("it closed the connection without an answer")
             answer += more
     return answer

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -45,11 +46,11 @@ def current(settings: Settings, at: datetime) -> Hold | None:
 
 
 def place(settings: Settings, duration: str, at: datetime) -> Hold:
-    """Hold the machines for that long from now, such as `90m`, `2h` or `1d`; ValueError for anything else."""
+    """Hold the machines for that long from now, such as `90m`, `2h` or `1d`; EbapError for anything else."""
     found = re.fullmatch(r"(\d+)([mhd])", duration)
     length = timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta(0)
     if not timedelta(0) < length <= _LONGEST:
-        raise ValueError(f"{duration!r} is no duration of a hold: write 90m, 2h or 1d, seven days at most")
+        raise EbapError(f"{duration!r} is no duration of a hold", "write 90m, 2h or 1d, seven days at most")
     hold = Hold(until=at + length, by=getpass.getuser())
     settings.control_dir.mkdir(parents=True, exist_ok=True)
     draft = file(settings).with_suffix(".draft")

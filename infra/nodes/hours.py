@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from lakehouse.settings import Settings, SettingsError
+from lakehouse.errors import SettingsError
+from lakehouse.settings import Settings
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 # Two machines boot and their services come up one after the other, on two cores each.
@@ -70,11 +71,11 @@ def of(settings: Settings) -> WorkingHours:
         length = end - start if end > start else end - start + timedelta(days=1)
         begins = (datetime.min + start).time()
     except ValueError:
-        raise SettingsError(f"EBAP_WORK_HOURS is {settings.work_hours!r}: write two times, such as 08:00-18:00 or 00:00-24:00") from None
+        raise SettingsError(f"EBAP_WORK_HOURS is {settings.work_hours!r}", "write two times, such as 08:00-18:00 or 00:00-24:00") from None
     try:
         zone = ZoneInfo(settings.time_zone)
     except (ZoneInfoNotFoundError, ValueError):
-        raise SettingsError(f"EBAP_TIME_ZONE is {settings.time_zone!r}: write a name such as UTC or Europe/Berlin") from None
+        raise SettingsError(f"EBAP_TIME_ZONE is {settings.time_zone!r}", "write a name such as UTC or Europe/Berlin") from None
     return WorkingHours(days=_days(settings.work_days), start=begins, length=length, zone=zone)
 
 
@@ -88,5 +89,5 @@ def _days(text: str) -> frozenset[int]:
         if not days:
             raise ValueError
     except ValueError:
-        raise SettingsError(f"EBAP_WORK_DAYS is {text!r}: write days such as mon-fri or mon,wed,sat") from None
+        raise SettingsError(f"EBAP_WORK_DAYS is {text!r}", "write days such as mon-fri or mon,wed,sat") from None
     return frozenset(days)

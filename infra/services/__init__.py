@@ -14,7 +14,8 @@ from functools import cache
 from graphlib import TopologicalSorter
 
 from infra.services.step import OneShot, Service, Step
-from lakehouse.settings import Settings, SettingsError
+from lakehouse.errors import EbapError
+from lakehouse.settings import Settings
 
 __all__ = ["OneShot", "Service", "Step", "declared", "needed", "service", "services", "steps", "waves"]
 
@@ -35,14 +36,14 @@ def steps(settings: Settings) -> list[Step]:
 
 
 def needed(settings: Settings, names: Iterable[str]) -> list[Step]:
-    """The named steps and all that they come after; SettingsError names the steps there are."""
+    """The named steps and all that they come after; EbapError names the steps there are."""
     known = {step.name: step for step in steps(settings)}
     wanted: set[str] = set()
     waiting = list(names)
     while waiting:
         name = waiting.pop()
         if name not in known:
-            raise SettingsError(f"there is no service or step {name!r}: it is one of {', '.join(known)}")
+            raise EbapError(f"there is no service or step {name!r}", f"it is one of {', '.join(known)}")
         if name not in wanted:
             wanted.add(name)
             waiting += known[name].after
@@ -55,10 +56,10 @@ def services(settings: Settings) -> list[Service]:
 
 
 def service(settings: Settings, name: str) -> Service:
-    """The service of that name; KeyError names those there are."""
+    """The service of that name; EbapError names those there are."""
     found = {service.name: service for service in services(settings)}
     if name not in found:
-        raise KeyError(f"there is no service {name!r}: it is one of {', '.join(found)}")
+        raise EbapError(f"there is no service {name!r}", f"it is one of {', '.join(found)}")
     return found[name]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from infra.services import probing
-from infra.services.step import Command, NotReadyError, OneShot, Service, python
+from infra.services.step import Command, OneShot, Service, python
+from lakehouse.errors import NotReadyError
 from lakehouse.settings import Settings
 
 

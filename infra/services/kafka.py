@@ -10,17 +10,14 @@ import uuid
 from pathlib import Path
 
 from infra.services import probing
-from infra.services.step import NotReadyError, OneShot, Service, python
+from infra.services.step import OneShot, Service, python
+from lakehouse.errors import EbapError, NotReadyError
 from lakehouse.settings import LOOPBACK, PROJECT, Settings
 
 TEMPLATES = PROJECT / "infra" / "kafka"
 DIRECT_MB = 128
 SEGMENT_BYTES = 64 * 1024 * 1024
 _SETTINGS = "server.properties"
-
-
-class BrokerError(RuntimeError):
-    """The broker's log folder cannot be made; the message says why."""
 
 
 def data_dir(settings: Settings) -> Path:
@@ -88,7 +85,7 @@ def _format(settings: Settings) -> None:
     done = subprocess.run(java(settings, 128, *words), capture_output=True, text=True)
     file.unlink()
     if done.returncode:
-        raise BrokerError(f"Kafka cannot format its log folder:\n{(done.stdout + done.stderr)[-2000:]}")
+        raise EbapError(f"Kafka cannot format its log folder:\n{(done.stdout + done.stderr)[-2000:]}")
     draft.rename(data_dir(settings))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from infra.local import java, metabase_jar
 from infra.services import probing
 from infra.services.step import Service
+from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
 
 
@@ -16,11 +17,11 @@ def answers(settings: Settings) -> None:
 
 
 def command(settings: Settings) -> list[str]:
-    """Metabase's command line. Raises MetabaseJarError where there is no Java of that age."""
+    """Metabase's command line. Raises EbapError where there is no Java of that age."""
     home = java.find_since(settings, metabase_jar.JAVA)
     if home is None:
         version = metabase_jar.VERSION
-        raise metabase_jar.MetabaseJarError(f"Metabase {version} asks for Java {metabase_jar.JAVA}: run `make metabase`, which fetches one")
+        raise EbapError(f"Metabase {version} asks for Java {metabase_jar.JAVA}", "run `make metabase`, which fetches one")
     return [
         str(home / "bin" / "java"),
         f"-Xmx{settings.metabase_heap_mb}m",

@@ -17,7 +17,8 @@ from pathlib import Path
 import psycopg2
 from psycopg2 import sql
 
-from infra.services.step import NotReadyError, OneShot, Service, python
+from infra.services.step import OneShot, Service, python
+from lakehouse.errors import EbapError, NotReadyError
 from lakehouse.settings import LOOPBACK, Settings
 
 # Found without importing the package, which would make folders of its own.
@@ -55,10 +56,6 @@ log_checkpoints = off
 _HBA = """# Written by infra/services/postgres.py at each start: passwords only, from this machine or from the networks it is in.
 host all all {neighbours} scram-sha-256
 """
-
-
-class PostgresError(RuntimeError):
-    """The data folder cannot be made; the message says why."""
 
 
 def data_dir(settings: Settings) -> Path:
@@ -104,7 +101,7 @@ def _initdb(settings: Settings, folder: Path) -> None:
     words = ["initdb", "-D", str(folder), "-U", "postgres", "-E", "UTF8", "--locale=C", "--auth=scram-sha-256", password]
     done = subprocess.run([*_as_account(), str(BIN / words[0]), *words[1:]], capture_output=True, text=True, cwd="/")
     if done.returncode:
-        raise PostgresError(f"Postgres cannot make its data folder {folder}:\n{(done.stdout + done.stderr)[-2000:]}")
+        raise EbapError(f"Postgres cannot make its data folder {folder}:\n{(done.stdout + done.stderr)[-2000:]}")
 
 
 def _conf_dir(settings: Settings) -> Path:
@@ -119,7 +116,7 @@ def _account() -> pwd.struct_passwd | None:
     for name in ("postgres", "nobody"):
         if name in known:
             return known[name]
-    raise PostgresError("Postgres does not run as root, and there is no account postgres or nobody to run it as: run as another user")
+    raise EbapError("Postgres does not run as root, and there is no account postgres or nobody to run it as", "run as another user")
 
 
 def _as_account() -> list[str]:

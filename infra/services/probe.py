@@ -5,19 +5,14 @@ from __future__ import annotations
 import sys
 
 from infra import services
-from infra.services.step import NotReadyError
+from lakehouse.errors import exit_code_of
 from lakehouse.settings import Settings
 
 
 def main(name: str) -> int:
-    """Ask once; KeyError for a name that is none."""
+    """Ask once."""
     settings = Settings.from_environment()
-    try:
-        services.service(settings, name).probe(settings)
-    except NotReadyError as reason:
-        print(reason, file=sys.stderr)
-        return 1
-    return 0
+    return exit_code_of(f"{name}:", lambda: services.service(settings, name).probe(settings), failed=1)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.services import runs
-from infra.services.step import NotReadyError
+from lakehouse.errors import NotReadyError
 from lakehouse.settings import Settings
 
 TIMEOUT_S = 5

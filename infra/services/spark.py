@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from infra.services import probing
-from infra.services.step import NotReadyError, OneShot, Service, python
+from infra.services.step import OneShot, Service, python
+from lakehouse.errors import NotReadyError
 from lakehouse.settings import Settings
 from lakehouse.spark import submit
 

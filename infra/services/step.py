@@ -12,10 +12,6 @@ from lakehouse.settings import Settings
 Command = Callable[[Settings], list[str]]
 
 
-class NotReadyError(Exception):
-    """What was seen of a service that is not ready."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """What service and one-shot share; `after` names the steps that must be ready or completed first.

@@ -6,6 +6,7 @@ import argparse
 from datetime import date
 
 from lakehouse import tables
+from lakehouse.errors import EbapError
 
 _KEYS = "only these keys: plain values, or JSON objects for a key of several columns; [...] for several"
 
@@ -41,18 +42,18 @@ def resnapshot(parser: argparse.ArgumentParser) -> None:
 
 
 def one_source(argv: list[str]) -> str:
-    """The one source table that the arguments name; ValueError where they do not."""
+    """The one source table that the arguments name; EbapError where they do not."""
     names = [source.name for source in tables.SOURCES]
     if len(argv) != 1 or argv[0] not in names:
-        raise ValueError(f"name one table: {', '.join(names)}")
+        raise EbapError("one table is to be named", f"it is one of {', '.join(names)}")
     return argv[0]
 
 
 def days_of(given: argparse.Namespace) -> tuple[date, date] | None:
-    """The first and the last day asked for, None for no days; ValueError where they are not one or two, in order."""
+    """The first and the last day asked for, None for no days; EbapError where they are not one or two, in order."""
     if not given.days:
         return None
     first, last = given.days[0], given.days[-1]
     if len(given.days) > 2 or first > last:
-        raise ValueError(f"--days takes one day, or the first and the last, not {' '.join(map(str, given.days))}")
+        raise EbapError(f"--days takes one day, or the first and the last, not {' '.join(map(str, given.days))}")
     return first, last

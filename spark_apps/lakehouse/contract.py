@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from lakehouse.errors import ContractError
+
 # Types a column may have. TIMESTAMP_NTZ, VARIANT, TIME and STRUCT are left out on purpose: the BI drivers give them no type,
 # and the last two break the Thrift protocol itself.
 _PLAIN_TYPES = frozenset(
@@ -25,10 +27,6 @@ _WIDENINGS = {("SMALLINT", "INT"), ("SMALLINT", "BIGINT"), ("INT", "BIGINT"), ("
 # Nothing reads one version of a table for longer: tasks give up after minutes, a person's query is ended by then.
 LONGEST_READER_H = 24
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-
-
-class ContractError(ValueError):
-    """A declaration that contradicts itself; the message lists every fault found."""
 
 
 class History(Enum):

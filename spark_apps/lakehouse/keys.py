@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.contract import Table
+from lakehouse.errors import EbapError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -15,12 +16,12 @@ Key = tuple[str, ...]
 
 
 def parse(table: Table, words: Iterable[str]) -> list[Key]:
-    """The keys as texts, in the order of the table's key columns; ValueError names the first that is none, and the form it must have."""
+    """The keys as texts, in the order of the table's key columns; EbapError names the first that is none, and the form it must have."""
     return list(dict.fromkeys(_key(table, value) for word in words for value in _values(word)))
 
 
 def frame(spark: SparkSession, table: Table, words: Iterable[str]) -> DataFrame:
-    """The keys as rows of the key columns, in their declared types; ValueError names those that do not fit."""
+    """The keys as rows of the key columns, in their declared types; EbapError names those that do not fit."""
     from pyspark.sql import functions as F
 
     texts = spark.createDataFrame(parse(table, words), ", ".join(f"`{name}` STRING" for name in table.key))
@@ -30,7 +31,7 @@ def frame(spark: SparkSession, table: Table, words: Iterable[str]) -> DataFrame:
     misfits = texts.where(" OR ".join(f"try_cast(`{name}` AS {table.column(name).type}) IS NULL" for name in table.key)).take(3)
     if misfits:
         shown = ", ".join(str(row.asDict()) for row in misfits)
-        raise ValueError(f"no key of {table.full_name}, which is {_form(table)}: {shown}")
+        raise EbapError(f"no key of {table.full_name}, which is {_form(table)}: {shown}")
     return typed
 
 
@@ -46,7 +47,7 @@ def _values(word: str) -> Iterator[Any]:
 def _key(table: Table, value: Any) -> Key:
     by_name = value if isinstance(value, dict) else {table.key[0]: value}
     if by_name.keys() != set(table.key) or not all(isinstance(part, str) for part in by_name.values()):
-        raise ValueError(f"{json.dumps(value)} is no key of {table.full_name}: give {_form(table)}")
+        raise EbapError(f"{json.dumps(value)} is no key of {table.full_name}", f"give {_form(table)}")
     return tuple(by_name[name] for name in table.key)
 
 

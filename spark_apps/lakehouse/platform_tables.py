@@ -289,6 +289,11 @@ HISTORY_COLUMNS = (
 STORED_SUFFIX = "_changes"
 
 
+def writer_of(table: Table) -> str:
+    """Under which name the commits to a source table's stored changes are numbered."""
+    return f"ebap.refine.{table.name}"
+
+
 def stored(table: Table) -> Table:
     """The table silver keeps for a source table: its columns and the platform's, a row a change."""
     return Table(

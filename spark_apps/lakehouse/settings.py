@@ -14,11 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lakehouse.errors import SettingsError
+
 PROJECT = Path(__file__).resolve().parents[2]
-
-
-class SettingsError(ValueError):
-    """A setting that cannot be used; the message names the variable and the cure."""
 
 
 def _setting(default: str | int, doc: str, choices: tuple[str, ...] = ()) -> Any:
@@ -258,7 +256,7 @@ class Settings:
         try:
             return path.read_text().strip()
         except FileNotFoundError:
-            raise SettingsError(f"there is no password file {path}: run `make up`, which generates it") from None
+            raise SettingsError(f"there is no password file {path}", "run `make up`, which generates it") from None
 
     def ports(self) -> dict[str, int]:
         """Every port setting by its variable name."""
@@ -297,16 +295,16 @@ def _parse(name: str, text: str, entry: dataclasses.Field[Any]) -> str | int:
     if entry.type != "int":
         choices = entry.metadata.get("choices")
         if choices and text not in choices:
-            raise SettingsError(f"{name} is {text!r}: give one of {', '.join(choices)}")
+            raise SettingsError(f"{name} is {text!r}", f"give one of {', '.join(choices)}")
         return text
     try:
         number = int(text)
     except ValueError:
-        raise SettingsError(f"{name} is {text!r}: give a whole number, such as {entry.default}") from None
+        raise SettingsError(f"{name} is {text!r}", f"give a whole number, such as {entry.default}") from None
     if entry.metadata.get("is_port") and not 1 <= number <= 65535:
-        raise SettingsError(f"{name} is {number}: give a port from 1 to 65535")
+        raise SettingsError(f"{name} is {number}", "give a port from 1 to 65535")
     if number < 0:
-        raise SettingsError(f"{name} is {number}: give a number that is not negative")
+        raise SettingsError(f"{name} is {number}", "give a number that is not negative")
     return number
 
 

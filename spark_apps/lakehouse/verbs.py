@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.delta.errors import TooLarge
+from lakehouse.errors import TooLargeError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -50,7 +50,7 @@ class Verb:
     """A batch verb: `parse(argv)` of `module` gives its `Call`.
 
     `light(argv)` of `light_module` gives the same for small work in the caller's own process, which takes the settings alone and raises
-    TooLarge where it is Spark's. `is_submitted`: it is a script of `spark_apps` too.
+    TooLargeError where it is Spark's. `is_submitted`: it is a script of `spark_apps` too.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Verb:
     is_submitted: bool = True
 
     def parse(self, argv: list[str]) -> Call:
-        """What does what the arguments ask on a Spark session; ValueError or SystemExit where they are wrong."""
+        """What does what the arguments ask on a Spark session; EbapError or SystemExit where they are wrong."""
         if self.module is None:
             raise ValueError(f"{self.name} needs no Spark")
         call: Call = importlib.import_module(self.module).parse(argv)
@@ -70,7 +70,7 @@ class Verb:
         if self.light_module:
             try:
                 return importlib.import_module(self.light_module).light(argv)(settings)
-            except TooLarge as due:
+            except TooLargeError as due:
                 report(f"by Spark: {due}")
         return heavy()
 

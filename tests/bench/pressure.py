@@ -13,6 +13,7 @@ from typing import Any
 
 from generator.control import Control
 from lakehouse import tables
+from lakehouse.errors import NotReadyError
 from lakehouse.health import airflow_client, catch_up
 from lakehouse.lake import storage
 from lakehouse.settings import Settings
@@ -115,7 +116,7 @@ def settle(settings: Settings) -> None:
     try:
         with redirect_stderr(io.StringIO()):  # it tells its stages
             catch_up.run(settings, _LIMIT_S)
-    except catch_up.LagError as error:
+    except NotReadyError as error:
         sys.exit(f"bench: {error}")
 
 

@@ -22,7 +22,7 @@ import pytest
 
 from infra.local.status import service_states
 from lakehouse import tables, wait
-from lakehouse.delta.errors import ConflictError
+from lakehouse.errors import ConflictError
 from lakehouse.lake import state
 from lakehouse.settings import PROJECT, Settings
 from lakehouse.spark import thrift

@@ -10,8 +10,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from infra.services import passwords, postgres
-from infra.services.step import NotReadyError
 from lakehouse import wait
+from lakehouse.errors import NotReadyError
 from lakehouse.settings import Settings
 
 

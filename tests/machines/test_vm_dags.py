@@ -163,7 +163,7 @@ def test_nothing_stops_while_airflow_does_not_tell_what_runs(on, monkeypatch):
     import vm_tasks
 
     def away(settings):
-        raise vm_tasks.dag_runs.DagRunError("Airflow refuses GET …: connection refused")
+        raise vm_tasks.NotReadyError("Airflow refuses GET …: connection refused")
 
     monkeypatch.setattr(vm_tasks.dag_runs, "active", away)
     assert on.run("vm_stop")["may_stop"] == "failed"

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lakehouse import tables
-from lakehouse.contract import Column, ContractError, Layer, Table
+from lakehouse.contract import Column, Layer, Table
 from lakehouse.definitions import COUNTED_STATUSES
+from lakehouse.errors import ContractError
 from lakehouse.gold import check, queries
 from lakehouse.lake import ddl
 from lakehouse.transforms.gold import sql_files

@@ -9,7 +9,8 @@ pytest.importorskip("airflow", reason="Airflow has an environment of its own; `m
 
 from infra.airflow import environment, pools
 from lakehouse import tables
-from lakehouse.settings import Settings, SettingsError
+from lakehouse.errors import SettingsError
+from lakehouse.settings import Settings
 
 SECRETS = ("airflow_db", "airflow_fernet", "airflow_jwt", "airflow_api", "airflow_admin")
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from lakehouse.delta import reading
 from lakehouse.delta.commit import commit
-from lakehouse.delta.errors import ConflictError
 from lakehouse.delta.log import TableLog
 from lakehouse.delta.store import LocalStore, Store
+from lakehouse.errors import ConflictError
 from lakehouse.spark import delta
 
 if TYPE_CHECKING:

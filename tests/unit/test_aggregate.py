@@ -19,9 +19,9 @@ import pytest
 from lakehouse import tables
 from lakehouse.contract import Column
 from lakehouse.delta.commit import commit
-from lakehouse.delta.errors import ConflictError, TooLarge
+from lakehouse.errors import ConflictError, EbapError, TooLargeError
 from lakehouse.gold import aggregate, pseudonyms, reach
-from lakehouse.gold.aggregate import AggregateError, AggregateResult
+from lakehouse.gold.aggregate import AggregateResult
 from lakehouse.lake.lake import Lake
 from lakehouse.lake.state import StateStore
 from lakehouse.settings import Settings
@@ -198,7 +198,7 @@ def test_what_one_engine_made_the_other_finds_equal(request: pytest.FixtureReque
 
 
 def test_a_view_is_refused_by_name(light: Gold) -> None:
-    with pytest.raises(AggregateError, match=r"gold\.orders_live is a view"):
+    with pytest.raises(EbapError, match=r"gold\.orders_live is a view"):
         light.aggregate("orders_live")
 
 
@@ -318,7 +318,7 @@ def test_two_runs_of_one_snapshot_do_not_both_commit(light: Gold) -> None:
 def test_what_is_too_large_is_left_to_spark_and_says_so(light: Gold) -> None:
     small_shop().refine(light.lake)
     small = Lake(replace(light.lake.settings, light_rows=3))
-    with pytest.raises(TooLarge, match=r"gold\.order_lines: \d+ rows of its inputs are to be read, more than EBAP_LIGHT_ROWS=3"):
+    with pytest.raises(TooLargeError, match=r"gold\.order_lines: \d+ rows of its inputs are to be read, more than EBAP_LIGHT_ROWS=3"):
         aggregate.run(small, "order_lines")
     assert light.version("order_lines") == 0, "nothing was written"
     light.aggregate("order_lines")

@@ -9,6 +9,7 @@ import pytest
 
 from lakehouse import tables
 from lakehouse.contract import Column, History, Table
+from lakehouse.errors import SettingsError
 from lakehouse.settings import Settings
 from lakehouse.source import connector, topics
 
@@ -60,7 +61,7 @@ def test_no_password_stands_in_the_text():
 
 
 def test_a_source_reached_by_a_socket_is_refused_by_name():
-    with pytest.raises(connector.AddressError, match="EBAP_SOURCE_DSN has host '/run/postgresql'"):
+    with pytest.raises(SettingsError, match="EBAP_SOURCE_DSN has host '/run/postgresql'"):
         rendered(address={**ADDRESS, "host": "/run/postgresql"})
 
 

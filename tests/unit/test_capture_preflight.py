@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from lakehouse.contract import Column, History, Table
+from lakehouse.errors import EbapError
 from lakehouse.source import preflight
 from lakehouse.source.catalog import Catalog, ColumnType, SourceTable
 from lakehouse.source.compatibility import is_compatible
@@ -34,7 +35,7 @@ NEW_LAKE = preflight.Situation(identity="77/1", login_fault=None, known_identity
 
 
 def refusal(catalog=RIGHT, situation=CAPTURING, sources=(ORDERS,)):
-    with pytest.raises(preflight.PreflightError) as caught:
+    with pytest.raises(EbapError) as caught:
         preflight.check(sources, "shop", catalog, situation)
     return str(caught.value)
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from lakehouse import tables
-from lakehouse.contract import ContractError, Expect, Severity
+from lakehouse.contract import Expect, Severity
+from lakehouse.errors import ContractError
 from lakehouse.transforms.records import conditions, quality
-from lakehouse.transforms.records.condition_parts import UnsupportedError
 from tests.unit.wire import THINGS
 
 # A condition, the columns that it reads, and what it says.
@@ -89,7 +89,7 @@ def test_a_condition_says_what_sql_says(condition: str, values: dict[str, Any], 
 
 @pytest.mark.parametrize(("condition", "what"), REFUSED.items())
 def test_what_is_not_known_to_mean_the_same_is_refused_by_name(condition: str, what: str) -> None:
-    with pytest.raises(UnsupportedError, match=what.replace("(", r"\(").replace(")", r"\)")):
+    with pytest.raises(ContractError, match=what.replace("(", r"\(").replace(")", r"\)")):
         conditions.compiled(THINGS, condition)
 
 

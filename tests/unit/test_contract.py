@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from lakehouse.contract import Column, ContractError, Expect, History, Layer, Table, is_type
+from lakehouse.contract import Column, Expect, History, Layer, Table, is_type
+from lakehouse.errors import ContractError
 
 _ID = Column(name="id", type="BIGINT", doc="The thing's number.")
 _NOTE = Column(name="note", type="STRING", doc="A note.", tracked=False)

@@ -15,9 +15,10 @@ from pyspark.sql import functions as F
 
 from lakehouse import platform_tables, tables
 from lakehouse.contract import Expect, Severity
+from lakehouse.errors import EbapError
 from lakehouse.forget import forget, verify
 from lakehouse.gold import heavy_aggregate
-from lakehouse.lake import ddl, storage, stored_schema
+from lakehouse.lake import commits, ddl, storage, stored_schema
 from lakehouse.lake.lake import Lake as LightLake
 from lakehouse.silver import erasure_list, rebuild, replay, sweep
 from lakehouse.silver.batch import Batch
@@ -125,10 +126,10 @@ def test_a_person_is_gone_from_every_read_at_once_and_everyone_else_is_as_before
 
 
 def test_to_forget_again_changes_nothing(lake: Lake) -> None:
-    before = {table.full_name: storage.version(lake.spark, table.full_name) for table in ddl.stored_tables()}
+    before = {table.full_name: commits.version(lake.spark, table.full_name) for table in ddl.stored_tables()}
     told = forget.run(lake.spark, lake.settings, "users", f'{{"user_id": {ANN}}}')
     assert (told.changed, told.linked) == ((), {})
-    assert {name: storage.version(lake.spark, name) for name in before} == before
+    assert {name: commits.version(lake.spark, name) for name in before} == before
 
 
 def test_records_that_come_again_or_late_do_not_bring_the_person_back(lake: Lake) -> None:
@@ -180,7 +181,7 @@ def test_the_search_for_traces_sees_one(lake: Lake) -> None:
     ],
 )
 def test_what_cannot_be_forgotten_is_said(lake: Lake, table: str, key: str, said: str) -> None:
-    with pytest.raises(forget.ForgetError) as raised:
+    with pytest.raises(EbapError) as raised:
         forget.run(lake.spark, lake.settings, table, key)
     assert said in str(raised.value)
 

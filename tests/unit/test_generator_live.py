@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from generator.control import Control, ControlError
+from generator.control import Control
 from generator.live import Service
 from generator.operation import Operation
 from generator.sink import LostConnectionError, RefusedError
 from lakehouse import wait
+from lakehouse.errors import EbapError
 
 LIMIT_S = 10.0
 
@@ -135,7 +136,7 @@ def test_the_shops_clock_steps_evenly_and_stays_with_the_present(tmp_path: Path)
 
 def test_two_generators_are_refused(tmp_path: Path) -> None:
     control = Control(tmp_path)
-    with control.alone(), pytest.raises(ControlError, match="another generator"), Control(tmp_path).alone():
+    with control.alone(), pytest.raises(EbapError, match="another generator"), Control(tmp_path).alone():
         pass
     assert control.status()["state"] == "stopped"
 
@@ -151,5 +152,5 @@ def test_a_service_that_does_not_follow_is_named(tmp_path: Path) -> None:
     control = Control(tmp_path)
     with control.alone():
         control.tell(state="running", request=0)
-        with pytest.raises(ControlError, match="still running after 0 s, not paused"):
+        with pytest.raises(EbapError, match="still running after 0 s, not paused"):
             control.wait_until_followed(control.ask(is_paused=True), "paused", 0)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
+from lakehouse.errors import EbapError
 from lakehouse.gold import dialect, engine
 from lakehouse.gold.functions import FUNCTIONS
-from lakehouse.gold.queries import DialectError
 from tests.unit.dialect_trials import AGGREGATES, COLUMNS, QUERIES, REFUSED, ROWS, SCALARS, WINDOWS
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def test_what_differs_is_refused_with_its_line(sql: str) -> None:
     found = dialect.faults(query, SCHEMA)
     assert REFUSED[sql] in "; ".join(reason for _, reason in found)
     assert found[0][0] == 2
-    with pytest.raises(DialectError, match="line "):
+    with pytest.raises(EbapError, match="line "):
         dialect.to_duckdb(query, SCHEMA)
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lakehouse.delta import checkpoint
-from lakehouse.delta.errors import VersionGone
+from lakehouse.delta.errors import VersionGoneError
 from lakehouse.delta.log import TableLog
 from lakehouse.delta.replay import complete_checkpoints
 from lakehouse.delta.store import LocalStore
@@ -38,9 +38,9 @@ def test_what_is_read_from_a_checkpoint_is_what_the_commits_say(tmp_path: Path) 
     assert content(log) == expected
     append(log, (4, "d"))
     assert content(log)[(4, "d", True)] == 1
-    with pytest.raises(VersionGone):
+    with pytest.raises(VersionGoneError):
         TableLog(LocalStore(), str(tmp_path)).snapshot(3)
-    with pytest.raises(VersionGone):
+    with pytest.raises(VersionGoneError):
         TableLog(LocalStore(), str(tmp_path)).commits(3, 4)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from lakehouse.delta import checkpoint, feed, reading
 from lakehouse.delta.commit import commit
-from lakehouse.delta.errors import VersionGone
+from lakehouse.delta.errors import VersionGoneError
 from lakehouse.delta.log import TableLog
 from tests.unit.lake_tables import FEATURES, make_table, rows, write_commit
 
@@ -108,11 +108,11 @@ def test_what_is_cleaned_away_is_said(log: TableLog) -> None:
     path.unlink()
     assert _added(log, 2, 2) == [(20, 2), (21, 2)]
     assert _added(log, 1, 2, source=["b"]) == [(11, 1), (21, 2)]
-    with pytest.raises(VersionGone, match=path.name):
+    with pytest.raises(VersionGoneError, match=path.name):
         _added(log, 1, 2)
     checkpoint.write(log, 2)
     Path(log.commit_path(1)).unlink()
     fresh = TableLog(log.store, log.root)
-    with pytest.raises(VersionGone, match="no commit 1"):
+    with pytest.raises(VersionGoneError, match="no commit 1"):
         _added(fresh, 1, 2)
     assert fresh.earliest() == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.delta import objects
-from lakehouse.delta.errors import AlreadyExists, VersionGone
+from lakehouse.delta.errors import VersionGoneError
 from lakehouse.delta.gcs import GcsStore
 from lakehouse.delta.log import TableLog
 from lakehouse.delta.store import LocalStore, Store, store_of
@@ -56,7 +56,7 @@ def test_objects_are_written_listed_and_deleted(store: Store, settings: Settings
     assert store.list(folder) == ["1", "10", "2", "a b%20c#é"]
     assert store.list(folder, "10") == ["2", "a b%20c#é"]
     assert store.read(f"{folder}/a b%20c#é") == "a b%20c#é".encode()
-    with pytest.raises(AlreadyExists):
+    with pytest.raises(FileExistsError):
         store.put_new(f"{folder}/1", b"other")
     before = store.stat(f"{folder}/1")
     store.put(f"{folder}/1", b"another")
@@ -76,7 +76,7 @@ def _winners(store: Store, settings: Settings, write: Callable[[Store, str, byte
     def attempt(path: str, data: bytes) -> int:
         try:
             write(store, path, data)
-        except AlreadyExists:
+        except FileExistsError:
             return 0
         return 1
 
@@ -136,5 +136,5 @@ def test_a_deleted_file_is_a_version_that_is_gone(store: Store, settings: Settin
     append(log, (1, "a"))
     (file,) = log.snapshot().files
     store.delete(log.path(file))
-    with pytest.raises(VersionGone, match=file.path):
+    with pytest.raises(VersionGoneError, match=file.path):
         content(log)

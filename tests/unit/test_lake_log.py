@@ -13,9 +13,10 @@ import pyarrow as pa
 import pytest
 
 from lakehouse.delta.commit import commit
-from lakehouse.delta.errors import LakeError, NoTable, UnsupportedTable, VersionGone
+from lakehouse.delta.errors import NoTableError, VersionGoneError
 from lakehouse.delta.log import TableLog
 from lakehouse.delta.store import LocalStore
+from lakehouse.errors import EbapError
 from tests.unit.lake_tables import FEATURES, append, content, make_table, write_commit
 
 
@@ -92,7 +93,7 @@ _REFUSED_WRITES = (
 def test_a_writer_feature_that_is_not_known_is_refused_by_name_and_read(tmp_path: Path, feature: str) -> None:
     log = make_table(str(tmp_path), features=(*FEATURES, feature))
     assert content(log) == {}
-    with pytest.raises(UnsupportedTable, match=feature):
+    with pytest.raises(EbapError, match=feature):
         append(log, (1, "a"))
     assert [path.name for path in tmp_path.iterdir()] == ["_delta_log"], "nothing was written"
 
@@ -100,7 +101,7 @@ def test_a_writer_feature_that_is_not_known_is_refused_by_name_and_read(tmp_path
 @pytest.mark.parametrize("feature", ["columnMapping", "timestampNtz", "variantType", "catalogManaged", "unheardOf"])
 def test_a_reader_feature_that_is_not_known_is_refused_by_name(tmp_path: Path, feature: str) -> None:
     log = make_table(str(tmp_path), features=(*FEATURES, feature), reader_features=("deletionVectors", feature))
-    with pytest.raises(UnsupportedTable, match=feature):
+    with pytest.raises(EbapError, match=feature):
         log.snapshot()
 
 
@@ -121,12 +122,12 @@ def test_what_only_spark_can_check_is_refused_by_name(
     schema = json.loads(metadata["schemaString"])
     schema["fields"][0]["metadata"] = field
     write_commit(log.store, log.root, 1, {"metaData": {**metadata, "schemaString": json.dumps(schema)}})
-    with pytest.raises(UnsupportedTable, match=name):
+    with pytest.raises(EbapError, match=name):
         append(log, (1, "a"))
 
 
 def test_column_mapping_by_a_property_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedTable, match="columnMapping of mode name"):
+    with pytest.raises(EbapError, match="columnMapping of mode name"):
         make_table(str(tmp_path), **dict[str, Any]({"columnMapping.mode": "name"})).snapshot()
 
 
@@ -144,26 +145,26 @@ def test_files_outside_of_the_table_are_refused(tmp_path: Path, path: str) -> No
     log = make_table(str(tmp_path))
     add = {"path": path, "partitionValues": {"_last": "true"}, "size": 1, "modificationTime": 1, "dataChange": True}
     write_commit(log.store, log.root, 1, {"add": add})
-    with pytest.raises(UnsupportedTable, match="absolute path"):
+    with pytest.raises(EbapError, match="absolute path"):
         log.snapshot()
 
 
 def test_types_and_versions_that_are_not_known_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedTable, match="timestamp_ntz"):
+    with pytest.raises(EbapError, match="timestamp_ntz"):
         make_table(str(tmp_path / "a"), columns={"k": "timestamp_ntz"}, partitions=()).snapshot()
     write_commit(LocalStore(), str(tmp_path / "b"), 0, {"protocol": {"minReaderVersion": 4, "minWriterVersion": 7}})
-    with pytest.raises(LakeError):
+    with pytest.raises(EbapError):
         TableLog(LocalStore(), str(tmp_path / "b")).snapshot()
 
 
 def test_a_missing_table_and_a_hole_in_the_log_are_said(tmp_path: Path) -> None:
-    with pytest.raises(NoTable):
+    with pytest.raises(NoTableError):
         TableLog(LocalStore(), str(tmp_path / "none")).snapshot()
     log = make_table(str(tmp_path / "t"))
     append(log, (1, "a"))
     append(log, (2, "a"))
     (Path(log.log) / f"{1:020d}.json").unlink()
-    with pytest.raises(VersionGone, match="no commit 1"):
+    with pytest.raises(VersionGoneError, match="no commit 1"):
         TableLog(LocalStore(), log.root).snapshot()
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 from pathlib import Path
 
-from lakehouse.delta.errors import AlreadyApplied
+from lakehouse.delta.errors import AlreadyAppliedError
 from tests.unit.lake_tables import append, content, die_at, light_writer, make_table, positions_of, replace_rows
 
 _PROCESSES = multiprocessing.get_context("spawn")
@@ -37,7 +37,7 @@ def test_a_writer_killed_at_any_step_leaves_all_or_nothing(tmp_path: Path) -> No
         seen.add(found == after)
         try:
             replace_rows(log, keys, "b", txn=("w", 7))
-        except AlreadyApplied:
+        except AlreadyAppliedError:
             assert found == after
         assert content(log) == after, f"step {step}, run again"
         append(log, (-1, "goes on"))

@@ -12,7 +12,7 @@ import pytest
 
 from lakehouse.delta import checkpoint, feed, reading, vectors
 from lakehouse.delta.commit import commit
-from lakehouse.delta.errors import VersionGone
+from lakehouse.delta.errors import VersionGoneError
 from lakehouse.delta.log import TableLog
 from lakehouse.delta.pruning import Between
 from lakehouse.delta.store import LocalStore
@@ -205,7 +205,7 @@ def test_increments_are_those_of_sparks_change_feed(spark: SparkSession, tmp_pat
     one = feed.added_rows(con, log, 2, newest, ["k"], {"source_table": ["a b:/%"]})
     assert sorted(one["k"].to_pylist()) == [13, 14, 15, 23, 24, 25]
     vacuum(spark, name)
-    with pytest.raises(VersionGone):
+    with pytest.raises(VersionGoneError):
         feed.added_rows(con, log, 1, newest)
 
 

@@ -10,8 +10,8 @@ from pyroaring import BitMap64
 
 from lakehouse.delta import vectors
 from lakehouse.delta.actions import DeletionVector
-from lakehouse.delta.errors import LakeError
 from lakehouse.delta.store import LocalStore
+from lakehouse.errors import EbapError
 
 # An example of Delta itself: rows 3, 4, 7, 11, 18 and 29.
 _EXAMPLE = DeletionVector(
@@ -28,7 +28,7 @@ def test_z85_is_that_of_its_specification() -> None:
     assert vectors.z85_encode(bytes.fromhex("864FD26FB559F75B")) == "HelloWorld"
     assert vectors.z85_decode("HelloWorld") == bytes.fromhex("864FD26FB559F75B")
     for text in ("Hello,orld", "Hell", "#####"):
-        with pytest.raises(LakeError):
+        with pytest.raises(EbapError):
             vectors.z85_decode(text)
 
 
@@ -59,13 +59,13 @@ def test_damage_is_refused(tmp_path: Path) -> None:
     path = Path(vectors.file_path(str(tmp_path), vector))
     whole = path.read_bytes()
     path.write_bytes(whole[:40] + bytes([whole[40] ^ 1]) + whole[41:])
-    with pytest.raises(LakeError, match="damaged"):
+    with pytest.raises(EbapError, match="damaged"):
         vectors.read(_STORE, str(tmp_path), vector)
     path.write_bytes(b"\x02" + whole[1:])
-    with pytest.raises(LakeError, match="version 02"):
+    with pytest.raises(EbapError, match="version 02"):
         vectors.read(_STORE, str(tmp_path), vector)
     path.write_bytes(whole)
-    with pytest.raises(LakeError, match="the log says"):
+    with pytest.raises(EbapError, match="the log says"):
         vectors.read(_STORE, str(tmp_path), replace(vector, cardinality=1))
-    with pytest.raises(LakeError, match="format"):
+    with pytest.raises(EbapError, match="format"):
         vectors.decode(b"\0\0\0\0" + whole)

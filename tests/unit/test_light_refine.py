@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 
 from lakehouse import platform_tables, tables
-from lakehouse.delta.errors import TooLarge
+from lakehouse.errors import EbapError, TooLargeError
 from lakehouse.lake.lake import Lake
 from lakehouse.lake.state import StateStore
 from lakehouse.settings import Settings
 from lakehouse.silver import quarantine
-from lakehouse.silver.refine import RefineError
 from lakehouse.silver.stored import StoredChanges
 from lakehouse.source import schema_log
 from tests.unit.light_lake import PLACEHOLDER, LightLake
@@ -201,7 +200,7 @@ def test_a_state_beyond_bronze_names_rebuild(lake: LightLake) -> None:
     lake.refine("users")
     known = lake.lake.states.read(tables.source("users"))
     lake.lake.states.advance(known, replace(known, bronze_version=1000))
-    with pytest.raises(RefineError, match="python -m lakehouse rebuild users"):
+    with pytest.raises(EbapError, match="python -m lakehouse rebuild users"):
         lake.refine("users")
 
 
@@ -222,7 +221,7 @@ def test_a_change_of_the_sources_schema_stops_the_table_with_the_cure(lake: Ligh
         platform_tables.SCHEMA_CHANGES, {"source_table": "users"}, {**seen, "seen_at": datetime(2026, 1, 1, tzinfo=UTC), "shape": "{}"}
     )
     lake.land("users", ("c", 10, user(1, "bronze")))
-    with pytest.raises(RefineError, match=r"column tier retyped, text before, int4 now.*`python -m lakehouse accept users`"):
+    with pytest.raises(EbapError, match=r"column tier retyped, text before, int4 now.*`python -m lakehouse accept users`"):
         lake.refine("users")
     assert "accept users" in (lake.lake.states.read(tables.source("users")).error or "")
     lake.land("products", ("c", 10, {"product_id": 1, "name": "a"}))
@@ -233,7 +232,7 @@ def test_many_records_are_left_to_spark_and_write_nothing(lake: LightLake) -> No
     small = replace(lake.settings, light_records=1)
     lake.lake.settings = small
     lake.land("users", ("c", 10, user(1, "bronze")), ("c", 10, user(2, "bronze")))
-    with pytest.raises(TooLarge, match="users: 2 records landed, more than EBAP_LIGHT_RECORDS=1"):
+    with pytest.raises(TooLargeError, match="users: 2 records landed, more than EBAP_LIGHT_RECORDS=1"):
         lake.refine("users")
     assert lake.stored("users") == []
 
@@ -244,7 +243,7 @@ def test_records_of_forgotten_people_are_left_to_spark(lake: LightLake, table: s
     lake.add(platform_tables.ERASURES, {"source_table": "users"}, {"key": '{"user_id":1}', "forgotten_at": at, "erased_at": at})
     lake.land(table, ("c", 10, row))
     if is_left:
-        with pytest.raises(TooLarge, match="forgotten people"):
+        with pytest.raises(TooLargeError, match="forgotten people"):
             lake.refine(table)
         assert lake.stored(table) == []
     else:

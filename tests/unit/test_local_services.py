@@ -11,7 +11,8 @@ from infra import services
 from infra.local import memory, supervision
 from infra.local.launch import environment
 from infra.services import passwords
-from infra.services.step import NotReadyError, OneShot
+from infra.services.step import OneShot
+from lakehouse.errors import NotReadyError
 from lakehouse.settings import Settings
 
 

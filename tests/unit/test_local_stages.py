@@ -13,6 +13,7 @@ from infra import services
 from infra.local import demo, outcomes, stages
 from infra.local.supervision import Supervisor
 from infra.services.step import OneShot, Step
+from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
 
 NOBODY = Supervisor(Path("/nowhere"))
@@ -70,7 +71,7 @@ def test_steps_without_a_condition_run_at_the_same_time(settings: Settings) -> N
 
 def test_a_step_that_fails_ends_the_start_with_its_last_lines(settings: Settings) -> None:
     steps: list[Step] = [step("bad", program="import sys; sys.exit('no such table')"), step("later", "bad")]
-    with pytest.raises(stages.StageError, match=r"(?s)bad ended with 1.*no such table") as raised:
+    with pytest.raises(EbapError, match=r"(?s)bad ended with 1.*no such table") as raised:
         stages.run(settings, NOBODY, steps, quiet())
     assert str(settings.home_dir / "logs" / "bad.log") in str(raised.value)
     assert outcomes.read(settings, "later") == "stopped"

@@ -11,7 +11,8 @@ import pytest
 
 from infra import nodes
 from infra.nodes import drain, hold, hours, journal, plan
-from lakehouse.settings import Settings, SettingsError
+from lakehouse.errors import SettingsError
+from lakehouse.settings import Settings
 from lakehouse.spark.streaming import stop_file
 
 FRIDAY = "2026-11-20"

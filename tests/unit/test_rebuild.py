@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lakehouse import platform_tables, tables
+from lakehouse.errors import EbapError
 from lakehouse.lake import replacement, storage
 from lakehouse.lake.state import StateStore
 from lakehouse.settings import Settings
-from lakehouse.silver import heavy_batch, pausing, rebuild
+from lakehouse.silver import pausing, rebuild
 from tests.conftest import empty_lake
 from tests.unit.lake import Lake, user
 
@@ -181,7 +182,7 @@ def test_a_refine_that_a_rebuild_overtakes_says_so_and_moves_no_mark(lake: Lake,
     before = _mark(lake)
     with monkeypatch.context() as patch:
         _overtaking(patch, StateStore if write == "advance" else storage, write, lambda: _rebuild(lake, keys=[str(key)]))
-        with pytest.raises(heavy_batch.RefineError, match="run it again"):
+        with pytest.raises(EbapError, match="run it again"):
             lake.refine("users")
     assert _mark(lake) == before
     lake.refine("users")

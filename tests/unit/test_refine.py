@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lakehouse import platform_tables, tables
+from lakehouse.errors import EbapError
 from lakehouse.lake import state, storage
 from lakehouse.settings import Settings
-from lakehouse.silver import heavy_batch, rebuild
+from lakehouse.silver import rebuild
 from tests.conftest import empty_lake
 from tests.unit.lake import Lake, user
 
@@ -168,7 +169,7 @@ def test_two_runs_made_from_one_version_never_both_apply(lake: Lake, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(storage, "merge_silver", overtaken)
-        with pytest.raises(heavy_batch.RefineError, match="another refine of users is running"):
+        with pytest.raises(EbapError, match="another refine of users is running"):
             lake.refine("users")
     assert lake.history("users", 41) == [("bronze", 10, 20, False), ("silver", 20, None, False)]
 
@@ -176,6 +177,6 @@ def test_two_runs_made_from_one_version_never_both_apply(lake: Lake, monkeypatch
 def test_a_mark_beyond_bronze_names_rebuild(lake: Lake) -> None:
     version = lake.state("users").bronze_version
     lake.write_state("users", bronze_version=version + 1000)
-    with pytest.raises(heavy_batch.RefineError, match="python -m lakehouse rebuild users"):
+    with pytest.raises(EbapError, match="python -m lakehouse rebuild users"):
         lake.refine("users")
     lake.write_state("users", bronze_version=version)

@@ -11,10 +11,11 @@ from pyspark.sql import functions as F
 
 from lakehouse import platform_tables, tables
 from lakehouse.contract import Column, History, Table
-from lakehouse.lake import catalog, storage, stored_schema
+from lakehouse.errors import EbapError
+from lakehouse.lake import catalog, commits, storage, stored_schema
 from lakehouse.lake.lake import Lake as InProcess
 from lakehouse.settings import Settings
-from lakehouse.silver import heavy_batch, rebuild
+from lakehouse.silver import rebuild
 from lakehouse.source import gate, mending, schema_log
 from lakehouse.source.schema_diff import SeenColumn, Shape
 from lakehouse.spark import session
@@ -100,7 +101,7 @@ def test_what_is_no_widening_stops_its_table_alone_until_it_is_accepted(lake: La
     lake.land("products", ("c", 20, {"product_id": 1, "stock": 3}))
     told = r"silver\.users is stopped.*column region retyped, text before, int4 now.*`python -m lakehouse accept users`"
     for _ in range(2):
-        with pytest.raises(heavy_batch.RefineError, match=told):
+        with pytest.raises(EbapError, match=told):
             lake.refine("users")
     assert lake.refine("products").changed, "another table must not be held back"
     assert "accept users" in (lake.state("users").error or "")
@@ -114,9 +115,9 @@ def test_what_is_no_widening_stops_its_table_alone_until_it_is_accepted(lake: La
 
 def test_a_look_that_sees_nothing_new_writes_nothing(lake: Lake) -> None:
     seen = source(users={"region": "int4"})
-    before = storage.version(lake.spark, platform_tables.SCHEMA_CHANGES.full_name)
+    before = commits.version(lake.spark, platform_tables.SCHEMA_CHANGES.full_name)
     assert record(lake, seen) == []
-    assert storage.version(lake.spark, platform_tables.SCHEMA_CHANGES.full_name) == before
+    assert commits.version(lake.spark, platform_tables.SCHEMA_CHANGES.full_name) == before
 
 
 def test_a_wider_source_widens_silver_and_its_views(lake: Lake) -> None:
@@ -213,7 +214,7 @@ def test_a_table_that_the_capture_had_to_stop_says_so_until_it_is_accepted(lake:
         and "`python -m lakehouse accept order_items`" in told
     )
     lake.land("order_items", ("c", 90, {"order_id": 9, "line_no": 1, "quantity": 2}))
-    with pytest.raises(heavy_batch.RefineError, match="no longer captured"):
+    with pytest.raises(EbapError, match="no longer captured"):
         lake.refine("order_items")
     assert [change.what for change in log(lake).accept(table)] == ["capture stopped"]
     assert mending.scope(log(lake)).stopped == frozenset()
@@ -241,7 +242,7 @@ def test_another_shape_is_refused_before_any_write(
     before = lake.version("users")
     declare(change(tables.source("users")))
     lake.land("users", ("c", 50, user(50, "gold")))
-    with pytest.raises(heavy_batch.RefineError, match=rf"made by another declaration: {said}.*`python -m lakehouse rebuild users`"):
+    with pytest.raises(EbapError, match=rf"made by another declaration: {said}.*`python -m lakehouse rebuild users`"):
         lake.refine("users")
     assert lake.version("users") >= before
     assert lake.spark.table("silver.users_changes").where("user_id = 50").isEmpty()
@@ -251,7 +252,7 @@ def test_a_rebuild_gives_a_table_its_new_shape(lake: Lake, declare: Callable[[Ta
     lake.land("users", ("c", 60, {**user(60, "gold"), "birth_on": "2000-02-03Z"}))
     other = with_column(with_column(tables.source("users"), "birth_on", type="STRING"), "region", tracked=False)
     declare(other)
-    with pytest.raises(heavy_batch.RefineError, match="rebuild users"):
+    with pytest.raises(EbapError, match="rebuild users"):
         lake.refine("users")
     rebuild.run(lake.spark, lake.settings, "users")
     assert [row["birth_on"] for row in lake.spark.table("silver.users").where("user_id = 60").collect()] == ["2000-02-03Z"]

@@ -10,7 +10,7 @@ import pytest
 
 from lakehouse import platform_tables, tables
 from lakehouse.contract import Column
-from lakehouse.delta.errors import ConflictError
+from lakehouse.errors import ConflictError
 from lakehouse.lake import epochs
 from lakehouse.settings import Settings
 from lakehouse.source.schema_log import APPLIED, DRIFT, WAITING, SchemaChange, SchemaLog

@@ -15,11 +15,12 @@ import pytest
 from dashboards.boards.answers import Answers
 from dashboards.metabase import files
 from dashboards.metabase.files import Question
-from dashboards.serving.engine import Engine, MissingTableError
+from dashboards.serving.engine import Engine
 from dashboards.serving.plan import plan, reads
 from dashboards.serving.reader import State
 from lakehouse import tables
 from lakehouse.delta import reading
+from lakehouse.delta.errors import NoTableError
 from lakehouse.settings import Settings
 from tests import delta_files, sample_lake
 
@@ -171,7 +172,7 @@ def test_a_table_made_anew_is_loaded_anew(engine: Engine, lake: Path) -> None:
     assert ask(engine, COUNT) != [(0,)]
     table = DECLARED["gold.daily_sales"]
     shutil.rmtree(lake / "gold" / "daily_sales")
-    with pytest.raises(MissingTableError, match=r"there is no gold.daily_sales yet: `make up`"):
+    with pytest.raises(NoTableError, match=r"there is no gold.daily_sales yet: `make up`"):
         ask(engine, COUNT)
     delta_files.create(lake / "gold" / "daily_sales", sample_lake.arrow(table, []), table.partitions)
     assert ask(engine, COUNT) == [(0,)]

@@ -10,7 +10,8 @@ import duckdb
 import pytest
 
 from dashboards.serving import dialect
-from dashboards.serving.dialect import UntranslatableError, duckdb_sql
+from dashboards.serving.dialect import duckdb_sql
+from lakehouse.errors import EbapError
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +61,10 @@ def test_null_comes_first_upwards_and_last_downwards(connection: Any) -> None:
     [("percentile_approx(n, 0.5)", "percentile_approx"), ("upper(n)", "upper"), ("my_own(n)", "my_own"), ("first(n)", "first")],
 )
 def test_what_is_not_on_the_list_is_refused_by_name(spark: str, name: str) -> None:
-    with pytest.raises(UntranslatableError, match=f"{name} is not known to mean the same in DuckDB"):
+    with pytest.raises(EbapError, match=f"{name} is not known to mean the same in DuckDB"):
         duckdb_sql(f"SELECT {spark} AS v FROM gold.daily_sales")
 
 
 def test_what_is_no_sql_is_refused() -> None:
-    with pytest.raises(UntranslatableError, match="cannot be parsed"):
+    with pytest.raises(EbapError, match="cannot be parsed"):
         duckdb_sql("SELECT (")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from lakehouse import settings
-from lakehouse.settings import Settings, SettingsError
+from lakehouse.errors import SettingsError
+from lakehouse.settings import Settings
 
 
 @pytest.fixture(autouse=True)

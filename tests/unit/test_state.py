@@ -12,9 +12,9 @@ import pytest
 
 from infra.services import postgres
 from lakehouse import tables
-from lakehouse.delta.errors import ConflictError
+from lakehouse.errors import ConflictError, NotReadyError
 from lakehouse.lake import state
-from lakehouse.lake.state import StateError, StateStore, TableState
+from lakehouse.lake.state import StateStore, TableState
 from lakehouse.settings import Settings
 from lakehouse.transforms.records.truncates import Truncate
 from tests.e2e.own_postgres import running_postgres
@@ -99,7 +99,7 @@ def test_a_lost_connection_is_opened_again(store: StateStore, settings: Settings
 
 
 def test_a_server_that_is_away_is_named_with_the_cure(settings: Settings) -> None:
-    with pytest.raises(StateError, match=r"does not answer at 127\.0\.0\.1:1: `make status`"):
+    with pytest.raises(NotReadyError, match=r"does not answer at 127\.0\.0\.1:1: `make status`"):
         StateStore(replace(settings, postgres_port=1)).read(USERS)
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse import platform_tables, tables
+from lakehouse.errors import exit_code_of
 from lakehouse.lake import storage
-from lakehouse.settings import Settings, SettingsError
+from lakehouse.settings import Settings
 from lakehouse.source.schema_watch import SchemaWatch
 from lakehouse.spark import delta, session, streaming
 from lakehouse.transforms.records.placing import gathered, placed
@@ -30,10 +31,11 @@ APP = "land"
 
 def main() -> None:
     """Land until a stop request; exits with one line where the settings are wrong."""
-    try:
-        settings = Settings.from_environment()
-    except SettingsError as error:
-        sys.exit(f"{APP}: {error}")
+    sys.exit(exit_code_of(f"{APP}:", _land, failed=1))
+
+
+def _land() -> None:
+    settings = Settings.from_environment()
     spark = session.classic(settings, APP)
     topics = [platform_tables.topic(name) for name in (*(table.name for table in tables.SOURCES), platform_tables.HEARTBEAT)]
     streaming.run(partial(start, spark, settings, topics), settings, APP, SchemaWatch().look)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse import platform_tables, tables, wait
 from lakehouse.cli.command import Command
+from lakehouse.errors import EbapError, NotReadyError
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -116,39 +117,33 @@ def _delete(_: argparse.Namespace, settings: Settings) -> str:
 
 def _lake(settings: Settings, limit_s: float = 0.0) -> Lake:
     """The lake, which keeps what is known of its source. A new one has no tables until the catalog is made: wait for them so long."""
-    from lakehouse.delta.errors import NoTable
+    from lakehouse.delta.errors import NoTableError
     from lakehouse.lake.lake import Lake
 
     lake = Lake(settings)
     for _ in wait.looks(limit_s):
-        with suppress(NoTable):
+        with suppress(NoTableError):
             lake.snapshot(platform_tables.SCHEMA_CHANGES)
             lake.snapshot(platform_tables.CHANGES)
             return lake
-    raise ConnectionError(
-        f"the lake at {settings.lake_root} has no tables yet: `python spark_apps/publish.py` makes them, see `make status`"
+    raise NotReadyError(
+        f"the lake at {settings.lake_root} has no tables yet", "`python spark_apps/publish.py` makes them, see `make status`"
     )
 
 
 def _reported(do: Callable[[argparse.Namespace, Settings], str]) -> Callable[[argparse.Namespace, Settings], int]:
-    """Print what `do` returns; errors of Kafka's and Postgres' clients are raised anew with the part that does not answer."""
+    """Print what `do` returns; a refusal of the source names where it stands what capture needs."""
 
     def run(arguments: argparse.Namespace, settings: Settings) -> int:
         import psycopg2
-        from kafka.errors import KafkaError
 
         try:
             print(do(arguments, settings))
-        except KafkaError as error:
-            raise ConnectionError(f"Kafka at {settings.kafka_bootstrap} does not answer ({error}): see `make status`") from error
-        except psycopg2.OperationalError as error:
-            raise ConnectionError(f"cannot log in to the source as its owner: {' '.join(str(error).split())}") from error
         except psycopg2.ProgrammingError as error:
             # Mostly a role or a right that a source of one's own has not got yet.
             cause = " ".join(str(error).split())
-            raise RuntimeError(
-                f"the source refuses what capture prepares in it: {cause}. The README says what it needs of a Postgres of yours"
-            ) from error
+            what = f"the source refuses what capture prepares in it: {cause}"
+            raise EbapError(what, "the README says what it needs of a Postgres of yours") from error
         return 0
 
     return run

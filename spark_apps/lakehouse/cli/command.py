@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from lakehouse.errors import NotReadyError
 from lakehouse.settings import Settings
 
 
@@ -34,3 +36,20 @@ def add(parser: argparse.ArgumentParser, commands: Sequence[Command]) -> None:
             add(made, command.commands)
         else:
             made.set_defaults(run=command.run)
+
+
+@contextmanager
+def named_parts(settings: Settings) -> Iterator[None]:
+    """Within the block: an error of Kafka's or Postgres' client names the part that does not answer. NotReadyError in its place."""
+    try:
+        yield
+    except Exception as error:
+        # Loaded only now: no command pays for a client that it does not use.
+        import psycopg2
+        from kafka.errors import KafkaError
+
+        if isinstance(error, KafkaError):
+            raise NotReadyError(f"Kafka at {settings.kafka_bootstrap} does not answer ({error})", "see `make status`") from error
+        if isinstance(error, psycopg2.OperationalError):
+            raise NotReadyError(f"cannot log in to the source as its owner: {' '.join(str(error).split())}") from error
+        raise

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from lakehouse.cli.command import add
+from lakehouse.cli.command import add, named_parts
 from lakehouse.cli.commands import COMMANDS
-from lakehouse.contract import ContractError
-from lakehouse.settings import Settings, SettingsError
+from lakehouse.errors import exit_code_of
+from lakehouse.settings import Settings
 
 _EXIT_CODES = (
     "Exits with 0 when done, 1 where check or forget --verify finds a fault, reconcile a difference, catch-up gives up or a query fails, "
@@ -25,16 +25,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; a fault the user can cure is one line on standard error."""
+    """Run one command and return its exit code; an error with a known cause is one line on standard error."""
     arguments = parser().parse_args(_with_new_name(sys.argv[1:] if argv is None else argv))
-    try:
-        code: int = arguments.run(arguments, Settings.from_environment())
-        return code
-    except (SettingsError, ContractError, FileNotFoundError, ConnectionError) as error:
-        print(f"lakehouse: {error}", file=sys.stderr)
-    except (KeyError, ValueError, RuntimeError) as error:
-        print(f"lakehouse: {error.args[0] if error.args else error}", file=sys.stderr)
-    return 2
+    return exit_code_of("lakehouse:", lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    settings = Settings.from_environment()
+    with named_parts(settings):
+        code: int = arguments.run(arguments, settings)
+    return code
 
 
 def renamed(old: str, new: str) -> None:

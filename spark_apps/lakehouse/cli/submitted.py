@@ -6,12 +6,11 @@ import json
 import sys
 from pathlib import Path
 
+from lakehouse.errors import EbapError, exit_code_of
 from lakehouse.settings import Settings
 from lakehouse.spark import session
 from lakehouse.verbs import VERBS
 
-# Errors whose message names the cure; any other keeps its stack trace.
-_CLEAR = (RuntimeError, ValueError, KeyError)
 _OPTION = "--result"
 
 
@@ -19,14 +18,17 @@ def main(name: str) -> None:
     """Run the verb with the arguments of this process and print its result; `--result FILE` at their end also writes it to a file."""
     argv = sys.argv[1:]
     argv, file = (argv[:-2], Path(argv[-1])) if argv[-2:-1] == [_OPTION] else (argv, None)
+    sys.exit(exit_code_of(f"{name}:", lambda: _run(name, argv, file), failed=1))
+
+
+def _run(name: str, argv: list[str], file: Path | None) -> None:
     try:
         call, settings = VERBS[name].parse(argv), Settings.from_environment()
         result = call(session.open_for_verb(settings), settings)
-    except _CLEAR as error:
-        message = str(error.args[0] if error.args else error)
+    except EbapError as error:
         if file:
-            file.write_text(json.dumps({"error": message}))
-        sys.exit(f"{name}: {message}")
+            file.write_text(json.dumps({"error": str(error)}))
+        raise
     print(result)
     if file:
         file.write_text(json.dumps({"changed": result.changed, "said": str(result)}))

@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import unquote
 
-from lakehouse.delta.errors import UnsupportedTable
 from lakehouse.delta.schema import Field, fields_of
+from lakehouse.errors import EbapError
 
 _ABSOLUTE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*:")
 
@@ -90,13 +90,13 @@ class File:
 
     @staticmethod
     def parse(found: Mapping[str, Any]) -> File:
-        """From an `add` or a `remove`. Raises UnsupportedTable for a file outside of the table's folder."""
+        """From an `add` or a `remove`. Raises EbapError for a file outside of the table's folder."""
         raw = found["path"]
         if _ABSOLUTE.match(raw):
-            raise UnsupportedTable(f"{raw} is an absolute path (a shallow clone?): only files in the table's own folder are supported")
+            raise EbapError(f"{raw} is an absolute path (a shallow clone?): only files in the table's own folder are supported")
         vector = DeletionVector.parse(found.get("deletionVector"))
         if vector and vector.storage_type not in ("i", "u"):
-            raise UnsupportedTable(f"the deletion vector of {raw} is stored by an absolute path")
+            raise EbapError(f"the deletion vector of {raw} is stored by an absolute path")
         return File(
             path=unquote(raw) if "%" in raw else raw,
             raw=raw,

@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakehouse.delta.actions import File
-from lakehouse.delta.errors import AlreadyExists
 from lakehouse.delta.log import Snapshot, TableLog
 from lakehouse.delta.replay import LAST_CHECKPOINT, State, commit_versions, complete_checkpoints, load
 
@@ -91,7 +90,7 @@ def after_commit(log: TableLog, version: int) -> None:
 
 
 def write(log: TableLog, version: int) -> None:
-    """Write the checkpoint of a version, unless there is one. Raises VersionGone where the log cannot be read as of it."""
+    """Write the checkpoint of a version, unless there is one. Raises VersionGoneError where the log cannot be read as of it."""
     state = load(log.store, log.log, version, keeps_removed=True)
     rows = list(_rows(state))
     sink = io.BytesIO()
@@ -100,7 +99,7 @@ def write(log: TableLog, version: int) -> None:
     try:
         # Never in place of another: that of Spark has a checksum beside it.
         log.store.put_new(f"{log.log}/{version:020d}.checkpoint.parquet", data)
-    except AlreadyExists:
+    except FileExistsError:
         return
     if _last(log) < version:
         hint = {"version": version, "size": len(rows), "sizeInBytes": len(data), "numOfAddFiles": len(state.files)}

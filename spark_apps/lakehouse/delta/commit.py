@@ -17,10 +17,10 @@ from pyroaring import BitMap64
 from lakehouse.delta import checkpoint, features, statistics, vectors
 from lakehouse.delta.actions import File
 from lakehouse.delta.conflicts import Intent, check, check_txn
-from lakehouse.delta.errors import AlreadyExists, ConflictError, LakeError, UnsupportedTable
 from lakehouse.delta.log import Snapshot, TableLog
 from lakehouse.delta.pruning import Filter
 from lakehouse.delta.writing import Writes, write_files
+from lakehouse.errors import ConflictError, EbapError
 
 _TRIES = 20
 _ENGINE = "EBAP"
@@ -47,8 +47,8 @@ def commit(
     (all of the table for None): others' changes outside of it do not conflict. `is_blind` says that nothing was read at all. Where no row
     changes there is no commit, unless `keeps_txn` asks for one that only holds the transaction.
 
-    Raises ConflictError (read again, decide anew), AlreadyApplied for a `txn` that the log has, UnsupportedTable, and LakeError for
-    rows that do not fit the table.
+    Raises ConflictError (read again, decide anew), AlreadyAppliedError for a `txn` that the log has, EbapError for rows that do not fit
+    the table and for what is not supported.
     """
     features.check_writable(log.root, snapshot.protocol, snapshot.metadata)
     marked = {_file(snapshot, each).path: rows for each, positions in (deletes or {}).items() if (rows := BitMap64(positions))}
@@ -84,20 +84,20 @@ def _file(snapshot: Snapshot, given: str | File) -> File:
     path = given if isinstance(given, str) else given.path
     found = snapshot.by_path.get(path)
     if found is None:
-        raise LakeError(f"{snapshot.root} has no file {path} at version {snapshot.version}")
+        raise EbapError(f"{snapshot.root} has no file {path} at version {snapshot.version}")
     return found
 
 
 def _refuse(log: TableLog, snapshot: Snapshot, marked: Mapping[str, BitMap64], removed: set[str], is_blind: bool) -> None:
     both = removed & set(marked)
     if both:
-        raise LakeError(f"{sorted(both)[0]} is to be removed, and rows of it to be deleted: say one of them")
+        raise EbapError(f"{sorted(both)[0]} is to be removed, and rows of it to be deleted", "say one of them")
     if marked and not features.has_deletion_vectors(snapshot.protocol, snapshot.metadata):
-        raise UnsupportedTable(f"{log.root} has no deletion vectors enabled: its rows cannot be marked as deleted")
+        raise EbapError(f"{log.root} has no deletion vectors enabled: its rows cannot be marked as deleted")
     if (marked or removed) and snapshot.configuration.get("delta.appendOnly") == "true":
-        raise UnsupportedTable(f"{log.root} is append-only (delta.appendOnly): nothing of it can be deleted")
+        raise EbapError(f"{log.root} is append-only (delta.appendOnly): nothing of it can be deleted")
     if (marked or removed) and is_blind:
-        raise LakeError("a commit that deletes is not blind: it was decided on rows that it read")
+        raise EbapError("a commit that deletes is not blind: it was decided on rows that it read")
 
 
 def _txn_actions(txn: tuple[str, int] | None) -> list[dict[str, Any]]:
@@ -115,10 +115,10 @@ def _file_actions(
         file = snapshot.by_path[path]
         rows[path] = file.rows if file.rows is not None else _count(log, file)
         if positions.max() >= rows[path]:
-            raise LakeError(f"{path} has {rows[path]} rows: there is no position {positions.max()}")
+            raise EbapError(f"{path} has {rows[path]} rows: there is no position {positions.max()}")
         before = vectors.read(log.store, log.root, file.vector) if file.vector else BitMap64()
         if not positions.isdisjoint(before):
-            raise LakeError(f"{path}: row {min(positions & before)} is deleted already; positions are of an older version")
+            raise EbapError(f"{path}: row {min(positions & before)} is deleted already; positions are of an older version")
         actions.append({"remove": file.removed(now)})
         if len(before) + len(positions) < rows[path]:
             left[path] = before | positions
@@ -147,13 +147,13 @@ def _put(log: TableLog, snapshot: Snapshot, intent: Intent, actions: list[dict[s
         path = log.commit_path(newest.version + 1)
         try:
             identity = log.store.put_new(path, data)
-        except AlreadyExists:
+        except FileExistsError:
             continue
         found = log.store.stat(path)
         # On a disk Spark looks whether a commit is there, and then renames its own to that name, over ours if that came in between.
         if found is not None and found.identity == identity:
             return newest.version + 1
-    raise ConflictError(f"{log.root}: other writers were first {_TRIES} times; run it again")
+    raise ConflictError(f"{log.root}: other writers were first {_TRIES} times")
 
 
 def _info(

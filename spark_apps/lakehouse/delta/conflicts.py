@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from lakehouse.delta.actions import Commit, File
-from lakehouse.delta.errors import AlreadyApplied, ConflictError
+from lakehouse.delta.errors import AlreadyAppliedError
 from lakehouse.delta.log import Snapshot
 from lakehouse.delta.pruning import Filter, Pruner
+from lakehouse.errors import ConflictError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class Intent:
 def check(snapshot: Snapshot, intent: Intent, newest: Snapshot, commits: Iterable[Commit]) -> None:
     """Raise ConflictError where one of `commits`, made after the snapshot and up to the newest, changes what the intent was decided on.
 
-    Raises AlreadyApplied where the intent's transaction, or a later one of the same writer, is in the log.
+    Raises AlreadyAppliedError where the intent's transaction, or a later one of the same writer, is in the log.
     """
     if newest.version < snapshot.version or newest.metadata.raw.get("id") != snapshot.metadata.raw.get("id"):
         raise ConflictError(f"{snapshot.root} was made anew meanwhile: version {snapshot.version} is of another table")
@@ -50,13 +51,13 @@ def check(snapshot: Snapshot, intent: Intent, newest: Snapshot, commits: Iterabl
 
 
 def check_txn(where: str, intent: Intent, txns: Mapping[str, int]) -> None:
-    """Raise AlreadyApplied where the log has the intent's transaction, or a later one of the same writer."""
+    """Raise AlreadyAppliedError where the log has the intent's transaction, or a later one of the same writer."""
     if intent.txn is None:
         return
     writer, version = intent.txn
     newest = txns.get(writer)
     if newest is not None and newest >= version:
-        raise AlreadyApplied(f"{where} has transaction {newest} of {writer}: {version} is in it", newest)
+        raise AlreadyAppliedError(f"{where} has transaction {newest} of {writer}: {version} is in it")
 
 
 def _changed(commit: Commit, may_match: Callable[[File], bool]) -> list[File]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lakehouse.delta.actions import Metadata, TableProtocol
-from lakehouse.delta.errors import UnsupportedTable
+from lakehouse.errors import EbapError
 
 _READER = frozenset({"deletionVectors", "typeWidening", "v2Checkpoint", "vacuumProtocolCheck"})
 # Of these, constraints and generated columns are refused where a table has any: the feature alone comes with every table of version 7
@@ -15,34 +15,32 @@ _WRITER_PLAIN = 4  # append-only, invariants, constraints, change feed, generate
 
 
 def check_readable(where: str, protocol: TableProtocol, metadata: Metadata) -> None:
-    """Raise UnsupportedTable where reading the table needs what is not known here."""
+    """Raise EbapError where reading the table needs what is not known here."""
     unknown = sorted(protocol.reader_features - _READER)
     if unknown:
-        raise UnsupportedTable(f"{where} has the reader feature {', '.join(unknown)}: not supported")
+        raise EbapError(f"{where} has the reader feature {', '.join(unknown)}: not supported")
     if protocol.reader_version not in (_READER_PLAIN, _WITH_FEATURES[0]):
-        raise UnsupportedTable(f"{where} has reader version {protocol.reader_version}: only 1, and 3 with known features, are supported")
+        raise EbapError(f"{where} has reader version {protocol.reader_version}: only 1, and 3 with known features, are supported")
     mode = metadata.configuration.get("delta.columnMapping.mode", "none")
     if mode != "none":
-        raise UnsupportedTable(f"{where} has columnMapping of mode {mode}: not supported")
+        raise EbapError(f"{where} has columnMapping of mode {mode}: not supported")
 
 
 def check_writable(where: str, protocol: TableProtocol, metadata: Metadata) -> None:
-    """Raise UnsupportedTable where writing to the table needs what is not known here."""
+    """Raise EbapError where writing to the table needs what is not known here."""
     check_readable(where, protocol, metadata)
     unknown = sorted(protocol.writer_features - _WRITER)
     if unknown:
-        raise UnsupportedTable(f"{where} has the writer feature {', '.join(unknown)}: not supported")
+        raise EbapError(f"{where} has the writer feature {', '.join(unknown)}: not supported")
     if protocol.writer_version > _WRITER_PLAIN and protocol.writer_version != _WITH_FEATURES[1]:
-        raise UnsupportedTable(
-            f"{where} has writer version {protocol.writer_version}: only up to 4, and 7 with known features, are supported"
-        )
+        raise EbapError(f"{where} has writer version {protocol.writer_version}: only up to 4, and 7 with known features, are supported")
     constraints = [name for name in metadata.configuration if name.startswith("delta.constraints.")]
     if constraints:
-        raise UnsupportedTable(f"{where} has the constraint {', '.join(constraints)}: only Spark can check it")
+        raise EbapError(f"{where} has the constraint {', '.join(constraints)}: only Spark can check it")
     for field in metadata.schema:
         special = [name for name in field.metadata if name in ("delta.invariants", "delta.generationExpression") or "identity" in name]
         if special:
-            raise UnsupportedTable(f"{where}: column {field.name} has {', '.join(special)}, which only Spark can compute or check")
+            raise EbapError(f"{where}: column {field.name} has {', '.join(special)}, which only Spark can compute or check")
 
 
 def has_deletion_vectors(protocol: TableProtocol, metadata: Metadata) -> bool:

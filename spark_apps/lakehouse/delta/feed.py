@@ -36,7 +36,7 @@ def added_rows(
     """Rows that versions `start` to `end` (both inclusive) added, with `_commit_version` (int64), ordered by it.
 
     Columns and types are those of the table's newest version. An updated row is not an added one, as in Delta's own change feed.
-    Raises VersionGone where the log no longer reaches back to `start`, or files of these versions have been deleted.
+    Raises VersionGoneError where the log no longer reaches back to `start`, or files of these versions have been deleted.
     """
     snapshot = log.snapshot()
     names = list(snapshot.fields if columns is None else columns)

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from google.api_core.exceptions import NotFound, PreconditionFailed
 
 from lakehouse.delta import objects
-from lakehouse.delta.errors import AlreadyExists
 from lakehouse.delta.store import Stat
+from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class GcsStore:
 
     def root(self, location: str) -> str:
         if not location.startswith("gs://"):
-            raise ValueError(f"{location} is in no bucket: give a gs: URI")
+            raise EbapError(f"{location} is in no bucket", "give a gs: URI")
         return location.rstrip("/")
 
     def read(self, path: str) -> bytes:
@@ -72,7 +72,7 @@ class GcsStore:
             # The client repeats a request whose answer was lost: then it is our own object that is there already.
             found = self.stat(path)
             if found is None or found.size != len(data) or self.read(path) != data:
-                raise AlreadyExists(f"{path} exists") from None
+                raise FileExistsError(path) from None
             return found.identity
         return str(blob.generation)
 

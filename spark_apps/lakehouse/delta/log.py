@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from lakehouse.delta.actions import Commit, File, Metadata, TableProtocol
-from lakehouse.delta.errors import VersionGone
+from lakehouse.delta.errors import VersionGoneError
 from lakehouse.delta.features import check_readable
 from lakehouse.delta.replay import State, commit_name, commit_versions, load, parse_commit
 from lakehouse.delta.schema import Field
@@ -71,7 +71,7 @@ class Snapshot:
 class TableLog:
     """The log of one table; safe to share between threads.
 
-    Raises NoTable where there is none, UnsupportedTable where reading it needs a feature that is not known here.
+    Raises NoTableError where there is none, EbapError where reading it needs a feature that is not known here.
     """
 
     def __init__(self, store: Store, location: str) -> None:
@@ -84,7 +84,7 @@ class TableLog:
         self._commits: OrderedDict[int, Commit] = OrderedDict()
 
     def snapshot(self, at: int | None = None) -> Snapshot:
-        """The table as of a version, by default the newest. Raises VersionGone where the log does not reach it."""
+        """The table as of a version, by default the newest. Raises VersionGoneError where the log does not reach it."""
         with self._lock:
             if at is None:
                 return self._refreshed()
@@ -93,14 +93,14 @@ class TableLog:
             return self._snapshot(load(self.store, self.log, at))
 
     def commits(self, start: int, end: int) -> list[Commit]:
-        """The commits of these versions, both inclusive. Raises VersionGone where one is not in the log (any more, or yet)."""
+        """The commits of these versions, both inclusive. Raises VersionGoneError where one is not in the log (any more, or yet)."""
         return [self._commit(version) for version in range(start, end + 1)]
 
     def earliest(self) -> int:
-        """The first version whose commit is still in the log. Raises VersionGone where there is none."""
+        """The first version whose commit is still in the log. Raises VersionGoneError where there is none."""
         versions = commit_versions(self.store.list(self.log))
         if not versions:
-            raise VersionGone(f"{self.log} holds no commit")
+            raise VersionGoneError(f"{self.log} holds no commit")
         return versions[0]
 
     def path(self, file: File) -> str:
@@ -163,7 +163,7 @@ class TableLog:
             try:
                 return self._read(version)
             except FileNotFoundError:
-                raise VersionGone(f"{self.log} has no commit {version}: it was cleaned away, or is not made yet") from None
+                raise VersionGoneError(f"{self.log} has no commit {version}: it was cleaned away, or is not made yet") from None
 
     def _read(self, version: int) -> Commit:
         commit = parse_commit(version, self.store.read(self.commit_path(version)))

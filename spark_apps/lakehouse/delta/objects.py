@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S = 30
 _GIVE_UP_S = 10
-
-
-class ObjectsError(RuntimeError):
-    """The lake's files cannot be reached; the message names the place and the cure."""
 
 
 def names(settings: Settings, uri: str) -> list[str]:
@@ -62,7 +59,7 @@ def bytes_by_table(settings: Settings) -> dict[str, int]:
 
 
 def has_bucket(settings: Settings) -> bool:
-    """Whether the lake's bucket is there. Raises ObjectsError with the cure, ValueError off gs:."""
+    """Whether the lake's bucket is there. Raises EbapError with the cure, ValueError off gs:."""
     from google.cloud.storage.retry import DEFAULT_RETRY
 
     with _clear_errors(settings):
@@ -71,11 +68,11 @@ def has_bucket(settings: Settings) -> bool:
 
 
 def ensure_bucket(settings: Settings) -> bool:
-    """Make the lake's bucket where there is none; whether one was made. Raises ObjectsError with the cure, ValueError off gs:."""
+    """Make the lake's bucket where there is none; whether one was made. Raises EbapError with the cure, ValueError off gs:."""
     if has_bucket(settings):
         return False
     if not settings.gcp_project and not settings.gcs_endpoint:
-        raise ObjectsError(f"there is no bucket {_bucket_name(settings)}: make it, or name the project to make it in: EBAP_GCP_PROJECT")
+        raise EbapError(f"there is no bucket {_bucket_name(settings)}", "make it, or name the project to make it in: EBAP_GCP_PROJECT")
     made = bucket(settings)
     # Rights by account on the bucket as a whole, and never to the public.
     made.iam_configuration.uniform_bucket_level_access_enabled = True
@@ -94,13 +91,13 @@ def _clear_errors(settings: Settings) -> Iterator[None]:
         yield
     except Forbidden as error:
         said = f"bucket {_bucket_name(settings)} is not ours to use ({error.message})"
-        raise ObjectsError(f"{said}: grant roles/storage.admin on it, or name another in EBAP_LAKE") from error
+        raise EbapError(f"{said}", "grant roles/storage.admin on it, or name another in EBAP_LAKE") from error
     except GoogleAuthError as error:
-        raise ObjectsError(
-            f"there are no credentials for {settings.lake_root} ({error}): `gcloud auth application-default login`"
+        raise EbapError(
+            f"there are no credentials for {settings.lake_root} ({error})", "`gcloud auth application-default login`"
         ) from error
     except (GoogleAPIError, OSError) as error:
-        raise ObjectsError(f"the bucket of {settings.lake_root} cannot be reached ({error})") from error
+        raise EbapError(f"the bucket of {settings.lake_root} cannot be reached ({error})") from error
 
 
 def client(settings: Settings) -> Client:

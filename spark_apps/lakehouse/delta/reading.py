@@ -14,7 +14,7 @@ import pyarrow as pa
 from lakehouse import arrow_alone  # noqa: F401  (before the first array)
 from lakehouse.delta import vectors
 from lakehouse.delta.actions import File
-from lakehouse.delta.errors import VersionGone
+from lakehouse.delta.errors import VersionGoneError
 from lakehouse.delta.log import Snapshot
 from lakehouse.delta.predicates import condition, keys, literal, text
 from lakehouse.delta.pruning import Filter, Pruner, partition_value
@@ -60,7 +60,7 @@ def relation(
 ) -> DuckDBPyRelation:
     """The live rows as a relation of `columns` (all, in the table's order); it can be used as long as the connection is open.
 
-    `only` asks for rows with that value of a column that the files have and the table has not. Raises VersionGone where a file of the
+    `only` asks for rows with that value of a column that the files have and the table has not. Raises VersionGoneError where a file of the
     snapshot has been deleted meanwhile.
     """
     return _relation(con, snapshot, store, _names(snapshot, columns), files, where, only=only)
@@ -182,23 +182,25 @@ def _vector(store: Store, root: str, file: File) -> BitMap64:
     try:
         return vectors.read(store, root, file.vector)
     except FileNotFoundError as error:
-        raise VersionGone(f"the deletion vector of {root}/{file.path} has been deleted ({error}): read a newer version") from None
+        raise VersionGoneError(f"the deletion vector of {root}/{file.path} has been deleted ({error})", "read a newer version") from None
 
 
 def _local(store: Store, path: str) -> str:
     try:
         return store.local_file(path)
     except FileNotFoundError:
-        raise VersionGone(f"{path} has been deleted: read a newer version") from None
+        raise VersionGoneError(f"{path} has been deleted", "read a newer version") from None
 
 
 def as_arrow(rows: DuckDBPyRelation, snapshot: Snapshot, names: Sequence[str], added: Mapping[str, pa.DataType] | None = None) -> pa.Table:
-    """The rows of a relation of these columns, as an Arrow table of the table's own types. Raises VersionGone for a deleted file."""
+    """The rows of a relation of these columns, as an Arrow table of the table's own types. Raises VersionGoneError for a deleted file."""
     import duckdb
 
     try:
         found = rows.to_arrow_table()
     except duckdb.IOException as error:
-        raise VersionGone(f"a file of {snapshot.root} at version {snapshot.version} cannot be read ({error}): read a newer one") from error
+        raise VersionGoneError(
+            f"a file of {snapshot.root} at version {snapshot.version} cannot be read ({error})", "read a newer version"
+        ) from error
     wanted = {name: snapshot.fields[name].arrow_type for name in names} | dict(added or {})
     return found.cast(pa.schema(list(wanted.items())))

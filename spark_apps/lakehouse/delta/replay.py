@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lakehouse.delta.actions import Commit, File, Metadata, TableProtocol
-from lakehouse.delta.errors import LakeError, NoTable, VersionGone
+from lakehouse.delta.errors import NoTableError, VersionGoneError
 from lakehouse.delta.store import Store
+from lakehouse.errors import EbapError
 
 _COMMIT = re.compile(r"(\d{20})\.json")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\.(\d{10})\.(\d{10})|\.[0-9a-f-]{36})?\.(parquet|json)")
@@ -94,7 +95,7 @@ def parse_commit(version: int, data: bytes) -> Commit:
 
 
 def load(store: Store, log: str, at: int | None = None, keeps_removed: bool = False) -> State:
-    """The state at a version, by default the newest. Raises NoTable, VersionGone where the log does not reach that version."""
+    """The state at a version, by default the newest. Raises NoTableError, VersionGoneError where the log does not reach that version."""
     for is_last_try in (False, True):
         try:
             return _load(store, log, at, keeps_removed, uses_hint=not is_last_try)
@@ -117,18 +118,18 @@ def _load(store: Store, log: str, at: int | None, keeps_removed: bool, uses_hint
         _read_checkpoint(store, log, checkpoints[-1], state)
     newer = [version for version in commit_versions(names) if version > state.version and (at is None or version <= at)]
     if not newer and not checkpoints and not commit_versions(names):
-        raise NoTable(f"there is no Delta table: {log} holds no commit")
+        raise NoTableError(f"there is no Delta table: {log} holds no commit")
     if newer and newer != list(range(state.version + 1, state.version + 1 + len(newer))):
         missing = sorted(set(range(state.version + 1, newer[-1])) - set(newer))[:1] or [state.version + 1]
-        raise VersionGone(f"{log} has no commit {missing[0]}, and no checkpoint from which version {newer[-1]} could be read")
+        raise VersionGoneError(f"{log} has no commit {missing[0]}, and no checkpoint from which version {newer[-1]} could be read")
     for version in newer:
         state.apply(parse_commit(version, store.read(f"{log}/{commit_name(version)}")))
     if at is not None and state.version != at:
-        raise VersionGone(f"{log} cannot be read as of version {at}: the newest that can is {state.version}")
+        raise VersionGoneError(f"{log} cannot be read as of version {at}: the newest that can is {state.version}")
     if state.commit is None:
         _read_commit_of_checkpoint(store, log, state)
     if state.protocol is None or state.metadata is None:
-        raise LakeError(f"{log}: no protocol or no metadata up to version {state.version}; the log is damaged")
+        raise EbapError(f"{log}: no protocol or no metadata up to version {state.version}; the log is damaged")
     return state
 
 

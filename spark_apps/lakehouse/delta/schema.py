@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lakehouse.delta.errors import UnsupportedTable
+from lakehouse.errors import EbapError
 
 _DDL = {
     "byte": "TINYINT",
@@ -69,7 +69,7 @@ class Field:
 
 
 def fields_of(schema_json: str) -> tuple[Field, ...]:
-    """The columns of Delta's `schemaString`. Raises UnsupportedTable for a type that is not known."""
+    """The columns of Delta's `schemaString`. Raises EbapError for a type that is not known."""
     listed = json.loads(schema_json)["fields"]
     fields = tuple(
         Field(name=each["name"], json_type=each["type"], is_nullable=each["nullable"], metadata=each.get("metadata") or {})
@@ -91,7 +91,7 @@ def _ddl(found: Any) -> str:
     elif found["type"] == "struct":
         inner = ", ".join(each["name"] + ": " + _ddl(each["type"]) for each in found["fields"])
         return f"STRUCT<{inner}>"
-    raise UnsupportedTable(f"type {found} is not supported")
+    raise EbapError(f"type {found} is not supported")
 
 
 def _arrow(found: Any) -> pa.DataType:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from lakehouse.delta.errors import AlreadyExists
+from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
 
 
@@ -42,7 +42,7 @@ class Store(Protocol):
         """What is known of an object without reading it; None where there is none."""
 
     def put_new(self, path: str, data: bytes) -> str:
-        """Write an object that is not there yet and return its identity. Raises AlreadyExists; of two writers one wins."""
+        """Write an object that is not there yet and return its identity. Raises FileExistsError; of two writers one wins."""
 
     def put_unique(self, path: str, data: bytes) -> None:
         """Write an object under a name that nobody else uses. A process that dies meanwhile may leave a part, which nothing names yet."""
@@ -72,7 +72,7 @@ class LocalStore:
     def root(self, location: str) -> str:
         path = unquote(urlsplit(location).path) if location.startswith("file:") else location
         if not path.startswith("/"):
-            raise ValueError(f"{location} is not on this machine's disk: give a file: URI or an absolute path")
+            raise EbapError(f"{location} is not on this machine's disk", "give a file: URI or an absolute path")
         return path.rstrip("/")
 
     def read(self, path: str) -> bytes:
@@ -99,8 +99,6 @@ class LocalStore:
         try:
             # Unlike a rename, a link fails where the name is taken.
             os.link(temporary, target)
-        except FileExistsError:
-            raise AlreadyExists(f"{target} exists") from None
         finally:
             Path(temporary).unlink()
         _sync_folder(Path(target).parent)

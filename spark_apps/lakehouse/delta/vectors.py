@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pyroaring import BitMap64
 
 from lakehouse.delta.actions import DeletionVector
-from lakehouse.delta.errors import LakeError
 from lakehouse.delta.store import Store
+from lakehouse.errors import EbapError
 
 _MAGIC = struct.pack("<i", 1681511377)
 _FILE_VERSION = b"\x01"
@@ -34,9 +34,9 @@ def z85_encode(data: bytes) -> str:
 
 
 def z85_decode(text: str) -> bytes:
-    """Bytes of Z85 text, padding included. Raises LakeError where it is not Z85."""
+    """Bytes of Z85 text, padding included. Raises EbapError where it is not Z85."""
     if len(text) % 5:
-        raise LakeError(f"{len(text)} characters are not Z85: they come in fives")
+        raise EbapError(f"{len(text)} characters are not Z85: they come in fives")
     data = bytearray()
     try:
         for start in range(0, len(text), 5):
@@ -45,7 +45,7 @@ def z85_decode(text: str) -> bytes:
                 number = number * 85 + _VALUES[character]
             data += struct.pack(">I", number)
     except (KeyError, struct.error):
-        raise LakeError(f"{text!r} is not Z85") from None
+        raise EbapError(f"{text!r} is not Z85") from None
     return bytes(data)
 
 
@@ -55,21 +55,21 @@ def encode(rows: BitMap64) -> bytes:
 
 
 def decode(data: bytes) -> BitMap64:
-    """The positions in a vector's bytes. Raises LakeError for another format."""
+    """The positions in a vector's bytes. Raises EbapError for another format."""
     if data[:4] != _MAGIC:
-        raise LakeError(f"a deletion vector begins with {data[:4].hex()}, not with {_MAGIC.hex()}: its format is not known")
+        raise EbapError(f"a deletion vector begins with {data[:4].hex()}, not with {_MAGIC.hex()}: its format is not known")
     return BitMap64.deserialize(data[4:])
 
 
 def read(store: Store, root: str, vector: DeletionVector) -> BitMap64:
-    """The deleted positions, of a table at `root`. Raises LakeError where the stored bytes do not fit, FileNotFoundError."""
+    """The deleted positions, of a table at `root`. Raises EbapError where the stored bytes do not fit, FileNotFoundError."""
     if vector.storage_type == "i":
         rows = decode(z85_decode(vector.path_or_inline)[: vector.size])
     else:
         path = file_path(root, vector)
         rows = decode(_in_file(store.read(path), path, vector))
     if len(rows) != vector.cardinality:
-        raise LakeError(f"deletion vector {vector.unique_id} holds {len(rows)} rows, the log says {vector.cardinality}")
+        raise EbapError(f"deletion vector {vector.unique_id} holds {len(rows)} rows, the log says {vector.cardinality}")
     return rows
 
 
@@ -83,13 +83,13 @@ def file_path(root: str, vector: DeletionVector) -> str:
 
 def _in_file(data: bytes, path: str, vector: DeletionVector) -> bytes:
     if data[:1] != _FILE_VERSION:
-        raise LakeError(f"{path} is of version {data[:1].hex()}: only 01 is known")
+        raise EbapError(f"{path} is of version {data[:1].hex()}: only 01 is known")
     start = vector.offset or 0
     (size,) = struct.unpack_from(">i", data, start)
     found = data[start + 4 : start + 4 + size]
     (checksum,) = struct.unpack_from(">I", data, start + 4 + size)
     if size != vector.size or zlib.crc32(found) != checksum:
-        raise LakeError(f"{path} at byte {start} is damaged: its size or checksum is not what the log and the file say")
+        raise EbapError(f"{path} at byte {start} is damaged: its size or checksum is not what the log and the file say")
     return found
 
 

@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 
 from lakehouse.delta import features, statistics
 from lakehouse.delta.actions import File
-from lakehouse.delta.errors import LakeError
 from lakehouse.delta.log import Snapshot
 from lakehouse.delta.pruning import EPOCH, plain
 from lakehouse.delta.schema import Field
 from lakehouse.delta.store import Store
+from lakehouse.errors import EbapError
 
 Writes = Iterable[tuple[Mapping[str, Any], pa.Table]]
 _NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
@@ -30,7 +30,7 @@ _SAFE = "/=+,!$&'()*;@~-._"
 
 
 def write_files(store: Store, snapshot: Snapshot, writes: Writes) -> list[File]:
-    """Write the rows, a file for each pair of a partition and a table that has rows. Raises LakeError where they do not fit.
+    """Write the rows, a file for each pair of a partition and a table that has rows. Raises EbapError where they do not fit.
 
     A partition is a mapping from each partition column to a value as rows have it. Columns that the rows lack are NULL.
     """
@@ -44,7 +44,7 @@ def write_files(store: Store, snapshot: Snapshot, writes: Writes) -> list[File]:
 
 
 def conform(snapshot: Snapshot, rows: pa.Table) -> pa.Table:
-    """The rows with the table's columns and types, partition columns left out. Raises LakeError with every fault at once."""
+    """The rows with the table's columns and types, partition columns left out. Raises EbapError with every fault at once."""
     stored = [field for field in snapshot.schema if field.name not in snapshot.partition_columns]
     unknown = [name for name in rows.column_names if name not in snapshot.fields]
     faults = [f"{name} is not a column of the table" for name in unknown]
@@ -59,18 +59,18 @@ def conform(snapshot: Snapshot, rows: pa.Table) -> pa.Table:
             faults.append(f"{field.name} is NULL in {column.null_count} rows")
         columns.append(column)
     if faults:
-        raise LakeError(f"rows for {snapshot.root} do not fit: {'; '.join(faults)}")
+        raise EbapError(f"rows for {snapshot.root} do not fit: {'; '.join(faults)}")
     return pa.Table.from_arrays(columns, schema=pa.schema([(field.name, field.arrow_type) for field in stored]))
 
 
 def _partition(snapshot: Snapshot, given: Mapping[str, Any]) -> dict[str, str | None]:
     if set(given) != set(snapshot.partition_columns):
-        raise LakeError(f"{snapshot.root} is partitioned by {snapshot.partition_columns}, rows come for {tuple(given)}")
+        raise EbapError(f"{snapshot.root} is partitioned by {snapshot.partition_columns}, rows come for {tuple(given)}")
     return {name: partition_text(snapshot.fields[name], given[name]) for name in snapshot.partition_columns}
 
 
 def partition_text(field: Field, value: Any) -> str | None:
-    """A value as the log has it. An empty string is NULL, as everywhere in Delta. Raises LakeError for a value of another type."""
+    """A value as the log has it. An empty string is NULL, as everywhere in Delta. Raises EbapError for a value of another type."""
     if value is None or value == "":
         return None
     if field.type == "BOOLEAN" and isinstance(value, bool):
@@ -85,13 +85,13 @@ def partition_text(field: Field, value: Any) -> str | None:
         return (EPOCH + timedelta(microseconds=plain(value))).isoformat(timespec="microseconds").replace("+00:00", "Z")
     if field.type.startswith("DECIMAL") and isinstance(value, Decimal):
         return f"{value:f}"
-    raise LakeError(f"{value!r} is no value of the partition column {field.name} ({field.type})")
+    raise EbapError(f"{value!r} is no value of the partition column {field.name} ({field.type})")
 
 
 def _write(store: Store, snapshot: Snapshot, partition: Mapping[str, str | None], rows: pa.Table) -> File:
     codec = snapshot.configuration.get("delta.parquet.compression.codec", "snappy").lower()
     if codec not in _CODECS:
-        raise LakeError(f"{snapshot.root} is to be compressed by {codec}: one of {', '.join(_CODECS)} is needed")
+        raise EbapError(f"{snapshot.root} is to be compressed by {codec}: one of {', '.join(_CODECS)} is needed")
     data = parquet(rows, _CODECS[codec])
     folders = [f"{_escaped(name)}={_NULL_FOLDER if value is None else _escaped(value)}" for name, value in partition.items()]
     path = "/".join([*folders, f"part-00000-{uuid.uuid4()}.c000.{codec}.parquet"])

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from lakehouse import tables
 from lakehouse.contract import Table
+from lakehouse.errors import EbapError, retry
 from lakehouse.lake import storage, stored_schema
 from lakehouse.settings import Settings
 from lakehouse.silver import erasure_list, sweep
@@ -24,10 +25,6 @@ from lakehouse.transforms.records.values import reader
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-
-
-class ForgetError(RuntimeError):
-    """Nothing was forgotten; the message says why, and what can be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +42,12 @@ class Forgotten:
 
 
 def run(spark: SparkSession, settings: Settings, table_name: str, key: str) -> Forgotten:
-    """Forget that key of that source table. Raises ForgetError, KeyError for a table there is not."""
+    """Forget that key of that source table. Raises EbapError."""
     table = personal(table_name)
     named = canonical(table, key)
     listed = erasure_list.forgotten(spark, table).get(table.name, frozenset())
     if named not in listed and not _is_known(spark, table, named) and not _all_linked(spark, table, named):
-        raise ForgetError(f"no record in the lake is of {table.name} {named}: see whether the key is right, or refine it first")
+        raise EbapError(f"no record in the lake is of {table.name} {named}", "see whether the key is right, or refine it first")
     other_keys = _other_keys(spark, table, named)
     # The person first: a refine that still knew nothing of it has taken what is in bronze by now, so that the next look finds it.
     erasure_list.enter(spark, {table.name: frozenset({named})})
@@ -61,23 +58,23 @@ def run(spark: SparkSession, settings: Settings, table_name: str, key: str) -> F
     swept = {source.full_name: sweep.sweep(spark, settings, source) for source in sources}
     for source in sources:
         # Not only after a change: a run that was cut short may have left marked rows in the files.
-        erasure_list.again(partial(erasure_list.purge, spark, source))
+        retry(partial(erasure_list.purge, spark, source))
     changed = [name for name, is_changed in swept.items() if is_changed] + _aggregated(spark, settings)
     counts = {name: len(keys) for name, keys in linked.items()}
     return Forgotten(table=table.name, key=named, linked=counts, changed=tuple(changed), other_keys=other_keys)
 
 
 def personal(table_name: str) -> Table:
-    """The source table of that name; ForgetError where it holds nothing personal."""
+    """The source table of that name; EbapError where it holds nothing personal."""
     table = tables.source(table_name)
     known = erasure_list.personal_sources()
     if table not in known:
-        raise ForgetError(f"{table.name} holds no personal data: a row of {', '.join(t.name for t in known)} can be forgotten")
+        raise EbapError(f"{table.name} holds no personal data", f"a row of {', '.join(t.name for t in known)} can be forgotten")
     return table
 
 
 def canonical(table: Table, text: str) -> str:
-    """The key as the list writes it, from a JSON object or, of one column, the plain value. Raises ForgetError."""
+    """The key as the list writes it, from a JSON object or, of one column, the plain value. Raises EbapError."""
     wanted = "{" + ", ".join(f'"{name}": …' for name in table.key) + "}"
     try:
         given = json.loads(text)
@@ -87,7 +84,7 @@ def canonical(table: Table, text: str) -> str:
         # As written: a number's text, not what JSON makes of it.
         given = {table.key[0]: text} if len(table.key) == 1 else {}
     if set(given) != set(table.key):
-        raise ForgetError(f"{text!r} is no key of {table.name}: give {wanted}" + (" or the value alone" if len(table.key) == 1 else ""))
+        raise EbapError(f"{text!r} is no key of {table.name}", f"give {wanted}" + (" or the value alone" if len(table.key) == 1 else ""))
     texts = [str(given[name]) for name in table.key]
     values = tuple(reader(table.column(name).type)(value) for name, value in zip(table.key, texts, strict=True))
     faults = [
@@ -96,7 +93,7 @@ def canonical(table: Table, text: str) -> str:
         if value is None
     ]
     if faults:
-        raise ForgetError(f"{text!r} is no key of {table.name}: {'; '.join(faults)}")
+        raise EbapError(f"{text!r} is no key of {table.name}: {'; '.join(faults)}")
     return keys.as_listed(table)(values)
 
 
@@ -149,5 +146,5 @@ def _aggregated(spark: SparkSession, settings: Settings) -> list[str]:
     from lakehouse.gold import heavy_aggregate  # a verb stands above this package: reached only when it is to be run
 
     stored = [table for table in tables.GOLD if not table.is_view]
-    made = [(table, erasure_list.again(partial(heavy_aggregate.run, spark, settings, table.name))) for table in stored]
+    made = [(table, heavy_aggregate.run(spark, settings, table.name)) for table in stored]
     return [table.full_name for table, result in made if result.changed]

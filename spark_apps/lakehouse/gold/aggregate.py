@@ -2,7 +2,7 @@
 
 A snapshot of each input is pinned, the touched slices are found and computed, those that differ from what is stored are replaced in one
 commit that carries the checkpoint, and the table's state moves. The same inputs give the same rows, and slices that came out equal are
-not written. What is small is computed in this process by DuckDB; more is Spark's (`TooLarge`), from the same SQL.
+not written. What is small is computed in this process by DuckDB; more is Spark's (`TooLargeError`), from the same SQL.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lakehouse import tables
-from lakehouse.delta.errors import ConflictError, TooLarge, VersionGone
+from lakehouse.errors import EbapError, TooLargeError, retry
 from lakehouse.gold import inputs as pinning
 from lakehouse.gold import queries
 from lakehouse.gold.inputs import Inputs, is_source
@@ -29,13 +29,8 @@ if TYPE_CHECKING:
     from lakehouse.settings import Settings
     from lakehouse.sql import Slice
 
-_TRIES = 3
 # Per source table that moved: the run from which its changes count.
 Marks = Mapping[str, int | None]
-
-
-class AggregateError(RuntimeError):
-    """A gold table that cannot be aggregated; the message names it and the cure. Its checkpoint has not moved."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +59,7 @@ MakeEngine = Callable[[Inputs, Marks], AbstractContextManager[Engine]]
 def run(lake: Lake, table_name: str, slices: Sequence[date] | None = None) -> AggregateResult:
     """Recompute the slices touched since the table's checkpoint, or exactly the given ones, which leaves the checkpoint where it is.
 
-    Does nothing, quickly, where no input has moved. Raises AggregateError, and TooLarge where a run by Spark is due.
+    Does nothing, quickly, where no input has moved. Raises EbapError, and TooLargeError where a run by Spark is due.
     """
 
     def light(inputs: Inputs, marks: Marks) -> AbstractContextManager[Engine]:
@@ -81,15 +76,9 @@ def run_by(
     """The same by the given engine, which takes at most so many rows of inputs (None: any number)."""
     table = tables.gold(table_name)
     if table.is_view:
-        raise AggregateError(f"{table.full_name} is a view: there is nothing to aggregate")
-    for left in reversed(range(_TRIES)):
-        try:
-            return _run(lake, engine, table, slices, most_rows)
-        except (ConflictError, VersionGone) as error:
-            # A compaction or another run was first: read again, decide anew.
-            if not left:
-                raise AggregateError(f"{table.full_name} was written by others during each of {_TRIES} tries: {error}") from error
-    raise AssertionError("unreachable")
+        raise EbapError(f"{table.full_name} is a view: there is nothing to aggregate")
+    # A compaction or another run may be first: read again, decide anew.
+    return retry(lambda: _run(lake, engine, table, slices, most_rows))
 
 
 def _run(lake: Lake, engine: MakeEngine, table: Table, slices: Sequence[date] | None, most_rows: int | None) -> AggregateResult:
@@ -183,7 +172,7 @@ def _refuse_large(inputs: Inputs, slices: Sequence[Slice] | None, most_rows: int
         return
     found = inputs.rows(slices)
     if found > most_rows:
-        raise TooLarge(f"{inputs.table.full_name}: {found} rows of its inputs are to be read, more than EBAP_LIGHT_ROWS={most_rows}")
+        raise TooLargeError(f"{inputs.table.full_name}: {found} rows of its inputs are to be read, more than EBAP_LIGHT_ROWS={most_rows}")
 
 
 def _complete_to(lake: Lake, table: Table) -> datetime | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from lakehouse import tables
-from lakehouse.contract import ContractError, Table
+from lakehouse.contract import Table
+from lakehouse.errors import ContractError
 from lakehouse.gold import dialect, queries, translation
 from lakehouse.transforms.gold import sql_files
 

@@ -23,7 +23,7 @@ _RANK = {"r": 0, "d": 1}  # of an operation at one position, as in `orders_live.
 
 
 def view_rows(lake: Lake, table: Table) -> int:
-    """Rows of the view. Raises NoTable where the catalog was not brought up."""
+    """Rows of the view. Raises NoTableError where the catalog was not brought up."""
     if sql_files.reads_bronze(table):
         return _live_rows(lake, tables.source("orders"))
     engine.prepare(lake.con)

@@ -19,9 +19,10 @@ from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.schema import MappingSchema
 
+from lakehouse.errors import EbapError
 from lakehouse.gold import rules
 from lakehouse.gold.functions import FUNCTIONS, PREFIX
-from lakehouse.gold.queries import Columns, DialectError
+from lakehouse.gold.queries import Columns
 
 _NATIVE = {name for name, function in FUNCTIONS.items() if not function.type}
 _CONSTRUCTS = (
@@ -71,10 +72,10 @@ def faults(sql: str, columns: Columns, output: Mapping[str, str] | None = None) 
 
 
 def to_duckdb(sql: str, columns: Columns) -> str:
-    """The query as DuckDB takes it, once the macros it calls are made; raises DialectError where it is not the same on both."""
+    """The query as DuckDB takes it, once the macros it calls are made; raises EbapError where it is not the same on both."""
     found = faults(sql, columns)
     if found:
-        raise DialectError("; ".join(f"line {line}: {reason}" for line, reason in found))
+        raise EbapError("; ".join(f"line {line}: {reason}" for line, reason in found))
     return rules.translated(_typed(_parsed(sql), columns)).sql(dialect="duckdb", comments=False)
 
 

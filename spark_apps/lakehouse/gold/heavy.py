@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
 from lakehouse import tables
-from lakehouse.delta.errors import ConflictError
 from lakehouse.gold import pseudonyms, queries, reach, translation
 from lakehouse.gold.inputs import Inputs, is_source, stored_form
 from lakehouse.gold.queries import Name, Query
 from lakehouse.lake import storage, stored_schema
-from lakehouse.spark import delta
 from lakehouse.sql import is_within
 from lakehouse.transforms import views
 from lakehouse.transforms.gold import sql_files
@@ -28,8 +25,6 @@ if TYPE_CHECKING:
     from lakehouse.contract import Table
     from lakehouse.settings import Settings
     from lakehouse.sql import Slice
-
-_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
 
 class Heavy:
@@ -71,20 +66,11 @@ class Heavy:
             stored = self._stored(self._table, self._inputs.stored.version).where(condition)
             differing = sorted((row[0] for row in differing_slices(rows, stored, self._table.slice).collect()), key=str)
             if differing:
-                self._write(rows.where(is_within(f"`{self._table.slice}`", differing)), differing, checkpoint)
+                changed = rows.where(is_within(f"`{self._table.slice}`", differing))
+                storage.replace_slices(self._spark, self._table, changed, differing, checkpoint)
             return differing
         finally:
             rows.unpersist()
-
-    def _write(self, rows: DataFrame, slices: Sequence[Slice], checkpoint: Mapping[str, Any] | None) -> None:
-        carried = {_METADATA: json.dumps(checkpoint, sort_keys=True)} if checkpoint is not None else {}
-        try:
-            with delta.configured(self._spark, carried):
-                storage.replace_slices(self._spark, self._table, rows, slices)
-        except Exception as error:  # see delta: its class depends on the kind of session
-            if delta.is_overtaken(error):
-                raise ConflictError(f"{self._table.full_name} was written by another run meanwhile; run it again") from error
-            raise
 
     def _frame(self, query: Query, sql: str, slices: Sequence[Slice] | None) -> DataFrame:
         for name in query.reads:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from lakehouse import platform_tables, tables
 from lakehouse.contract import Table
 from lakehouse.delta import reading
-from lakehouse.delta.errors import VersionGone
+from lakehouse.delta.errors import VersionGoneError
 from lakehouse.delta.pruning import EPOCH, partition_value
 from lakehouse.gold import queries
 
@@ -84,7 +84,7 @@ def changed_slices(lake: Lake, inputs: Inputs, name: str, since: int) -> set[Sli
         return None
     try:
         commits = lake.log(stored_form(name)).commits(since + 1, snapshot.version)
-    except VersionGone:
+    except VersionGoneError:
         return None
     found = {file.partition.get(column) for commit in commits for file in _changed(commit)}
     return {_day(partition_value(snapshot.fields[column], text)) for text in found}

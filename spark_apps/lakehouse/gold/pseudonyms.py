@@ -10,6 +10,8 @@ import hashlib
 import hmac
 from typing import TYPE_CHECKING
 
+from lakehouse.errors import EbapError
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import Column, DataFrame
@@ -50,7 +52,7 @@ def hmac_sha256(text: Column, secret: bytes) -> Column:
     from pyspark.sql import functions as F
 
     if len(secret) > _BLOCK:
-        raise ValueError(f"the secret {SECRET} has {len(secret)} bytes: at most {_BLOCK} are used as they are")
+        raise EbapError(f"the secret {SECRET} has {len(secret)} bytes", f"give at most {_BLOCK}, which are used as they are")
     padded = secret.ljust(_BLOCK, b"\0")
     outer, inner = (F.lit(bytes(byte ^ pad for byte in padded)) for pad in (0x5C, 0x36))
     digest = F.sha2(F.concat(inner, text.cast("binary")), 256)

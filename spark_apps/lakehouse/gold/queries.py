@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse import tables
-from lakehouse.contract import ContractError, History, Table
+from lakehouse.contract import History, Table
+from lakehouse.errors import ContractError
 from lakehouse.lake import ddl
 from lakehouse.transforms.gold import sql_files
 from lakehouse.transforms.gold.sql_files import HISTORY_SUFFIX
@@ -27,10 +28,6 @@ SINCE = "since"
 SOURCES = {table.name: table for table in tables.SOURCES}
 TRANSLATED = Path(__file__).with_name("translated.json")
 _MADE = "made"
-
-
-class DialectError(ValueError):
-    """SQL that cannot be run on both engines alike; the message lists every fault, each with its line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +58,7 @@ def select(table: Table) -> Query:
     made = query(sql_files.select(table))
     found = faults(table, made.reads)
     if found:
-        raise ContractError(f"gold table {table.name!r}: {'; '.join(found)}: make its declaration and its SQL agree")
+        raise ContractError(f"gold table {table.name!r}: {'; '.join(found)}", "make its declaration and its SQL agree")
     return made
 
 
@@ -91,7 +88,7 @@ def slice_query(table: Table, name: str, column: str = _MADE) -> str:
 
 @cache
 def query(sql: str) -> Query:
-    """The translated query; raises DialectError where the engines would not answer alike."""
+    """The translated query; raises EbapError where the engines would not answer alike."""
     entry = _translated().get(fingerprint(sql))
     if entry is None:
         from lakehouse.gold import translation
@@ -127,7 +124,7 @@ def texts() -> dict[str, str]:
 
 
 def generated() -> str:
-    """What `translated.json` has to be; raises DialectError and ContractError."""
+    """What `translated.json` has to be; raises EbapError and ContractError."""
     from lakehouse.gold import translation
 
     made = {}

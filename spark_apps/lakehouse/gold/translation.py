@@ -14,7 +14,7 @@ from lakehouse.gold.queries import Name, Query
 
 
 def query(sql: str) -> Query:
-    """A query over the tables of `queries.columns`; raises DialectError where the engines would not answer alike."""
+    """A query over the tables of `queries.columns`; raises EbapError where the engines would not answer alike."""
     return Query(duckdb=dialect.to_duckdb(sql, queries.columns()), reads=_reads(sql))
 
 

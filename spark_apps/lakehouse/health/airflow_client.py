@@ -9,16 +9,13 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from lakehouse import wait
+from lakehouse.errors import NotReadyError
 from lakehouse.settings import Settings
 
 _POLL_S = 0.5
 _REQUEST_S = 30
 # Half a minute in all: an API that is restarting, and a DAG that is not parsed yet (404). A run triggered twice does no harm.
 _PATIENCE = Retry(total=6, backoff_factor=0.5, status_forcelist=(404, 500, 502, 503, 504), allowed_methods=None)
-
-
-class DagRunError(RuntimeError):
-    """A run that cannot be had or did not end in time; the message names the DAG and what was seen last."""
 
 
 def is_scheduled(settings: Settings, dag_id: str) -> bool:
@@ -40,7 +37,7 @@ def finish(settings: Settings, dag_id: str, limit_s: float) -> list[str]:
             break
     else:
         health = _request(settings, "GET", "/monitor/health")["scheduler"]["status"]
-        raise DagRunError(f"run {run['dag_run_id']} of DAG {dag_id} is {run['state']}, the scheduler {health}")
+        raise NotReadyError(f"run {run['dag_run_id']} of DAG {dag_id} is {run['state']}, the scheduler {health}")
     tasks = _request(settings, "GET", f"{path}/taskInstances")["task_instances"]
     return sorted(task["task_id"] for task in tasks if task["state"] in ("failed", "upstream_failed"))
 
@@ -82,5 +79,5 @@ def _request(settings: Settings, method: str, path: str, patience: Retry = _PATI
             answer = http.request(method, url, headers=headers, timeout=timeout_s, **arguments)
             answer.raise_for_status()
     except requests.RequestException as error:
-        raise DagRunError(f"Airflow refuses {method} {url}: {error}") from None
+        raise NotReadyError(f"Airflow refuses {method} {url}: {error}") from None
     return answer.json()

@@ -19,6 +19,7 @@ import psycopg2
 
 from lakehouse import platform_tables, tables, wait
 from lakehouse.delta import objects
+from lakehouse.errors import EbapError, NotReadyError
 from lakehouse.health import airflow_client
 from lakehouse.lake import state
 from lakehouse.lake.lake import Lake
@@ -31,10 +32,6 @@ _POLL_S = 0.3
 
 T = TypeVar("T")
 Offsets = dict[tuple[str, int], int]
-
-
-class LagError(RuntimeError):
-    """A stage that did not get there in time, or cannot; the message names it, with figures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +47,7 @@ class CatchUp:
         return self.give_up_at - time.monotonic()
 
     def reach(self, stage: str, look: Callable[[], T], lag: Callable[[T], str | None] = lambda _: None) -> T:
-        """What `look` sees once `lag` finds nothing wrong with it; raises LagError with what `lag` said last.
+        """What `look` sees once `lag` finds nothing wrong with it; raises NotReadyError with what `lag` said last.
 
         A part that does not answer, such as one just restarting, counts as lag.
         """
@@ -58,13 +55,13 @@ class CatchUp:
             try:
                 seen = look()
                 behind = lag(seen)
-            except (OSError, psycopg2.Error) as error:
+            except (NotReadyError, OSError, psycopg2.Error) as error:
                 behind = " ".join(f"{type(error).__name__}: {error}".split())
             else:
                 if behind is None:
                     print(f"catch-up: {stage}", file=sys.stderr)
                     return seen
-        raise LagError(f"{stage} lags: {behind}")
+        raise NotReadyError(f"{stage} lags: {behind}")
 
 
 def main(settings: Settings, timeout_s: float) -> int:
@@ -72,14 +69,14 @@ def main(settings: Settings, timeout_s: float) -> int:
     began = time.monotonic()
     try:
         print(run(settings, timeout_s))
-    except LagError as error:
+    except NotReadyError as error:
         print(f"catch-up: after {time.monotonic() - began:.0f} s, {error}", file=sys.stderr)
         return 1
     return 0
 
 
 def run(settings: Settings, timeout_s: float) -> str:
-    """Wait for every stage and return the marked WAL position; raises LagError."""
+    """Wait for every stage and return the marked WAL position; raises NotReadyError."""
     waiting = CatchUp(settings=settings, give_up_at=time.monotonic() + timeout_s)
     marked = reach_silver(waiting, [table.name for table in tables.SOURCES])
     _run(waiting, "gold", "aggregate", [table.name for table in tables.GOLD if not table.is_view])
@@ -88,7 +85,7 @@ def run(settings: Settings, timeout_s: float) -> str:
 
 
 def reach_silver(waiting: CatchUp, names: list[str]) -> str:
-    """Wait for the stages up to silver, for these tables alone; the marked WAL position. Raises LagError."""
+    """Wait for the stages up to silver, for these tables alone; the marked WAL position. Raises NotReadyError."""
     settings = waiting.settings
     marked = waiting.reach("marked", lambda: mark(settings))
     waiting.reach("captured", lambda: _slot(settings, marked), partial(_slot_lag, marked))
@@ -143,7 +140,7 @@ def _end_offsets(settings: Settings) -> Offsets:
         finally:
             consumer.close()
     except KafkaError as error:
-        raise ConnectionError(f"{type(error).__name__}: {error}") from None
+        raise NotReadyError(f"{type(error).__name__}: {error}") from None
 
 
 def _landing_lag(ends: Offsets, landed: Offsets) -> str | None:
@@ -162,7 +159,7 @@ def _refined(waiting: CatchUp, names: list[str]) -> None:
     states = state.store(waiting.settings)
     paused = [made.pause_notice for made in states.read_all(wanted).values() if made.pause_notice]
     if paused:
-        raise LagError(f"refined lags: {'; '.join(paused)}")
+        raise NotReadyError(f"refined lags: {'; '.join(paused)}")
     waiting.reach("refined", lambda: states.read_all(wanted), partial(_refining_lag, version))
 
 
@@ -181,16 +178,16 @@ def _run(waiting: CatchUp, dag_id: str, verb: str, names: list[str]) -> None:
             failed = [f"{task} failed, see DAG {dag_id}" for task in ended if task in names]
         else:
             failed = [fault for name in names if (fault := _fault(waiting.settings, verb, name))]
-    except airflow_client.DagRunError as error:
-        raise LagError(f"{dag_id} lags: {error}") from None
+    except NotReadyError as error:
+        raise NotReadyError(f"{dag_id} lags: {error}") from None
     if failed:
-        raise LagError(f"{dag_id} lags: {'; '.join(failed)}")
+        raise NotReadyError(f"{dag_id} lags: {'; '.join(failed)}")
 
 
 def _fault(settings: Settings, verb: str, name: str) -> str | None:
     try:
         VERBS[verb].run(settings, [name], partial(_by_spark, settings, verb, name))
-    except RuntimeError as error:
+    except EbapError as error:
         return f"{name}: {error}"
     return None
 
@@ -205,6 +202,6 @@ def _by_spark(settings: Settings, verb: str, name: str) -> Any:
     try:
         return call(spark, settings)
     except PySparkException as error:
-        raise RuntimeError(str(error).partition("\n")[0]) from error
+        raise EbapError(str(error).partition("\n")[0]) from error
     finally:
         spark.stop()

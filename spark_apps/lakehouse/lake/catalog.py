@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse import platform_tables, tables
 from lakehouse.contract import Layer, Table, is_widening
+from lakehouse.errors import EbapError
 from lakehouse.lake import ddl, state_views, stored_schema
 from lakehouse.settings import Settings
 from lakehouse.verbs import Call
@@ -20,12 +21,8 @@ if TYPE_CHECKING:
 _FINGERPRINT = "ebap.catalog"
 
 
-class CatalogError(RuntimeError):
-    """A stored table that contradicts its declaration; the message names every column and both types."""
-
-
 def bring_up(spark: SparkSession, settings: Settings) -> bool:
-    """Make the catalog say what the declarations say; whether anything had to be done. Raises CatalogError before any write.
+    """Make the catalog say what the declarations say; whether anything had to be done. Raises EbapError before any write.
 
     A source's table that was made by another declaration is left as it is: refine refuses it alone (see `shapes`).
     """
@@ -52,7 +49,7 @@ def bring_up(spark: SparkSession, settings: Settings) -> bool:
 def parse(argv: list[str]) -> Call:
     """What registers everything in the catalog; it takes no arguments."""
     if argv:
-        raise ValueError(f"publish takes no arguments, not {' '.join(argv)}")
+        raise EbapError(f"publish takes no arguments, not {' '.join(argv)}")
     return bring_up
 
 
@@ -101,7 +98,7 @@ def _amendments(spark: SparkSession, table: Table) -> list[str]:
     ]
     if faults and table.name not in [platform_tables.stored(source).name for source in tables.SOURCES]:
         cure = "declare the stored type again, or `make wipe` and start anew"
-        raise CatalogError(f"{'; '.join(faults)}: a stored type is not changed in place; {cure}")
+        raise EbapError(f"{'; '.join(faults)}: a stored type is not changed in place", cure)
     made = [f"COMMENT ON TABLE {table.full_name} IS {ddl.quote(ddl.comment(table))}"]
     made += [f"ALTER TABLE {table.full_name} ALTER COLUMN `{column.name}` TYPE {column.type}" for column in wider]
     for column in table.columns:

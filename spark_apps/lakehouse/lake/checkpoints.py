@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.delta.errors import VersionGone
+from lakehouse.delta.errors import VersionGoneError
 from lakehouse.lake import state
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def restored(log: TableLog, known: TableState) -> TableState:
     for version in range(newest, max(newest - _LOOK_BACK, -1), -1):
         try:
             (commit,) = log.commits(version, version)
-        except VersionGone:
+        except VersionGoneError:
             break
         found = _checkpoint(commit.user_metadata)
         if found and found["checkpoint"] == known.table_name:

@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from lakehouse import tables
 from lakehouse.contract import Table
-from lakehouse.lake import ddl, files, maintenance, state, storage
+from lakehouse.errors import EbapError, retry
+from lakehouse.lake import commits, ddl, files, maintenance, state, storage
 from lakehouse.settings import Settings
-from lakehouse.spark import delta
 from lakehouse.verbs import Call
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_TRIES = 3
 _VACUUM_EVERY = timedelta(hours=23)  # once a day, and a run that comes a little early is no reason to skip a day
 _MARGIN = timedelta(hours=1)
-
-T = TypeVar("T")
-
-
-class CompactError(RuntimeError):
-    """A table that cannot be compacted now; the message names it and the cure. It is as it was."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +40,7 @@ class CompactResult:
 
 
 def run(spark: SparkSession, settings: Settings, full_name: str, is_vacuum_due: bool | None = None) -> CompactResult:
-    """Compact that stored table; `is_vacuum_due` None means once a day. Raises CompactError, KeyError for a table there is not."""
+    """Compact that stored table; `is_vacuum_due` None means once a day. ConflictError where others wrote it each time."""
     table = stored(full_name)
     began = time.monotonic()
     last = maintenance.compaction(spark, full_name)
@@ -58,9 +50,9 @@ def run(spark: SparkSession, settings: Settings, full_name: str, is_vacuum_due: 
     if removed_to:
         # Said before it is done: a rebuild must at no time take what is left in bronze for all there ever was.
         noted = replace(last or _first(full_name, before), first_landed_on=removed_to)
-        _again(full_name, lambda: maintenance.write_compaction(spark, noted))
-        _again(full_name, lambda: files.remove_landed_before(spark, removed_to))
-    joined = _again(full_name, lambda: files.join_small(spark, full_name))
+        retry(lambda: maintenance.write_compaction(spark, noted))
+        retry(lambda: files.remove_landed_before(spark, removed_to))
+    joined = retry(lambda: files.join_small(spark, full_name))
     if is_vacuum_due is None:
         is_vacuum_due = last is None or last.vacuumed_at is None or datetime.now(UTC) - last.vacuumed_at > _VACUUM_EVERY
     waiting_since = _waits_too_long(spark, settings, table) if is_vacuum_due else None
@@ -78,7 +70,7 @@ def run(spark: SparkSession, settings: Settings, full_name: str, is_vacuum_due: 
         waiting_since=waiting_since,
         first_landed_on=removed_to or first_landed_on,
     )
-    _again(full_name, lambda: maintenance.write_compaction(spark, made))
+    retry(lambda: maintenance.write_compaction(spark, made))
     return CompactResult(
         table=full_name,
         before=before,
@@ -105,25 +97,11 @@ def _first(full_name: str, found: files.Files) -> maintenance.Compaction:
 
 
 def stored(full_name: str) -> Table:
-    """The stored table of that full name; KeyError names those there are."""
+    """The stored table of that full name; EbapError names those there are."""
     known = {table.full_name: table for table in ddl.stored_tables()}
     if full_name not in known:
-        raise KeyError(f"there is no stored table {full_name!r}: the stored ones are {', '.join(known)}")
+        raise EbapError(f"there is no stored table {full_name!r}", f"the stored ones are {', '.join(known)}")
     return known[full_name]
-
-
-def _again(full_name: str, do: Callable[[], T]) -> T:
-    """What `do` gives, tried again where another writer, or a compaction of the same table, was first."""
-    for attempt in range(1, _TRIES + 1):
-        try:
-            return do()
-        except Exception as error:  # see delta: its class depends on the kind of session
-            if not delta.is_overtaken(error):
-                raise
-            if attempt == _TRIES:
-                said = f"{full_name} was written by others during each of {_TRIES} tries: the next run joins its files"
-                raise CompactError(said) from error
-    raise AssertionError("unreachable")
 
 
 def _waits_too_long(spark: SparkSession, settings: Settings, table: Table) -> datetime | None:
@@ -134,7 +112,7 @@ def _waits_too_long(spark: SparkSession, settings: Settings, table: Table) -> da
 
 def _waiting_since(spark: SparkSession, settings: Settings, table: Table) -> datetime | None:
     """When the first of those who read this table by version took what it has read, where it has not read all; None where all have."""
-    newest = storage.content_version(spark, table.full_name)
+    newest = commits.content_version(spark, table.full_name)
     since = []
     if table.full_name == storage.BRONZE:
         silver = state.store(settings).read_all(tables.SOURCES).values()

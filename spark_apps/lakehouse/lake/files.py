@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lakehouse.lake import storage
+from lakehouse.lake import commits, storage
 from lakehouse.spark import delta
 
 if TYPE_CHECKING:
@@ -43,10 +43,11 @@ def of(spark: SparkSession, full_name: str) -> Files:
 def join_small(spark: SparkSession, full_name: str) -> bool:
     """Join small files and those of which much is deleted, within each partition; whether there was anything to join.
 
-    Delta refuses it (a concurrency error) where another writer changed rows of the same files meanwhile; nothing is done then.
+    Raises ConflictError, and does nothing, where another writer changed rows of the same files meanwhile.
     """
     sizes = {"minFileSize": SMALL_BYTES, "maxFileSize": _TARGET_BYTES}
-    with delta.configured(spark, {f"spark.databricks.delta.optimize.{name}": str(size) for name, size in sizes.items()}):
+    configured = delta.configured(spark, {f"spark.databricks.delta.optimize.{name}": str(size) for name, size in sizes.items()})
+    with configured, commits.commit(spark, full_name):
         row = spark.sql(f"OPTIMIZE {full_name}").select("metrics.numFilesRemoved").first()
     return bool(row and row["numFilesRemoved"])
 
@@ -63,4 +64,5 @@ def delete_unneeded(spark: SparkSession, full_name: str) -> None:
 
 def remove_landed_before(spark: SparkSession, day: date) -> None:
     """Remove whole days from bronze: no file is rewritten."""
-    spark.sql(f"DELETE FROM {storage.BRONZE} WHERE _landed_on < DATE'{day}'")
+    with commits.commit(spark, storage.BRONZE):
+        spark.sql(f"DELETE FROM {storage.BRONZE} WHERE _landed_on < DATE'{day}'")

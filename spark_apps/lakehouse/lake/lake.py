@@ -38,7 +38,7 @@ class Lake:
         return reading.connect()
 
     def log(self, table: Table) -> TableLog:
-        """The log of a stored table; raises NoTable at its first use where the catalog was not brought up."""
+        """The log of a stored table; raises NoTableError at its first use where the catalog was not brought up."""
         with self._lock:
             if table.full_name not in self._logs:
                 self._logs[table.full_name] = TableLog(self.store, ddl.location(self.settings, table))

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lakehouse import platform_tables
+from lakehouse.errors import EbapError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,10 +20,6 @@ _QUARANTINE = platform_tables.QUARANTINE.full_name
 _FINAL = "conflicting_duplicate"
 CAN_WAIT = f"reason <> '{_FINAL}'"
 REASONS = tuple(reason for reason in platform_tables.REASONS if reason != _FINAL)
-
-
-class WaitingError(RuntimeError):
-    """More records wait than the settings allow; the message names tables, reasons, counts and the command."""
 
 
 def counts(lake: Lake) -> list[dict[str, Any]]:
@@ -38,10 +35,10 @@ def counts(lake: Lake) -> list[dict[str, Any]]:
 
 
 def check(lake: Lake) -> int:
-    """How many records wait; WaitingError where more of one table do than EBAP_QUARANTINE_ALERT."""
+    """How many records wait; EbapError where more of one table do than EBAP_QUARANTINE_ALERT."""
     found = counts(lake)
     if faults := too_many(found, lake.settings.quarantine_alert):
-        raise WaitingError("; ".join(faults))
+        raise EbapError("; ".join(faults))
     return sum(row["waiting"] for row in found)
 
 

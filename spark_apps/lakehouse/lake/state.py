@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.delta.errors import ConflictError
+from lakehouse.errors import ConflictError, NotReadyError
 from lakehouse.transforms.records.truncates import Truncate, from_json, to_json
 
 if TYPE_CHECKING:
@@ -53,10 +53,6 @@ VALUES ({", ".join(f"%({name})s" for name in _COLUMNS)}, %(turn)s + 1)
 ON CONFLICT (table_name) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])}, turn = excluded.turn
 WHERE t.turn = %(turn)s"""
 _TIMEOUT_S = 10
-
-
-class StateError(RuntimeError):
-    """The platform's Postgres does not answer; the message names the address and the cure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +149,7 @@ class StateStore:
         values = {name: getattr(made, name) for name in _COLUMNS}
         values |= {"inputs": json.dumps(made.inputs), "truncates": to_json(made.truncates), "turn": read.turn}
         if self._run(_ADVANCE, values, is_write=True) == 0:
-            raise ConflictError(f"the state of {made.table_name} was updated by a concurrent run; run it again")
+            raise ConflictError(f"the state of {made.table_name} was updated by a concurrent run", "run it again")
         return replace(made, turn=read.turn + 1)
 
     def stop(self, table: Table, error: str) -> None:
@@ -191,7 +187,8 @@ class StateStore:
                     self._connection = None
                     if is_last:
                         address = f"{self._settings.postgres_host}:{self._settings.postgres_port}"
-                        raise StateError(f"the platform's Postgres does not answer at {address}: `make status` ({_line(error)})") from None
+                        what = f"the platform's Postgres does not answer at {address} ({_line(error)})"
+                        raise NotReadyError(what, "see `make status`") from None
         raise AssertionError("unreachable")
 
     def _open(self) -> Any:

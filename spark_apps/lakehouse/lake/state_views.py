@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lakehouse import platform_tables, tables
-from lakehouse.delta.errors import ConflictError
+from lakehouse.errors import ConflictError
 from lakehouse.lake import ddl, state
 from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings

@@ -5,17 +5,15 @@ Everything works on classic and on Connect sessions alike: SQL and DataFrames, n
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lakehouse import platform_tables
 from lakehouse.contract import Table
-from lakehouse.lake import ddl
+from lakehouse.errors import EbapError
+from lakehouse.lake import commits, ddl
 from lakehouse.settings import Settings
-from lakehouse.spark import delta
 from lakehouse.sql import Slice, is_within
 
 if TYPE_CHECKING:
@@ -23,17 +21,9 @@ if TYPE_CHECKING:
     from pyspark.sql.streaming import StreamingQuery
 
 BRONZE = platform_tables.CHANGES.full_name
-# The setting that puts a text beside a commit.
-USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
-# Delta's names of commits that leave every row as it was.
-NO_NEWS = ("OPTIMIZE", "REORG", "VACUUM START", "VACUUM END")
 
 # Kafka's own defaults, which are kept where they are larger.
 _FETCH_BYTES = {"max.partition.fetch.bytes": 1024 * 1024, "fetch.max.bytes": 50 * 1024 * 1024}
-
-
-class StorageError(RuntimeError):
-    """A table that cannot be read or written as asked; the message names it and the cure."""
 
 
 def kafka_records(spark: SparkSession, settings: Settings, topics: Sequence[str], most: int | None = None) -> DataFrame:
@@ -74,32 +64,9 @@ def bronze_sink(frame: DataFrame, settings: Settings, until_caught_up: bool = Fa
     return writer.start(ddl.location(settings, platform_tables.CHANGES))
 
 
-def version(spark: SparkSession, full_name: str) -> int:
-    """Newest Delta version of a table."""
-    # Collected as it comes: the command has run by then, and choosing a column of it would cost a plan of its own.
-    found = spark.sql(f"DESCRIBE HISTORY {full_name} LIMIT 1").collect()
-    if not found:
-        raise StorageError(f"{full_name} has no history: run publish.py, which creates it")
-    return int(found[0]["version"])
-
-
-def content_version(spark: SparkSession, full_name: str) -> int:
-    """Newest version of a table that changed what it says: compaction rewrites files, and is no news to anyone."""
-    # Mostly the newest one: the whole history of a table with thousands of versions takes seconds to read.
-    for limit in ("LIMIT 10", ""):
-        history = spark.sql(f"DESCRIBE HISTORY {full_name} {limit}").collect()
-        news = [int(row["version"]) for row in history if row["operation"] not in NO_NEWS]
-        if news:
-            return max(news)
-    if history:
-        # The log no longer reaches back to the last change: it lies before all that is left.
-        return min(int(row["version"]) for row in history)
-    raise StorageError(f"{full_name} has no history: run publish.py, which creates it")
-
-
 def bronze_version(spark: SparkSession) -> int:
     """Newest version of bronze.changes."""
-    return version(spark, BRONZE)
+    return commits.version(spark, BRONZE)
 
 
 def read_version(spark: SparkSession, full_name: str, at: int) -> DataFrame:
@@ -130,7 +97,7 @@ def read_silver_changes(spark: SparkSession, table: Table) -> DataFrame:
 
 def silver_version(spark: SparkSession, table: Table) -> int:
     """Newest version of a source table's stored changes, compaction not counted."""
-    return content_version(spark, platform_tables.stored(table).full_name)
+    return commits.content_version(spark, platform_tables.stored(table).full_name)
 
 
 def read_quarantine(spark: SparkSession, table: Table) -> DataFrame:
@@ -151,8 +118,7 @@ def merge_silver(
 
     `only_last` promises that every updated row is the newest of its key; `bounds` are the least and greatest value of the
     first key column. Both become literals, by which Delta leaves files unread. `read_at` is the version of the stored changes
-    that the difference was made from: StorageError where another writer has moved it since. The commit carries the checkpoint, if one
-    is given.
+    that the difference was made from: see `commits.commit_once`. The commit carries the checkpoint, if one is given.
     """
     stored = platform_tables.stored(table)
     conform(diff, stored)
@@ -161,28 +127,11 @@ def merge_silver(
     if bounds:
         conditions.append(f"t.`{table.key[0]}` BETWEEN {bounds[0]} AND {bounds[1]}")
     conditions += [f"t.`{name}` = s.`{name}`" for name in stored.key]
-    moved = StorageError(f"another refine of {table.name} is running: {stored.full_name} is no longer at version {read_at}; run it again")
-    if silver_version(spark, table) != read_at:
-        raise moved
     merge = (
         f"MERGE INTO {stored.full_name} t USING ebap_diff s ON {' AND '.join(conditions)} "
         "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
     )
-    with only_once(spark, writer_of(table), read_at + 1, checkpoint):
-        counted = spark.sql(merge).first()
-    # Delta skips a write whose number is taken, without an error: two differences made from one version never both apply.
-    if counted is None or counted["num_affected_rows"] == 0:
-        raise moved
-
-
-def append_once(spark: SparkSession, table: Table, rows: DataFrame, read_at: int) -> None:
-    """Add rows that were made from version `read_at` of a table; StorageError where another writer has moved it since."""
-    conform(rows, table)
-    rows.select(*table.column_names).createOrReplaceTempView("ebap_added")
-    if version(spark, table.full_name) != read_at:
-        raise StorageError(f"{table.full_name} is no longer at version {read_at}: somebody else wrote it; run it again")
-    with only_once(spark, f"ebap.append.{table.full_name}", read_at + 1):
-        spark.sql(f"INSERT INTO {table.full_name} BY NAME SELECT * FROM ebap_added")
+    commits.commit_once(spark, stored, merge, read_at=read_at, writer=platform_tables.writer_of(table), checkpoint=checkpoint)
 
 
 def append_quarantine(spark: SparkSession, rows: DataFrame) -> None:
@@ -200,41 +149,36 @@ def append_quarantine(spark: SparkSession, rows: DataFrame) -> None:
     own = f"q.source_table IN ({', '.join(ddl.quote(name) for name in names) or 'NULL'})"
     # By its bytes too: a topic that was made anew counts from 0 again.
     same = " AND ".join([own, *(f"q.`{name}` = b.`{name}`" for name in quarantine.key), "q.sha256 <=> b.sha256"])
-    spark.sql(
+    merge = (
         f"MERGE INTO {quarantine.full_name} q USING ebap_bad b ON {same} "
         "WHEN MATCHED AND q.replayed_at IS NOT NULL THEN UPDATE SET replayed_at = NULL WHEN NOT MATCHED THEN INSERT *"
     )
+    with commits.commit(spark, quarantine.full_name):
+        spark.sql(merge)
 
 
-def replace_slices(spark: SparkSession, table: Table, rows: DataFrame, slices: Sequence[Slice] | None) -> None:
-    """Replace these slices of a gold table (all of it for None) with `rows`, in one commit."""
-    if table.slice is None:
-        raise StorageError(f"{table.full_name} is a view: nothing is stored for it")
+def replace_slices(
+    spark: SparkSession, table: Table, rows: DataFrame, slices: Sequence[Slice] | None, checkpoint: Mapping[str, Any] | None = None
+) -> None:
+    """Replace these slices of a gold table (all of it for None) with `rows`, in one commit that carries the checkpoint."""
+    assert table.slice  # nothing is stored for a view
     condition = "true" if slices is None else is_within(f"`{table.slice}`", slices)
-    replace_where(spark, table, rows, condition)
+    replace_where(spark, table, rows, condition, checkpoint)
 
 
-def writer_of(table: Table) -> str:
-    """Under which name the commits to a source table's stored changes are numbered."""
-    return f"ebap.refine.{table.name}"
+def replace_where(spark: SparkSession, table: Table, rows: DataFrame, condition: str, checkpoint: Mapping[str, Any] | None = None) -> None:
+    """Replace the rows that meet the condition, in one commit that carries the checkpoint."""
+    insert = replacing(spark, table, rows, condition)
+    with commits.commit(spark, table.full_name, checkpoint):
+        spark.sql(insert)
 
 
-@contextmanager
-def only_once(spark: SparkSession, writer: str, number: int, metadata: Mapping[str, Any] | None = None) -> Iterator[None]:
-    """Number the commits within: Delta skips one whose writer has already committed that number or a greater one.
-
-    They carry the metadata, if some is given.
-    """
-    own = {"spark.databricks.delta.write.txnAppId": writer, "spark.databricks.delta.write.txnVersion": str(number)}
-    with delta.configured(spark, own | ({USER_METADATA: json.dumps(metadata)} if metadata else {})):
-        yield
-
-
-def replace_where(spark: SparkSession, table: Table, rows: DataFrame, condition: str) -> None:
+def replacing(spark: SparkSession, table: Table, rows: DataFrame, condition: str) -> str:
+    """The statement that replaces the rows that meet the condition."""
     conform(rows, table)
     # By position, and a column that was declared later stands last in the stored table.
     rows.select(*spark.read.table(table.full_name).columns).createOrReplaceTempView("ebap_rows")
-    spark.sql(f"INSERT INTO {table.full_name} REPLACE WHERE {condition} SELECT * FROM ebap_rows")
+    return f"INSERT INTO {table.full_name} REPLACE WHERE {condition} SELECT * FROM ebap_rows"
 
 
 def write_row(spark: SparkSession, table: Table, values: dict[str, Any]) -> None:
@@ -248,11 +192,11 @@ def in_utc(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def conform(rows: DataFrame, table: Table) -> None:
-    """Raise StorageError with all differences between the rows' columns and the declaration at once."""
+    """Raise EbapError with all differences between the rows' columns and the declaration at once."""
     given = {field.name: field.dataType.simpleString().upper().replace(" ", "") for field in rows.schema.fields}
     wanted = {column.name: column.type.upper().replace(" ", "") for column in table.columns}
     faults = [f"{name} is missing" for name in wanted if name not in given]
     faults += [f"{name} is not declared" for name in given if name not in wanted]
     faults += [f"{name} is {given[name]}, declared {wanted[name]}" for name in wanted if name in given and given[name] != wanted[name]]
     if faults:
-        raise StorageError(f"rows for {table.full_name} do not conform: {'; '.join(faults)}")
+        raise EbapError(f"rows for {table.full_name} do not conform: {'; '.join(faults)}")

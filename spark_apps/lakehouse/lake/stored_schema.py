@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse import platform_tables
 from lakehouse.contract import Table, is_widening
-from lakehouse.lake import ddl
+from lakehouse.lake import commits, ddl
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -66,7 +66,8 @@ def widen(spark: SparkSession, table: Table, column: str, type_: str) -> bool:
     stored = platform_tables.stored(table)
     if not is_widening(types(spark, stored)[column], type_):
         return False
-    spark.sql(f"ALTER TABLE {stored.full_name} ALTER COLUMN `{column}` TYPE {type_}")
+    with commits.commit(spark, stored.full_name):
+        spark.sql(f"ALTER TABLE {stored.full_name} ALTER COLUMN `{column}` TYPE {type_}")
     return True
 
 
@@ -112,7 +113,8 @@ def remember(spark: SparkSession, table: Table) -> None:
     """Keep the declared shape with the stored table, where it says another."""
     stored = platform_tables.stored(table)
     if _recorded(spark, stored) != ddl.shape(table):
-        spark.sql(f"ALTER TABLE {stored.full_name} SET TBLPROPERTIES ('{ddl.SHAPE}' = {ddl.quote(ddl.shape(table))})")
+        with commits.commit(spark, stored.full_name):
+            spark.sql(f"ALTER TABLE {stored.full_name} SET TBLPROPERTIES ('{ddl.SHAPE}' = {ddl.quote(ddl.shape(table))})")
 
 
 def fitted(rows: DataFrame, table: Table) -> DataFrame:

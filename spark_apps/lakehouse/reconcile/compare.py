@@ -98,7 +98,7 @@ class Outcome:
 
 
 def compare(spark: SparkSession, settings: Settings, names: Iterable[str], timeout_s: float) -> list[Outcome]:
-    """Compare these source tables and record the result of each; raises `catch_up.LagError` where the pipeline does not come so far."""
+    """Compare these source tables and record the result of each; raises `NotReadyError` where the pipeline does not come so far."""
     declared = [tables.source(name) for name in names]
     with taken(settings) as (snapshot, cursor):
         passage = catch_up.CatchUp(settings=settings, give_up_at=time.monotonic() + timeout_s)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lakehouse import arguments, tables
+from lakehouse.errors import EbapError
 from lakehouse.health import catch_up
 from lakehouse.reconcile import compare, repair
 from lakehouse.reconcile.compare import Outcome
@@ -21,15 +22,11 @@ if TYPE_CHECKING:
 WAIT_S = 600.0
 
 
-class ReconcileError(RuntimeError):
-    """A table that differs from the source; the message names the keys and the cure."""
-
-
 def run(spark: SparkSession, settings: Settings, table_name: str) -> Outcome:
-    """Compare one table; ReconcileError where it differs."""
+    """Compare one table; EbapError where it differs."""
     (outcome,) = compare.compare(spark, settings, [table_name], WAIT_S)
     if not outcome.is_equal:
-        raise ReconcileError(f"{outcome}\nrun `python -m lakehouse reconcile {table_name} --repair`")
+        raise EbapError(f"{outcome}\n{table_name} differs", f"run `python -m lakehouse reconcile {table_name} --repair`")
     return outcome
 
 
@@ -58,5 +55,5 @@ def _compared(spark: SparkSession, settings: Settings, names: Sequence[str], tim
 
 
 def parse(argv: list[str]) -> Call:
-    """What compares the one named table; ValueError where the arguments are not one table."""
+    """What compares the one named table; EbapError where the arguments are not one table."""
     return partial(run, table_name=arguments.one_source(argv))

@@ -10,6 +10,7 @@ import json
 
 from lakehouse import platform_tables
 from lakehouse.contract import Column
+from lakehouse.errors import EbapError
 from lakehouse.reconcile.canonical_text import WHOLE_NUMBERS
 from lakehouse.reconcile.checksum_diff import Key, Row
 from lakehouse.reconcile.compare import Outcome
@@ -21,10 +22,6 @@ REPAIR_HEADER = "ebap.repair"
 _KEY_TYPES = (*WHOLE_NUMBERS, "STRING", "DATE")
 # Each chunk of the reading looks all of them up anew: beyond it the request is for the whole table. A guess, not measured.
 _MOST_KEYS = 10_000
-
-
-class RepairError(RuntimeError):
-    """A repair that cannot be made; the message says why and what to do instead."""
 
 
 def send(settings: Settings, outcome: Outcome) -> list[str]:
@@ -90,9 +87,9 @@ def _json_bytes(value: object) -> bytes:
 
 def _json_value(column: Column, text: str) -> int | str:
     if column.type not in _KEY_TYPES:
-        raise RepairError(
-            f"key column {column.name} is a {column.type}: a ghost is closed by a key of whole numbers, texts and dates. "
-            "Insert and delete a row of that key at the source instead"
+        raise EbapError(
+            f"key column {column.name} is a {column.type}: a ghost is closed by a key of whole numbers, texts and dates",
+            "insert and delete a row of that key at the source instead",
         )
     if column.type in WHOLE_NUMBERS:
         return int(text)

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from lakehouse import platform_tables
 from lakehouse.contract import Table
-from lakehouse.lake import epochs, quarantined_records, storage
+from lakehouse.lake import commits, epochs, quarantined_records, storage
 from lakehouse.reconcile import canonical_text
 from lakehouse.reconcile.checksum_diff import Key, Part, Row
 from lakehouse.reconcile.source_side import Snapshot, by_key
@@ -36,7 +36,7 @@ class SilverTable:
         self._digest = F.expr(canonical_text.silver_digest(columns, source_types))
         self._keys = [self._text(name) for name in table.key]
         full_name = platform_tables.stored(table).full_name
-        changes = storage.read_version(spark, full_name, storage.version(spark, full_name))
+        changes = storage.read_version(spark, full_name, commits.version(spark, full_name))
         is_unseen = snapshot.is_unseen(self._source.epoch if self._source else 1)
         # Worked out once: each look at the table would otherwise read the whole history of these keys again.
         moved_on = as_of.moved_on(changes, table, is_unseen).localCheckpoint()

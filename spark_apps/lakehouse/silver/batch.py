@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from lakehouse.delta.errors import TooLarge
+from lakehouse import platform_tables
+from lakehouse.errors import TooLargeError
 from lakehouse.silver import bronze, forgotten, quarantine
 from lakehouse.silver.stored import StoredChanges
 from lakehouse.transforms.history import fold
@@ -35,7 +36,7 @@ class Batch:
         self.forgotten = forgotten.forgotten(lake, table)
 
     def decode(self, records: Iterable[Record]) -> Decoded:
-        """The records, told apart; TooLarge where some hold something of people whom the lake has forgotten."""
+        """The records, told apart; TooLargeError where some hold something of people whom the lake has forgotten."""
         taken = list(records)
         decoded = self.decoder.decode(taken)
         return forgotten.kept_out(self.table, decoded, self.decoder, taken, self.forgotten) if self.forgotten else decoded
@@ -48,12 +49,12 @@ class Batch:
         quarantine.enter(self.lake, self.table, quarantine.beaten(self.lake, self.table, self.decoder, difference.contested, self.landed))
         if not difference.rows:
             return None
-        return stored.replace(difference.rows, writer_of(self.table), made.checkpoint())
+        return stored.replace(difference.rows, platform_tables.writer_of(self.table), made.checkpoint())
 
     def refuse_overtaken(self) -> None:
-        """Raise TooLarge where people were forgotten since the run began: what it wrote knew nothing of them."""
+        """Raise TooLargeError where people were forgotten since the run began: what it wrote knew nothing of them."""
         if forgotten.forgotten(self.lake, self.table) != self.forgotten:
-            raise TooLarge(f"{self.table.full_name}: people were forgotten meanwhile, of whom this run knew nothing")
+            raise TooLargeError(f"{self.table.full_name}: people were forgotten meanwhile, of whom this run knew nothing")
 
     def _difference(self, decoded: Decoded, made: TableState, stored: StoredChanges) -> Difference:
         places = {truncate.place for truncate in self.known.truncates}
@@ -75,11 +76,6 @@ class Batch:
         keys |= {place.key for place in envelope.places(decoded, self.table)}
         keys |= {self.form.key_of_json(change.linked_key) for change in decoded.changes if change.linked_key is not None}
         return stored.newest(keys)
-
-
-def writer_of(table: Table) -> str:
-    """Under which name the commits to a source table's stored changes are numbered."""
-    return f"ebap.refine.{table.name}"
 
 
 @lru_cache(maxsize=64)

@@ -47,7 +47,7 @@ def count(lake: Lake, table: Table, consumed: int, snapshot: Snapshot) -> int:
 
 
 def increment(lake: Lake, table: Table, consumed: int, snapshot: Snapshot) -> Increment:
-    """What versions after `consumed`, up to that of the snapshot, landed of the table. Raises VersionGone where one was cleaned away."""
+    """What versions after `consumed`, up to that of the snapshot, landed of the table. VersionGoneError where one was cleaned away."""
     wanted = {"source_table": [table.name, platform_tables.HEARTBEAT]}
     if consumed == NO_CHECKPOINT:
         rows = reading.read(lake.con, snapshot, lake.store, _COLUMNS, where=wanted)

@@ -5,15 +5,14 @@ Beside `storage`, and in its manner: SQL and DataFrames only. What is taken out 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
 from lakehouse import platform_tables, tables
 from lakehouse.contract import Table
-from lakehouse.lake import ddl, storage
-from lakehouse.spark import delta
+from lakehouse.lake import commits, ddl, storage
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 # Forgotten keys by source table, each a JSON object.
 Forgotten = Mapping[str, frozenset[str]]
 
-T = TypeVar("T")
-
-_TRIES = 5
 LIST = platform_tables.ERASURES.full_name
 # What tells one row of bronze from every other: a record that lands again has the same place in Kafka, and another time.
 _PLACE = ("topic", "partition", "offset", "_landed_on", "_landed_at")
@@ -48,16 +44,19 @@ def enter(spark: SparkSession, keys: Forgotten) -> None:
         return
     now = F.current_timestamp()
     new.select("source_table", "key", now.alias("forgotten_at"), now.alias("erased_at")).createOrReplaceTempView("ebap_entered")
-    spark.sql(
+    merge = (
         f"MERGE INTO {LIST} t USING ebap_entered s ON t.source_table = s.source_table AND t.key = s.key "
         f"AND t.source_table IN ({', '.join(map(ddl.quote, sorted(keys)))}) WHEN NOT MATCHED THEN INSERT *"
     )
+    with commits.commit(spark, LIST):
+        spark.sql(merge)
 
 
 def note_erased(spark: SparkSession, table: Table, keys: Sequence[str]) -> None:
     """Enter now as the time at which something of these keys was last taken out."""
     listed = ", ".join(map(ddl.quote, keys))
-    spark.sql(f"UPDATE {LIST} SET erased_at = current_timestamp() WHERE source_table = {ddl.quote(table.name)} AND key IN ({listed})")
+    with commits.commit(spark, LIST):
+        spark.sql(f"UPDATE {LIST} SET erased_at = current_timestamp() WHERE source_table = {ddl.quote(table.name)} AND key IN ({listed})")
 
 
 def as_frame(spark: SparkSession, keys: Sequence[str]) -> DataFrame:
@@ -89,32 +88,23 @@ def remove_from_silver(spark: SparkSession, table: Table, keys: DataFrame) -> No
     keys.createOrReplaceTempView("ebap_forgotten")
     (name,) = table.key
     full_name = platform_tables.stored(table).full_name
-    spark.sql(f"MERGE INTO {full_name} t USING ebap_forgotten s ON t.`{name}` = s.`{name}` WHEN MATCHED THEN DELETE")
+    with commits.commit(spark, full_name):
+        spark.sql(f"MERGE INTO {full_name} t USING ebap_forgotten s ON t.`{name}` = s.`{name}` WHEN MATCHED THEN DELETE")
 
 
 def purge(spark: SparkSession, table: Table) -> None:
     """Write files anew that still hold rows marked as deleted: only then is there a file less that holds them."""
-    spark.sql(f"REORG TABLE {platform_tables.stored(table).full_name} APPLY (PURGE)")
-
-
-def again(do: Callable[[], T]) -> T:
-    """What `do` gives, tried again where another writer was first."""
-    for attempt in range(1, _TRIES + 1):
-        try:
-            return do()
-        except Exception as error:  # see delta: its class depends on the kind of session
-            causes = [cause for cause in (error, error.__cause__) if isinstance(cause, Exception)]
-            is_overtaken = any(isinstance(cause, storage.StorageError) or delta.is_overtaken(cause) for cause in causes)
-            if attempt == _TRIES or not is_overtaken:
-                raise
-    raise AssertionError("unreachable")
+    full_name = platform_tables.stored(table).full_name
+    with commits.commit(spark, full_name):
+        spark.sql(f"REORG TABLE {full_name} APPLY (PURGE)")
 
 
 def _change(spark: SparkSession, table: Table, full_name: str, found: DataFrame, same: list[str], within: str, sets: str) -> None:
     found.createOrReplaceTempView("ebap_forgotten")
     matched = "DELETE" if table.is_of_persons else f"UPDATE SET {sets}"
     conditions = [f"t.source_table = {ddl.quote(table.name)}", within, *(f"t.`{name}` <=> s.`{name}`" for name in same)]
-    spark.sql(f"MERGE INTO {full_name} t USING ebap_forgotten s ON {' AND '.join(conditions)} WHEN MATCHED THEN {matched}")
+    with commits.commit(spark, full_name):
+        spark.sql(f"MERGE INTO {full_name} t USING ebap_forgotten s ON {' AND '.join(conditions)} WHEN MATCHED THEN {matched}")
 
 
 def personal_sources() -> tuple[Table, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from lakehouse import platform_tables, tables
-from lakehouse.delta.errors import TooLarge
+from lakehouse.errors import TooLargeError
 from lakehouse.transforms.records import erasing
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ def forgotten(lake: Lake, table: Table) -> Forgotten:
 def kept_out(table: Table, decoded: Decoded, decoder: Decoder, records: Iterable[Record], known: Forgotten) -> Decoded:
     """The records without what they hold of forgotten keys.
 
-    Raises TooLarge where they hold something: it has to leave bronze too, and so has what a row that first names a forgotten person has.
+    TooLargeError where they hold something: it has to leave bronze too, and so has what a row that first names a forgotten person has.
     """
     own = known.get(table.name, frozenset())
     persons = {name: tables.source(name) for name in known if name != table.name}
     if erasing.named(table, decoded, known, persons) - own:
-        raise TooLarge(f"{table.full_name}: records landed that name forgotten people for the first time")
+        raise TooLargeError(f"{table.full_name}: records landed that name forgotten people for the first time")
     eraser = erasing.Eraser(decoder, own)
     if eraser.told_from(decoded, {(record.topic, record.partition, record.offset): record for record in records}) is not None:
-        raise TooLarge(f"{table.full_name}: records of forgotten people landed, which have to leave bronze too")
+        raise TooLargeError(f"{table.full_name}: records of forgotten people landed, which have to leave bronze too")
     return eraser.kept_out(decoded)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse.contract import Table
-from lakehouse.delta.errors import ConflictError
 from lakehouse.lake import epochs, quarantined_records, storage, stored_schema
 from lakehouse.lake.lake import Lake
 from lakehouse.lake.state import NO_CHECKPOINT, TableState
@@ -19,7 +18,7 @@ from lakehouse.platform_tables import HEARTBEAT
 from lakehouse.settings import Settings
 from lakehouse.silver import erasure_list, sweep
 from lakehouse.silver.erasure_list import Forgotten
-from lakehouse.silver.refine import RefineError, replaced_bronze
+from lakehouse.silver.refine import bronze_gone, bronze_replaced
 from lakehouse.source.schema_log import SchemaLog
 from lakehouse.spark import delta
 from lakehouse.transforms.heavy import decoding
@@ -58,7 +57,7 @@ class Batch:
 def batch_of(spark: SparkSession, settings: Settings, table: Table, consumed: int, now: int) -> Iterator[Batch]:
     """The records of the table in bronze versions after `consumed`, up to `now`."""
     if consumed > now:
-        refuse_replaced_bronze(table, consumed, now)
+        raise bronze_replaced(table, consumed, now)
     landed = storage.read_bronze(spark, now) if consumed == NO_MARK else storage.read_changes_feed(spark, consumed + 1, now)
     forgotten = erasure_list.forgotten(spark, table)
     taken = decoded(spark, settings, table, landed.where(F.col("source_table") == table.name), forgotten).persist()
@@ -83,11 +82,6 @@ def decoded(
     # What a record holds of a forgotten key is found in its value.
     read = decoding.decode(landed, table, placeholders, settings.source_schema, with_values=with_values or bool(forgotten))
     return sweep.kept_out(spark, settings, table, read, forgotten)
-
-
-def refuse_replaced_bronze(table: Table, consumed: int, now: int) -> None:
-    """Raise RefineError: the table has consumed more of bronze than there is."""
-    raise RefineError(replaced_bronze(table, consumed, now))
 
 
 def surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int, forgotten: Forgotten) -> Batch:
@@ -184,17 +178,10 @@ def quarantine_rows(bad: DataFrame) -> DataFrame:
 
 @contextmanager
 def clear_errors(table: Table) -> Iterator[None]:
-    """Say what the errors mean that an operator can do something about."""
-    rebuild_it = f"Run `python -m lakehouse rebuild {table.name}`."
+    """Within the block: an error that says what to do where versions of bronze that the table has not taken are gone."""
     try:
         yield
-    except (storage.StorageError, ConflictError) as error:
-        raise RefineError(str(error)) from error
-    except RefineError:
-        raise
     except Exception as error:  # see delta: its class depends on the kind of session
         if delta.is_gone(error):
-            raise RefineError(f"{table.full_name}: the versions of {storage.BRONZE} behind its mark are gone. {rebuild_it}") from error
-        if delta.is_overtaken(error):
-            raise RefineError(f"another refine of {table.name}, or its compaction, committed first; run it again") from error
+            raise bronze_gone(table) from error
         raise

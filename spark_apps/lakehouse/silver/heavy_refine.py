@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from lakehouse import arguments, tables
 from lakehouse.contract import Table
+from lakehouse.errors import EbapError
 from lakehouse.lake import state, storage
 from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
@@ -81,10 +82,10 @@ def _admitted(spark: SparkSession, settings: Settings, table: Table, mark: Table
 
 
 def _stop(settings: Settings, table: Table, mark: TableState, message: str) -> NoReturn:
-    """Raise RefineError, noted in the table's state so that everybody sees why it stands."""
+    """Raise EbapError, noted in the table's state so that everybody sees why it stands."""
     if mark.error != message:
         state.store(settings).stop(table, message)
-    raise heavy_batch.RefineError(message)
+    raise EbapError(message)
 
 
 def _reached(table: Table, batch: heavy_batch.Batch, mark: TableState) -> TableState:
@@ -101,5 +102,5 @@ def _reached(table: Table, batch: heavy_batch.Batch, mark: TableState) -> TableS
 
 
 def parse(argv: list[str]) -> Call:
-    """What refines the one named table once; ValueError where the arguments are not one table."""
+    """What refines the one named table once; EbapError where the arguments are not one table."""
     return partial(run, table_name=arguments.one_source(argv))

@@ -8,7 +8,6 @@ way that a refine under way can no longer move it. What lies behind that version
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -20,12 +19,12 @@ from pyspark.sql import functions as F
 from lakehouse import arguments, platform_tables, tables
 from lakehouse import keys as named
 from lakehouse.contract import Table
-from lakehouse.delta.errors import ConflictError
-from lakehouse.lake import catalog, maintenance, replacement, state, storage, stored_schema
+from lakehouse.errors import EbapError, retry
+from lakehouse.lake import catalog, commits, maintenance, replacement, state, storage, stored_schema
 from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
 from lakehouse.silver import heavy_batch, sweep
-from lakehouse.spark import delta
+from lakehouse.silver.refine import bronze_replaced
 from lakehouse.transforms.heavy import decoding, folding, routing
 from lakehouse.transforms.heavy.folding import Incoming
 from lakehouse.transforms.records.truncates import Truncate, merged
@@ -33,9 +32,6 @@ from lakehouse.verbs import Call
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-
-# A refine is at work for seconds, the write that it can overtake takes as long: the third try has mostly not met one.
-_TRIES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +61,7 @@ def run(
 ) -> RebuildResult:
     """Make the table anew, or only those keys of it, or the keys changed on those UTC days (both inclusive).
 
-    `keys` are texts as `lakehouse.keys` reads them. Raises RefineError, ValueError for keys that are none of the table's.
+    `keys` are texts as `lakehouse.keys` reads them. Raises EbapError.
     """
     table = stored_schema.effective(spark, tables.source(table_name))
     given = named.frame(spark, table, keys) if keys else None
@@ -86,12 +82,12 @@ def run(
 
 
 def _refuse_partial(spark: SparkSession, table: Table, mark: TableState, version: int) -> None:
-    """Raise RefineError where some keys made anew would not stand beside the others: only the whole table can be rebuilt."""
+    """Raise EbapError where some keys made anew would not stand beside the others: only the whole table can be rebuilt."""
     if mark.bronze_version > version:
-        heavy_batch.refuse_replaced_bronze(table, mark.bronze_version, version)
+        raise bronze_replaced(table, mark.bronze_version, version)
     _, fault = stored_schema.judged(spark, table)
     if fault:
-        raise heavy_batch.RefineError(fault)
+        raise EbapError(fault)
 
 
 def _changed_on(table: Table, decoded: DataFrame, days: tuple[date, date]) -> DataFrame:
@@ -147,36 +143,34 @@ def _of_keys(table: Table, wanted: DataFrame, rows: DataFrame) -> DataFrame:
 
 
 def _written(spark: SparkSession, settings: Settings, made: _Anew) -> bool:
-    """Write once no other writer is first, and leave the mark right; whether silver changed. Raises MovedError where one always was."""
+    """Write once no other writer is first, and leave the mark right; whether silver changed. ConflictError where one always was."""
     if made.wanted is None and not stored_schema.has_columns(spark, platform_tables.stored(made.table)):
         return _reshaped(spark, settings, made)
-    for left in reversed(range(_TRIES)):
-        read_at = storage.silver_version(spark, made.table)
+    changed = retry(partial(_write_held, spark, settings, made))
+    now = state.store(settings).read(made.table)
+    if made.wanted is None:
+        stored_schema.remember(spark, made.table)
+        _move_mark(settings, made, _reached)
+    elif now.bronze_version > made.batch.version:
+        # A refine that found nothing new in the old rows moved the mark between the two.
         _move_mark(settings, made, _held)
-        try:
-            # The commit says of itself no more than what was read: a later state may rest on rows that it takes away.
-            changed = _write(spark, made, read_at, state.store(settings).read(made.table).checkpoint())
-        except replacement.MovedError:
-            if not left:
-                raise
-            continue
-        now = state.store(settings).read(made.table)
-        if made.wanted is None:
-            stored_schema.remember(spark, made.table)
-            _move_mark(settings, made, _reached)
-        elif now.bronze_version > made.batch.version:
-            # A refine that found nothing new in the old rows moved the mark between the two.
-            _move_mark(settings, made, _held)
-        return changed
-    raise AssertionError("unreachable")
+    return changed
+
+
+def _write_held(spark: SparkSession, settings: Settings, made: _Anew) -> bool:
+    read_at = storage.silver_version(spark, made.table)
+    _move_mark(settings, made, _held)
+    # The commit says of itself no more than what was read: a later state may rest on rows that it takes away.
+    return _write(spark, made, read_at, state.store(settings).read(made.table).checkpoint())
 
 
 def _reshaped(spark: SparkSession, settings: Settings, made: _Anew) -> bool:
     """Write the table in the shape that its declaration has now; refine refuses the old one, so that nobody else writes it."""
     _move_mark(settings, made, _held)
     checkpoint = state.store(settings).read(made.table).checkpoint()
-    with delta.configured(spark, {storage.USER_METADATA: json.dumps(checkpoint)}):
-        stored_schema.replace_whole(_as_of_now(spark, made.rows), platform_tables.stored(made.table))
+    stored = platform_tables.stored(made.table)
+    with commits.commit(spark, stored.full_name, checkpoint):
+        stored_schema.replace_whole(_as_of_now(spark, made.rows), stored)
     stored_schema.remember(spark, made.table)
     catalog.make_views(spark)
     _move_mark(settings, made, _reached)
@@ -185,14 +179,12 @@ def _reshaped(spark: SparkSession, settings: Settings, made: _Anew) -> bool:
 
 def _move_mark(settings: Settings, made: _Anew, to: Callable[[_Anew, TableState], TableState]) -> None:
     """Write the state as `to` makes it of what it is; a refine that has read it before can no longer move it."""
-    for left in reversed(range(_TRIES)):
+
+    def move() -> None:
         before = state.store(settings).read(made.table)
-        try:
-            state.store(settings).advance(before, to(made, before))
-            return
-        except ConflictError:
-            if not left:
-                raise
+        state.store(settings).advance(before, to(made, before))
+
+    retry(move)
 
 
 def _held(made: _Anew, mark: TableState) -> TableState:
@@ -259,5 +251,5 @@ def parse(argv: list[str]) -> Call:
 
 
 def call(given: argparse.Namespace) -> Call:
-    """What does what the parsed arguments ask; ValueError where the days are none."""
+    """What does what the parsed arguments ask; EbapError where the days are none."""
     return partial(run, table_name=given.table, keys=given.keys, days=arguments.days_of(given))

@@ -1,7 +1,7 @@
 """Refine one source table in this process: fold what bronze received since the checkpoint into its history in silver.
 
 Decodes the records, sends those that cannot be used to quarantine, folds the rest with the rows of the keys that they touch, and writes
-the difference and the checkpoint in one commit. Work for Spark is left to it (`TooLarge`): many records, a whole table, records of
+the difference and the checkpoint in one commit. Work for Spark is left to it (`TooLargeError`): many records, a whole table, records of
 people whom the lake has forgotten. Each write repeats without effect, so a crash between two of them costs the repetition.
 """
 
@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from lakehouse import arguments, platform_tables, tables
-from lakehouse.delta.errors import ConflictError, TooLarge, VersionGone
+from lakehouse.delta.errors import VersionGoneError
+from lakehouse.errors import EbapError, TooLargeError, retry
 from lakehouse.lake import checkpoints, stored_schema
 from lakehouse.lake.lake import Lake
 from lakehouse.lake.state import TableState
 from lakehouse.silver import bronze
-from lakehouse.silver.batch import Batch, writer_of
+from lakehouse.silver.batch import Batch
 from lakehouse.source.schema_log import SchemaLog
 from lakehouse.transforms.records.truncates import merged
 
@@ -29,12 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_TRIES = 3
 _NUMBER = "commit"  # of the state's inputs: the number of the newest commit, see `StoredChanges.replace`
-
-
-class RefineError(RuntimeError):
-    """A table that cannot be refined; the message names it and the cure. Its checkpoint has not moved."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,27 +51,18 @@ class RefineResult:
 def run(lake: Lake, table_name: str) -> RefineResult:
     """Take what bronze landed since the table's checkpoint; does nothing, quickly, where that is nothing or the table is paused.
 
-    Raises RefineError, and TooLarge where a run by Spark is due.
+    Raises EbapError, and TooLargeError where a run by Spark is due.
     """
     table = tables.source(table_name)
     return tried(table, lambda: _run(lake, table))
 
 
 def tried(table: Table, do: Callable[[], T]) -> T:
-    """What `do` gives, tried again where another writer was first; RefineError where one always was, or bronze is gone."""
-    for left in reversed(range(_TRIES)):
-        try:
-            return do()
-        except ConflictError as error:
-            # A compaction or another run was first: read again, decide anew.
-            if not left:
-                raise RefineError(f"{table.full_name} was written by others during each of {_TRIES} tries: {error}") from error
-        except VersionGone as error:
-            cure = f"Run `python -m lakehouse rebuild {table.name}`."
-            raise RefineError(
-                f"{table.full_name}: the versions of {platform_tables.CHANGES.full_name} behind its mark are gone. {cure}"
-            ) from error
-    raise AssertionError("unreachable")
+    """What `do` gives, tried again where another writer was first; EbapError where bronze is gone."""
+    try:
+        return retry(do)
+    except VersionGoneError as error:
+        raise bronze_gone(table) from error
 
 
 def _run(lake: Lake, table: Table) -> RefineResult:
@@ -86,7 +73,7 @@ def _run(lake: Lake, table: Table) -> RefineResult:
     if known.pause_notice:
         return replace(nothing, paused=known.pause_notice)
     if known.bronze_version > landed.version:
-        raise RefineError(replaced_bronze(table, known.bronze_version, landed.version))
+        raise bronze_replaced(table, known.bronze_version, landed.version)
     if not known.has_run or _is_ahead(lake, table, known):
         known = checkpoints.restored(lake.log(platform_tables.stored(table)), TableState.unknown(known))
     _refuse_large(lake, table, known, landed)
@@ -124,25 +111,33 @@ def _taken(batch: Batch) -> RefineResult:
 
 def _is_ahead(lake: Lake, table: Table, known: TableState) -> bool:
     """Whether the state rests on a commit that is not in the table's log: on a disk Spark can rename its own over one."""
-    return lake.snapshot(platform_tables.stored(table)).txns.get(writer_of(table), 0) < known.inputs.get(_NUMBER, 0)
+    return lake.snapshot(platform_tables.stored(table)).txns.get(platform_tables.writer_of(table), 0) < known.inputs.get(_NUMBER, 0)
 
 
-def replaced_bronze(table: Table, consumed: int, now: int) -> str:
-    """Why a table that has consumed more of bronze than there is cannot be refined."""
-    return (
-        f"{table.full_name} has consumed version {consumed} of {platform_tables.CHANGES.full_name}, which is only at {now}: bronze was "
-        f"replaced. Run `python -m lakehouse rebuild {table.name}`."
-    )
+def bronze_gone(table: Table) -> EbapError:
+    """The error of a table that has not taken versions of bronze which have been cleaned away."""
+    return EbapError(f"{table.full_name}: the versions of {platform_tables.CHANGES.full_name} behind its mark are gone", _rebuild(table))
+
+
+def bronze_replaced(table: Table, consumed: int, now: int) -> EbapError:
+    """The error of a table that has consumed more of bronze than there is."""
+    bronze_name = platform_tables.CHANGES.full_name
+    what = f"{table.full_name} has consumed version {consumed} of {bronze_name}, which is only at {now}: bronze was replaced"
+    return EbapError(what, _rebuild(table))
+
+
+def _rebuild(table: Table) -> str:
+    return f"run `python -m lakehouse rebuild {table.name}`"
 
 
 def _refuse_large(lake: Lake, table: Table, known: TableState, landed: Snapshot) -> None:
     found, limit = bronze.count(lake, table, known.bronze_version, landed), lake.settings.light_records
     if found > limit:
-        raise TooLarge(f"{table.full_name}: {found} records landed, more than EBAP_LIGHT_RECORDS={limit}")
+        raise TooLargeError(f"{table.full_name}: {found} records landed, more than EBAP_LIGHT_RECORDS={limit}")
 
 
 def admit(lake: Lake, table: Table, known: TableState) -> Table:
-    """The declaration by which the stored table takes changes; RefineError where its own change or one of the source's schema stops it."""
+    """The declaration by which the stored table takes changes; EbapError where its own change or one of the source's schema stops it."""
     stored = lake.snapshot(platform_tables.stored(table))
     given = {field.name: field.type for field in stored.schema}
     made, message = stored_schema.judge(table, given, stored.configuration.get("ebap.shape"))
@@ -150,11 +145,11 @@ def admit(lake: Lake, table: Table, known: TableState) -> Table:
     if message:
         if known.error != message:
             lake.states.stop(table, message)
-        raise RefineError(message)
+        raise EbapError(message)
     return made
 
 
 def light(argv: list[str]) -> Callable[[Settings], RefineResult]:
-    """What refines the one named table once; ValueError where the arguments are not one table."""
+    """What refines the one named table once; EbapError where the arguments are not one table."""
     name = arguments.one_source(argv)
     return lambda settings: run(Lake(settings), name)

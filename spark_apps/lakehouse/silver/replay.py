@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lakehouse import platform_tables, tables
-from lakehouse.delta.errors import TooLarge
+from lakehouse.errors import TooLargeError
 from lakehouse.lake.lake import Lake
 from lakehouse.silver import quarantine
 from lakehouse.silver.batch import Batch
@@ -34,7 +34,7 @@ class ReplayResult:
 def run(lake: Lake, table_name: str, reason: str | None = None) -> ReplayResult:
     """Replay the waiting records of the table, or those that wait for that reason; its checkpoint stays where it is.
 
-    Raises RefineError where the table takes no changes as it is declared, or a change of the source's schema stops it; TooLarge where
+    Raises EbapError where the table takes no changes as it is declared, or a change of the source's schema stops it; TooLargeError where
     records of forgotten people are in the way.
     """
     table = tables.source(table_name)
@@ -45,7 +45,7 @@ def run_swept(lake: Lake, table_name: str, reason: str | None, sweep: Callable[[
     """The same; where forgotten people are in the way `sweep` takes them out of the table and its quarantine, and it is run again."""
     try:
         return run(lake, table_name, reason)
-    except TooLarge as due:
+    except TooLargeError as due:
         print(f"by Spark: {due}")
         sweep()
         return run(lake, table_name, reason)

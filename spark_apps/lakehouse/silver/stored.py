@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.delta import reading
 from lakehouse.delta.commit import commit
-from lakehouse.delta.errors import AlreadyApplied, ConflictError
+from lakehouse.delta.errors import AlreadyAppliedError
+from lakehouse.errors import ConflictError
 from lakehouse.transforms.records import arrow
 
 if TYPE_CHECKING:
@@ -75,6 +76,6 @@ class StoredChanges:
                 txn=(writer, number),
                 metadata=metadata,
             )
-        except AlreadyApplied as error:
+        except AlreadyAppliedError as error:
             raise ConflictError(str(error)) from error
         return number

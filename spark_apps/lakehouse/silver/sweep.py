@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from lakehouse import platform_tables, tables
 from lakehouse.contract import Table
+from lakehouse.errors import retry
 from lakehouse.lake import state, storage
 from lakehouse.settings import Settings
 from lakehouse.silver import erasure_list
@@ -61,7 +62,7 @@ def settle(spark: SparkSession, settings: Settings, table: Table, forgotten: For
 
 def sweep(spark: SparkSession, settings: Settings, table: Table, from_offset: int = 0) -> bool:
     """Take what the list names out of the table's bronze records, quarantine and silver; whether there was anything."""
-    return erasure_list.again(partial(_sweep, spark, settings, table, from_offset))
+    return retry(partial(_sweep, spark, settings, table, from_offset))
 
 
 def _sweep(spark: SparkSession, settings: Settings, table: Table, from_offset: int) -> bool:

@@ -24,7 +24,7 @@ _MENDS = 10
 def apply(lake: Lake) -> None:
     """Prepare the source, pass the preflight, put the connector and wait until it runs; safe to repeat.
 
-    Raises PreflightError before the connector is touched; the source is prepared only where every table can be published.
+    Raises EbapError before the connector is touched; the source is prepared only where every table can be published.
     """
     from lakehouse.source import gate
 
@@ -68,7 +68,7 @@ def run(lake: Lake, known: Source) -> None:
 
 
 def check(settings: Settings, known_identity: str | None, altered: preflight.Altered = frozenset(), begins_anew: bool = False) -> str:
-    """Run the whole preflight and return the source's identity; raises PreflightError with every fault.
+    """Run the whole preflight and return the source's identity; raises EbapError with every fault.
 
     `begins_anew` judges as if slot and offset were gone already.
     """

@@ -14,6 +14,7 @@ from typing import Any
 import requests
 
 from lakehouse import wait
+from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
 from lakehouse.source import failures
 from lakehouse.source.connector import NAME
@@ -30,14 +31,14 @@ _STOP_LIMIT_S = 60.0
 _MENDING_S = 180.0
 
 
-class WorkerError(RuntimeError):
+class WorkerError(EbapError):
     """The worker refuses, does not answer or does not get there in time; the message says what was seen last.
 
     `status` is the HTTP status of a refusal, else 0.
     """
 
-    def __init__(self, text: str, status: int = 0) -> None:
-        super().__init__(text)
+    def __init__(self, what: str, cure: str = "", *, status: int = 0) -> None:
+        super().__init__(what, cure)
         self.status = status
 
 
@@ -165,7 +166,7 @@ def wait_offset(settings: Settings, timeout_s: float) -> None:
     for _ in wait.looks(timeout_s, every_s=_POLL_S):
         if stored_offset(settings) is not None:
             return
-    raise WorkerError(f"connector {NAME} has stored no offset after {timeout_s:.0f} s: see `make status`")
+    raise WorkerError(f"connector {NAME} has stored no offset after {timeout_s:.0f} s", "see `make status`")
 
 
 def stored_offset(settings: Settings) -> dict[str, Any] | None:
@@ -204,9 +205,11 @@ def _request(settings: Settings, method: str, path: str, **arguments: Any) -> An
     try:
         answer = requests.request(method, f"{settings.connect_url}{path}", timeout=_REQUEST_S, **arguments)
     except requests.RequestException as error:
-        raise WorkerError(f"Kafka Connect at {settings.connect_url} does not answer ({type(error).__name__}): see `make status`") from None
+        raise WorkerError(
+            f"Kafka Connect at {settings.connect_url} does not answer ({type(error).__name__})", "see `make status`"
+        ) from None
     if answer.status_code == 404 and method != "PUT":
         return None
     if not answer.ok:
-        raise WorkerError(f"Kafka Connect refuses {method} {path}: {answer.status_code} {answer.text[:1000]}", answer.status_code)
+        raise WorkerError(f"Kafka Connect refuses {method} {path}: {answer.status_code} {answer.text[:1000]}", status=answer.status_code)
     return answer.json() if answer.content else {}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lakehouse.contract import Table
+from lakehouse.errors import SettingsError
 from lakehouse.platform_tables import EPOCH_HEADER, TOPIC_PREFIX
 from lakehouse.source import setup
 from lakehouse.source.topics import SIGNAL
@@ -31,10 +32,6 @@ class Scope:
 
 
 EVERYTHING = Scope()
-
-
-class AddressError(ValueError):
-    """A source address that capture cannot use; the message names it and the cure."""
 
 
 def render(
@@ -81,7 +78,7 @@ def _exactly(name: tuple[str, ...]) -> str:
 def _connection(address: Mapping[str, str], secrets_dir: Path) -> dict[str, str]:
     host = address.get("host", "")
     if not host or host.startswith("/"):
-        raise AddressError(f"EBAP_SOURCE_DSN has host {host!r}: capture connects over TCP, so give a host name or an address")
+        raise SettingsError(f"EBAP_SOURCE_DSN has host {host!r}", "capture connects over TCP, so give a host name or an address")
     optional = {"database.sslmode": address["sslmode"]} if "sslmode" in address else {}
     return {
         "connector.class": "io.debezium.connector.postgresql.PostgresConnector",

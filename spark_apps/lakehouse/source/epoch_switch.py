@@ -7,6 +7,7 @@ from contextlib import closing
 import psycopg2
 from psycopg2.extensions import make_dsn
 
+from lakehouse.errors import EbapError
 from lakehouse.lake import epochs
 from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
@@ -17,24 +18,20 @@ from lakehouse.source.schema_log import SchemaLog
 _OFFSET_LIMIT_S = 180
 
 
-class EpochError(RuntimeError):
-    """There is no other Postgres to accept; the message says what there is."""
-
-
 def accept(lake: Lake) -> str:
     """Stop the capture, forget where it stood, and begin anew with a snapshot of the source, as the next epoch; says what was done.
 
     Safe to repeat after a crash: until the source is remembered nothing was captured of it, and from then on `apply` is enough.
-    Raises EpochError, or PreflightError where the new source cannot be captured.
+    Raises EbapError, also where the new source cannot be captured.
     """
     settings = lake.settings
     known, (identity, login_fault) = epochs.of_lake(lake), apply.source_identity(settings)
     if known is None:
-        raise EpochError("this lake was filled from no Postgres yet: `make up` captures the first")
+        raise EbapError("this lake was filled from no Postgres yet", "`make up` captures the first")
     if identity is None:
-        raise EpochError(f"role {setup.ROLE} cannot open a replication connection to the source ({login_fault})")
+        raise EbapError(f"role {setup.ROLE} cannot open a replication connection to the source ({login_fault})")
     if identity == known.identity:
-        raise EpochError(f"the source is the Postgres that epoch {known.epoch} was filled from ({identity}): there is no other to accept")
+        raise EbapError(f"the source is the Postgres that epoch {known.epoch} was filled from ({identity}): there is no other to accept")
     altered = SchemaLog(lake).altered_columns()
     apply.prepare(settings, altered)
     # Before anything is forgotten: a source that cannot be captured must leave the way back open.

@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg2
 
 from lakehouse import tables
-from lakehouse.delta.errors import ConflictError
+from lakehouse.errors import EbapError, retry
 from lakehouse.lake import ddl, epochs
 from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
@@ -29,14 +29,10 @@ from lakehouse.source.schema_log import DRIFT, LEFT_OUT, NOT_CAPTURED, WAITING, 
 Shapes = dict[str, schema_diff.Shape]
 
 
-class GateError(RuntimeError):
-    """The source cannot be looked at, or is another one; the message names the cure."""
-
-
 def look(settings: Settings, only_if_changed: bool = False) -> str:
     """Look once and say what is not as declared; with `only_if_changed` nothing is said where the last look saw the same.
 
-    A connector that has failed is mended, see `mending`. Raises GateError where the source does not answer, and where it is another
+    A connector that has failed is mended, see `mending`. Raises EbapError where the source does not answer, and where it is another
     Postgres: its capture is stopped then.
     """
     found, identity = _source(settings)
@@ -85,7 +81,7 @@ def _source(settings: Settings) -> tuple[Shapes, str | None]:
         with setup.owner(settings) as cursor:
             found = catalog.read_tables(cursor, tables.SOURCES, settings.source_schema)
     except psycopg2.OperationalError as error:
-        raise GateError(f"the source does not let its owner in: {' '.join(str(error).split())}") from None
+        raise EbapError(f"the source does not let its owner in: {' '.join(str(error).split())}") from None
     return {table.name: schema_diff.of(found.get(table.name)) for table in tables.SOURCES}, apply.source_identity(settings)[0]
 
 
@@ -99,7 +95,7 @@ def _refuse_another(lake: Lake, identity: str | None) -> None:
         return
     # Its positions begin anew, in the old epoch: every change would be taken for an old one.
     connect.stop(lake.settings)
-    raise GateError(
+    raise EbapError(
         f"the source is another Postgres ({identity}) than the lake was filled from ({known.identity}): the capture is stopped. "
         "Point back to that one and run `python -m lakehouse capture apply`, or take this one as the next epoch: "
         "`python -m lakehouse accept epoch`"
@@ -108,11 +104,8 @@ def _refuse_another(lake: Lake, identity: str | None) -> None:
 
 def record_found(lake: Lake, found: Shapes, blamed: Sequence[Blame] = ()) -> list[SchemaChange]:
     """The same of what was found, and what the capture cannot go on with; `found` has every declared table, one that is gone as `GONE`."""
-    try:
-        return _recorded(lake, found, blamed)
-    except ConflictError:
-        # Land's look and a person's met: what the other recorded is not new any more.
-        return _recorded(lake, found, blamed)
+    # Land's look and a person's may meet: what the other recorded is not new any more.
+    return retry(lambda: _recorded(lake, found, blamed))
 
 
 def _recorded(lake: Lake, found: Shapes, blamed: Sequence[Blame]) -> list[SchemaChange]:

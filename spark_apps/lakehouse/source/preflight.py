@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lakehouse.contract import Table
+from lakehouse.errors import EbapError
 from lakehouse.source import setup, types
 from lakehouse.source.catalog import Catalog, ColumnType, SourceTable
 from lakehouse.source.compatibility import described, is_compatible
@@ -17,10 +18,6 @@ from lakehouse.source.compatibility import described, is_compatible
 # Table and column; None in place of the column is the table's key.
 Altered = frozenset[tuple[str, str | None]]
 _AGAIN = "begin again with `make wipe`, then `make up`"
-
-
-class PreflightError(RuntimeError):
-    """Capture may not start; the message lists every fault with its cure, a line each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +43,7 @@ class Situation:
 
 
 def check(sources: Iterable[Table], schema: str, catalog: Catalog, situation: Situation) -> None:
-    """Raise PreflightError with every fault; return where there is none."""
+    """Raise EbapError with every fault; return where there is none."""
     declared = tuple(sources)
     faults = [
         *table_faults(declared, schema, catalog, situation.altered),
@@ -61,7 +58,7 @@ def check(sources: Iterable[Table], schema: str, catalog: Catalog, situation: Si
         for table, column in sorted(situation.early_dates)
     ]
     if faults:
-        raise PreflightError("Capture cannot start:\n" + "\n".join(f"  - {fault}" for fault in faults))
+        raise EbapError("Capture cannot start:\n" + "\n".join(f"  - {fault}" for fault in faults))
 
 
 def table_faults(sources: Iterable[Table], schema: str, catalog: Catalog, altered: Altered = frozenset()) -> list[str]:

@@ -19,6 +19,7 @@ import requests
 
 from lakehouse import arguments, keys, tables, wait
 from lakehouse.contract import Table
+from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
 from lakehouse.source import connection
 
@@ -26,10 +27,6 @@ _POLL_S = 0.5
 _REQUEST_S = 30
 # Part of the connector's stored position while there is something left to read.
 _RUNNING = "incremental_snapshot_collections"
-
-
-class SignalError(RuntimeError):
-    """A reading that did not end in time, or whose end cannot be seen; the message says what was seen last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +42,7 @@ class SnapshotResult:
 def snapshot(settings: Settings, table: Table, condition: str | None = None) -> str:
     """Ask for the table's rows, or those that meet an SQL condition of the source's; returns an id for `has_ended`.
 
-    Raises ValueError where the source refuses the condition, for which the connector would skip the table with a line in its log, and
+    Raises EbapError where the source refuses the condition, for which the connector would skip the table with a line in its log, and
     where it has dates that the connector would misread.
     """
     import psycopg2  # read by Airflow's parser, where no driver is needed
@@ -59,13 +56,13 @@ def snapshot(settings: Settings, table: Table, condition: str | None = None) -> 
     try:
         _try(settings, table, condition)
     except psycopg2.Error as error:
-        raise ValueError(f"the source refuses the condition {condition!r} of {table.name}: {' '.join(str(error).split())}") from None
+        raise EbapError(f"the source refuses the condition {condition!r} of {table.name}: {' '.join(str(error).split())}") from None
     with connection.owner(settings) as cursor:
         early = connection.dates_before_christ(cursor, settings.source_schema, table, condition)
         if early:
-            raise ValueError(
-                f"{table.name} has dates before the year 1 in {', '.join(early)}, which a snapshot would read as years of our era: "
-                "take them away at the source, or leave these rows out with --where"
+            raise EbapError(
+                f"{table.name} has dates before the year 1 in {', '.join(early)}, which a snapshot would read as years of our era",
+                "take them away at the source, or leave these rows out with --where",
             )
         cursor.execute("INSERT INTO ebap.signal (id, type, data) VALUES (%s, 'execute-snapshot', %s)", [number, json.dumps(request)])
     # Whoever has come this far in the source's log has met the request.
@@ -85,25 +82,25 @@ def condition_of(settings: Settings, table: Table, wanted: Sequence[keys.Key]) -
 def has_ended(settings: Settings, snapshot_id: str) -> bool:
     """Whether everything asked for with that id, and with every id before it, has been read and sent.
 
-    Raises SignalError where the Connect worker does not tell.
+    Raises EbapError where the Connect worker does not tell.
     """
     offset = _offset(settings)
     return offset.get("lsn", 0) >= _number(snapshot_id.partition("@")[2]) and _RUNNING not in offset
 
 
 def wait_until_read(settings: Settings, snapshot_id: str, timeout_s: float) -> None:
-    """Return once that reading has ended; SignalError after so many seconds."""
+    """Return once that reading has ended; EbapError after so many seconds."""
     for _ in wait.looks(timeout_s, every_s=_POLL_S):
         if has_ended(settings, snapshot_id):
             return
-    raise SignalError(f"{snapshot_id} has not been read after {timeout_s:.0f} s; the connector is at {json.dumps(_offset(settings))}")
+    raise EbapError(f"{snapshot_id} has not been read after {timeout_s:.0f} s; the connector is at {json.dumps(_offset(settings))}")
 
 
 def ask(settings: Settings, given: argparse.Namespace) -> SnapshotResult:
     """Do what the parsed arguments ask."""
     table = tables.source(given.table)
     if ";" in (given.where or ""):
-        raise ValueError(f"the condition {given.where!r} holds a semicolon: give one condition, as it stands after WHERE")
+        raise EbapError(f"the condition {given.where!r} holds a semicolon", "give one condition, as it stands after WHERE")
     condition = condition_of(settings, table, keys.parse(table, given.keys)) if given.keys else given.where
     made = snapshot(settings, table, condition)
     if given.wait:
@@ -137,7 +134,7 @@ def _offset(settings: Settings) -> dict[str, Any]:
         answer = requests.get(url, timeout=_REQUEST_S)
         answer.raise_for_status()
     except requests.RequestException as error:
-        raise SignalError(f"Connect does not tell how far the capture is: {error}; see `make status`") from None
+        raise EbapError(f"Connect does not tell how far the capture is: {error}", "see `make status`") from None
     stored = answer.json()["offsets"]
     return dict(stored[0]["offset"]) if stored and stored[0]["offset"] else {}
 

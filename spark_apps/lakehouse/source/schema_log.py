@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse import platform_tables
 from lakehouse.contract import Table
+from lakehouse.errors import EbapError
 from lakehouse.lake import small_table
 
 if TYPE_CHECKING:
@@ -110,11 +111,11 @@ class SchemaLog:
         self._held.write({id(row): {**row, "state": APPLIED} for row, _ in applied}, [vars(change) for change in new])
 
     def accept(self, table: Table) -> list[SchemaChange]:
-        """Let a stopped table go on, and return what was accepted; ValueError where nothing of it waits, ConflictError as `record`."""
+        """Let a stopped table go on, and return what was accepted; EbapError where nothing of it waits, ConflictError as `record`."""
         found = [(row, change) for row, change in self._rows if change.state == WAITING and change.source_table == table.name]
         if not found:
             stopped = ", ".join(sorted({change.source_table for change in self.in_state(WAITING)})) or "no table"
-            raise ValueError(f"nothing of {table.name} waits to be accepted: {stopped} is stopped by a change of the source's schema")
+            raise EbapError(f"nothing of {table.name} waits to be accepted", f"{stopped} is stopped by a change of the source's schema")
         now = datetime.now(UTC)
         self._held.write({id(row): {**row, "state": ACCEPTED, "accepted_at": now} for row, _ in found})
         return [change for _, change in found]

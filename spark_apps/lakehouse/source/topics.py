@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse import tables
 from lakehouse.contract import Table
+from lakehouse.errors import EbapError
 from lakehouse.platform_tables import HEARTBEAT, topic
 from lakehouse.settings import Settings
 
@@ -27,10 +28,6 @@ RETENTION_MS = 7 * 24 * 3600 * 1000
 _KEYS = ("cleanup.policy", "retention.ms", "max.message.bytes")
 
 
-class TopicError(RuntimeError):
-    """A topic that would lose history; the message names it and the cure."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Topic:
     """One topic of the change log and its number of partitions."""
@@ -42,13 +39,13 @@ class Topic:
 def declared(sources: Iterable[Table]) -> tuple[Topic, ...]:
     """Every topic the connector writes: one a source table, then those of EBAP's own tables and Debezium's beat.
 
-    Raises TopicError where a declared table has the name of one of EBAP's own: they would share a topic.
+    Raises EbapError where a declared table has the name of one of EBAP's own: they would share a topic.
     """
     captured = tuple(Topic(name=topic(table.name), partitions=3) for table in sources)
     own = tuple(Topic(name=name, partitions=1) for name in (topic(HEARTBEAT), topic(SIGNAL), BEAT_TOPIC))
     shared = {entry.name for entry in captured} & {entry.name for entry in own}
     if shared:
-        raise TopicError(f"a source table cannot be captured under the name of EBAP's own topic {', '.join(sorted(shared))}: rename it")
+        raise EbapError(f"a source table cannot be captured under the name of EBAP's own topic {', '.join(sorted(shared))}", "rename it")
     return (*captured, *own)
 
 
@@ -68,7 +65,7 @@ def ensure(settings: Settings, *, may_correct: bool = False) -> list[str]:
 def create(admin: KafkaAdminClient, topics: Iterable[Topic], max_batch_bytes: int, *, may_correct: bool = False) -> list[str]:
     """Create what is missing and return a line for each thing done; safe to repeat.
 
-    Raises TopicError naming every topic with another cleanup policy, unless `may_correct` sets it to delete.
+    Raises EbapError naming every topic with another cleanup policy, unless `may_correct` sets it to delete.
     """
     wanted, config = list(topics), settings_of(max_batch_bytes)
     present = set(admin.list_topics())
@@ -76,7 +73,7 @@ def create(admin: KafkaAdminClient, topics: Iterable[Topic], max_batch_bytes: in
     existing = _configs(admin, [entry.name for entry in wanted if entry.name in present])
     faults = policy_faults(existing)
     if faults and not may_correct:
-        raise TopicError("; ".join(faults))
+        raise EbapError("; ".join(faults))
     if missing:
         admin.create_topics({t.name: {"num_partitions": t.partitions, "replication_factor": 1, "configs": config} for t in missing})
     done = [f"created {entry.name} with {entry.partitions} partitions" for entry in missing]

@@ -7,9 +7,11 @@ cores. Each setting below says why it is there.
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from typing import TYPE_CHECKING, cast
 
+from lakehouse.errors import NotReadyError
 from lakehouse.settings import PROJECT, Settings
 from lakehouse.verbs import STREAMING
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 ROLES = ("spark", *STREAMING, "batch")
 THRIFT_POOL = "thrift"
+_ANSWER_S = 10
 
 
 def spark_conf(settings: Settings, role: str) -> dict[str, str]:
@@ -207,6 +210,13 @@ def classic(settings: Settings, role: str = "batch", metastore: bool = True) -> 
 
 
 def open_for_verb(settings: Settings) -> SparkSession:
-    """The session of a batch verb: this process's own under spark-submit, else one on the warm server."""
+    """The session of a command: this process's own under spark-submit, else one on the warm server. NotReadyError where that is away."""
     # spark-submit starts Python with the port of its JVM; nothing else sets it.
-    return classic(settings) if "PYSPARK_GATEWAY_PORT" in os.environ else connect(settings)
+    if "PYSPARK_GATEWAY_PORT" in os.environ:
+        return classic(settings)
+    try:
+        # Spark's client tries again for minutes.
+        socket.create_connection((settings.spark_host, settings.spark_connect_port), timeout=_ANSWER_S).close()
+    except OSError:
+        raise NotReadyError(f"the warm Spark server at {settings.spark_remote} does not answer", "see `make status`") from None
+    return connect(settings)

@@ -6,6 +6,7 @@ import os
 import shlex
 from pathlib import Path
 
+from lakehouse.errors import EbapError
 from lakehouse.settings import PROJECT, Settings
 from lakehouse.spark.session import THRIFT_POOL, spark_conf
 from lakehouse.verbs import STREAMING, SUBMITTED
@@ -24,14 +25,14 @@ _FAIR_POOLS = f"""<?xml version="1.0"?>
 def command(settings: Settings, name: str, *arguments: str) -> list[str]:
     """The spark-submit line of `spark` (the warm server) or of a verb, as a list of words; writes the settings file it names.
 
-    Raises ValueError for a name that is neither.
+    Raises EbapError for a name that is neither.
     """
     if name == "spark":
         role, target = "spark", _thrift_server(settings)
     elif name in SUBMITTED:
         role, target = (name if name in STREAMING else "batch"), [str(APPS / f"{name}.py"), *arguments]
     else:
-        raise ValueError(f"there is no Spark app {name!r}: it is spark or one of {', '.join(SUBMITTED)}")
+        raise EbapError(f"there is no Spark app {name!r}", f"it is spark or one of {', '.join(SUBMITTED)}")
     return [str(_spark_home(settings) / "bin" / "spark-submit"), "--properties-file", str(_write_conf(settings, role)), *target]
 
 
@@ -65,7 +66,7 @@ def _python(settings: Settings) -> Path:
 def _spark_home(settings: Settings) -> Path:
     found = sorted((settings.home_dir / "venv" / "main" / "lib").glob("python3.*/site-packages/pyspark"))
     if not found:
-        raise FileNotFoundError(f"there is no pyspark under {settings.home_dir / 'venv' / 'main'}: run `make install`")
+        raise EbapError(f"there is no pyspark under {settings.home_dir / 'venv' / 'main'}", "run `make install`")
     return found[0]
 
 

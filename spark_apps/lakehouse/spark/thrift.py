@@ -6,19 +6,20 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from lakehouse.errors import NotReadyError
 from lakehouse.settings import Settings
 
 
 def connect(settings: Settings) -> Any:
-    """A PyHive connection; ConnectionError says how to start the server where none answers."""
+    """A PyHive connection; NotReadyError says how to start the server where none answers."""
     from pyhive import hive
     from thrift.transport.TTransport import TTransportException
 
     try:
         return hive.connect(host=settings.spark_host, port=settings.thrift_port, username="ebap")
     except TTransportException:
-        raise ConnectionError(
-            f"nothing answers on the Thrift port {settings.thrift_port}: run `make up`, or set EBAP_THRIFT_PORT"
+        raise NotReadyError(
+            f"nothing answers on the Thrift port {settings.thrift_port}", "run `make up`, or set EBAP_THRIFT_PORT"
         ) from None
 
 

@@ -10,7 +10,8 @@ import importlib
 import pkgutil
 from graphlib import CycleError, TopologicalSorter
 
-from lakehouse.contract import ContractError, Layer, Table
+from lakehouse.contract import Layer, Table
+from lakehouse.errors import ContractError, EbapError
 
 
 def _discover() -> dict[str, Table]:
@@ -18,7 +19,7 @@ def _discover() -> dict[str, Table]:
     for module in pkgutil.iter_modules(__path__):
         table = importlib.import_module(f"{__name__}.{module.name}").TABLE
         if table.name != module.name:
-            raise ContractError(f"tables/{module.name}.py declares a table named {table.name!r}: name the file after the table")
+            raise ContractError(f"tables/{module.name}.py declares a table named {table.name!r}", "name the file after the table")
         found[table.name] = table
     return found
 
@@ -48,12 +49,12 @@ GOLD: tuple[Table, ...] = tuple(table for table in _ALL if table.layer is Layer.
 
 
 def source(name: str) -> Table:
-    """The source table of that name; raises KeyError with the names there are."""
+    """The source table of that name; raises EbapError with the names there are."""
     return _one(SOURCES, name, "source table")
 
 
 def gold(name: str) -> Table:
-    """The gold table of that name; raises KeyError with the names there are."""
+    """The gold table of that name; raises EbapError with the names there are."""
     return _one(GOLD, name, "gold table")
 
 
@@ -61,4 +62,4 @@ def _one(tables: tuple[Table, ...], name: str, what: str) -> Table:
     for table in tables:
         if table.name == name:
             return table
-    raise KeyError(f"there is no {what} {name!r}: the declared ones are {', '.join(t.name for t in tables)}")
+    raise EbapError(f"there is no {what} {name!r}", f"the declared ones are {', '.join(t.name for t in tables)}")

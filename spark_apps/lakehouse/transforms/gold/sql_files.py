@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from lakehouse import tables
-from lakehouse.contract import ContractError, Table
+from lakehouse.contract import Table
+from lakehouse.errors import ContractError
 from lakehouse.transforms.gold.orders_live import orders_live_sql
 
 FOLDER = Path(tables.__file__).parent
@@ -26,7 +27,7 @@ def select(table: Table) -> str:
         return _GENERATED[table.name]()
     path = FOLDER / f"{table.name}.sql"
     if not path.is_file():
-        raise ContractError(f"gold table {table.name!r} has no SQL: add tables/{table.name}.sql")
+        raise ContractError(f"gold table {table.name!r} has no SQL", f"add tables/{table.name}.sql")
     return path.read_text().strip()
 
 

@@ -9,14 +9,11 @@ from typing import Any
 
 from sqlglot import exp
 
+from lakehouse.errors import ContractError
 from lakehouse.transforms.records.keys import Values
 from lakehouse.transforms.records.values import reader
 
 NUMBERS = ("whole", "decimal", "double")
-
-
-class UnsupportedError(ValueError):
-    """A condition that cannot be compiled; the message names the construct."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +63,10 @@ def cast(node: exp.Cast) -> Part:
         node.to.this
     )
     if kind is None or not (isinstance(node.this, exp.Literal) and node.this.is_string):
-        raise UnsupportedError(f"{node.sql(dialect='spark')}: only a text literal becomes a DATE or TIMESTAMP")
+        raise ContractError(f"{node.sql(dialect='spark')}: only a text literal becomes a DATE or TIMESTAMP")
     made = read_as(literal(node.this), kind)
     if made.kind != kind:
-        raise UnsupportedError(f"{node.this.this!r} is no {kind}")
+        raise ContractError(f"{node.this.this!r} is no {kind}")
     return made
 
 

@@ -16,7 +16,8 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from lakehouse.contract import Table
-from lakehouse.transforms.records.condition_parts import NUMBERS, Part, UnsupportedError, as_double, cast, constant, kind, literal, read_as
+from lakehouse.errors import ContractError
+from lakehouse.transforms.records.condition_parts import NUMBERS, Part, as_double, cast, constant, kind, literal, read_as
 from lakehouse.transforms.records.keys import Values
 from lakehouse.transforms.records.three_valued import Compare, Condition, both, compared, either, negated
 
@@ -31,14 +32,14 @@ _COMPARISONS: dict[type[exp.Expr], Compare] = {
 
 
 def compiled(table: Table, condition: str) -> Condition:
-    """The condition over a row that begins with the table's declared columns: True, False or None. Raises UnsupportedError."""
+    """The condition over a row that begins with the table's declared columns: True, False or None. Raises ContractError."""
     try:
         tree = sqlglot.parse_one(condition, read="spark")
     except SqlglotError as error:
-        raise UnsupportedError(f"{condition!r} is no condition: {str(error).splitlines()[0]}") from error
+        raise ContractError(f"{condition!r} is no condition: {str(error).splitlines()[0]}") from error
     part = _Compiler(table).part(tree)
     if part.kind not in ("bool", "null"):
-        raise UnsupportedError(f"{condition!r} is no condition: it is neither true nor false")
+        raise ContractError(f"{condition!r} is no condition: it is neither true nor false")
     return part.value
 
 
@@ -74,27 +75,27 @@ class _Compiler:
         }
 
     def part(self, node: exp.Expr) -> Part:
-        """The expression, compiled; raises UnsupportedError."""
+        """The expression, compiled; raises ContractError."""
         compile_ = self._of.get(type(node))
         if compile_ is None:
-            raise UnsupportedError(f"{node.sql(dialect='spark')}: {node.key.upper()} is not supported")
+            raise ContractError(f"{node.sql(dialect='spark')}: {node.key.upper()} is not supported")
         strange = [name for name, value in node.args.items() if value and name not in _KNOWN_ARGS]
         if strange:
-            raise UnsupportedError(f"{node.sql(dialect='spark')}: {', '.join(strange).upper()} is not supported")
+            raise ContractError(f"{node.sql(dialect='spark')}: {', '.join(strange).upper()} is not supported")
         made = compile_(node)
         return Part("bool", negated(made.value)) if node.args.get("negate") else made
 
     def _column(self, node: exp.Column) -> Part:
         name = node.name.lower()
         if node.table or name not in self._columns:
-            raise UnsupportedError(f"{node.sql(dialect='spark')} is no column of {self._table.name}")
+            raise ContractError(f"{node.sql(dialect='spark')} is no column of {self._table.name}")
         place, kind = self._columns[name]
         return Part(kind, operator.itemgetter(place))
 
     def _boolean(self, node: exp.Expr) -> Callable[[Values], bool | None]:
         part = self.part(node)
         if part.kind not in ("bool", "null"):
-            raise UnsupportedError(f"{node.sql(dialect='spark')} is neither true nor false")
+            raise ContractError(f"{node.sql(dialect='spark')} is neither true nor false")
         return part.value
 
     def _joined(self, node: exp.And | exp.Or, join: Callable[[Condition, Condition], Condition]) -> Part:
@@ -111,7 +112,7 @@ class _Compiler:
             wanted = bool(what.this)
             held = self._boolean(node.this)
             return Part("bool", lambda row: held(row) is wanted)
-        raise UnsupportedError(f"{node.sql(dialect='spark')} is not supported")
+        raise ContractError(f"{node.sql(dialect='spark')} is not supported")
 
     def _compared(self, node: exp.Binary, compare: Compare) -> Part:
         left, right = self._pair(node, self.part(node.left), self.part(node.right))
@@ -129,7 +130,7 @@ class _Compiler:
 
     def _in(self, node: exp.In) -> Part:
         if node.args.get("query"):
-            raise UnsupportedError(f"{node.sql(dialect='spark')}: only a list of values is supported")
+            raise ContractError(f"{node.sql(dialect='spark')}: only a list of values is supported")
         value = self.part(node.this)
         pairs = [self._pair(node, value, self.part(option)) for option in node.expressions]
         checks = [compared(left.value, right.value, operator.eq) for left, right in pairs]
@@ -153,7 +154,7 @@ class _Compiler:
     def _like(self, node: exp.Like) -> Part:
         text, pattern = self.part(node.this), self.part(node.expression)
         if text.kind != "text" or not isinstance(pattern.literal, str) or "\\" in pattern.literal:
-            raise UnsupportedError(f"{node.sql(dialect='spark')}: only text LIKE a literal without escapes is supported")
+            raise ContractError(f"{node.sql(dialect='spark')}: only text LIKE a literal without escapes is supported")
         signs = {"%": ".*", "_": "."}
         matches = re.compile("".join(signs.get(sign, re.escape(sign)) for sign in pattern.literal), re.DOTALL).fullmatch
         return Part("bool", lambda row: None if (got := text.value(row)) is None else matches(got) is not None)
@@ -161,7 +162,7 @@ class _Compiler:
     def _negative(self, node: exp.Neg) -> Part:
         part = self.part(node.this)
         if part.kind not in NUMBERS:
-            raise UnsupportedError(f"{node.sql(dialect='spark')} is no number")
+            raise ContractError(f"{node.sql(dialect='spark')} is no number")
         if part.literal is not None:
             return constant(part.kind, -part.literal)
         return Part(part.kind, lambda row: None if (got := part.value(row)) is None else -got)
@@ -169,7 +170,7 @@ class _Compiler:
     def _length(self, node: exp.Length) -> Part:
         part = self.part(node.this)
         if part.kind not in ("text", "bytes"):
-            raise UnsupportedError(f"{node.sql(dialect='spark')}: only a text or bytes have a length")
+            raise ContractError(f"{node.sql(dialect='spark')}: only a text or bytes have a length")
         return Part("whole", lambda row: None if (got := part.value(row)) is None else len(got))
 
     def _coalesce(self, node: exp.Coalesce) -> Part:
@@ -177,17 +178,17 @@ class _Compiler:
         kinds = {part.kind for part in parts} - {"null"}
         kinds = {"decimal"} if kinds == {"decimal", "whole"} else kinds
         if len(kinds) > 1:
-            raise UnsupportedError(f"{node.sql(dialect='spark')}: values of different kinds ({', '.join(sorted(kinds))})")
+            raise ContractError(f"{node.sql(dialect='spark')}: values of different kinds ({', '.join(sorted(kinds))})")
         values = [part.value for part in parts]
         return Part(kinds.pop() if kinds else "null", lambda row: next((got for value in values if (got := value(row)) is not None), None))
 
     def _pair(self, node: exp.Expr, left: Part, right: Part) -> tuple[Part, Part]:
-        """Both sides of a comparison as values that compare; raises UnsupportedError where their kinds differ."""
+        """Both sides of a comparison as values that compare; raises ContractError where their kinds differ."""
         if "null" in (left.kind, right.kind) or (left.kind == right.kind and left.kind != "double"):
             return left, right
         if left.kind in NUMBERS and right.kind in NUMBERS:
             return (as_double(left), as_double(right)) if "double" in (left.kind, right.kind) else (left, right)
         made = read_as(left, right.kind), read_as(right, left.kind)
         if made[0].kind != made[1].kind:
-            raise UnsupportedError(f"{node.sql(dialect='spark')} compares {left.kind} with {right.kind}")
+            raise ContractError(f"{node.sql(dialect='spark')} compares {left.kind} with {right.kind}")
         return made

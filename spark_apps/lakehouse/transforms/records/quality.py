@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 
-from lakehouse.contract import ContractError, Expect, Severity, Table
+from lakehouse.contract import Expect, Severity, Table
+from lakehouse.errors import ContractError
 from lakehouse.transforms.records.keys import Values
 from lakehouse.transforms.records.three_valued import Condition
 
@@ -50,7 +51,7 @@ def _compiled(table: Table, expect: Expect) -> Condition:
 
     try:
         return conditions.compiled(table, expect.condition)
-    except conditions.UnsupportedError as error:
+    except ContractError as error:
         raise ContractError(f"table {table.name!r}: expectation {expect.name!r}: {error}") from error
 
 
