@@ -13,6 +13,7 @@ from lakehouse.errors import EbapError
 from lakehouse.settings import PROJECT
 from lakehouse.source import apply, catalog, preflight, setup
 from tests.e2e.own_postgres import running_postgres
+from tests.refusals import refused
 
 pytestmark = pytest.mark.e2e
 
@@ -81,7 +82,7 @@ def test_identity_is_system_and_timeline(shop):
 
 def test_the_publication_follows_the_declarations(shop):
     execute(shop, "ALTER PUBLICATION ebap SET TABLE shop.users WHERE (user_id > 5)")
-    with pytest.raises(EbapError, match=r"(?s)shop\.orders is not published.*shop\.users is not published"):
+    with refused("shop.orders is not published", "shop.users is not published"):
         check(shop)
     prepare(shop)
     check(shop)
@@ -143,10 +144,10 @@ def test_a_publication_for_all_tables_is_refused_and_left_alone(shop):
     execute(shop, "DROP PUBLICATION ebap")
     execute(shop, "CREATE PUBLICATION ebap FOR ALL TABLES", superuser=True)
     prepare(shop)
-    with pytest.raises(EbapError, match="FOR ALL TABLES"):
+    with refused("FOR ALL TABLES"):
         check(shop)
     execute(shop, "DROP PUBLICATION ebap", superuser=True)
-    with pytest.raises(EbapError, match="publication ebap does not exist"):
+    with refused("publication ebap does not exist"):
         check(shop)
     prepare(shop)
     check(shop)
@@ -154,12 +155,12 @@ def test_a_publication_for_all_tables_is_refused_and_left_alone(shop):
 
 def test_a_slot_and_offsets_that_do_not_belong_together_are_refused(shop):
     right = situation(shop)
-    with pytest.raises(EbapError, match=r"slot ebap is gone.*make wipe"):
+    with refused("slot ebap is gone", "make wipe"):
         check(shop, replace(right, has_offset=True))
     execute(shop, "SELECT pg_create_logical_replication_slot('ebap', 'pgoutput')", superuser=True)
     try:
         check(shop, replace(right, has_offset=True))
-        with pytest.raises(EbapError, match=r"offsets are gone.*make wipe"):
+        with refused("offsets are gone", "make wipe"):
             check(shop, right)
     finally:
         execute(shop, "SELECT pg_drop_replication_slot('ebap')", superuser=True)
@@ -172,7 +173,7 @@ def test_a_slot_that_fell_too_far_behind_is_refused_as_lost(shop):
         for _ in range(4):  # a slot is invalidated at a checkpoint, once whole segments lie beyond the limit
             execute(shop, "SELECT pg_logical_emit_message(false, 'fill', 'x')", "SELECT pg_switch_wal()", superuser=True)
         execute(shop, "CHECKPOINT", superuser=True)
-        with pytest.raises(EbapError, match=r"slot ebap is lost.*make wipe"):
+        with refused("slot ebap is lost", "make wipe"):
             check(shop, replace(situation(shop), has_offset=True))
     finally:
         execute(shop, "SELECT pg_drop_replication_slot('ebap')", superuser=True)
@@ -182,7 +183,7 @@ def test_a_slot_that_fell_too_far_behind_is_refused_as_lost(shop):
 def test_a_capture_role_that_cannot_log_in_is_refused(shop):
     execute(shop, "ALTER ROLE ebap_capture NOLOGIN", superuser=True)
     try:
-        with pytest.raises(EbapError, match=r"role ebap_capture cannot open a replication connection.*not permitted to log in"):
+        with refused("role ebap_capture", "not permitted to log in"):
             check(shop)
     finally:
         execute(shop, "ALTER ROLE ebap_capture LOGIN", superuser=True)
@@ -192,5 +193,5 @@ def test_a_wrong_wal_level_is_refused(shop):
     with setup.owner(shop) as cursor:
         found = catalog.read(cursor, tables.SOURCES, shop.source_schema)
     assert found.wal_level == "logical"
-    with pytest.raises(EbapError, match="wal_level=replica: set wal_level=logical"):
+    with refused("wal_level=replica", "wal_level=logical"):
         preflight.check(tables.SOURCES, shop.source_schema, replace(found, wal_level="replica"), situation(shop))

@@ -17,6 +17,7 @@ from lakehouse.gold import check, queries
 from lakehouse.lake import ddl
 from lakehouse.transforms.gold import sql_files
 from tests.conftest import empty_lake
+from tests.refusals import refused
 from tests.unit.gold_tables import on_duckdb
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def test_a_function_that_is_not_on_the_list_is_named_with_file_and_line(monthly:
 
 def test_other_inputs_or_columns_than_declared_are_found(monthly: Table) -> None:
     (sql_files.FOLDER / "monthly.sql").write_text("SELECT day AS month_on, units FROM gold.product_daily\n")
-    with pytest.raises(ContractError, match=r"'product_daily', which is no input; does not read the input 'daily_sales'"):
+    with refused("'product_daily', which is no input", "the input 'daily_sales'", kind=ContractError):
         queries.select(monthly)
     assert check.of_table(monthly) == [
         "tables/monthly.sql reads 'product_daily', which is no input",
@@ -124,7 +125,7 @@ def test_other_inputs_or_columns_than_declared_are_found(monthly: Table) -> None
 
 def test_a_table_without_sql_is_refused() -> None:
     lost = Table(**{name: getattr(VIEWS[0], name) for name in VIEWS[0].__dataclass_fields__} | {"name": "lost"})
-    with pytest.raises(ContractError, match=r"'lost' has no SQL: add tables/lost.sql"):
+    with refused("'lost'", cure="tables/lost.sql", kind=ContractError):
         sql_files.select(lost)
 
 

@@ -5,13 +5,12 @@ import os
 import re
 from pathlib import Path
 
-import pytest
-
 from lakehouse import tables
 from lakehouse.contract import Column, History, Table
 from lakehouse.errors import SettingsError
 from lakehouse.settings import Settings
 from lakehouse.source import connector, topics
+from tests.refusals import refused
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "connector.json"
 ADDRESS = {"host": "127.0.0.1", "port": "15432", "dbname": "shop", "user": "ebap_capture"}
@@ -61,7 +60,7 @@ def test_no_password_stands_in_the_text():
 
 
 def test_a_source_reached_by_a_socket_is_refused_by_name():
-    with pytest.raises(SettingsError, match="EBAP_SOURCE_DSN has host '/run/postgresql'"):
+    with refused("EBAP_SOURCE_DSN", "'/run/postgresql'", kind=SettingsError):
         rendered(address={**ADDRESS, "host": "/run/postgresql"})
 
 

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from lakehouse import platform_tables, tables
-from lakehouse.errors import EbapError, TooLargeError
+from lakehouse.errors import TooLargeError
 from lakehouse.lake.lake import Lake
 from lakehouse.lake.state import StateStore
 from lakehouse.settings import Settings
 from lakehouse.silver import quarantine
 from lakehouse.silver.stored import StoredChanges
 from lakehouse.source import schema_log
+from tests.refusals import refused
 from tests.unit.light_lake import PLACEHOLDER, LightLake
 from tests.unit.records import user
 
@@ -200,7 +201,7 @@ def test_a_state_beyond_bronze_names_rebuild(lake: LightLake) -> None:
     lake.refine("users")
     known = lake.lake.states.read(tables.source("users"))
     lake.lake.states.advance(known, replace(known, bronze_version=1000))
-    with pytest.raises(EbapError, match="python -m lakehouse rebuild users"):
+    with refused("silver.users", cure="`python -m lakehouse rebuild users`"):
         lake.refine("users")
 
 
@@ -221,7 +222,7 @@ def test_a_change_of_the_sources_schema_stops_the_table_with_the_cure(lake: Ligh
         platform_tables.SCHEMA_CHANGES, {"source_table": "users"}, {**seen, "seen_at": datetime(2026, 1, 1, tzinfo=UTC), "shape": "{}"}
     )
     lake.land("users", ("c", 10, user(1, "bronze")))
-    with pytest.raises(EbapError, match=r"column tier retyped, text before, int4 now.*`python -m lakehouse accept users`"):
+    with refused("column tier retyped, text before, int4 now", "`python -m lakehouse accept users`"):
         lake.refine("users")
     assert "accept users" in (lake.lake.states.read(tables.source("users")).error or "")
     lake.land("products", ("c", 10, {"product_id": 1, "name": "a"}))
@@ -232,7 +233,7 @@ def test_many_records_are_left_to_spark_and_write_nothing(lake: LightLake) -> No
     small = replace(lake.settings, light_records=1)
     lake.lake.settings = small
     lake.land("users", ("c", 10, user(1, "bronze")), ("c", 10, user(2, "bronze")))
-    with pytest.raises(TooLargeError, match="users: 2 records landed, more than EBAP_LIGHT_RECORDS=1"):
+    with refused("silver.users", "EBAP_LIGHT_RECORDS=1", kind=TooLargeError):
         lake.refine("users")
     assert lake.stored("users") == []
 

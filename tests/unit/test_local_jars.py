@@ -7,8 +7,8 @@ import hashlib
 import pytest
 
 from infra.local import jars
-from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
+from tests.refusals import refused
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_file_that_is_not_the_locked_one_is_thrown_away_and_never_linked(setti
 
     monkeypatch.setattr(jars, "_artifact", lambda context, coordinate: Served())
     monkeypatch.setattr(jars, "_maven", lambda settings: None)
-    with pytest.raises(EbapError, match=r"org\.example:thing:jar::1\.0 is not the locked file"):
+    with refused("org.example:thing:jar::1.0", cure="`make install`"):
         jars.fetch(settings)
     assert not path.exists()
     assert not (settings.home_dir / "jars/spark").exists()

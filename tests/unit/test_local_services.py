@@ -14,6 +14,7 @@ from infra.services import passwords
 from infra.services.step import OneShot
 from lakehouse.errors import NotReadyError
 from lakehouse.settings import Settings
+from tests.refusals import refused
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_every_jvm_has_a_limit_for_heap_and_direct_memory(settings):
 
 
 def test_an_unknown_service_is_answered_with_those_there_are(settings):
-    with pytest.raises(KeyError, match=r"no service 'kafak'.*kafka"):
+    with refused("'kafak'", cure="kafka"):
         services.service(settings, "kafak")
 
 

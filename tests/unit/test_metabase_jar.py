@@ -15,8 +15,8 @@ import pytest
 
 from infra.local import java, metabase_jar
 from infra.services import metabase, passwords, services
-from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
+from tests.refusals import refused
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_the_pinned_jar_is_downloaded_once_and_becomes_a_service(settings: Setti
 
 
 def test_another_file_than_the_pinned_one_is_refused_and_not_kept(settings: Settings, site: str) -> None:
-    with pytest.raises(EbapError, match=r"gave another file than the pinned one .*EBAP_METABASE_JAR"):
+    with refused(site, cure="EBAP_METABASE_JAR"):
         metabase_jar.fetch(settings, site)
     assert not metabase_jar.jar(settings).exists()
     assert not [path for path in settings.cache_dir.rglob("*") if path.is_file()]
@@ -79,14 +79,14 @@ def test_another_file_than_the_pinned_one_is_refused_and_not_kept(settings: Sett
 
 
 def test_where_it_cannot_be_downloaded_the_ways_out_are_named(settings: Settings) -> None:
-    with pytest.raises(EbapError, match=r"cannot be downloaded from http://127.0.0.1:9/.*EBAP_METABASE_JAR.*EBAP_METABASE_URL"):
+    with refused("http://127.0.0.1:9/", cure="EBAP_METABASE_URL"):
         metabase_jar.fetch(settings, "http://127.0.0.1:9/metabase_jar.jar")
 
 
 def test_a_given_jar_is_taken_and_one_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = tmp_path / "mine.jar"
     settings = Settings(home=str(tmp_path / "home"), cache=str(tmp_path / "cache"), metabase_jar=str(given))
-    with pytest.raises(EbapError, match=r"EBAP_METABASE_JAR names .*mine\.jar, which is no jar"):
+    with refused("EBAP_METABASE_JAR", str(given)):
         metabase_jar.fetch(settings)
     given.write_bytes(_archive())
     metabase_jar.fetch(settings)
@@ -112,5 +112,5 @@ def test_its_data_is_in_postgres_and_its_page_on_this_machine_only(settings: Set
 
 def test_a_machine_without_its_java_is_told_what_fetches_one(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(java, "_candidates", lambda settings: iter([]))
-    with pytest.raises(EbapError, match="asks for Java 21: run `make metabase`"):
+    with refused("Java 21", cure="`make metabase`"):
         metabase.command(settings)

@@ -14,6 +14,7 @@ from infra.nodes import drain, hold, hours, journal, plan
 from lakehouse.errors import SettingsError
 from lakehouse.settings import Settings
 from lakehouse.spark.streaming import stop_file
+from tests.refusals import refused
 
 FRIDAY = "2026-11-20"
 
@@ -70,7 +71,7 @@ def test_days_are_written_as_people_write_them(text: str, days: int) -> None:
     "wrong", [{"work_days": "monday"}, {"work_days": ""}, {"work_hours": "8-18"}, {"work_hours": "08:00-25:00"}, {"time_zone": "Mars/Base"}]
 )
 def test_hours_that_do_not_fit_are_named_with_a_cure(wrong: dict[str, str]) -> None:
-    with pytest.raises(SettingsError, match=rf"EBAP_{next(iter(wrong)).upper()} is .*: write "):
+    with refused(f"EBAP_{next(iter(wrong)).upper()}", cure="write ", kind=SettingsError):
         hours.of(Settings(**wrong))  # type: ignore[arg-type]
 
 
@@ -82,12 +83,12 @@ def test_what_others_depend_on_starts_first_and_stops_last() -> None:
 
 @pytest.mark.parametrize("text", ["", "node1", "node1:kitchen", ":source", "a:spark,a:source"])
 def test_machines_that_do_not_fit_are_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match="EBAP_NODES"):
+    with refused("EBAP_NODES", kind=SettingsError):
         nodes.in_start_order(Settings(nodes=text))
 
 
 def test_airflows_own_machine_is_not_ours_to_switch() -> None:
-    with pytest.raises(SettingsError, match="instance schedule"):
+    with refused("EBAP_NODES", cure="instance schedule", kind=SettingsError):
         nodes.in_start_order(Settings(nodes=f"{socket.gethostname()}:source", gcp_project="shop-1"))
     assert nodes.in_start_order(Settings(nodes=f"{socket.gethostname()}:source"))  # nothing is switched without a project
 
@@ -105,7 +106,7 @@ def test_a_hold_is_visible_counts_until_it_expires_and_can_be_ended(settings: Se
 
 @pytest.mark.parametrize("text", ["2", "0h", "8d", "soon", "-1h"])
 def test_a_hold_needs_a_length_and_an_end(settings: Settings, text: str) -> None:
-    with pytest.raises(ValueError, match="seven days at most"):
+    with refused(repr(text), cure="seven days at most"):
         hold.place(settings, text, _at(FRIDAY))
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from infra.local import doctor
 from lakehouse.delta import objects
-from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
 from tests.gcs import emulator
+from tests.refusals import refused
 
 Put = Callable[[str, str], None]
 
@@ -73,13 +73,13 @@ def test_without_a_project_nobody_guesses_where_to_make_it(address: str, monkeyp
     settings = Settings(lake="gs://nobody-made-it/x", gcs_endpoint=address)
     client = objects.client(settings)
     monkeypatch.setattr(objects, "client", lambda _: client)
-    with pytest.raises(EbapError, match=r"no bucket nobody-made-it: make it, or name the project .*EBAP_GCP_PROJECT"):
+    with refused("nobody-made-it", cure="EBAP_GCP_PROJECT"):
         objects.ensure_bucket(replace(settings, gcs_endpoint=""))
 
 
 def test_an_address_where_nobody_answers_is_named() -> None:
     settings = Settings(lake="gs://away/x", gcs_endpoint="http://127.0.0.1:9")
-    with pytest.raises(EbapError, match="the bucket of gs://away/x cannot be reached"):
+    with refused("gs://away/x"):
         objects.ensure_bucket(settings)
     (finding,) = doctor._bucket(settings)
     assert finding.is_error

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lakehouse import platform_tables, tables
-from lakehouse.errors import EbapError
+from lakehouse.errors import ConflictError
 from lakehouse.lake import state, storage
 from lakehouse.settings import Settings
 from lakehouse.silver import rebuild
 from tests.conftest import empty_lake
+from tests.refusals import refused
 from tests.unit.lake import Lake, user
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def test_two_runs_made_from_one_version_never_both_apply(lake: Lake, monkeypatch
 
     with monkeypatch.context() as patch:
         patch.setattr(storage, "merge_silver", overtaken)
-        with pytest.raises(EbapError, match="another refine of users is running"):
+        with refused("silver.users_changes", kind=ConflictError, is_retryable=True):
             lake.refine("users")
     assert lake.history("users", 41) == [("bronze", 10, 20, False), ("silver", 20, None, False)]
 
@@ -177,6 +178,6 @@ def test_two_runs_made_from_one_version_never_both_apply(lake: Lake, monkeypatch
 def test_a_mark_beyond_bronze_names_rebuild(lake: Lake) -> None:
     version = lake.state("users").bronze_version
     lake.write_state("users", bronze_version=version + 1000)
-    with pytest.raises(EbapError, match="python -m lakehouse rebuild users"):
+    with refused("silver.users", cure="`python -m lakehouse rebuild users`"):
         lake.refine("users")
     lake.write_state("users", bronze_version=version)

@@ -11,7 +11,6 @@ from pyspark.sql import functions as F
 
 from lakehouse import platform_tables, tables
 from lakehouse.contract import Column, History, Table
-from lakehouse.errors import EbapError
 from lakehouse.lake import catalog, commits, storage, stored_schema
 from lakehouse.lake.lake import Lake as InProcess
 from lakehouse.settings import Settings
@@ -20,6 +19,7 @@ from lakehouse.source import gate, mending, schema_log
 from lakehouse.source.schema_diff import SeenColumn, Shape
 from lakehouse.spark import session
 from tests.conftest import empty_lake
+from tests.refusals import refused
 from tests.unit.lake import Lake, user
 
 if TYPE_CHECKING:
@@ -99,9 +99,8 @@ def test_what_is_no_widening_stops_its_table_alone_until_it_is_accepted(lake: La
     record(lake, source(users={"region": "int4"}))
     lake.land("users", ("u", 20, user(1, "silver")))
     lake.land("products", ("c", 20, {"product_id": 1, "stock": 3}))
-    told = r"silver\.users is stopped.*column region retyped, text before, int4 now.*`python -m lakehouse accept users`"
     for _ in range(2):
-        with pytest.raises(EbapError, match=told):
+        with refused("silver.users", "column region retyped, text before, int4 now", "`python -m lakehouse accept users`"):
             lake.refine("users")
     assert lake.refine("products").changed, "another table must not be held back"
     assert "accept users" in (lake.state("users").error or "")
@@ -109,7 +108,7 @@ def test_what_is_no_widening_stops_its_table_alone_until_it_is_accepted(lake: La
     assert lake.refine("users").changed
     assert lake.history("users", 1) == [("bronze", 10, 20, False), ("silver", 20, None, False)]
     assert states(lake, "users") == [("region", "retyped", "accepted")]
-    with pytest.raises(ValueError, match="nothing of users waits to be accepted"):
+    with refused("users", cure="no table is stopped"):
         log(lake).accept(tables.source("users"))
 
 
@@ -214,7 +213,7 @@ def test_a_table_that_the_capture_had_to_stop_says_so_until_it_is_accepted(lake:
         and "`python -m lakehouse accept order_items`" in told
     )
     lake.land("order_items", ("c", 90, {"order_id": 9, "line_no": 1, "quantity": 2}))
-    with pytest.raises(EbapError, match="no longer captured"):
+    with refused("silver.order_items", "no longer captured"):
         lake.refine("order_items")
     assert [change.what for change in log(lake).accept(table)] == ["capture stopped"]
     assert mending.scope(log(lake)).stopped == frozenset()
@@ -229,20 +228,20 @@ def nobody(table: Table) -> Table:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda t: replace(nobody(t), key=("user_id", "email")), "key was user_id and is user_id, email"),
-        (lambda t: replace(t, history=History.LATEST), "history was full and is latest"),
-        (lambda t: with_column(t, "region", tracked=False), "tracked columns were .*region.* and are "),
-        (lambda t: replace(t, columns=t.columns[:-1]), "column updated_at is no longer declared"),
-        (lambda t: with_column(t, "birth_on", type="STRING"), "column birth_on is stored as DATE and declared STRING"),
+        (lambda t: replace(nobody(t), key=("user_id", "email")), ["key was user_id and is user_id, email"]),
+        (lambda t: replace(t, history=History.LATEST), ["history was full and is latest"]),
+        (lambda t: with_column(t, "region", tracked=False), ["tracked columns were ", "region", " and are "]),
+        (lambda t: replace(t, columns=t.columns[:-1]), ["column updated_at is no longer declared"]),
+        (lambda t: with_column(t, "birth_on", type="STRING"), ["column birth_on is stored as DATE and declared STRING"]),
     ],
 )
 def test_another_shape_is_refused_before_any_write(
-    lake: Lake, declare: Callable[[Table], None], change: Callable[[Table], Table], said: str
+    lake: Lake, declare: Callable[[Table], None], change: Callable[[Table], Table], said: list[str]
 ) -> None:
     before = lake.version("users")
     declare(change(tables.source("users")))
     lake.land("users", ("c", 50, user(50, "gold")))
-    with pytest.raises(EbapError, match=rf"made by another declaration: {said}.*`python -m lakehouse rebuild users`"):
+    with refused("silver.users", *said, "`python -m lakehouse rebuild users`"):
         lake.refine("users")
     assert lake.version("users") >= before
     assert lake.spark.table("silver.users_changes").where("user_id = 50").isEmpty()
@@ -252,7 +251,7 @@ def test_a_rebuild_gives_a_table_its_new_shape(lake: Lake, declare: Callable[[Ta
     lake.land("users", ("c", 60, {**user(60, "gold"), "birth_on": "2000-02-03Z"}))
     other = with_column(with_column(tables.source("users"), "birth_on", type="STRING"), "region", tracked=False)
     declare(other)
-    with pytest.raises(EbapError, match="rebuild users"):
+    with refused("silver.users", "`python -m lakehouse rebuild users`"):
         lake.refine("users")
     rebuild.run(lake.spark, lake.settings, "users")
     assert [row["birth_on"] for row in lake.spark.table("silver.users").where("user_id = 60").collect()] == ["2000-02-03Z"]

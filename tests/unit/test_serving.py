@@ -23,6 +23,7 @@ from lakehouse.delta import reading
 from lakehouse.delta.errors import NoTableError
 from lakehouse.settings import Settings
 from tests import delta_files, sample_lake
+from tests.refusals import refused
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 COUNT = "SELECT count(*) AS n FROM gold.daily_sales"
@@ -172,7 +173,7 @@ def test_a_table_made_anew_is_loaded_anew(engine: Engine, lake: Path) -> None:
     assert ask(engine, COUNT) != [(0,)]
     table = DECLARED["gold.daily_sales"]
     shutil.rmtree(lake / "gold" / "daily_sales")
-    with pytest.raises(NoTableError, match=r"there is no gold.daily_sales yet: `make up`"):
+    with refused("gold.daily_sales", cure="`make up`", kind=NoTableError):
         ask(engine, COUNT)
     delta_files.create(lake / "gold" / "daily_sales", sample_lake.arrow(table, []), table.partitions)
     assert ask(engine, COUNT) == [(0,)]

@@ -11,6 +11,7 @@ import pytest
 from lakehouse import settings
 from lakehouse.errors import SettingsError
 from lakehouse.settings import Settings
+from tests.refusals import refused
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +87,7 @@ def test_the_lake_follows_the_home_unless_it_has_a_place_of_its_own(tmp_path: Pa
 
 
 def test_a_missing_password_file_names_the_cure(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"there is no password file .*/secrets/capture: run `make up`"):
+    with refused(str(tmp_path / "secrets" / "capture"), cure="`make up`", kind=SettingsError):
         Settings(home=str(tmp_path)).secret("capture")
 
 

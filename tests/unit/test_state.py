@@ -18,6 +18,7 @@ from lakehouse.lake.state import StateStore, TableState
 from lakehouse.settings import Settings
 from lakehouse.transforms.records.truncates import Truncate
 from tests.e2e.own_postgres import running_postgres
+from tests.refusals import refused
 
 USERS, ORDERS = tables.source("users"), tables.source("orders")
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
@@ -65,7 +66,7 @@ def test_a_run_that_was_overtaken_moves_nothing(store: StateStore, has_row: bool
         store.advance(store.read(USERS), FULL)
     read = store.read(USERS)
     store.advance(read, replace(FULL, bronze_version=9))
-    with pytest.raises(ConflictError, match=r"silver\.users was updated by a concurrent run"):
+    with refused("silver.users", kind=ConflictError, is_retryable=True):
         store.advance(read, replace(FULL, bronze_version=8))
     assert store.read(USERS).bronze_version == 9
 
@@ -99,7 +100,7 @@ def test_a_lost_connection_is_opened_again(store: StateStore, settings: Settings
 
 
 def test_a_server_that_is_away_is_named_with_the_cure(settings: Settings) -> None:
-    with pytest.raises(NotReadyError, match=r"does not answer at 127\.0\.0\.1:1: `make status`"):
+    with refused("127.0.0.1:1", cure="`make status`", kind=NotReadyError):
         StateStore(replace(settings, postgres_port=1)).read(USERS)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from lakehouse.settings import Settings
 from lakehouse.spark import session, submit
+from tests.refusals import refused
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_the_settings_file_is_for_its_owner_alone(settings: Settings) -> None:
 
 
 def test_an_unknown_app_is_named_with_the_known_ones(settings: Settings) -> None:
-    with pytest.raises(ValueError, match=r"no Spark app 'landing'.*land, refine, rebuild, aggregate, compact, reconcile, publish"):
+    with refused("'landing'", cure="land, refine, rebuild, aggregate, compact, reconcile, publish"):
         submit.command(settings, "landing")
 
 
