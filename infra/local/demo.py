@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
 
 from rich.console import Console
 from rich.panel import Panel
@@ -15,13 +14,13 @@ from infra.local import status
 from infra.services.step import OneShot, Step, python
 from lakehouse import tables, wait
 from lakehouse.errors import EbapError
+from lakehouse.health import airflow_client
 from lakehouse.settings import Settings
 from lakehouse.transforms.gold import sql_files
 
 _BACKFILL_LIMIT_S = 600
 _GOLD_LIMIT_S = 600
 _POLL_S = 3
-_TIMEOUT_S = 30
 _NEXT = (
     "make sql Q='SELECT day, sum(revenue_usd) FROM gold.daily_sales GROUP BY day ORDER BY day DESC LIMIT 7'",
     "make status          services, memory, tables and their age",
@@ -50,7 +49,7 @@ def with_the_past(settings: Settings, declared: list[Step]) -> list[Step]:
 def fill_gold(settings: Settings, console: Console) -> None:
     """Ask Airflow for a run of silver now, then wait until every gold table has rows. Raises EbapError with what was seen."""
     began = time.monotonic()
-    run_dag(settings, "silver")
+    airflow_client.trigger(settings, "silver")
     with console.status("waiting for gold") as spinner:
         for elapsed_s in wait.looks(_GOLD_LIMIT_S, every_s=_POLL_S):
             rows = _rows(settings)
@@ -63,13 +62,6 @@ def fill_gold(settings: Settings, console: Console) -> None:
                 f"after {_GOLD_LIMIT_S} s these gold tables have no rows: {', '.join(empty)}. Rows seen: {rows}", "see `make status`"
             )
     console.print(f"[green]✓[/] {'gold':<24}{time.monotonic() - began:6.1f} s")
-
-
-def run_dag(settings: Settings, dag_id: str) -> None:
-    """Ask Airflow for a run of that DAG now."""
-    login = {"username": "admin", "password": settings.secret("airflow_admin")}
-    token = _post(f"{settings.airflow_url}/auth/token", login, {})["access_token"]
-    _post(f"{settings.airflow_url}/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None}, {"Authorization": f"Bearer {token}"})
 
 
 def end_card(settings: Settings, console: Console, elapsed_s: float | None, next_steps: tuple[str, ...] = _NEXT) -> None:
@@ -104,16 +96,3 @@ def _rows(settings: Settings) -> dict[str, int]:
 def _tell(spinner: Status, rows: dict[str, int], empty: list[str], elapsed_s: float) -> None:
     landed, refined = rows.get("bronze.changes", 0), rows.get("silver.orders", 0)
     spinner.update(f"{elapsed_s:.0f} s: {landed:,} changes in bronze, {refined:,} orders in silver, still empty: {', '.join(empty)}")
-
-
-def _post(url: str, body: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
-    import requests
-
-    answer = requests.post(url, json=body, headers=headers, timeout=_TIMEOUT_S)
-    # Airflow already has a run of that DAG under way, which serves as well.
-    if answer.status_code == requests.codes.conflict:
-        return {}
-    if not answer.ok:
-        raise EbapError(f"Airflow refuses {url}: {answer.status_code} {answer.text[:300]}")
-    reply: dict[str, Any] = answer.json()
-    return reply

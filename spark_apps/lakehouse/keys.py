@@ -41,6 +41,8 @@ def _values(word: str) -> Iterator[Any]:
         value = json.loads(word, parse_int=str, parse_float=str, parse_constant=str)
     except ValueError:
         value = word
+    if value is None or isinstance(value, bool):
+        value = word
     yield from value if isinstance(value, list) else [value]
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from lakehouse.contract import Column
 from lakehouse.transforms.heavy import workers
-from lakehouse.transforms.history.moves import components
+from lakehouse.transforms.history.links import components
 from lakehouse.transforms.records import arrow
 from lakehouse.transforms.records.changes import Change
 from tests.golden.memory import Row, Silver
@@ -26,7 +26,7 @@ def take(silver: Silver, batch: Sequence[Told]) -> int:
     more: dict[str, Any] = {"table": silver.form.table, "run": silver.runs, "truncates": silver.truncates}
     first = _rows(silver, workers.fold_newest(_batches(silver, changes, newest, linked), new=new, **more))
     late = {row[:2] for row in first if row[-2]}
-    late |= {key for group in components(_neighbours(linked)) if late & set(group) for key in group}
+    late |= {key for group in components(linked) if late & set(group) for key in group}
     again = [change for change in changes if change.values[:2] in late]
     whole = [row for row in silver.rows.values() if row[:2] in late]
     second = _rows(silver, workers.fold_whole(_batches(silver, again, whole, linked), is_anew=False, **more)) if late else []
@@ -48,7 +48,7 @@ def _rows(silver: Silver, batches: Iterable[pa.RecordBatch]) -> list[Row]:
 
 def _batches(silver: Silver, changes: Iterable[Change], stored: Iterable[Row], linked: set[tuple[Any, Any]]) -> Iterator[pa.RecordBatch]:
     """The rows sorted by group, three to a batch."""
-    form, group = silver.form, {key: number for number, keys in enumerate(components(_neighbours(linked))) for key in keys}
+    form, group = silver.form, {key: number for number, keys in enumerate(components(linked)) for key in keys}
     rest = (None,) * (form.width - form.declared - 11)
     rows = [(*change.values, *change[1:8], None, *change[8:], *rest, workers.CHANGE) for change in changes]
     rows += [(*row, workers.STORED) for row in stored]
@@ -62,11 +62,3 @@ def _links(silver: Silver, changes: Iterable[Change], stored: Iterable[Row]) -> 
     place, of_json = silver.form.place["_linked_key"], silver.form.key_of_json
     pairs = {(change.values[:2], of_json(change.linked_key)) for change in changes if change.linked_key is not None}
     return pairs | {(row[:2], of_json(row[place])) for row in stored if row[place] is not None}
-
-
-def _neighbours(linked: Collection[tuple[Any, Any]]) -> dict[Any, set[Any]]:
-    found: dict[Any, set[Any]] = {}
-    for one, other in linked:
-        found.setdefault(one, set()).add(other)
-        found.setdefault(other, set()).add(one)
-    return found

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.serving import answering
+from tests.serving import serving as listening
 
 
 @dataclass
@@ -40,27 +40,6 @@ class AirflowApi:
 def serving(api: AirflowApi) -> Iterator[None]:
     """Serve it until the end of the block."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def _handle(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            data = json.dumps(api.answer(self.command, self.path)).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        do_GET = do_POST = _handle  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    api.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with listening(answering(lambda request: (200, api.answer(request.method, request.path)))) as address:
+        api.port = int(address.rpartition(":")[2])
         yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

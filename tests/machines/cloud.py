@@ -6,7 +6,6 @@ of its own making: an unmodified client with HTTPS_PROXY and HTTPLIB2_CA_CERTS t
 
 from __future__ import annotations
 
-import json
 import re
 import ssl
 import threading
@@ -15,9 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Any
+
+from tests.serving import JsonHandler, Request
+from tests.serving import serving as listening
 
 HOST = "compute.googleapis.com"
 _ROOT = f"https://{HOST}/compute/v1"
@@ -203,10 +204,15 @@ def _refusal(status: int, text: str, reason: str) -> tuple[int, dict[str, Any]]:
 def serving(cloud: Cloud, context: ssl.SSLContext) -> Iterator[None]:
     """Serve it until the end of the block, with that context's certificate."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(JsonHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_CONNECT(self) -> None:
+        def answer(self, request: Request) -> tuple[int, Any]:
+            status, body = cloud.answer(request.method, request.path)
+            cloud.bodies.append((request.path, body))
+            return status, body
+
+        def do_CONNECT(self) -> None:  # noqa: N802  the name http.server calls
             if self.path != f"{HOST}:443":
                 self.send_error(502, f"{self.path} is not to be asked in a test")
                 return
@@ -216,35 +222,6 @@ def serving(cloud: Cloud, context: ssl.SSLContext) -> Iterator[None]:
             self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", buffering=0)
             self.close_connection = False
 
-        def _handle(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, body = cloud.answer(self.command, self.path)
-            cloud.bodies.append((self.path, body))
-            data = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json; charset=UTF-8")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        do_GET = do_POST = _handle  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: object) -> None:
-            """A client that goes away is no error."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    cloud.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with listening(Handler) as address:
+        cloud.port = int(address.rpartition(":")[2])
         yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -15,7 +15,6 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,6 +22,7 @@ import jsonschema
 
 from lakehouse.contract import Table
 from lakehouse.settings import Settings
+from tests.serving import Request, answering, serving
 
 Body = dict[str, Any]
 
@@ -317,35 +317,15 @@ def _arguments(verb: str, query: dict[str, str], body: Any) -> Body:
 def serve(fake: FakeMetabase) -> Iterator[str]:
     """The fake on a port of this machine; gives its base URL."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def handle_any(self) -> None:
-            parts = urlsplit(self.path)
-            sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-            with fake.lock:
-                try:
-                    body = json.loads(sent) if sent else None
-                    said = fake.answer(self.command, parts.path.removeprefix("/api/"), query, body, self.headers.get("X-Metabase-Session"))
-                    status = 200
-                except Refusal as refusal:
-                    status, said = refusal.status, refusal.said
-            text = json.dumps(said).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
+    def answer(request: Request) -> tuple[int, Any]:
+        parts = urlsplit(request.path)
+        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+        body, session = json.loads(request.body) if request.body else None, request.headers.get("X-Metabase-Session")
+        with fake.lock:
+            try:
+                return 200, fake.answer(request.method, parts.path.removeprefix("/api/"), query, body, session)
+            except Refusal as refusal:
+                return refusal.status, refusal.said
 
-        do_GET = do_POST = do_PUT = handle_any  # noqa: N815
-
-        def log_message(self, *_: Any) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(answering(answer)) as address:
+        yield address

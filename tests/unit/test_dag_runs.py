@@ -1,8 +1,5 @@
 """DAG runs on demand, against an HTTP server that plays Airflow's API."""
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -11,50 +8,30 @@ from lakehouse.errors import NotReadyError
 from lakehouse.health import airflow_client
 from lakehouse.settings import Settings
 from tests.refusals import refused
-
-
-class PlayedServer(ThreadingHTTPServer):
-    """`answers`: (method, path) to the answers in turn, the last one for ever."""
-
-    answers: dict[tuple[str, str], list[dict[str, Any]]]
-
-
-class PlayedAirflow(BaseHTTPRequestHandler):
-    server: PlayedServer
-
-    def _answer(self):
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        left = self.server.answers[self.command, self.path]
-        body = json.dumps(left.pop(0) if len(left) > 1 else left[0]).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    do_GET = do_POST = _answer  # noqa: N815  the names http.server calls
-
-    def log_message(self, *_):
-        pass
+from tests.serving import Request, answering, serving
 
 
 @pytest.fixture
 def airflow(tmp_path):
     """Settings that lead to a played Airflow, and its answers to fill."""
-    server = PlayedServer(("127.0.0.1", 0), PlayedAirflow)
-    server.answers = {
+    # The answers in turn, the last one for ever.
+    answers: dict[tuple[str, str], list[dict[str, Any]]] = {
         ("POST", "/auth/token"): [{"access_token": "t"}],
         ("GET", "/api/v2/monitor/health"): [{"scheduler": {"status": "healthy"}}],
         ("GET", "/api/v2/dags/silver"): [{"is_paused": False}],
         ("POST", "/api/v2/dags/silver/dagRuns"): [{"dag_run_id": "r1", "state": "queued"}],
         ("GET", "/api/v2/dags/silver/dagRuns/r1/taskInstances"): [{"task_instances": [{"task_id": "users", "state": "failed"}]}],
     }
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    settings = Settings(home=str(tmp_path), airflow_port=server.server_port)
-    settings.secrets_dir.mkdir()
-    settings.secret_file("airflow_admin").write_text("p")
-    yield settings, server.answers
-    server.shutdown()
-    server.server_close()
+
+    def answer(request: Request) -> tuple[int, Any]:
+        left = answers[request.method, request.path]
+        return 200, left.pop(0) if len(left) > 1 else left[0]
+
+    with serving(answering(answer)) as address:
+        settings = Settings(home=str(tmp_path), airflow_port=int(address.rpartition(":")[2]))
+        settings.secrets_dir.mkdir()
+        settings.secret_file("airflow_admin").write_text("p")
+        yield settings, answers
 
 
 def test_a_run_is_waited_for_and_its_failed_tasks_are_named(airflow):

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from lakehouse import tables
-from lakehouse.transforms.records import erasing
+from lakehouse.transforms.records import erasing, keys
 from tests.unit import wire
 
 _ORDERS, _USERS = tables.source("orders"), tables.source("users")
 _ITEMS = tables.source("order_items")
+_MOMENTS = replace(wire.THINGS, key=("at",))
+
+
+def _text(at_us: int) -> str:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at_us)).isoformat().replace("+00:00", "Z")
 
 
 @pytest.mark.parametrize(
@@ -31,6 +38,14 @@ def test_a_record_s_key_is_read_from_its_key_or_from_where_its_value_names_it_fi
     key: bytes | None, value: bytes | None, expected: str
 ) -> None:
     assert erasing.key_of_record(_USERS, key, value) == expected
+
+
+def test_whoever_is_forgotten_by_a_moment_is_nobody_else_of_the_same_millisecond() -> None:
+    at = wire.COMMITTED_US
+    listed, other = (keys.as_json(_MOMENTS)((moment,)) for moment in (at, at + 1))
+    found = [erasing.key_of_record(_MOMENTS, f'{{"at":"{text}"}}'.encode(), None) for text in (_text(at), _text(at + 1))]
+    assert found == [listed, other]
+    assert listed != other
 
 
 def test_a_composite_key_is_read_part_by_part() -> None:

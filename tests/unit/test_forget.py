@@ -23,7 +23,10 @@ from lakehouse.lake.lake import Lake as LightLake
 from lakehouse.silver import erasure_list, rebuild, replay, sweep
 from lakehouse.silver.batch import Batch
 from lakehouse.spark import delta
+from lakehouse.transforms.heavy.keys import key_json
+from lakehouse.transforms.records import keys
 from tests.conftest import empty_lake
+from tests.unit import wire
 from tests.unit.lake import Lake
 
 if TYPE_CHECKING:
@@ -176,7 +179,8 @@ def test_the_search_for_traces_sees_one(lake: Lake) -> None:
     [
         ("order_items", "{}", "order_items holds no personal data: a row of users, orders can be forgotten"),
         ("users", "anna", "user_id 'anna' is no BIGINT"),
-        ("users", '{"id": 1}', 'is no key of users: give {"user_id": …} or the value alone'),
+        ("users", '{"id": 1}', "is no key of silver.users: give a value of user_id (BIGINT)"),
+        ("users", "[5, 6]", "'[5, 6]' names 2 keys of users: give one"),
         ("users", "99", r'no record in the lake is of users {"user_id":99}'),
     ],
 )
@@ -184,6 +188,17 @@ def test_what_cannot_be_forgotten_is_said(lake: Lake, table: str, key: str, said
     with pytest.raises(EbapError) as raised:
         forget.run(lake.spark, lake.settings, table, key)
     assert said in str(raised.value)
+
+
+def test_spark_writes_a_key_of_a_moment_as_the_list_does(lake: Lake) -> None:
+    moments = replace(wire.THINGS, key=("at",))
+    # Two of one millisecond: cut there, they would be one person.
+    rows = lake.spark.sql(f"SELECT timestamp_micros({wire.COMMITTED_US} + id) AS at FROM range(2)")
+    written = rows.select(key_json(moments).alias("by_column"), F.expr(keys.as_json_sql(moments, ["at"])).alias("by_sql"))
+    expected = sorted(keys.as_json(moments)((wire.COMMITTED_US + more,)) for more in range(2))
+    assert sorted(row.by_column for row in written.collect()) == expected
+    assert sorted(row.by_sql for row in written.collect()) == expected
+    assert len(set(expected)) == 2
 
 
 def test_the_files_hold_the_person_until_retention_has_passed_and_not_after(lake: Lake) -> None:

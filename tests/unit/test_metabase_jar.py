@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-import threading
 import zipfile
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from infra.local import java, metabase_jar
 from infra.services import metabase, passwords, services
 from lakehouse.settings import Settings
 from tests.refusals import refused
+from tests.serving import serving
 
 
 @pytest.fixture
@@ -29,14 +29,9 @@ def site(tmp_path: Path) -> Iterator[str]:
     """Address of a jar on a server; the jar is a real archive, if a small one."""
     folder = tmp_path / "site"
     folder.mkdir()
-    (folder / "metabase_jar.jar").write_bytes(_archive())
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/metabase_jar.jar"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    (folder / "metabase.jar").write_bytes(_archive())
+    with serving(partial(_Quiet, directory=str(folder))) as address:
+        yield f"{address}/metabase.jar"
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -80,7 +75,7 @@ def test_another_file_than_the_pinned_one_is_refused_and_not_kept(settings: Sett
 
 def test_where_it_cannot_be_downloaded_the_ways_out_are_named(settings: Settings) -> None:
     with refused("http://127.0.0.1:9/", cure="EBAP_METABASE_URL"):
-        metabase_jar.fetch(settings, "http://127.0.0.1:9/metabase_jar.jar")
+        metabase_jar.fetch(settings, "http://127.0.0.1:9/metabase.jar")
 
 
 def test_a_given_jar_is_taken_and_one_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

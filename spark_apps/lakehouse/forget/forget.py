@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from lakehouse import keys as named_keys
 from lakehouse import tables
 from lakehouse.contract import Table
 from lakehouse.errors import EbapError, retry
@@ -20,6 +21,7 @@ from lakehouse.lake import storage, stored_schema
 from lakehouse.settings import Settings
 from lakehouse.silver import erasure_list, sweep
 from lakehouse.transforms.heavy import decoding, erasing
+from lakehouse.transforms.heavy.keys import key_json, person_json
 from lakehouse.transforms.records import keys
 from lakehouse.transforms.records.values import reader
 
@@ -75,26 +77,15 @@ def personal(table_name: str) -> Table:
 
 def canonical(table: Table, text: str) -> str:
     """The key as the list writes it, from a JSON object or, of one column, the plain value. Raises EbapError."""
-    wanted = "{" + ", ".join(f'"{name}": …' for name in table.key) + "}"
-    try:
-        given = json.loads(text)
-    except ValueError:
-        given = text
-    if not isinstance(given, dict):
-        # As written: a number's text, not what JSON makes of it.
-        given = {table.key[0]: text} if len(table.key) == 1 else {}
-    if set(given) != set(table.key):
-        raise EbapError(f"{text!r} is no key of {table.name}", f"give {wanted}" + (" or the value alone" if len(table.key) == 1 else ""))
-    texts = [str(given[name]) for name in table.key]
-    values = tuple(reader(table.column(name).type)(value) for name, value in zip(table.key, texts, strict=True))
-    faults = [
-        f"{name} {text!r} is no {table.column(name).type}"
-        for name, text, value in zip(table.key, texts, values, strict=True)
-        if value is None
-    ]
+    given = named_keys.parse(table, [text])
+    if len(given) != 1:
+        raise EbapError(f"{text!r} names {len(given)} keys of {table.name}", "give one")
+    parts = [(name, table.column(name).type, part) for name, part in zip(table.key, given[0], strict=True)]
+    values = tuple(reader(type_)(part) for _, type_, part in parts)
+    faults = [f"{name} {part!r} is no {type_}" for (name, type_, part), value in zip(parts, values, strict=True) if value is None]
     if faults:
         raise EbapError(f"{text!r} is no key of {table.name}: {'; '.join(faults)}")
-    return keys.as_listed(table)(values)
+    return keys.as_json(table)(values)
 
 
 def _all_linked(spark: SparkSession, table: Table, key: str) -> dict[str, frozenset[str]]:
@@ -108,7 +99,7 @@ def _linked(spark: SparkSession, other: Table, table: Table, key: str) -> frozen
     for column in other.person_columns:
         if column.person == table.name:
             stored = storage.read_silver_changes(spark, other)
-            found.append(erasing.names_in(stored, other, F.array(erasing.person_of_row(column, table)), [key]))
+            found.append(erasing.names_in(stored, other, F.array(person_json(column, table)), [key]))
             for records in _records(spark, other):
                 named = decoding.named(records.select("key", "value"), other, column, table)
                 found.append(named.where(F.array_contains("_persons", key)).select(F.col("_key").alias("key")))
@@ -123,7 +114,7 @@ def _records(spark: SparkSession, table: Table) -> tuple[DataFrame, DataFrame]:
 
 
 def _is_known(spark: SparkSession, table: Table, key: str) -> bool:
-    stored = storage.read_silver_changes(spark, table).where(erasing.key_json(table) == key)
+    stored = storage.read_silver_changes(spark, table).where(key_json(table) == key)
     records = (_of_key(records, table, key) for records in _records(spark, table))
     return not stored.isEmpty() or any(not found.isEmpty() for found in records)
 

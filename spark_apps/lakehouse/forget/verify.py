@@ -19,7 +19,8 @@ from lakehouse.lake import ddl
 from lakehouse.settings import Settings
 from lakehouse.silver import erasure_list
 from lakehouse.spark import delta
-from lakehouse.transforms.heavy import decoding, erasing
+from lakehouse.transforms.heavy import decoding
+from lakehouse.transforms.heavy.keys import key_json
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -94,7 +95,7 @@ def _leftover(spark: SparkSession, settings: Settings, source: Table, stored: Ta
 
 def _named(rows: DataFrame, source: Table, stored: Table) -> DataFrame:
     """The rows with `_key`, as the list has it."""
-    return decoding.named(rows, source) if "value" in stored.column_names else rows.withColumn("_key", erasing.key_json(source))
+    return decoding.named(rows, source) if "value" in stored.column_names else rows.withColumn("_key", key_json(source))
 
 
 def _holds(source: Table, stored: Table) -> Column:

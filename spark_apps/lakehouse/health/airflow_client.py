@@ -27,9 +27,15 @@ def is_scheduled(settings: Settings, dag_id: str) -> bool:
     return not _request(settings, "GET", f"/dags/{dag_id}")["is_paused"]
 
 
+def trigger(settings: Settings, dag_id: str) -> dict[str, Any]:
+    """Start a run, or have it wait for the one under way: its id and its state, among others."""
+    made: dict[str, Any] = _request(settings, "POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None})
+    return made
+
+
 def finish(settings: Settings, dag_id: str, limit_s: float) -> list[str]:
     """Trigger a run and wait until it ended; the ids of its failed tasks."""
-    run = _request(settings, "POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None})
+    run = trigger(settings, dag_id)
     path = f"/dags/{dag_id}/dagRuns/{run['dag_run_id']}"
     for _ in wait.looks(limit_s, every_s=_POLL_S):
         run = _request(settings, "GET", path)

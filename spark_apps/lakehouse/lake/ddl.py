@@ -10,6 +10,7 @@ from lakehouse.contract import Column, History, Kind, Layer, Table
 from lakehouse.settings import Settings
 from lakehouse.transforms import views
 from lakehouse.transforms.gold import sql_files
+from lakehouse.transforms.records import keys
 
 # Appended to by jobs and read by version: the feed costs nothing on tables that are only appended to or replaced by partition.
 _CHANGE_FEED = {"delta.enableChangeDataFeed": "true"}
@@ -177,14 +178,13 @@ def _without_forgotten(table: Table, select: str) -> str:
     """The rows of a typed view without whom the lake has forgotten: what lands of them late is not seen until refine takes it out."""
     if not table.erased and not table.is_of_persons:
         return select
-    own = ", ".join(f"'{name}', r.`{name}`" for name in table.key)
-    listed = {"own": (table.name, own)}
+    listed = {"own": (table.name, keys.as_json_sql(table, [f"r.`{name}`" for name in table.key]))}
     for column in table.person_columns:
         person = tables.source(column.person or "")
-        listed[column.name] = (person.name, f"'{person.key[0]}', r.`{column.name}`")
+        listed[column.name] = (person.name, keys.as_json_sql(person, [f"r.`{column.name}`"]))
     joins = "".join(
         f"\nLEFT JOIN {platform_tables.ERASURES.full_name} AS of_{name} ON of_{name}.source_table = {quote(source)} "
-        f"AND of_{name}.key = to_json(named_struct({key}))"
+        f"AND of_{name}.key = {key}"
         for name, (source, key) in listed.items()
     )
     if table.is_of_persons:

@@ -18,6 +18,7 @@ from lakehouse.settings import Settings
 from lakehouse.silver import erasure_list
 from lakehouse.silver.erasure_list import Forgotten
 from lakehouse.transforms.heavy import decoding, erasing, folding, routing
+from lakehouse.transforms.heavy.keys import key_json, person_json
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -47,7 +48,7 @@ def enter_linked(spark: SparkSession, table: Table, decoded: DataFrame, forgotte
     for column in table.person_columns:
         persons = forgotten.get(column.person or "")
         if persons:
-            of = F.array(erasing.person_of_row(column, tables.source(column.person or "")))
+            of = F.array(person_json(column, tables.source(column.person or "")))
             found |= {row["key"] for row in erasing.names_in(decoded, table, of, sorted(persons)).distinct().collect()}
     if found:
         erasure_list.enter(spark, {table.name: frozenset(found)})
@@ -99,7 +100,7 @@ def _keys(found: DataFrame) -> set[str]:
 
 def _sweep_silver(spark: SparkSession, settings: Settings, table: Table, keys: DataFrame) -> set[str]:
     read_at = storage.silver_version(spark, table)
-    stored = storage.read_silver_changes(spark, table).withColumn("_key", erasing.key_json(table))
+    stored = storage.read_silver_changes(spark, table).withColumn("_key", key_json(table))
     listed = F.broadcast(keys.select(F.col("key").alias("_key")))
     left = stored if table.is_of_persons else stored.where(F.col("_content_hash") != erasing.ERASED)
     found = left.join(listed, on="_key", how="left_semi").select("_key", *table.key).distinct().localCheckpoint()

@@ -169,6 +169,15 @@ def wait_offset(settings: Settings, timeout_s: float) -> None:
     raise WorkerError(f"connector {NAME} has stored no offset after {timeout_s:.0f} s", "see `make status`")
 
 
+def running_offset(settings: Settings) -> dict[str, Any]:
+    """The position that Connect gives over REST, empty where it keeps none; WorkerError where there is no connector."""
+    answer = _request(settings, "GET", f"/connectors/{NAME}/offsets")
+    if answer is None:
+        raise WorkerError(f"there is no connector {NAME}: `python -m lakehouse capture apply` makes it")
+    stored = answer["offsets"]
+    return dict(stored[0]["offset"]) if stored and stored[0]["offset"] else {}
+
+
 def stored_offset(settings: Settings) -> dict[str, Any] | None:
     """The position Connect keeps for the connector; None where it keeps none."""
     # A look at the schema, every minute, needs none of it: a third of a CPU second each.

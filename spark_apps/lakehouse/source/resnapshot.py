@@ -15,16 +15,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import requests
-
 from lakehouse import arguments, keys, tables, wait
 from lakehouse.contract import Table
 from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
-from lakehouse.source import connection
+from lakehouse.source import connect, connection
 
 _POLL_S = 0.5
-_REQUEST_S = 30
 # Part of the connector's stored position while there is something left to read.
 _RUNNING = "incremental_snapshot_collections"
 
@@ -84,7 +81,7 @@ def has_ended(settings: Settings, snapshot_id: str) -> bool:
 
     Raises EbapError where the Connect worker does not tell.
     """
-    offset = _offset(settings)
+    offset = connect.running_offset(settings)
     return offset.get("lsn", 0) >= _number(snapshot_id.partition("@")[2]) and _RUNNING not in offset
 
 
@@ -93,7 +90,8 @@ def wait_until_read(settings: Settings, snapshot_id: str, timeout_s: float) -> N
     for _ in wait.looks(timeout_s, every_s=_POLL_S):
         if has_ended(settings, snapshot_id):
             return
-    raise EbapError(f"{snapshot_id} has not been read after {timeout_s:.0f} s; the connector is at {json.dumps(_offset(settings))}")
+    position = json.dumps(connect.running_offset(settings))
+    raise EbapError(f"{snapshot_id} has not been read after {timeout_s:.0f} s; the connector is at {position}")
 
 
 def ask(settings: Settings, given: argparse.Namespace) -> SnapshotResult:
@@ -125,18 +123,6 @@ def _try(settings: Settings, table: Table, condition: str | None) -> None:
         cursor.execute("SET TRANSACTION READ ONLY")
         name = sql.Identifier(settings.source_schema, table.name).as_string(cursor)
         cursor.execute(f"SELECT 1 FROM {name} WHERE (\n{condition}\n) LIMIT 0")
-
-
-def _offset(settings: Settings) -> dict[str, Any]:
-    """The position that Connect keeps for the connector; empty where it keeps none."""
-    url = f"{settings.connect_url}/connectors/{connection.CONNECTOR}/offsets"
-    try:
-        answer = requests.get(url, timeout=_REQUEST_S)
-        answer.raise_for_status()
-    except requests.RequestException as error:
-        raise EbapError(f"Connect does not tell how far the capture is: {error}", "see `make status`") from None
-    stored = answer.json()["offsets"]
-    return dict(stored[0]["offset"]) if stored and stored[0]["offset"] else {}
 
 
 def _number(lsn: str) -> int:

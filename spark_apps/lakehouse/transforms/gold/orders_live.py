@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from lakehouse import platform_tables, tables
 from lakehouse.contract import Column, Table
+from lakehouse.transforms.records import keys
 
 WINDOW_MINUTES = 60
 
@@ -62,7 +63,7 @@ def _unless_forgotten(column: Column, forgotten: list[Column]) -> str:
 def _join_forgotten(column: Column) -> str:
     """Finds whether the person that `column` names is forgotten: an order that lands late must not name them."""
     person = tables.source(column.person or "")
-    named = f"to_json(named_struct('{person.key[0]}', `{column.name}`))"
+    named = keys.as_json_sql(person, [f"`{column.name}`"])
     alias = f"of_{column.name}"
     return (
         f"\nLEFT JOIN {platform_tables.ERASURES.full_name} AS {alias} ON {alias}.source_table = '{person.name}' AND {alias}.key = {named}"

@@ -11,22 +11,11 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse.contract import Table
+from lakehouse.transforms.heavy.keys import key_json
 from lakehouse.transforms.records.erasing import ERASED
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
-
-    from lakehouse.contract import Column as Declared
-
-
-def key_json(table: Table) -> Column:
-    """The key of a row with declared columns."""
-    return F.to_json(F.struct(*table.key))
-
-
-def person_of_row(column: Declared, person: Table) -> Column:
-    """Key of the person that a row with declared columns names in that column."""
-    return F.to_json(F.struct(F.col(column.name).alias(person.key[0])))
 
 
 def blanked(rows: DataFrame, table: Table, is_forgotten: Column) -> DataFrame:

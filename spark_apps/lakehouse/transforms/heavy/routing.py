@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
 from lakehouse.contract import Table
+from lakehouse.transforms.heavy.keys import key_json, other_key
 from lakehouse.transforms.heavy.workers import GROUP
+from lakehouse.transforms.history.links import closure as closure_of
+from lakehouse.transforms.history.links import components
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
 
 # Two keys that a key change links, as JSON, each pair.
 Links = set[tuple[str, str]]
-# As `records.keys.as_json` writes a key.
-_JSON = {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}
 _TEXT = "_key_text"
-
-
-def key_json(table: Table) -> Column:
-    """The key of a row as `_linked_key` names it."""
-    return F.to_json(F.struct(*table.key), _JSON)
-
-
-def other_key(table: Table) -> list[Column]:
-    """The key columns of `_linked_key`."""
-    other = F.from_json("_linked_key", ", ".join(f"`{name}` {table.column(name).type}" for name in table.key), _JSON)
-    return [other[name].alias(name) for name in table.key]
 
 
 def linked_keys(rows: DataFrame, table: Table) -> DataFrame:
@@ -62,18 +53,25 @@ def closure(table: Table, keys: DataFrame, linked: Links, near: DataFrame, store
     `near` are the stored rows of the keys and more: of keys beyond, all of them are asked. `linked` are links known already, whose keys
     are among `keys`.
     """
-    key, seen, is_near = list(table.key), set[str](), not linked
-    near, reached = near if is_near else stored, keys
-    while True:
-        found = links(near.where("_linked_key IS NOT NULL").join(reached, on=key, how="left_semi"), table)
-        linked = linked | found
-        fresh = {other for _, other in found} - seen
-        if not fresh:
-            return keys, linked, is_near
-        seen |= fresh
-        near, is_near = stored, False
-        reached = _named(keys, table, fresh).localCheckpoint()
-        keys = keys.unionByName(reached).distinct().localCheckpoint()
+    known = set(linked)
+
+    def others(rows: DataFrame, reached: DataFrame) -> set[str]:
+        found = links(rows.where("_linked_key IS NOT NULL").join(reached, on=list(table.key), how="left_semi"), table)
+        known.update(found)
+        return {other for _, other in found}
+
+    is_near = not linked
+    start = others(near if is_near else stored, keys)
+    if not start:
+        return keys, known, is_near
+    gathered = [keys]
+
+    def linked_with(texts: set[str]) -> set[str]:
+        gathered.append(_named(keys, table, texts).localCheckpoint())
+        return others(stored, gathered[-1])
+
+    closure_of(start, linked_with)
+    return reduce(lambda one, more: one.unionByName(more), gathered).distinct().localCheckpoint(), known, False
 
 
 def with_linked(keys: DataFrame, table: Table, linked: Links) -> DataFrame:
@@ -94,10 +92,4 @@ def _named(keys: DataFrame, table: Table, texts: set[str]) -> DataFrame:
 
 
 def _groups(linked: Links) -> list[tuple[str, int]]:
-    from lakehouse.transforms.history.moves import components
-
-    neighbours: dict[str, set[str]] = {}
-    for one, other in sorted(linked):
-        neighbours.setdefault(one, set()).add(other)
-        neighbours.setdefault(other, set()).add(one)
-    return [(key, number) for number, keys in enumerate(components(neighbours)) for key in keys]
+    return [(key, number) for number, keys in enumerate(components(sorted(linked))) for key in keys]

@@ -117,7 +117,7 @@ def _decoded(decoder: Decoder, record: Record, with_values: bool) -> tuple[Any, 
 
 def _erased(decoder: Decoder, taken: list[Record], rows: list[Row]) -> Iterator[tuple[str, bytes | None]]:
     """By which key the records may have to be forgotten, a faulty one by its text; and what would be left of its value."""
-    table, listed, reason = decoder.table, keys.as_listed(decoder.table), len(decoder.table.columns) + len(RECEIVED)
+    table, listed, reason = decoder.table, keys.as_json(decoder.table), len(decoder.table.columns) + len(RECEIVED)
     for record, row in zip(taken, rows, strict=True):
         is_faulty = row[reason] is not None
         key = erasing.key_of_record(table, record.key, record.value) if is_faulty else listed(decoder.key_of(row))

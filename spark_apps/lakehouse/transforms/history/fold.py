@@ -5,11 +5,11 @@ Everything here is of one table, and of as many keys as it is given; keys that k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from lakehouse.transforms.history import inheritance, moves, order, versions
+from lakehouse.transforms.history import inheritance, links, moves, order, versions
 from lakehouse.transforms.history.form import Form, Key, Row
 from lakehouse.transforms.history.steps import Step, Steps
 from lakehouse.transforms.records.changes import Change, Place
@@ -135,19 +135,15 @@ class _Fold:
     ) -> dict[Key, list[Step]]:
         """All stored rows of the late keys, and of keys that key changes link them with, directly or through others."""
         found: dict[Key, list[Step]] = {}
-        reached = set(late)
-        while reached:
-            for key in reached:
-                found[key] = []
-            linked: set[Key] = set()
-            for row in whole_of(reached):
-                step = self.steps.of_stored(row)
-                found[self.form.key_of(row)].append(step)
-                if step.linked_key is not None:
-                    linked.add(self.form.key_of_json(step.linked_key))
-            for key in reached:
-                linked |= moves.linked_keys(self.form, by_key.get(key, ()))
-            reached = linked - found.keys()
+
+        def linked_with(keys: set[Key]) -> Iterator[Key]:
+            found.update((key, []) for key in keys)
+            for row in whole_of(keys):
+                found[self.form.key_of(row)].append(self.steps.of_stored(row))
+            for key in keys:
+                yield from moves.linked_keys(self.form, [*found[key], *by_key.get(key, ())])
+
+        links.closure(late, linked_with)
         return found
 
     def add_linked(self, by_key: dict[Key, list[Step]]) -> None:

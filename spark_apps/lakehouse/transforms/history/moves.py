@@ -7,15 +7,13 @@ names the last key under which others saw the row. Within a transaction only whe
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Iterable, Iterator
 
+from lakehouse.transforms.history import links
 from lakehouse.transforms.history.form import Form, Key
 from lakehouse.transforms.history.inheritance import resolve
 from lakehouse.transforms.history.steps import Step
 from lakehouse.transforms.records.changes import DELETE
-
-Named = TypeVar("Named", bound=Hashable)
 
 
 class _Chain:
@@ -91,33 +89,10 @@ def _settle(form: Form, chain: _Chain, step: Step, other: _Chain | None, place: 
 
 
 def linked_groups(form: Form, by_key: dict[Key, list[Step]]) -> Iterator[dict[Key, list[Step]]]:
-    """The keys in groups that key changes link, directly or through others."""
-    neighbours: dict[Key, set[Key]] = {key: set() for key in by_key}
-    for key, steps in by_key.items():
-        for step in steps:
-            if step.linked_key is not None:
-                other = form.key_of_json(step.linked_key)
-                neighbours[key].add(other)
-                neighbours.setdefault(other, set()).add(key)
-    for group in components(neighbours):
+    """The keys in groups that key changes link, directly or through others; of each key some step is a key change's."""
+    pairs = [(key, other) for key, steps in by_key.items() for other in linked_keys(form, steps)]
+    for group in links.components(pairs):
         yield {key: by_key[key] for key in group if key in by_key}
-
-
-def components(neighbours: Mapping[Named, set[Named]]) -> Iterator[list[Named]]:
-    """The connected components of keys, each key in exactly one."""
-    seen: set[Named] = set()
-    for start in neighbours:
-        if start in seen:
-            continue
-        seen.add(start)
-        found, pending = [], [start]
-        while pending:
-            key = pending.pop()
-            found.append(key)
-            fresh = neighbours[key] - seen
-            seen |= fresh
-            pending += fresh
-        yield found
 
 
 def linked_keys(form: Form, steps: Iterable[Step]) -> set[Key]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 from lakehouse.transforms.history.form import Form, Key, Row
 from lakehouse.transforms.records.changes import DELETE, READ, TRUNCATE, UPSERT, Change
@@ -11,7 +11,6 @@ from lakehouse.transforms.records.truncates import Truncate
 # Order of kinds at one lsn: truncate, delete, upsert; so a delete and an upsert of a key at one lsn leave the row.
 RANK = {TRUNCATE: 0, DELETE: 1, UPSERT: 2, READ: 2}
 
-
 _ROWS = frozenset((UPSERT, READ))
 
 # Start, position and previous key of a version.
@@ -19,7 +18,7 @@ Head = tuple[int | None, int | None, str | None]
 
 
 class Step:
-    """A change, where it comes from, and what the fold makes of it.
+    """A change, with its fields, where it comes from, and what the fold makes of it.
 
     `old`: the stored row of its identity. `is_state`: that row is the newest of its key and stands for all changes before it.
     `is_placed`: an earlier run folded it. `blank`: columns that it does not carry itself.
@@ -31,17 +30,6 @@ class Step:
         *("unresolved", "origin", "moved_from"),
         *("counts", "starts", "effective_at", "state_at", "head", "is_visible", "valid_to", "to_lsn", "is_last", "is_void"),
     )
-    values: tuple[Any, ...]
-    kind: str
-    epoch: int
-    lsn: int
-    txid: int | None
-    last_commit_lsn: int | None
-    offset: int | None
-    commit_at: int
-    content_hash: str
-    unchanged: tuple[str, ...]
-    linked_key: str | None
     # Of a state row, when it took effect and the head of its run; of another, what `versions` makes of it.
     state_at: int | None
     head: Head
@@ -56,7 +44,7 @@ class Step:
     to_lsn: int | None
     is_last: bool
 
-    def __init__(self, change: Change | Row, old: Row | None = None) -> None:
+    def __init__(self, change: Change, old: Row | None = None) -> None:
         (
             self.values,
             self.kind,
@@ -107,7 +95,7 @@ class Steps:
     def of_stored(self, row: Row) -> Step:
         """A stored row, one of all that are stored of its key."""
         width, content = self._width, self._hash
-        return Step((row[:width], *row[width : content - 1], *row[content : content + 3]), row)
+        return Step(cast(Change, (row[:width], *row[width : content - 1], *row[content : content + 3])), row)
 
     def of_newest(self, row: Row) -> Step:
         """The newest stored row of a key, in the place of all of them: what it could not resolve stays unknown."""
@@ -120,7 +108,7 @@ class Steps:
     def of_truncate(self, truncate: Truncate, key: Key, *, is_new: bool) -> Step:
         """What a truncate of the table is to one key."""
         place = (truncate.epoch, truncate.lsn, truncate.txid, None, truncate.offset, truncate.commit_us)
-        step = Step((self.form.with_key_alone(key), TRUNCATE, *place, TRUNCATE, (), None))
+        step = Step(Change(self.form.with_key_alone(key), TRUNCATE, *place, TRUNCATE, (), None))
         step.is_placed = not is_new
         return step
 

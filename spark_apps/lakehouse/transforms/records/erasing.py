@@ -1,7 +1,7 @@
 """What remains of a record, or of a stored row, once the person it belongs to is forgotten.
 
 A row of a table of persons goes. A row of another table stays, as nobody's: `Table.erased`, its personal columns and those that name
-a person, is None in every change of its key, whoever the change itself names. Keys are JSON objects as `keys.as_listed` writes them;
+a person, is None in every change of its key, whoever the change itself names. Keys are JSON objects as `keys.as_json` writes them;
 records that cannot be read are recognised by their text.
 """
 
@@ -31,7 +31,7 @@ class Eraser:
 
     def __init__(self, decoder: Decoder, forgotten: Collection[str]) -> None:
         self.table, self._decoder, self._forgotten = decoder.table, decoder, frozenset(forgotten)
-        self._listed = keys.as_listed(self.table)
+        self._listed = keys.as_json(self.table)
         self._erased = [self.table.column_names.index(name) for name in self.table.erased]
 
     def kept_out(self, decoded: Decoded) -> Decoded:
@@ -102,13 +102,13 @@ def blanked(
 
 def named(table: Table, decoded: Decoded, forgotten: Mapping[str, Collection[str]], persons: Mapping[str, Table]) -> frozenset[str]:
     """Listed keys of the records that name a forgotten person; `forgotten` and `persons` by the name of the persons' table."""
-    key_of, listed = keys.of_values(table), keys.as_listed(table)
+    key_of, listed = keys.of_values(table), keys.as_json(table)
     found = set()
     for column in table.person_columns:
         known = forgotten.get(column.person or "")
         if not known:
             continue
-        place, person_json = table.column_names.index(column.name), keys.as_listed(persons[column.person or ""])
+        place, person_json = table.column_names.index(column.name), keys.as_json(persons[column.person or ""])
         for values in (*(change.values for change in decoded.changes), *(fault.values for fault in decoded.faults)):
             if person_json((values[place],)) in known:
                 found.add(listed(key_of(values)))
@@ -125,12 +125,12 @@ def key_of_record(table: Table, key: bytes | None, value: bytes | None) -> str:
             match = re.search(_naming(name), value or b"")
             text = match[1].decode(errors="replace") if match else None
         parts.append(None if text is None else reader(table.column(name).type)(text))
-    return keys.as_listed(table)(tuple(parts))
+    return keys.as_json(table)(tuple(parts))
 
 
 def persons_of_record(column: Column, person: Table, value: bytes | None) -> list[str]:
     """Listed keys of all persons that a record's value names in that column, `{}` for one that cannot be read."""
-    read, listed = reader(column.type), keys.as_listed(person)
+    read, listed = reader(column.type), keys.as_json(person)
     return [listed((read(text.decode(errors="replace")),)) for text in re.findall(_naming(column.name), value or b"")]
 
 

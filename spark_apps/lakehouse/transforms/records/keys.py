@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal
 from operator import itemgetter
@@ -17,6 +17,9 @@ from lakehouse.transforms.records.values import reader
 
 Key = tuple[Any, ...]
 Values = tuple[Any, ...]
+
+# With these options Spark writes a key as `as_json` does: its own writing of a TIMESTAMP ends at milliseconds.
+SPARK_JSON = {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}
 
 _EPOCH_AT = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = date(1970, 1, 1)
@@ -39,13 +42,23 @@ def of_values(table: Table) -> Callable[[Values], Key]:
 
 
 def as_json(table: Table) -> Callable[[Key], str]:
-    """What writes a key as JSON in key order; a TIMESTAMP keeps its microseconds. No part may be None."""
-    return _written_by(table, "microseconds")
+    """What writes a key as JSON in key order; a part that is None is left out, a TIMESTAMP keeps its microseconds."""
+    parts = [(f"{json_text.quoted(name)}:", _writer(table.column(name).type)) for name in table.key]
+
+    def write(key: Key) -> str:
+        told = [name + part(value) for (name, part), value in zip(parts, key, strict=True) if value is not None]
+        return "{" + ",".join(told) + "}"
+
+    return write
 
 
-def as_listed(table: Table) -> Callable[[Key], str]:
-    """What writes a key as the list of forgotten keys has it: a part that is None is left out, a TIMESTAMP is cut to milliseconds."""
-    return _written_by(table, "milliseconds")
+def as_json_sql(table: Table, parts: Iterable[str]) -> str:
+    """The expression of Spark's SQL that writes the key of these parts, SQL in key order, as `as_json` does."""
+    named = ", ".join(f"'{name}', {part}" for name, part in zip(table.key, parts, strict=True))
+    is_timed = any(table.column(name).type == "TIMESTAMP" for name in table.key)
+    quoted = {name: value.replace("'", "\\'") for name, value in SPARK_JSON.items()}
+    options = [f"map('{name}', '{value}')" for name, value in quoted.items()] if is_timed else []
+    return f"to_json({', '.join([f'named_struct({named})', *options])})"
 
 
 def from_json(table: Table) -> Callable[[str], Key]:
@@ -61,19 +74,9 @@ def from_json(table: Table) -> Callable[[str], Key]:
     return read
 
 
-def _written_by(table: Table, precision: str) -> Callable[[Key], str]:
-    parts = [(f"{json_text.quoted(name)}:", _writer(table.column(name).type, precision)) for name in table.key]
-
-    def write(key: Key) -> str:
-        told = [name + part(value) for (name, part), value in zip(parts, key, strict=True) if value is not None]
-        return "{" + ",".join(told) + "}"
-
-    return write
-
-
-def _writer(type_: str, precision: str) -> Callable[[Any], str]:
+def _writer(type_: str) -> Callable[[Any], str]:
     if type_ == "TIMESTAMP":
-        return lambda us: f'"{(_EPOCH_AT + timedelta(microseconds=us)).isoformat(timespec=precision)[:-6]}Z"'
+        return lambda us: f'"{(_EPOCH_AT + timedelta(microseconds=us)).isoformat(timespec="microseconds")[:-6]}Z"'
     if type_.startswith("DECIMAL"):
         unit = Decimal(1).scaleb(-int(re.findall(r"\d+", type_)[1]))
         return lambda number: str(number.quantize(unit, context=_EXACT))
