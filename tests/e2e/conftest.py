@@ -23,7 +23,7 @@ import pytest
 from infra.local.status import service_states
 from lakehouse import tables, wait
 from lakehouse.errors import ConflictError
-from lakehouse.lake import state
+from lakehouse.lake import state, storage
 from lakehouse.settings import PROJECT, Settings
 from lakehouse.spark import thrift
 from tests.chat import Chat, listening
@@ -84,6 +84,12 @@ class Platform:
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of a query over Thrift."""
         return thrift.query(self.settings, query)[1]
+
+    def newest_change(self, name: str) -> int:
+        """The table's newest version that changed rows; the hourly compaction makes others."""
+        names, rows = thrift.query(self.settings, f"DESCRIBE HISTORY {name}")
+        version, operation = names.index("version"), names.index("operation")
+        return max(int(row[version]) for row in rows if row[operation] not in storage.NO_NEWS)
 
     @contextlib.contextmanager
     def postgres(self) -> Iterator[Any]:

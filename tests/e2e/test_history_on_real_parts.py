@@ -215,7 +215,7 @@ def test_silver_equals_the_source_after_everything_that_can_happen_to_a_row(load
 
 def test_a_planted_error_is_found(loaded: Platform) -> None:
     ((number,),) = loaded.sql("SELECT min(product_id) FROM silver.products_history WHERE _previous_key IS NOT NULL")
-    version = int(loaded.sql("DESCRIBE HISTORY silver.products_changes LIMIT 1")[0][0])
+    version = loaded.newest_change("silver.products_changes")
     for fault in ("_previous_key = NULL", "_valid_from = _valid_from - INTERVAL 1 MICROSECOND", "stock = stock + 1"):
         loaded.sql(f"UPDATE silver.products_changes SET {fault} WHERE product_id = {number} AND _previous_key IS NOT NULL")
         try:

@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 CHANGES, ORDERS, FILES = 720_000, 180_000, 720
 HOUR = "bronze.one_hour"
 ASKED = 20
+# A board of it is refreshed each half minute, and a busy machine takes three times as long as a quiet one.
+P95_S = 30.0
 
 
 @pytest.fixture
@@ -76,3 +78,4 @@ def test_a_full_hour_answers_every_order_once(platform: Platform, hour: str) -> 
     p95_s = statistics.quantiles(took_s, n=20)[-1]
     what = f"{CHANGES:,} changes of {ORDERS:,} orders in {FILES} files"
     print(f"\norders_live, {what}: median {statistics.median(took_s):.2f} s, p95 {p95_s:.2f} s")
+    assert p95_s < P95_S, f"p95 of {ASKED} answers is {p95_s:.1f} s"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
+from pyspark.errors import AnalysisException, PySparkException
 
 from lakehouse.errors import EbapError
 from lakehouse.gold import dialect, engine
@@ -33,7 +34,10 @@ def duck() -> DuckDBPyConnection:
 
 
 class Side:
-    """An engine: the answer to a query as a sorted list of rows, or `error`."""
+    """An engine: the answer to a query as a sorted list of rows, or `error` where a value makes it fail.
+
+    A query that the engine does not understand, and an engine that is gone, are no answers: they end the test.
+    """
 
     def __init__(self, ask: Callable[[str], pa.Table]) -> None:
         self.ask = ask
@@ -41,7 +45,9 @@ class Side:
     def answer(self, sql: str) -> Any:
         try:
             return _plain(self.ask(sql))
-        except Exception:
+        except (AnalysisException, duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException):
+            raise
+        except (PySparkException, duckdb.Error):
             return "error"
 
     def columns(self, expressions: Sequence[str], by: str, group: str = "") -> dict[str, Any]:
