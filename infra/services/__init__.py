@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from graphlib import TopologicalSorter
 
@@ -17,15 +18,27 @@ from infra.services.step import OneShot, Service, Step
 from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
 
-__all__ = ["OneShot", "Service", "Step", "declared", "needed", "service", "services", "steps", "waves"]
+__all__ = ["OneShot", "Service", "Step", "declared", "in_order", "needed", "service", "services", "steps", "waves"]
 
 
 @cache
 def declared() -> tuple[Step, ...]:
-    """Every step, whatever the settings, those first that others come after; graphlib.CycleError where some wait for each other."""
+    """Every step, whatever the settings, those first that others come after."""
     modules = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
-    found = {step.name: step for module in modules for step in getattr(module, "STEPS", ())}
-    return tuple(found[name] for wave in waves({name: step.after for name, step in found.items()}) for name in wave)
+    return in_order([step for module in modules for step in getattr(module, "STEPS", ())])
+
+
+def in_order(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps, each behind those that it comes after.
+
+    Raises ValueError for a name that is given twice or is none, graphlib.CycleError (one too) where steps wait for each other.
+    """
+    named = {step.name: step for step in steps}
+    twice = sorted(name for name, count in Counter(step.name for step in steps).items() if count > 1)
+    unknown = sorted({f"{step.name} comes after {name}" for step in steps for name in step.after if name not in named})
+    if twice or unknown:
+        raise ValueError(f"steps are declared wrong: {'; '.join([*(f'{name} is declared twice' for name in twice), *unknown])}")
+    return tuple(named[name] for wave in waves({name: step.after for name, step in named.items()}) for name in wave)
 
 
 def steps(settings: Settings) -> list[Step]:

@@ -38,15 +38,26 @@ def test_the_shares_of_all_services_stay_within_the_budget(settings):
     assert sum(service.memory_mb(settings) for service in services.services(settings)) <= memory.BUDGET_MB
 
 
-def test_names_are_unique_and_every_condition_names_a_step(settings):
-    names = [step.name for step in services.steps(settings)]
-    assert len(names) == len(set(names))
-    assert {name for step in services.steps(settings) for name in step.after} <= set(names)
+def _step(name, *after):
+    return OneShot(name=name, doc="A step.", command=lambda settings: [], after=after)
 
 
-def test_a_step_stands_behind_those_that_it_comes_after(settings):
-    names = [step.name for step in services.steps(settings)]
-    assert [step.name for step in services.steps(settings) if any(names.index(name) > names.index(step.name) for name in step.after)] == []
+def test_steps_are_put_in_the_order_of_what_they_come_after():
+    steps = [_step("last", "middle", "first"), _step("middle", "first"), _step("first")]
+    assert [step.name for step in services.in_order(steps)] == ["first", "middle", "last"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "fault"),
+    [
+        ([_step("one", "onne")], "one comes after onne"),
+        ([_step("one"), _step("one")], "one is declared twice"),
+        ([_step("one", "other"), _step("other", "one")], "cycle"),
+    ],
+)
+def test_steps_that_cannot_be_put_in_order_are_refused(steps, fault):
+    with pytest.raises(ValueError, match=fault):
+        services.in_order(steps)
 
 
 def test_the_names_others_rely_on_are_there(settings):
@@ -89,7 +100,9 @@ def test_the_supervisor_keeps_each_service_running_and_rotates_its_log(settings)
         assert program["autorestart"] == ("true" if service.restart == "always" else "unexpected")
         assert program["killasgroup"] == "true"
         assert program["stdout_logfile_maxbytes"] == "20MB"
-    assert not [step for step in services.steps(settings) if isinstance(step, OneShot) and f"program:{step.name}" in conf]
+    assert {section.removeprefix("program:") for section in conf if section.startswith("program:")} == {
+        service.name for service in services.services(settings)
+    }
 
 
 def test_land_is_asked_to_stop_and_stays_stopped_once_it_did(settings):
