@@ -10,17 +10,17 @@ T = TypeVar("T")
 
 
 def looks(limit_s: float, *, every_s: float = 0.5, pause: Callable[[float], object] = time.sleep) -> Iterator[float]:
-    """Yield the elapsed seconds at once, then each `every_s`, and for the last time when `limit_s` have passed.
+    """Yield the elapsed seconds at once, then each `every_s`, and for the last time once `limit_s` have passed, however long a look takes.
 
     A caller that sees what it waits for leaves the loop; what follows the loop is the case of the limit. `pause` is what waits.
     """
     began = time.monotonic()
     while True:
-        yield time.monotonic() - began
-        left_s = began + limit_s - time.monotonic()
-        if left_s <= 0:
+        elapsed_s = time.monotonic() - began
+        yield elapsed_s
+        if elapsed_s >= limit_s:
             return
-        pause(min(every_s, left_s))
+        pause(max(min(every_s, began + limit_s - time.monotonic()), 0.0))
 
 
 def until(look: Callable[[], T | None], limit_s: float, what: str, *, every_s: float = 0.5, passing: tuple[type[Exception], ...] = ()) -> T:

@@ -26,6 +26,14 @@ def test_it_looks_at_once_and_for_the_last_time_when_the_limit_has_passed(clock)
     assert list(wait.looks(1.2, every_s=0.5, pause=clock.pause)) == pytest.approx([0.0, 0.5, 1.0, 1.2])
 
 
+def test_a_look_that_takes_longer_than_what_is_left_is_followed_by_a_last_one(clock):
+    seen = []
+    for elapsed_s in wait.looks(1.0, every_s=0.4, pause=clock.pause):
+        seen.append(elapsed_s)
+        clock.pause(0.7)
+    assert seen == pytest.approx([0.0, 1.0])
+
+
 def test_without_any_time_it_still_looks_once(clock):
     assert list(wait.looks(-3.0, pause=clock.pause)) == [0.0]
 
