@@ -23,7 +23,7 @@ import pytest
 from infra.local.status import service_states
 from lakehouse import tables, wait
 from lakehouse.errors import ConflictError
-from lakehouse.lake import state, storage
+from lakehouse.lake import commits, state
 from lakehouse.settings import PROJECT, Settings
 from lakehouse.spark import thrift
 from tests.chat import Chat, listening
@@ -89,7 +89,7 @@ class Platform:
         """The table's newest version that changed rows; the hourly compaction makes others."""
         names, rows = thrift.query(self.settings, f"DESCRIBE HISTORY {name}")
         version, operation = names.index("version"), names.index("operation")
-        return max(int(row[version]) for row in rows if row[operation] not in storage.NO_NEWS)
+        return max(int(row[version]) for row in rows if row[operation] not in commits.NO_NEWS)
 
     @contextlib.contextmanager
     def postgres(self) -> Iterator[Any]:
