@@ -1,4 +1,4 @@
-"""The one declaration of what runs: long-running services, and the one-shot steps between them; one file a server.
+"""The one declaration of what runs: services and the one-shot steps between them, one file per server.
 
 `infra/local` runs it as processes of this machine, `infra/docker` writes it down as `docker-compose.yaml`. Every module here with `STEPS`
 is part of it; its order follows from what each step comes `after`.

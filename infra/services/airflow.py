@@ -1,4 +1,4 @@
-"""Airflow's processes; their environment and their commands are `infra/airflow`'s."""
+"""Airflow's API server, DAG processor and scheduler; their environment and their commands are in `infra/airflow`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bucket of a lake on gs:, which an emulator does not have yet."""
+"""The bucket of a lake on gs:, created where it is missing."""
 
 from infra.services.step import OneShot, python
 

@@ -1,4 +1,4 @@
-"""The capture: what the connector needs and the connector itself, and the end of its first snapshot."""
+"""Capture: preparation of the source, the connector, and the end of its first snapshot."""
 
 from infra.services.step import OneShot, python
 

@@ -1,4 +1,4 @@
-"""The Connect worker, which runs the capture."""
+"""The Connect worker, which runs the connector."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Metabase, once `make metabase` has fetched it: its settings, by its own variables. Its data is in the platform's Postgres, never in
-the file database that it would make beside its jar.
-"""
+"""Metabase, once `make metabase` has fetched it: its settings, by its own variables, and its data in the platform's Postgres."""
 
 from __future__ import annotations
 

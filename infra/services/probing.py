@@ -1,4 +1,4 @@
-"""What probes have in common: a port, a page, a report. Each raises NotReadyError with what it saw instead.
+"""Shared parts of readiness probes: a port, a page, a report; each raises NotReadyError with what it saw instead.
 
 Clients are imported where they are used, here and in the services' own probes: every service is started through a Python that knows all
 of them, and importing the clients took it 0.6 CPU seconds, ten times at each start of the platform.

@@ -1,4 +1,4 @@
-"""The simulated shop: its tables, its first rows and its traffic. A source of one's own has none of it."""
+"""The simulated shop: tables, first rows and traffic; a source of your own has none of it."""
 
 from __future__ import annotations
 

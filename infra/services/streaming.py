@@ -1,4 +1,4 @@
-"""The streaming apps: a service each, as `lakehouse.verbs` knows them by name."""
+"""The streaming apps of `lakehouse.verbs`, a service each."""
 
 from __future__ import annotations
 

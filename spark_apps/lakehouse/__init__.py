@@ -1,1 +1,1 @@
-"""EBAP: from the changes of a Postgres database to bronze, silver and gold. Imports nothing of the project outside this package."""
+"""EBAP: from the changes of a Postgres database to bronze, silver and gold."""

@@ -1,4 +1,4 @@
-"""Waiting for something that can only be looked at: with a limit, and with what was seen last where it does not come."""
+"""Polling with a limit; a failure reports what was seen last."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands about the source: the capture, the topics that it writes, and changes of the source's schema."""
+"""Commands on the source: capture, topics, and changes of the source's schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command of `python -m lakehouse` is declared as, and the parser that follows from the declarations."""
+"""Declaration of a command of `python -m lakehouse`, and the parser that follows from the declarations."""
 
 from __future__ import annotations
 

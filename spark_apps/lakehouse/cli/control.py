@@ -1,4 +1,4 @@
-"""Commands about the content of tables: how far they are, what of them is made again, compared or erased."""
+"""Commands on the content of tables: catch-up, rebuild, replay, pause, reconcile, forget."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands about what is declared: tables, generated files, the line that starts an app."""
+"""Commands on declarations: tables, generated files, the line that starts an app."""
 
 from __future__ import annotations
 

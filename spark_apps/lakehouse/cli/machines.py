@@ -1,4 +1,4 @@
-"""Commands about the machines of a set-up in the cloud."""
+"""Commands on the machines of a set-up in the cloud."""
 
 from __future__ import annotations
 

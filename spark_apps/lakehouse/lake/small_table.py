@@ -1,4 +1,4 @@
-"""Tables of a few rows, which are read whole and have no deletion vectors: a changed row's file is written anew."""
+"""Tables of a few rows, read whole and without deletion vectors: a changed row's file is rewritten."""
 
 from __future__ import annotations
 
