@@ -108,9 +108,10 @@ test-long: install  ## What takes longer: rebuilds and repairs beside a load, lo
 bench: install  ## Speed as ratios to peers, on the running platform (make demo, make pause); LINES='5 6 7 13 14' runs those alone, with no platform
 	@$(MAIN)/python -m tests.bench $(LINES)
 
-generated: install  ## Write again what is generated: data dictionary, .env.example, reference pages, docker-compose.yaml
+generated: install  ## Write again what is generated: data dictionary, .env.example, reference pages, layout, docker-compose.yaml
 	@$(MAIN)/python -m lakehouse docs --write
 	@$(MAIN)/python -m infra.docs.commands
+	@$(MAIN)/python -m infra.docs.layout
 	@$(MAIN)/python -m infra.docker.compose
 
 lock: install  ## Resolve the locks again
