@@ -28,29 +28,29 @@ PROGRAMS = (
 # Passes its arguments on to Airflow's own command.
 _AIRFLOW = Path("infra/airflow/__main__.py")
 _TARGET = re.compile(r"^([a-z-]+):.*?## (.*)$", re.MULTILINE)
-# A verb's docstring is its runbook: after the first paragraph, lines that begin with "Runs: " and the like.
+# An app's docstring is its runbook: after the first paragraph, lines that begin with "Runs: " and the like.
 _HEADED = re.compile(r"^([A-Z][a-z ]+): ", re.MULTILINE)
 
 _INTRODUCTION = """# Commands
 
-Every command, generated from the Makefile, the argument parsers and the verbs' docstrings by `make generated`: change those, not
+Every command, generated from the Makefile, the argument parsers and the apps' docstrings by `make generated`: change those, not
 this page.
 
-`make` is what is needed from day to day. The others want the environment: `source .ebap/venv/main/bin/activate`, then run them in the
-project's folder. Programs show their arguments with `--help`, and exit with 2 for wrong ones. All take [the settings](settings.md).
+`make` covers daily use. The other commands need the environment: `source .ebap/venv/main/bin/activate`, then run them in the project's
+folder. Programs show their arguments with `--help`, and exit with 2 for wrong ones. All take [the settings](settings.md).
 """
 
-_VERBS = """## Spark's verbs
+_APPS = """## Spark apps
 
-The programs under `spark_apps`, which the platform runs by itself. `python spark_apps/VERB.py` runs one over the warm Spark server;
-the line that `python -m lakehouse submit VERB` prints runs it in a JVM of its own, which is the only way for `land`. A verb exits with
+The programs under `spark_apps`, which the platform runs by itself. `python spark_apps/APP.py` runs a batch app over the warm Spark server;
+the line that `python -m lakehouse submit APP` prints runs any app in a JVM of its own, which is the only way for `land`. An app exits with
 0 when done, 1 with the reason.
 """
 
 
 def page() -> str:
     """The reference of commands as Markdown."""
-    return "\n".join([_INTRODUCTION, _make(), *map(_program, parsers()), _VERBS, *map(_verb, SUBMITTED), _airflow()])
+    return "\n".join([_INTRODUCTION, _make(), *map(_program, parsers()), _APPS, *map(_app, SUBMITTED), _airflow()])
 
 
 def parsers() -> list[argparse.ArgumentParser]:
@@ -97,7 +97,7 @@ def _row(name: str, what: str, parser: argparse.ArgumentParser) -> tuple[str, st
 
 def _word(action: argparse.Action) -> str:
     """The argument as it is typed: its option, or the name of its value."""
-    value = "" if action.nargs == 0 else str(action.metavar or action.dest).upper()
+    value = "" if action.nargs == 0 else str(action.metavar or action.dest.upper())
     return " ".join(word for word in (*action.option_strings[-1:], value) if word)
 
 
@@ -107,7 +107,7 @@ def _usage(action: argparse.Action) -> str:
     return f"[{word}]" if is_optional else word
 
 
-def _verb(name: str) -> str:
+def _app(name: str) -> str:
     about, _, rest = _docstring(Path("spark_apps") / f"{name}.py").partition("\n\n")
     return f"### {name}\n\n{about}\n\n{_HEADED.sub(r'- **' + chr(92) + r'1**: ', rest)}\n"
 
