@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from generator.control import ControlError
 from infra.docs import commands
 from lakehouse import settings, tables
 from lakehouse.cli.docs import DICTIONARY
+from lakehouse.errors import EbapError
 from lakehouse.settings import PROJECT
 
 DOCS = PROJECT / "infra" / "docs"
@@ -124,7 +124,7 @@ def _refused(line: str) -> str:
     try:
         with contextlib.redirect_stderr(said):
             parsers[program].parse_args(given)
-    except (SystemExit, ControlError) as error:
+    except (SystemExit, EbapError) as error:
         return f"{line}: {said.getvalue() or error}"
     return ""
 
@@ -149,6 +149,9 @@ def _template(node: ast.AST) -> str | None:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         left, right = _template(node.left), _template(node.right)
         return None if left is None and right is None else f"{left or '…'}{right or '…'}"
+    if isinstance(node, ast.Call) and len(node.args) > 1 and ast.unparse(node.func).endswith("Error"):
+        # The one line of an error: what happened, and the cure.
+        return ": ".join(_template(part) or "…" for part in node.args[:2])
     return None
 
 
