@@ -95,5 +95,5 @@ def test_a_reading_has_ended_where_the_connector_is_past_it_with_nothing_left(se
     position = (int(high, 16) << 32) + int(low, 16)
     offsets = [{}, {"lsn": position - 1}, {"lsn": position + 9, "incremental_snapshot_collections": "[]"}, {"lsn": position}]
     expected = [False, False, False, True]
-    monkeypatch.setattr(resnapshot, "_offset", lambda _: offsets.pop(0))
+    monkeypatch.setattr(resnapshot.connect, "running_offset", lambda _: offsets.pop(0))
     assert [resnapshot.has_ended(settings, made) for _ in expected] == expected
