@@ -17,6 +17,7 @@ from generator.personas import REAL
 from generator.report import say
 from generator.sink import PostgresSink
 from generator.world import World
+from lakehouse import process
 from lakehouse.errors import EbapError, exit_code_of
 from lakehouse.settings import Settings
 
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _do(arguments: list[str] | None) -> None:
     asked = parser().parse_args(arguments)
-    asked.do(asked, Settings.from_environment())
+    asked.do(asked, process.begin())
 
 
 def schema(_: argparse.Namespace, settings: Settings) -> None:

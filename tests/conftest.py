@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lakehouse import process
 from lakehouse.lake import catalog, state
 from lakehouse.settings import Settings
 from lakehouse.spark import session
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+# A developer's shell must not reach the tests either.
+process.begin()
 
 _INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 

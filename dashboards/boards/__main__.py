@@ -7,13 +7,13 @@ import sys
 import uvicorn
 
 from dashboards.boards.app import application
+from lakehouse import process
 from lakehouse.errors import exit_code_of
-from lakehouse.settings import Settings
 
 
 def main() -> None:
     """Serve until told to stop."""
-    settings = Settings.from_environment()
+    settings = process.begin()
     uvicorn.run(application(settings), host=settings.bind, port=settings.boards_port, access_log=False, log_level="info")
 
 

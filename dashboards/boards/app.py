@@ -33,7 +33,7 @@ _HEADERS = {
 
 def application(settings: Settings) -> FastAPI:
     """The service; raises SettingsError where what the page loads is not installed, BoardError for a file that is not right."""
-    echarts = settings.home_dir / "assets" / "node_modules" / "echarts" / "dist" / "echarts.min.js"
+    echarts = settings.home_dir / "assets" / "echarts.min.js"
     if not echarts.is_file():
         raise SettingsError(f"there is no {echarts}", "run `make install`")
     boards, answers = files.boards(), Answers(settings, files.questions().values())

@@ -16,7 +16,7 @@ from dashboards.metabase import desired, files
 from dashboards.metabase.client import Metabase
 from dashboards.metabase.desired import Body
 from dashboards.metabase.files import Board, Question
-from lakehouse import tables, wait
+from lakehouse import process, tables, wait
 from lakehouse.contract import Table
 from lakehouse.errors import EbapError, exit_code_of
 from lakehouse.settings import Settings
@@ -244,7 +244,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _do(is_dry: bool) -> int:
     # A Metabase that was just started takes a minute; who only asks is told soon.
     limit_s = 5 if is_dry else 120
-    work = Provisioner(settings=Settings.from_environment(), is_dry=is_dry, boards=files.boards(), ready_limit_s=limit_s)
+    work = Provisioner(settings=process.begin(), is_dry=is_dry, boards=files.boards(), ready_limit_s=limit_s)
     links = work.run()
     if not work.changes:
         print("no change")

@@ -39,8 +39,6 @@ def _process(settings: Settings) -> dict[str, str]:
         "AIRFLOW_HOME": str(home(settings)),
         # Airflow starts itself by name.
         "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        # The verbs, the declarations and what tasks and runner share are imported, not copied.
-        "PYTHONPATH": f"{PROJECT / 'spark_apps'}{os.pathsep}{PROJECT}",
         # gRPC logs each fork of a process that has it loaded; tasks fork before they open a channel, which is safe.
         "GRPC_VERBOSITY": "ERROR",
         # It would report each session found closed as an error, which is how an earlier try usually ends.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from infra import airflow
 from infra.airflow import pools
+from lakehouse import process
 from lakehouse.errors import EbapError, SettingsError, exit_code_of
 from lakehouse.settings import PROJECT, Settings
 
@@ -25,8 +26,8 @@ def main(arguments: list[str]) -> None:
     """Replace this process by Airflow's; exits with 2 and one line where a setting or a password is missing."""
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.exit(_USAGE)
-    settings = Settings.from_environment()
-    environment = {**os.environ, **airflow.environment(settings)}
+    settings = process.begin()
+    environment = {**process.inherited(settings), **airflow.environment(settings)}
     python = settings.home_dir / "venv" / "airflow" / "bin" / "python"
     if not python.exists():
         raise SettingsError(f"there is no Airflow at {python}", "run `make up`, which installs it")

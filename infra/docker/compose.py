@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from infra import services
-from infra.local import metabase_jar
+from infra.install import metabase_jar
 from infra.services import metabase
 from infra.services.step import OneShot, Service, Step, python
 from lakehouse import settings

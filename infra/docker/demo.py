@@ -9,6 +9,7 @@ from rich.console import Console
 
 from generator.control import Control
 from infra.local import demo
+from lakehouse import process
 from lakehouse.errors import exit_code_of
 from lakehouse.settings import Settings
 
@@ -39,4 +40,4 @@ def card(settings: Settings) -> int:
 
 if __name__ == "__main__":
     step = {"past": past, "card": card}[sys.argv[1]]
-    sys.exit(exit_code_of(f"{sys.argv[1]}:", lambda: step(Settings.from_environment()), failed=1))
+    sys.exit(exit_code_of(f"{sys.argv[1]}:", lambda: step(process.begin()), failed=1))

@@ -7,19 +7,19 @@ RUN groupadd --gid 10001 ebap \
  && install -d -o ebap -g ebap /opt/ebap
 USER 10001
 WORKDIR /opt/ebap
-ENV PYTHONPATH=/opt/ebap/spark_apps:/opt/ebap \
-    PYTHONUNBUFFERED=1 \
+ENV PYTHONUNBUFFERED=1 \
     TZ=UTC
 
 # Only what the installer reads, so that a change of the rest installs nothing anew. A new container finds its Python compiled.
+COPY --chown=10001:10001 pyproject.toml ./
 COPY --chown=10001:10001 infra/locks infra/locks
-COPY --chown=10001:10001 infra/local/__init__.py infra/local/doctor.py infra/local/install.py infra/local/jars.py \
-     infra/local/java.py infra/local/metabase_jar.py infra/local/
-COPY --chown=10001:10001 spark_apps/lakehouse/__init__.py spark_apps/lakehouse/errors.py spark_apps/lakehouse/settings.py spark_apps/lakehouse/
+COPY --chown=10001:10001 infra/install infra/install
+COPY --chown=10001:10001 spark_apps/lakehouse/__init__.py spark_apps/lakehouse/env_file.py spark_apps/lakehouse/process.py \
+     spark_apps/lakehouse/settings.py spark_apps/lakehouse/
 COPY --chown=10001:10001 spark_apps/lakehouse/delta/__init__.py spark_apps/lakehouse/delta/objects.py spark_apps/lakehouse/delta/
 COPY --chown=10001:10001 dashboards/boards/package.json dashboards/boards/package-lock.json dashboards/boards/.npmrc dashboards/boards/
 RUN --mount=type=cache,target=/home/ebap/.cache/ebap,uid=10001,gid=10001 \
-    UV_COMPILE_BYTECODE=1 python -m infra.local.install && python -m infra.local.java
+    UV_COMPILE_BYTECODE=1 python infra/install && .ebap/venv/main/bin/python -m infra.install.java
 ENV PATH=/opt/ebap/.ebap/venv/main/bin:$PATH
 
 # A volume that is mounted over one of these folders takes over its owner and mode.

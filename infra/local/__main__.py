@@ -13,9 +13,11 @@ from functools import partial
 
 from rich.console import Console
 
-from infra.local import demo, doctor, java, screen, stages, status, supervision, wiping
+from infra.install import doctor, java
+from infra.local import demo, screen, stages, status, supervision, wiping
 from infra.services import needed, service, steps, waves
 from infra.services.step import Service, Step
+from lakehouse import process
 from lakehouse.errors import EbapError, exit_code_of
 from lakehouse.settings import Settings
 
@@ -169,7 +171,7 @@ def main() -> int:
     try:
         return exit_code_of(
             "[red]error[/]  ",
-            lambda: asked.do(asked, Settings.from_environment(), Console()),
+            lambda: asked.do(asked, process.begin(), Console()),
             failed=1,
             report=partial(errors.print, highlight=False, soft_wrap=True, markup=True),
         )

@@ -14,22 +14,19 @@ from collections.abc import Mapping
 
 from infra import services
 from infra.services import runs
+from lakehouse import process
 from lakehouse.settings import PROJECT, Settings
 
 
 def environment(settings: Settings, extra: Mapping[str, str]) -> dict[str, str]:
-    """What every process of the platform inherits: all settings, the one Java, the import path."""
+    """All that a process of the platform has in its environment: what it inherits, all settings, the one Java, and `extra`."""
     common = {
         "JAVA_HOME": str(settings.home_dir / "java"),
-        "PYTHONPATH": f"{PROJECT / 'spark_apps'}{os.pathsep}{PROJECT}",
         "PYTHONUNBUFFERED": "1",
         # Each thread of a native library would otherwise hold an arena of its own: hundreds of MB over all JVMs.
         "MALLOC_ARENA_MAX": "2",
-        "TZ": "UTC",
     }
-    # Without it each short process, a task of Airflow above all, would compile what it imports anew: a second of CPU.
-    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**inherited, **common, **variables(settings), **extra}
+    return {**process.inherited(settings), **common, **variables(settings), **extra}
 
 
 def variables(settings: Settings) -> dict[str, str]:
@@ -39,7 +36,7 @@ def variables(settings: Settings) -> dict[str, str]:
 
 def main(name: str) -> None:
     """Become the service; KeyError for a name that is none."""
-    settings = Settings.from_environment()
+    settings = process.begin()
     service = services.service(settings, name)
     abandoned = runs.leftovers(settings, name)
     runs.end_all(abandoned, patience_s=0)

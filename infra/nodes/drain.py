@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 
+from lakehouse import process
 from lakehouse.settings import Settings
 from lakehouse.spark import streaming
 
@@ -19,5 +20,5 @@ def drain(settings: Settings, limit_s: float = streaming.DRAIN_LIMIT_S) -> bool:
 
 
 if __name__ == "__main__":
-    if not drain(Settings.from_environment()):
+    if not drain(process.begin()):
         sys.exit(f"land did not end within {streaming.DRAIN_LIMIT_S:.0f} s: its last batch will be landed again, with the same result")

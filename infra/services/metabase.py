@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.local import java, metabase_jar
+from infra.install import java, metabase_jar
 from infra.services import probing
 from infra.services.step import Service
 from lakehouse.errors import EbapError

@@ -11,6 +11,7 @@ import secrets
 from pathlib import Path
 
 from infra.services.step import OneShot, python
+from lakehouse import process
 from lakehouse.settings import Settings
 
 NAMES = (
@@ -57,4 +58,4 @@ def write_once(path: Path, text: str) -> None:
 STEPS = (OneShot(name="passwords", doc="A password for each role and key, one a file.", command=python("-m", "infra.services.passwords")),)
 
 if __name__ == "__main__":
-    generate(Settings.from_environment())
+    generate(process.begin())

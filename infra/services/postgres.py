@@ -18,6 +18,7 @@ import psycopg2
 from psycopg2 import sql
 
 from infra.services.step import OneShot, Service, python
+from lakehouse import process
 from lakehouse.errors import EbapError, NotReadyError
 from lakehouse.settings import LOOPBACK, Settings
 
@@ -214,4 +215,4 @@ STEPS = (
 )
 
 if __name__ == "__main__":
-    create_databases(Settings.from_environment())
+    create_databases(process.begin())

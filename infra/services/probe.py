@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 
 from infra import services
+from lakehouse import process
 from lakehouse.errors import exit_code_of
-from lakehouse.settings import Settings
 
 
 def main(name: str) -> int:
     """Ask once."""
-    settings = Settings.from_environment()
+    settings = process.begin()
     return exit_code_of(f"{name}:", lambda: services.service(settings, name).probe(settings), failed=1)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lakehouse import env_file
 from lakehouse.errors import SettingsError
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -39,7 +40,7 @@ class Settings:
     """All settings; a path is absolute, a size in MiB, a duration in seconds."""
 
     home: str = _setting(str(PROJECT / ".ebap"), "Folder for everything that runs: environments, data, logs, secrets.")
-    cache: str = _setting(str(Path.home() / ".cache" / "ebap"), "Folder for downloads, shared by all checkouts.")
+    cache: str = _setting("~/.cache/ebap", "Folder for downloads, shared by all checkouts.")
     lake: str = _setting("", "Root of the lake as a URI (file: or gs:). Empty means the folder lake under EBAP_HOME.")
     gcs_endpoint: str = _setting(
         "", "Address of a storage emulator, for a lake on gs:. Empty means Google's own, with its default credentials."
@@ -134,7 +135,7 @@ class Settings:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Read `.env` of the project, then the environment, which wins. Raises SettingsError with every fault at once."""
-        values = {**_read_env_file(PROJECT / ".env"), **(os.environ if environ is None else environ)}
+        values = {**env_file.read(PROJECT / ".env"), **(os.environ if environ is None else environ)}
         given = {name: value for name, value in values.items() if name.startswith("EBAP_")}
         fields = {variable(f.name): f for f in dataclasses.fields(cls)}
         faults = [_unknown(name, fields) for name in sorted(given) if name not in fields]
@@ -145,6 +146,7 @@ class Settings:
                     parsed[entry.name] = _parse(name, given[name], entry)
                 except SettingsError as error:
                     faults.append(str(error))
+        faults += filter(None, (_fault(name, str(parsed.get(entry.name, entry.default))) for name, entry in fields.items()))
         if faults:
             raise SettingsError("; ".join(faults))
         return cls(**parsed)
@@ -267,7 +269,7 @@ def listing() -> list[tuple[str, str, str]]:
     """Variable, default and meaning of every setting; a default is the same text on every machine."""
 
     def default(value: Any) -> str:
-        return str(value).replace(str(PROJECT), ".").replace(str(Path.home()), "~")
+        return str(value).replace(str(PROJECT), ".")
 
     return [(variable(entry.name), default(entry.default), entry.metadata["doc"]) for entry in dataclasses.fields(Settings)]
 
@@ -308,9 +310,16 @@ def _parse(name: str, text: str, entry: dataclasses.Field[Any]) -> str | int:
     return number
 
 
-def _read_env_file(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        return {}
-    lines = (line.strip() for line in path.read_text().splitlines())
-    pairs = (line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-    return {name.strip(): value.strip().strip("'\"") for name, value in pairs}
+def _fault(name: str, text: str) -> str | None:
+    """What is wrong with a folder or a root that the rest of the platform would only find out later."""
+    if name in _PATHS and text.startswith("~"):
+        try:
+            Path(text).expanduser()
+        except RuntimeError:
+            return f"{name} is {text}, and this account has no home folder: set HOME, or give a full path"
+    if name == "EBAP_LAKE" and text and not text.startswith(("file:/", "gs://")):
+        return f"{name} is {text!r}: give a URI with a full path, such as file:///data/lake or gs://bucket/lake"
+    return None
+
+
+_PATHS = ("EBAP_HOME", "EBAP_CACHE", "EBAP_SOURCE_PASSWORD_FILE", "EBAP_METABASE_JAR")

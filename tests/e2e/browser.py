@@ -24,7 +24,7 @@ def launched() -> Iterator[Browser]:
 
 def serious(page: Page, settings: Settings) -> list[str]:
     """What axe finds on the page that is serious or worse."""
-    axe = settings.home_dir / "assets" / "node_modules" / "axe-core" / "axe.min.js"
+    axe = settings.home_dir / "venv" / "dev" / "node_modules" / "axe-core" / "axe.min.js"
     page.evaluate(axe.read_text())
     found = page.evaluate("axe.run()")["violations"]
     return [f"{v['id']}: {v['nodes'][0]['html']}" for v in found if v["impact"] in ("serious", "critical")]

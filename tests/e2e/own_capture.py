@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from infra.local import java
+from infra.install import java
 from infra.services import connect, kafka
 from lakehouse.settings import Settings
 from tests.e2e.conftest import free_ports, until

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local import java
+from infra.install import java
 from lakehouse import tables
 from lakehouse.settings import PROJECT, Settings
 from lakehouse.silver import heavy_refine

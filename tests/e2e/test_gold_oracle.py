@@ -12,7 +12,7 @@ import pytest
 from lakehouse import tables
 from lakehouse.contract import Table
 from lakehouse.gold import queries
-from lakehouse.settings import PROJECT, Settings
+from lakehouse.settings import Settings
 from lakehouse.transforms.gold import sql_files
 from lakehouse.transforms.gold.sql_files import HISTORY_SUFFIX
 from tests.e2e import gold_oracle, state_oracle
@@ -59,7 +59,6 @@ def _environment(settings: Settings) -> dict[str, str]:
     return {
         "EBAP_HOME": settings.home,
         "EBAP_POSTGRES_PORT": str(settings.postgres_port),
-        "PYTHONPATH": f"{PROJECT / 'spark_apps'}:{PROJECT}",
     }
 
 

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(1200)]
 
 def test_the_notebook_runs(platform: Platform, tmp_path: Path) -> None:
     platform.trade("SELECT count(*) FROM silver.orders", 20)
-    subprocess.run([sys.executable, "-m", "infra.local.install", "notebook"], cwd=PROJECT, check=True, timeout=600)
+    subprocess.run([sys.executable, "infra/install", "notebook"], cwd=PROJECT, check=True, timeout=600)
     copy = tmp_path / "explore.ipynb"
     shutil.copy(PROJECT / "dashboards" / "notebooks" / "explore.ipynb", copy)
     jupyter = Settings.from_environment().home_dir / "venv" / "notebook" / "bin" / "jupyter"

@@ -54,10 +54,8 @@ def refine_with_a_refusing_expectation(platform: Platform, folder: Path) -> str:
     text = declared.read_text().replace("import Column, Expect, History, Table", "import Column, Expect, History, Severity, Table")
     head, _, tail = text.rpartition("\n    ),\n")
     declared.write_text(head + REFUSING + tail)
-    environ = {**platform.environ, "PYTHONPATH": f"{folder / 'spark_apps'}:{PROJECT}"}
-    done = subprocess.run(
-        [sys.executable, "-m", "refine", "products"], env=environ, cwd=folder, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "spark_apps/refine.py", "products"]
+    done = subprocess.run(command, env=platform.environ, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 

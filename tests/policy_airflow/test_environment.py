@@ -73,3 +73,25 @@ def test_one_pool_a_stored_gold_table_and_one_for_each_other_kind_of_work(settin
     assert made.keys() == others | {pools.gold(table) for table in tables.GOLD if not table.is_view}
     assert made[pools.SILVER][0] == settings.silver_slots
     assert made[pools.MACHINES][0] == 1  # a start waits for a stop to end
+
+
+def test_a_shell_s_own_airflow_and_its_proxies_reach_no_process_of_ours(settings, monkeypatch):
+    from infra.airflow import __main__ as command
+    from tests import hostile
+
+    python = settings.home_dir / "venv" / "airflow" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    socks = {name: "socks5://127.0.0.1:9" for name in ("all_proxy", "ALL_PROXY")}
+    shell = {"PATH": os.environ["PATH"], "HOME": "/nowhere", "EBAP_HOME": settings.home, "http_proxy": "http://127.0.0.1:9"}
+    monkeypatch.setattr(os, "environ", {**shell, **hostile.VARIABLES, **socks})
+    monkeypatch.setattr(os, "execve", started := MagicMock())
+    command.main(["scheduler"])
+    made = started.call_args.args[2]
+    assert {name for name in made if name.startswith("AIRFLOW")} == {name for name in environment(settings) if name.startswith("AIRFLOW")}
+    assert (made["AIRFLOW_HOME"], made["TZ"]) == (f"{settings.home}/airflow", "UTC")
+    assert not (set(hostile.VARIABLES) - {"AIRFLOW_HOME", "AIRFLOW__CORE__PARALLELISM"}) & set(made)
+    # A task's own client of the API, made in that environment: past every proxy.
+    monkeypatch.setattr(os, "environ", made)
+    proxies = {transport for pattern, transport in httpx.Client()._mounts.items() if pattern.matches(httpx.URL(settings.airflow_url))}
+    assert proxies == {None, *proxies} - {*proxies} | proxies

@@ -64,10 +64,10 @@ _DASHBOARD_DEFAULTS: Body = {
 
 
 def published_schemas(settings: Settings) -> dict[str, Body]:
-    """Metabase's schemas by command, from the CLI that `make install` brings; each has `inputSchema` or `outputSchema`."""
-    program = settings.home_dir / "assets" / "node_modules" / ".bin" / "mb"
-    path = f"{settings.home_dir / 'venv' / 'boot' / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    assert program.exists(), f"there is no {program}: run `make install`"
+    """Metabase's schemas by command, from the CLI among the checks of the boards; each has `inputSchema` or `outputSchema`."""
+    program = settings.home_dir / "venv" / "dev" / "node_modules" / ".bin" / "mb"
+    path = f"{settings.home_dir / 'venv' / 'dev' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    assert program.exists(), f"there is no {program}: run `make install-dev`"
     found = {}
     for command in COMMANDS:
         asked = [str(program), *command.split(), "--help", "--json"]

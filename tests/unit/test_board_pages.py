@@ -86,8 +86,8 @@ def serve(lake: Path, home: str) -> Iterator[Served]:
 @pytest.fixture(scope="module")
 def home() -> str:
     found = Settings.from_environment().home
-    if not (Path(found) / "assets" / "node_modules" / "axe-core").is_dir():
-        pytest.fail(f"there is no axe-core in {found}/assets: run `make install`")
+    if not (Path(found) / "venv" / "dev" / "node_modules" / "axe-core").is_dir():
+        pytest.fail(f"there is no axe-core in {found}/venv/dev: run `make install-dev`")
     return found
 
 

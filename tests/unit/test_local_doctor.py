@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from infra.local import doctor, java
+from infra.install import doctor, java
 from lakehouse.settings import Settings
 
 

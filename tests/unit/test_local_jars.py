@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from infra.local import jars
+from infra.install import jars
 from lakehouse.settings import Settings
 from tests.refusals import refused
 

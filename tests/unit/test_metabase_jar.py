@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local import java, metabase_jar
+from infra.install import java, metabase_jar
 from infra.services import metabase, passwords, services
 from lakehouse.settings import Settings
 from tests.refusals import refused

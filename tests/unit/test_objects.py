@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local import doctor
+from infra.install import doctor
 from lakehouse.delta import objects
 from lakehouse.settings import Settings
 from tests.gcs import emulator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse import platform_tables, tables
+from lakehouse import platform_tables, process, tables
 from lakehouse.errors import exit_code_of
 from lakehouse.lake import storage
 from lakehouse.settings import Settings
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def _land() -> None:
-    settings = Settings.from_environment()
+    settings = process.begin()
     spark = session.classic(settings, APP)
     topics = [platform_tables.topic(name) for name in (*(table.name for table in tables.SOURCES), platform_tables.HEARTBEAT)]
     streaming.run(partial(start, spark, settings, topics), settings, APP, SchemaWatch().look)

@@ -1,8 +1,14 @@
-"""Every command of `python -m lakehouse`, in the order of the help text and of the reference page."""
+"""Every command of `python -m lakehouse`, in the order of the help text and of the reference page.
+
+What is built on the package adds its own by an entry point of the group `ebap.commands`, a sequence of `Command`.
+"""
 
 from __future__ import annotations
 
-from lakehouse.cli import capture, control, declarations, machines
+from importlib.metadata import entry_points
+
+from lakehouse.cli import capture, control, declarations
 from lakehouse.cli.command import Command
 
-COMMANDS: tuple[Command, ...] = (*declarations.COMMANDS, *control.COMMANDS, *capture.COMMANDS, *machines.COMMANDS)
+_ADDED: tuple[Command, ...] = tuple(command for point in entry_points(group="ebap.commands") for command in point.load())
+COMMANDS: tuple[Command, ...] = (*declarations.COMMANDS, *control.COMMANDS, *capture.COMMANDS, *_ADDED)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
+from lakehouse import process
 from lakehouse.cli.command import add, named_parts
 from lakehouse.cli.commands import COMMANDS
 from lakehouse.errors import exit_code_of
-from lakehouse.settings import Settings
 
 _EXIT_CODES = (
     "Exits with 0 when done, 1 where check or forget --verify finds a fault, reconcile a difference, catch-up gives up or a query fails, "
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    settings = Settings.from_environment()
+    settings = process.begin()
     with named_parts(settings):
         code: int = arguments.run(arguments, settings)
     return code

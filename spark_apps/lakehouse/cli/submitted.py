@@ -6,8 +6,8 @@ import json
 import sys
 from pathlib import Path
 
+from lakehouse import process
 from lakehouse.errors import EbapError, exit_code_of
-from lakehouse.settings import Settings
 from lakehouse.spark import session
 from lakehouse.verbs import VERBS
 
@@ -23,7 +23,7 @@ def main(name: str) -> None:
 
 def _run(name: str, argv: list[str], file: Path | None) -> None:
     try:
-        call, settings = VERBS[name].parse(argv), Settings.from_environment()
+        call, settings = VERBS[name].parse(argv), process.begin()
         result = call(session.open_for_verb(settings), settings)
     except EbapError as error:
         if file:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from lakehouse import process
 from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
 
@@ -132,5 +133,5 @@ def _path(uri: str) -> Path:
 
 
 if __name__ == "__main__":
-    made_for = Settings.from_environment()
+    made_for = process.begin()
     print(f"bucket of {made_for.lake_root}: {'made' if ensure_bucket(made_for) else 'there'}")

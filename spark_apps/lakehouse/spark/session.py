@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, cast
 
 from lakehouse.errors import NotReadyError
-from lakehouse.settings import PROJECT, Settings
+from lakehouse.settings import Settings
 from lakehouse.verbs import STREAMING
 
 if TYPE_CHECKING:
@@ -71,8 +71,6 @@ def _small_machine(settings: Settings) -> dict[str, str]:
         "spark.sql.codegen.cache.maxEntries": "2000",
         # A side of a join that is one row may still take long to be made: the whole of bronze, where a table is rebuilt.
         "spark.sql.broadcastTimeout": "3600",
-        # Python workers decode and fold what is too large for one process: they import `lakehouse`.
-        "spark.executorEnv.PYTHONPATH": f"{PROJECT / 'spark_apps'}:{PROJECT}",
         # A worker's memory: by default 10,000 rows at a time, of values that may be a megabyte each.
         "spark.sql.execution.arrow.maxBytesPerBatch": str(16 << 20),
         # Days are UTC days wherever a process runs.

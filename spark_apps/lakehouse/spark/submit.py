@@ -6,12 +6,16 @@ import os
 import shlex
 from pathlib import Path
 
+from lakehouse import process
 from lakehouse.errors import EbapError
 from lakehouse.settings import PROJECT, Settings
 from lakehouse.spark.session import THRIFT_POOL, spark_conf
 from lakehouse.verbs import STREAMING, SUBMITTED
 
 APPS = PROJECT / "spark_apps"
+
+# What spark-submit and its Python would take from a shell.
+_FOREIGN = ("SPARK_REMOTE", "PYSPARK_SUBMIT_ARGS", "PYSPARK_DRIVER_PYTHON", "PYTHONPATH", "PYTHONHOME")
 
 _FAIR_POOLS = f"""<?xml version="1.0"?>
 <!-- People's queries weigh twice as much as batch work. Generated at start. -->
@@ -37,9 +41,10 @@ def command(settings: Settings, name: str, *arguments: str) -> list[str]:
 
 
 def line(settings: Settings, name: str, *arguments: str) -> str:
-    """The same line with its environment, ready to paste into a shell."""
+    """The same line with its environment, ready to paste into a shell, whatever that has been set up for."""
+    unset = [f"-u {name}" for name in (*_FOREIGN, *process.JAVA_OPTIONS)]
     variables = [f"{key}={shlex.quote(value)}" for key, value in sorted(environment(settings).items())]
-    return " ".join(["env", *variables, shlex.join(command(settings, name, *arguments))])
+    return " ".join(["env", *unset, *variables, shlex.join(command(settings, name, *arguments))])
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -48,7 +53,6 @@ def environment(settings: Settings) -> dict[str, str]:
         # The pip distribution cannot find itself without it.
         "SPARK_HOME": str(_spark_home(settings)),
         "PYSPARK_PYTHON": str(_python(settings)),
-        "PYTHONPATH": f"{APPS}:{PROJECT}",
         "SPARK_LOCAL_IP": settings.driver_address,
         "SPARK_LOCAL_DIRS": str(settings.home_dir / "tmp"),
         # Our own log settings, and no stray spark-defaults.conf of the machine.

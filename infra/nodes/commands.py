@@ -1,4 +1,4 @@
-"""Commands on the machines of a set-up in the cloud."""
+"""The machines' commands of `python -m lakehouse`, which finds them by the entry point in pyproject.toml."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Java artifacts by lock: downloaded once into the cache, checked by SHA-256 each time they are linked into the home folder.
 
-`python -m infra.local.jars fetch` brings `<home>/jars/{spark,kafka,debezium}` in line with `infra/locks/jars.txt`;
-`python -m infra.local.jars lock` resolves `jars.in` into `jars.txt`. Runs in the boot environment, which has jgo and rich.
+`python -m infra.install.jars fetch` brings `<home>/jars/{spark,kafka,debezium}` in line with `infra/locks/jars.txt`;
+`python -m infra.install.jars lock` resolves `jars.in` into `jars.txt`. Runs in the boot environment, which has jgo and rich.
 A line of the lock is `set group:artifact:packaging:classifier:version sha256 bytes`; it holds no address.
 """
 

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.local import java
+from infra.install import java
 from lakehouse.delta import objects
 from lakehouse.errors import EbapError
 from lakehouse.settings import Settings

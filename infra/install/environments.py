@@ -1,0 +1,169 @@
+"""The Python environments under `<home>/venv`, each by its lock, from one cache; this checkout is installed in them, editable.
+
+Each has two stamps, one of its lock and one of the checkout: what is current costs nothing. Standard library only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from infra.install.running import boot_bin, quiet, run, timed
+from lakehouse.errors import EbapError
+from lakehouse.settings import PROJECT, Settings
+
+LOCKS = PROJECT / "infra" / "locks"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """One environment; `sees` is another whose packages it sees beside its own. Sizes are measured on an empty cache."""
+
+    name: str
+    download_mb: int
+    disk_mb: int
+    sees: str | None = None
+
+    def folder(self, settings: Settings) -> Path:
+        """Where it is."""
+        return settings.home_dir / "venv" / self.name
+
+    @property
+    def lock(self) -> Path:
+        """The file of its packages."""
+        return LOCKS / f"{self.name}.txt"
+
+
+# uv, jgo and hatchling: what installs the others.
+BOOT = Environment(name="boot", download_mb=85, disk_mb=290)
+PLATFORM = (BOOT, Environment(name="main", download_mb=590, disk_mb=1150), Environment(name="airflow", download_mb=170, disk_mb=680))
+DEVELOPMENT = (
+    Environment(name="dev", download_mb=0, disk_mb=0, sees="main"),
+    Environment(name="dev-airflow", download_mb=0, disk_mb=0, sees="airflow"),
+)
+NOTEBOOK = Environment(name="notebook", download_mb=0, disk_mb=0)
+
+
+def missing(settings: Settings, wanted: tuple[Environment, ...]) -> list[Environment]:
+    """Those that are not as their locks say. Raises EbapError where they are another checkout's."""
+    for one in wanted:
+        _refuse_another_checkout(settings, one)
+    return [one for one in wanted if not _is_current(settings, one)]
+
+
+def install(settings: Settings, wanted: tuple[Environment, ...]) -> None:
+    """Bring those environments in line with their locks and this checkout, one after the other."""
+    for one in missing(settings, wanted):
+        timed(one.name, partial(_sync if one != BOOT else _boot, settings, one))
+    stale = [one for one in wanted if not _has_checkout(settings, one)]
+    if stale:
+        timed("this checkout", lambda: _install_checkout(settings, stale))
+
+
+def _boot(settings: Settings, one: Environment) -> None:
+    """The small environment that has uv; made by venv, or by a uv that is already there."""
+    folder = one.folder(settings)
+    shutil.rmtree(folder, ignore_errors=True)
+    wanted = ["install", "-q", "--require-hashes", "-r", str(one.lock)]
+    made = subprocess.run([sys.executable, "-m", "venv", str(folder)], capture_output=True, text=True)
+    if made.returncode == 0:
+        run(settings, "boot", [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", *wanted])
+    elif shutil.which("uv"):
+        run(settings, "boot", ["uv", "venv", "-q", "--clear", "--python", sys.executable, str(folder)])
+        run(settings, "boot", ["uv", "pip", *wanted, "--python", str(folder)])
+    else:
+        raise EbapError(f"{sys.executable} has no venv and there is no uv", "install python3-venv, or uv")
+    _lock_stamp(settings, one).write_text(_hash(one))
+
+
+def _sync(settings: Settings, one: Environment) -> None:
+    folder = one.folder(settings)
+    make(settings, folder, one.lock, is_kept=(folder / "bin" / "python").exists() and not _is_of_a_moved_checkout(settings, one))
+    if one.sees:
+        seen = settings.home_dir / "venv" / one.sees
+        _packages(folder).joinpath(f"{one.sees}.pth").write_text(f"{_packages(seen)}\n")
+    _lock_stamp(settings, one).write_text(_hash(one))
+
+
+def make(settings: Settings, folder: Path, lock: Path, *, is_kept: bool = False) -> None:
+    """An environment in that folder with the packages of that lock and no others."""
+    uv = str(boot_bin(settings) / "uv")
+    if not is_kept:
+        run(settings, folder.name, [uv, "venv", "-q", "--clear", "--python", sys.executable, str(folder)])
+    sync = [uv, "pip", "sync", *quiet(), "--python", str(folder), "--require-hashes", str(lock)]
+    run(settings, folder.name, sync, is_shown=True)
+
+
+def _install_checkout(settings: Settings, stale: list[Environment]) -> None:
+    """A wheel of three paths and the entry points: what it installs is imported from this checkout, without an import hook."""
+    bin_folder = boot_bin(settings)
+    with tempfile.TemporaryDirectory() as folder:
+        run(settings, "the checkout", [str(bin_folder / "python"), "-m", "hatchling", "build", "-t", "wheel:editable", "-d", folder])
+        (wheel,) = Path(folder).glob("*.whl")
+        for one in stale:
+            # A changed folder of the same version is no other version to uv.
+            command = [str(bin_folder / "uv"), "pip", "install", "-q", "--no-deps", "--reinstall", "--no-cache"]
+            run(settings, "the checkout", [*command, "--python", str(one.folder(settings)), str(wheel)])
+            _checkout_stamp(settings, one).write_text(_checkout())
+
+
+def _refuse_another_checkout(settings: Settings, one: Environment) -> None:
+    other = _checkout_of(settings, one)
+    if other not in (None, PROJECT) and other.is_dir():
+        raise EbapError(
+            f"{settings.home_dir} runs the code of {other}, not of {PROJECT}",
+            f"give each checkout an EBAP_HOME of its own, such as {PROJECT / '.ebap'}; what is downloaded is shared all the same",
+        )
+
+
+def _is_of_a_moved_checkout(settings: Settings, one: Environment) -> bool:
+    """Its programs name a folder that is gone."""
+    return _checkout_of(settings, one) not in (None, PROJECT)
+
+
+def _checkout_of(settings: Settings, one: Environment) -> Path | None:
+    stamp = _checkout_stamp(settings, one)
+    return Path(json.loads(stamp.read_text())["project"]) if stamp.is_file() else None
+
+
+def _checkout() -> str:
+    """What an environment takes from this checkout: its folder, and what pyproject.toml says of the package."""
+    declared = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    return json.dumps({"project": str(PROJECT), "package": [declared["project"], declared["tool"]["hatch"]]})
+
+
+def _packages(folder: Path) -> Path:
+    (found,) = folder.glob("lib/python3.*/site-packages")
+    return found
+
+
+def _lock_stamp(settings: Settings, one: Environment) -> Path:
+    return one.folder(settings) / ".lock"
+
+
+def _checkout_stamp(settings: Settings, one: Environment) -> Path:
+    return one.folder(settings) / ".checkout"
+
+
+def _hash(one: Environment) -> str:
+    return hashlib.sha256(one.lock.read_bytes()).hexdigest()
+
+
+def _is_current(settings: Settings, one: Environment) -> bool:
+    """A moved or replaced Python leaves links that lead nowhere, so the interpreter is looked at too."""
+    stamp = _lock_stamp(settings, one)
+    is_whole = (one.folder(settings) / "bin" / "python").exists() and stamp.is_file() and not _is_of_a_moved_checkout(settings, one)
+    return is_whole and stamp.read_text() == _hash(one)
+
+
+def _has_checkout(settings: Settings, one: Environment) -> bool:
+    stamp = _checkout_stamp(settings, one)
+    return stamp.is_file() and stamp.read_text() == _checkout()
