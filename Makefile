@@ -85,6 +85,7 @@ check: install-dev  ## The two-minute loop: format, lint, types, tests that need
 	@$(DEV)/ruff format --check $(CODE)
 	@$(DEV)/ruff check $(CODE)
 	@$(DEV)/mypy $(CODE)
+	@$(DEV)/lint-imports --no-cache --no-logo
 	@$(DEV)/python -m pytest -m 'not spark and not many' -n 2 --dist loadfile tests/unit tests/golden tests/policy
 	@$(AIRFLOW) -m pytest tests/policy_airflow
 
