@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name) 2>/dev/null)))
 # Quotes, ~ and comments in .env are read by what reads all settings.
-EBAP_HOME := $(or $(if $(PYTHON),$(if $(or $(EBAP_HOME),$(wildcard .env)),$(shell "$(PYTHON)" infra/install home 2>/dev/null))),$(CURDIR)/.ebap)
+EBAP_HOME := $(or $(if $(PYTHON),$(if $(or $(EBAP_HOME),$(wildcard .env)),$(shell "$(PYTHON)" -E infra/install home 2>/dev/null))),$(CURDIR)/.ebap)
 export EBAP_HOME
 # A shell's own paths would be imported before ours; and compiled modules are kept: to do without costs each process a second.
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
@@ -29,7 +29,7 @@ python:
 	@"$(PYTHON)" -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); ok or sys.exit("error   %s is Python %d.%d: name a Python 3.11 to 3.13: make PYTHON=/path/to/python3.11" % (sys.executable, *sys.version_info[:2]))'
 
 install: python  ## Install what is missing: Python environments and Java artifacts, by lock
-	@"$(PYTHON)" infra/install 1>&2
+	@"$(PYTHON)" -E infra/install 1>&2
 
 .PHONY: demo up down status doctor logs restart wipe sql pause resume rate
 demo: install  ## Start everything, write 30 simulated days, wait until every gold table has rows
@@ -45,7 +45,7 @@ status: install  ## Services, memory, tables and their age; JSON=1 for one JSON 
 	@$(LOCAL) status $(if $(JSON),--json)
 
 doctor: python  ## Check this machine: Java, Python, ports, memory, disk
-	@"$(PYTHON)" infra/install doctor
+	@"$(PYTHON)" -E infra/install doctor
 
 logs: install  ## The log of one service: S=name
 	@$(LOCAL) logs "$(or $(S),$(error name a service: make logs S=kafka))"
@@ -70,16 +70,16 @@ rate: install  ## Change the shop's pace: R=operations a second
 
 .PHONY: notebook metabase
 notebook: python  ## Jupyter with a notebook that explores history and gold
-	@"$(PYTHON)" infra/install notebook 1>&2
+	@"$(PYTHON)" -E infra/install notebook 1>&2
 	@"$(EBAP_HOME)/venv/notebook/bin/jupyter" lab --ip 127.0.0.1 dashboards/notebooks/explore.ipynb
 
 metabase: install  ## Start Metabase and make or repair the boards in it; PLAN=1 only shows what differs
-	@[ -n "$(PLAN)" ] || { "$(PYTHON)" infra/install metabase 1>&2 && $(LOCAL) metabase 1>&2; }
+	@[ -n "$(PLAN)" ] || { "$(PYTHON)" -E infra/install metabase 1>&2 && $(LOCAL) metabase 1>&2; }
 	@$(MAIN) -m dashboards.metabase.provision $(if $(PLAN),plan,apply)
 
 .PHONY: install-dev check compose-check test test-long bench generated lock
 install-dev: python  ## The same, and what the tests need
-	@"$(PYTHON)" infra/install dev 1>&2
+	@"$(PYTHON)" -E infra/install dev 1>&2
 
 check: install-dev  ## The two-minute loop: format, lint, types, tests that need neither Spark nor processes
 	@$(DEV)/ruff format --check $(CODE)

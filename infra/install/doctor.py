@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import socket
 import sys
@@ -19,6 +20,8 @@ from lakehouse.settings import Settings
 # What the platform takes: measured over a demo with thirty days of backfill.
 MEMORY_MB = 8 * 1024
 DISK_MB = 7 * 1024
+# The Connect worker opens a few hundred jars and sockets; the usual soft limit is 1024.
+OPEN_FILES = 4096
 PYTHONS = ((3, 11), (3, 13))
 
 
@@ -43,6 +46,7 @@ def check(settings: Settings) -> list[Finding]:
         *_ports(settings),
         _memory(_available_mb()),
         _disk(settings),
+        _open_files(),
         *_bucket(settings),
         *_accounts(settings),
         _cores(os.cpu_count() or 1),
@@ -156,6 +160,18 @@ def _disk(settings: Settings) -> Finding:
     return Finding(
         level, f"only {free_mb:,} MB of disk free in {folder}, about {DISK_MB:,} MB wanted: free some, or set EBAP_HOME to another disk"
     )
+
+
+def _open_files() -> Finding:
+    """The supervisor raises the soft limit of what it starts; the hard one only root may raise."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = (limit if limit == resource.RLIM_INFINITY else max(limit, OPEN_FILES) for limit in limits)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    except (ValueError, OSError):
+        cure = "set `ulimit -Hn`, or `nofile` in /etc/security/limits.conf, or LimitNOFILE of its systemd unit, to that"
+        return Finding("error", f"a process of this account may have {limits[1]:,} files open, and {OPEN_FILES:,} are needed: {cure}")
+    return Finding("ok", f"{OPEN_FILES:,} open files a process")
 
 
 def _bucket(settings: Settings) -> list[Finding]:

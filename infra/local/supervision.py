@@ -19,6 +19,7 @@ from xmlrpc.client import Fault, ServerProxy
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
+from infra.install import doctor
 from infra.local.launch import environment
 from infra.services import runs, services
 from infra.services.step import Service
@@ -40,8 +41,7 @@ logfile_backups=1
 ; AUTO logs are not used: every service writes one file under logs.
 childlogdir={home}/logs
 directory={project}
-; Connect opens a few hundred jars and sockets; the usual soft limit is 1024.
-minfds=4096
+minfds={open_files}
 
 [unix_http_server]
 file={socket}
@@ -77,9 +77,15 @@ _AUTORESTART = {"always": "true", "on-failure": "unexpected"}
 
 def render(settings: Settings) -> str:
     """The text of the settings file."""
-    paths = {"home": settings.home_dir, "project": PROJECT, "socket": socket_path(settings), "python": shlex.quote(sys.executable)}
+    given = {
+        "home": settings.home_dir,
+        "project": PROJECT,
+        "socket": socket_path(settings),
+        "python": shlex.quote(sys.executable),
+        "open_files": doctor.OPEN_FILES,
+    }
     # A percent sign begins a variable in this format.
-    values = {name: str(path).replace("%", "%%") for name, path in paths.items()}
+    values = {name: str(value).replace("%", "%%") for name, value in given.items()}
     return "".join([_HEAD.format(**values), *(_program(service, values) for service in services(settings))])
 
 

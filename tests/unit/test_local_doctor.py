@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import subprocess
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -104,3 +106,22 @@ def test_little_memory_is_a_warning_and_very_little_an_error():
     low = doctor._memory(1000)
     assert low.is_error
     assert "EBAP_SPARK_MEMORY_MB" in low.text
+
+
+def _opened(settings):
+    return [finding for finding in doctor.check(settings) if "open" in finding.text and "files" in finding.text]
+
+
+def test_a_soft_limit_of_open_files_is_raised(settings, monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (1024, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", raised := MagicMock())
+    assert [finding.level for finding in _opened(settings)] == ["ok"]
+    raised.assert_called_once_with(resource.RLIMIT_NOFILE, (doctor.OPEN_FILES, resource.RLIM_INFINITY))
+
+
+def test_a_hard_limit_of_open_files_is_refused_before_anything_starts(settings, monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (1024, 1024))
+    monkeypatch.setattr(resource, "setrlimit", MagicMock(side_effect=ValueError))
+    (finding,) = _opened(settings)
+    assert finding.is_error
+    assert "may have 1,024 files open, and 4,096 are needed: set `ulimit -Hn`" in finding.text

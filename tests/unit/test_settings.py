@@ -31,6 +31,58 @@ def test_the_environment_wins_over_the_file(project: Path) -> None:
     assert (got.rate, got.seed) == (9, 3)
 
 
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("EBAP_SOURCE_SCHEMA=crm", "crm"),
+        ("export EBAP_SOURCE_SCHEMA=crm", "crm"),
+        ("  EBAP_SOURCE_SCHEMA = crm  # theirs", "crm"),
+        ('EBAP_SOURCE_SCHEMA="crm"', "crm"),
+        ("EBAP_SOURCE_SCHEMA='c r m' # theirs", "c r m"),
+        ("EBAP_SOURCE_SCHEMA=c#m", "c#m"),
+        ("EBAP_SOURCE_DSN=host=db dbname=crm  # theirs", "host=db dbname=crm"),
+        ("EBAP_SOURCE_DSN=\"host=db options='-c a=b'\"", "host=db options='-c a=b'"),
+        ("EBAP_SOURCE_SCHEMA=", "shop"),
+        ("EBAP_SOURCE_SCHEMA=   # theirs", "shop"),
+    ],
+)
+@pytest.mark.parametrize(("before", "after"), [("", "\n"), ("\ufeff", "\r\n"), ("# mine\r\n\r\n", "\r\nOTHER=1\r\n")])
+def test_a_line_of_the_file_is_read_as_a_shell_reads_it(project: Path, line: str, value: str, before: str, after: str) -> None:
+    (project / ".env").write_bytes(f"{before}{line}{after}".encode())
+    got = Settings.from_environment({})
+    assert value == (got.source_dsn if "DSN" in line else got.source_schema)
+
+
+@pytest.mark.parametrize("line", ["EBAP_RATE", "EBAP_RATE='5", "EBAP_RATE='5' 6", "set EBAP_RATE=5", "EBAP-RATE=5"])
+def test_a_line_that_is_no_assignment_is_refused_with_its_number(project: Path, line: str) -> None:
+    (project / ".env").write_text(f"# mine\n{line}\n")
+    with pytest.raises(SettingsError, match=rf"^line 2 of {project}/.env is .*: write NAME=value, the value in quotes or without any$"):
+        Settings.from_environment({})
+
+
+def test_a_folder_may_be_written_from_the_home_folder_or_with_a_space_in_it(project: Path) -> None:
+    (project / ".env").write_text("EBAP_HOME='~/my platform'\nEBAP_CACHE=~/cache\nEBAP_SOURCE_PASSWORD_FILE=~/owner\n")
+    got = Settings.from_environment({})
+    assert (got.home_dir, got.cache_dir) == (Path.home() / "my platform", Path.home() / "cache")
+    assert got.secret_file("shop_owner") == Path.home() / "owner"
+
+
+def test_an_account_without_a_home_folder_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
+    with pytest.raises(
+        SettingsError, match=r"^EBAP_CACHE is ~/\.cache/ebap, and this account has no home folder: set HOME, or give a full path$"
+    ):
+        Settings.from_environment({})
+    assert Settings.from_environment({"EBAP_CACHE": "/var/cache/ebap"}).cache_dir == Path("/var/cache/ebap")
+
+
+@pytest.mark.parametrize("root", ["/data/lake", "~/lake", "file:~/lake", "s3://bucket"])
+def test_a_lake_that_is_no_full_uri_is_refused(root: str) -> None:
+    with pytest.raises(SettingsError, match=r"give a URI with a full path, such as file:///data/lake or gs://bucket/lake"):
+        Settings.from_environment({"EBAP_LAKE": root})
+
+
 def test_an_empty_variable_means_the_default() -> None:
     assert Settings.from_environment({"EBAP_KAFKA_PORT": ""}).kafka_port == Settings().kafka_port
 
