@@ -24,7 +24,7 @@ def copy(tmp_path: Path) -> Path:
 
 def _linted(copy: Path) -> subprocess.CompletedProcess[str]:
     # The current folder is looked into first.
-    command = [LINTER, "--no-cache", "--no-logo", PROJECT / "pyproject.toml"]
+    command: list[str | Path] = [LINTER, "--no-cache", "--no-logo", PROJECT / "pyproject.toml"]
     return subprocess.run(command, cwd=copy.parent, capture_output=True, text=True, check=False)
 
 
