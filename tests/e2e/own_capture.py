@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from infra.install import java
+from infra.local import launch
 from infra.services import connect, kafka
 from lakehouse.settings import Settings
 from tests.e2e.conftest import free_ports, until
@@ -27,17 +28,18 @@ def running_capture(home: Path, logs: Path | None = None) -> Iterator[Settings]:
         settings = Settings.from_environment(environ)
         assert java.link(settings), "there is no Java 17 or 21"
         kafka.prepare(settings)
-        stack.enter_context(_process(kafka.command(settings), (logs or home) / "kafka.log"))
+        stack.enter_context(_process(settings, kafka.command(settings), (logs or home) / "kafka.log"))
         until(lambda: is_ready(kafka.answers, settings), 120, "the broker")
         connect.prepare(settings)
-        stack.enter_context(_process(connect.command(settings), (logs or home) / "connect.log"))
+        stack.enter_context(_process(settings, connect.command(settings), (logs or home) / "connect.log"))
         until(lambda: is_ready(connect.answers, settings), 120, "the Connect worker")
         yield settings
 
 
 @contextmanager
-def _process(command: list[str], log: Path) -> Iterator[None]:
-    with log.open("ab") as out, subprocess.Popen(command, stdout=out, stderr=out) as process:
+def _process(settings: Settings, command: list[str], log: Path) -> Iterator[None]:
+    environ = launch.environment(settings, {})
+    with log.open("ab") as out, subprocess.Popen(command, env=environ, stdout=out, stderr=out) as process:
         try:
             yield
         finally:

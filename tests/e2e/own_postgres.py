@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from infra.local import launch
 from infra.services import passwords, postgres
 from lakehouse import wait
 from lakehouse.errors import NotReadyError
@@ -23,7 +24,8 @@ def running_postgres(home: Path, limit_s: float = 60.0) -> Iterator[Settings]:
     settings = Settings(home=str(home), postgres_port=port)
     passwords.generate(settings)
     postgres.prepare(settings)
-    with subprocess.Popen(postgres.command(settings), cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+    environ = launch.environment(settings, {})
+    with subprocess.Popen(postgres.command(settings), cwd="/", env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             wait.until(lambda: is_ready(postgres.answers, settings), limit_s, "Postgres to answer", every_s=0.1)
             postgres.create_databases(settings)

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import os
-import selectors
-import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,32 +13,14 @@ import pytest
 from infra.local import launch
 from lakehouse import process
 from lakehouse.settings import PROJECT, Settings
+from tests import hostile
 
-HOSTILE = {
-    "PGOPTIONS": "-c search_path=elsewhere",
-    "PGSERVICE": "another",
-    "PGHOST": "db.example",
-    "PGSSLMODE": "verify-full",
-    "SPARK_HOME": "/opt/another-spark",
-    "SPARK_REMOTE": "sc://spark.example",
-    "SPARK_CONF_DIR": "/etc/spark",
-    "PYSPARK_SUBMIT_ARGS": "--master yarn pyspark-shell",
-    "PYSPARK_DRIVER_PYTHON": "ipython",
-    "HADOOP_CONF_DIR": "/etc/hadoop",
-    "JAVA_TOOL_OPTIONS": "-Xmx1m",
-    "JDK_JAVA_OPTIONS": "-Xmx1m",
-    "_JAVA_OPTIONS": "-Xmx1m",
-    "AIRFLOW_HOME": "/opt/airflow",
-    "AIRFLOW__CORE__PARALLELISM": "1",
-    "PYTHONHASHSEED": "1",
-}
 TAKEN_OVER = ("HOME", "PATH", "https_proxy", "GOOGLE_APPLICATION_CREDENTIALS", "SSL_CERT_FILE", "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT")
-PROXIES = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy")
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", hostile.VARIABLES)
 def test_a_variable_of_the_shell_reaches_no_part(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(name, HOSTILE[name])
+    monkeypatch.setenv(name, hostile.VARIABLES[name])
     settings = Settings()
     assert name not in launch.environment(settings, {})
     assert launch.environment(settings, {name: "ours"})[name] == "ours"
@@ -68,10 +45,10 @@ def _python(code: str, environ: dict[str, str], folder: Path = PROJECT) -> subpr
 
 def test_a_command_begins_by_forgetting_what_its_own_libraries_would_read() -> None:
     code = "import os, time; from lakehouse import process; process.begin(); print(*sorted(os.environ)); print(time.tzname)"
-    done = _python(code, HOSTILE | {"TZ": "Asia/Kolkata", "HOME": "/nowhere"})
+    done = _python(code, hostile.VARIABLES | {"TZ": "Asia/Kolkata", "HOME": "/nowhere"})
     assert done.returncode == 0, done.stderr
     names, zone = done.stdout.splitlines()
-    assert not set(names.split()) & set(HOSTILE)
+    assert not set(names.split()) & set(hostile.VARIABLES)
     assert "HOME" in names.split()
     assert zone == "('UTC', 'UTC')"
 
@@ -105,38 +82,6 @@ def test_hosts_that_a_proxy_is_not_for_are_added_to_those_it_is_not_for_already(
     assert "no_grpc_proxy" not in made
 
 
-class Listener:
-    """Accepts connections and hangs up; it knows how many there were."""
-
-    def __init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        self.calls = 0
-
-    def serve(self, until: threading.Event) -> None:
-        """Answer until the event is set."""
-        with selectors.DefaultSelector() as ready, self._socket:
-            ready.register(self._socket, selectors.EVENT_READ)
-            while not until.is_set():
-                if ready.select(timeout=0.05):
-                    self._socket.accept()[0].close()
-                    self.calls += 1
-
-
-@contextmanager
-def _listening(*listeners: Listener) -> Iterator[None]:
-    done = threading.Event()
-    threads = [threading.Thread(target=listener.serve, args=(done,)) for listener in listeners]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
-
-
 CLIENTS = {
     "requests": "import requests; requests.get('http://127.0.0.1:{port}/', timeout=20)",
     "urllib": "import urllib.request; urllib.request.urlopen('http://localhost:{port}/', timeout=20)",
@@ -154,11 +99,10 @@ NEVER_BY_PROXY = ("kafka", "thrift", "postgres")
     ("kind", "begins"), [*((kind, True) for kind in CLIENTS), *((kind, False) for kind in CLIENTS if kind not in NEVER_BY_PROXY)]
 )
 def test_a_call_to_a_part_of_the_platform_leaves_the_proxy_alone(kind: str, begins: bool) -> None:
-    part, proxy = Listener(), Listener()
-    address = f"http://127.0.0.1:{proxy.port}"
-    environ = {spelling: address for name in PROXIES for spelling in (name, name.upper())} | {"HOME": "/nowhere"}
+    part, proxy = hostile.Listener(), hostile.Listener()
+    environ = proxy.as_proxy() | {"HOME": "/nowhere"}
     code = ("from lakehouse import process; process.begin(); " if begins else "") + CLIENTS[kind].format(port=part.port)
-    with _listening(part, proxy), suppress(subprocess.TimeoutExpired):
+    with hostile.listening(part, proxy):
         client = subprocess.Popen([sys.executable, "-c", code], env=environ, stderr=subprocess.DEVNULL)
         try:
             deadline = time.monotonic() + 60
