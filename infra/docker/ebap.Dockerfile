@@ -14,8 +14,8 @@ ENV PYTHONUNBUFFERED=1 \
 COPY --chown=10001:10001 pyproject.toml ./
 COPY --chown=10001:10001 infra/locks infra/locks
 COPY --chown=10001:10001 infra/install infra/install
-COPY --chown=10001:10001 spark_apps/lakehouse/__init__.py spark_apps/lakehouse/env_file.py spark_apps/lakehouse/process.py \
-     spark_apps/lakehouse/settings.py spark_apps/lakehouse/
+COPY --chown=10001:10001 spark_apps/lakehouse/__init__.py spark_apps/lakehouse/env_file.py spark_apps/lakehouse/errors.py \
+     spark_apps/lakehouse/process.py spark_apps/lakehouse/settings.py spark_apps/lakehouse/
 COPY --chown=10001:10001 spark_apps/lakehouse/delta/__init__.py spark_apps/lakehouse/delta/objects.py spark_apps/lakehouse/delta/
 COPY --chown=10001:10001 dashboards/boards/package.json dashboards/boards/package-lock.json dashboards/boards/.npmrc dashboards/boards/
 RUN --mount=type=cache,target=/home/ebap/.cache/ebap,uid=10001,gid=10001 \

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from lakehouse.settings import LOOPBACK, PROJECT, Settings, SettingsError
+from lakehouse.errors import SettingsError
+from lakehouse.settings import LOOPBACK, PROJECT, Settings
 
 # Not all_proxy: Airflow's HTTP client does not start with one of SOCKS, not even for calls past it.
 _PROXIES = ("http_proxy", "https_proxy", "grpc_proxy")
@@ -60,7 +61,7 @@ def _refuse_another_checkout(folder: Path) -> None:
     """`python -m` takes what it finds in the current folder first: the rest would be of this checkout, and a mixture."""
     if (folder / "spark_apps" / "lakehouse").is_dir() and folder.resolve() != PROJECT:
         raise SettingsError(
-            f"{sys.executable} runs the code of {PROJECT}, not of {folder}: `make install` here gives {folder} its own Python"
+            f"{sys.executable} runs the code of {PROJECT}, not of {folder}", f"`make install` here gives {folder} a Python of its own"
         )
 
 

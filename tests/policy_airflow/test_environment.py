@@ -1,7 +1,9 @@
 """Policy over the environment of Airflow's processes, judged by Airflow's own list of options."""
 
+import os
 import stat
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -76,13 +78,15 @@ def test_one_pool_a_stored_gold_table_and_one_for_each_other_kind_of_work(settin
 
 
 def test_a_shell_s_own_airflow_and_its_proxies_reach_no_process_of_ours(settings, monkeypatch):
+    import httpx
+
     from infra.airflow import __main__ as command
     from tests import hostile
 
     python = settings.home_dir / "venv" / "airflow" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.touch()
-    socks = {name: "socks5://127.0.0.1:9" for name in ("all_proxy", "ALL_PROXY")}
+    socks = dict.fromkeys(("all_proxy", "ALL_PROXY"), "socks5://127.0.0.1:9")
     shell = {"PATH": os.environ["PATH"], "HOME": "/nowhere", "EBAP_HOME": settings.home, "http_proxy": "http://127.0.0.1:9"}
     monkeypatch.setattr(os, "environ", {**shell, **hostile.VARIABLES, **socks})
     monkeypatch.setattr(os, "execve", started := MagicMock())
@@ -91,7 +95,9 @@ def test_a_shell_s_own_airflow_and_its_proxies_reach_no_process_of_ours(settings
     assert {name for name in made if name.startswith("AIRFLOW")} == {name for name in environment(settings) if name.startswith("AIRFLOW")}
     assert (made["AIRFLOW_HOME"], made["TZ"]) == (f"{settings.home}/airflow", "UTC")
     assert not (set(hostile.VARIABLES) - {"AIRFLOW_HOME", "AIRFLOW__CORE__PARALLELISM"}) & set(made)
-    # A task's own client of the API, made in that environment: past every proxy.
+    # A task's client of the API, made in that environment, goes past the proxy.
     monkeypatch.setattr(os, "environ", made)
-    proxies = {transport for pattern, transport in httpx.Client()._mounts.items() if pattern.matches(httpx.URL(settings.airflow_url))}
-    assert proxies == {None, *proxies} - {*proxies} | proxies
+    client = httpx.Client()
+    ours, another = (client._transport_for_url(httpx.URL(url)) for url in (settings.airflow_url, "http://elsewhere.example"))
+    assert ours is client._transport
+    assert another is not client._transport

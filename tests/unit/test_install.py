@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from infra.install import environments, running
+from lakehouse.errors import EbapError
 from lakehouse.settings import PROJECT, Settings
 
 MAIN = environments.PLATFORM[1]
@@ -51,7 +52,7 @@ def _installed(settings: Settings, project: Path) -> Path:
 def test_an_environment_of_another_checkout_is_refused(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "another").mkdir()
     _installed(settings, tmp_path / "another")
-    with pytest.raises(running.InstallError, match=rf"^{settings.home} runs the code of {tmp_path}/another, not of {PROJECT}: give each "):
+    with pytest.raises(EbapError, match=rf"^{settings.home} runs the code of {tmp_path}/another, not of {PROJECT}: give each "):
         environments.missing(settings, (MAIN,))
 
 
