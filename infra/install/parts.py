@@ -39,7 +39,7 @@ def _jdk(settings: Settings) -> None:
     run(settings, "jdk", [*command, "--require-hashes", "-r", str(LOCKS / "jdk.txt")])
 
 
-_JDK = _Part(name="java", is_missing=lambda settings: java.find(settings)[0] is None, install=_jdk, download_mb=45, disk_mb=104)
+_JDK = _Part(name="java", is_missing=lambda settings: java.find(settings)[0] is None, install=_jdk, download_mb=35, disk_mb=104)
 _ASSETS = _Part(
     name="assets",
     is_missing=lambda settings: not assets.is_current(settings),
@@ -53,15 +53,15 @@ _JARS = _Part(
     install=lambda settings: run(
         settings, "jars", [str(boot_bin(settings) / "python"), "-m", "infra.install.jars", "fetch"], is_shown=True
     ),
-    download_mb=86,
-    disk_mb=90,
+    download_mb=87,
+    disk_mb=84,
 )
 _CHECKS = _Part(
     name="checks of the boards",
     is_missing=lambda settings: not assets.has_checks(settings),
     install=assets.install_checks,
-    download_mb=12,
-    disk_mb=90,
+    download_mb=31,
+    disk_mb=89,
 )
 
 
