@@ -134,7 +134,7 @@ def test_a_wider_source_widens_silver_and_its_views(lake: Lake) -> None:
         rows = lake.spark.table(view).where(condition).where("product_id = 2").selectExpr("stock", "CAST(price_usd AS STRING)").collect()
         assert [tuple(row) for row in rows] == [(big, "1234567890.12")], view
     # Brought up to declarations that know nothing of it, it stays as wide.
-    lake.spark.sql("ALTER SCHEMA bronze SET DBPROPERTIES ('ebap.catalog' = 'another')")
+    lake.spark.sql(f"ALTER TABLE {platform_tables.STATE} SET TBLPROPERTIES ('ebap.catalog' = 'another')")
     assert catalog.bring_up(lake.spark, lake.settings)
     assert lake.spark.table("silver.products").where("product_id = 2").first()["stock"] == big  # type: ignore[index]
 

@@ -28,7 +28,7 @@ def bring_up(spark: SparkSession, settings: Settings) -> bool:
     """
     statements = ddl.statements(settings)
     fingerprint = hashlib.sha256("\n".join(statements).encode()).hexdigest()
-    if not _missing(spark) and fingerprint in _schema_properties(spark):
+    if not _missing(spark) and fingerprint == _known_fingerprint(spark):
         return False
     existing = {layer: _names(spark, layer) for layer in Layer}
     known = [table for table in ddl.stored_tables() if table.name in existing[table.layer]]
@@ -41,8 +41,9 @@ def bring_up(spark: SparkSession, settings: Settings) -> bool:
     for table in tables.SOURCES:
         if stored_schema.judged(spark, table)[1] is None:
             stored_schema.remember(spark, table)
-    # On the schema and not on a table: a table's properties are metadata that a running writer would stumble over.
-    spark.sql(f"ALTER SCHEMA {Layer.BRONZE.value} SET DBPROPERTIES ('{_FINGERPRINT}' = '{fingerprint}')")
+    # On what is made anew with the catalog. A stored table's properties are metadata on which a running writer would fail, and Spark
+    # refuses to change those of a schema whose folder has a space in its path.
+    spark.sql(f"ALTER TABLE {platform_tables.STATE} SET TBLPROPERTIES ('{_FINGERPRINT}' = '{fingerprint}')")
     return True
 
 
@@ -71,9 +72,11 @@ def _names(spark: SparkSession, layer: Layer) -> set[str]:
     return {row["tableName"] for row in spark.sql(f"SHOW TABLES IN {layer.value}").collect() if not row["isTemporary"]}
 
 
-def _schema_properties(spark: SparkSession) -> str:
-    rows = spark.sql(f"DESCRIBE SCHEMA EXTENDED {Layer.BRONZE.value}").collect()
-    return " ".join(row["info_value"] for row in rows if row["info_name"] == "Properties")
+def _known_fingerprint(spark: SparkSession) -> str | None:
+    if not spark.catalog.tableExists(platform_tables.STATE):
+        return None
+    properties = {row["key"]: row["value"] for row in spark.sql(f"SHOW TBLPROPERTIES {platform_tables.STATE}").collect()}
+    return properties.get(_FINGERPRINT)
 
 
 def _brought_up(spark: SparkSession, settings: Settings, table: Table) -> list[str]:
