@@ -167,7 +167,7 @@ def test_nothing_stops_while_airflow_does_not_tell_what_runs(on, monkeypatch):
     def away(settings):
         raise vm_tasks.NotReadyError("Airflow refuses GET …: connection refused")
 
-    monkeypatch.setattr(vm_tasks.dag_runs, "active", away)
+    monkeypatch.setattr(vm_tasks.airflow_client, "active", away)
     assert on.run("vm_stop")["may_stop"] == "failed"
     assert on.cloud.states() == ON
     assert "the machines stay on until Airflow's API tells what runs" in told(on)
@@ -190,7 +190,7 @@ def test_a_run_that_begins_between_look_and_stop_is_seen(on, monkeypatch):
     import vm_tasks
 
     looks = iter(([], ["silver manual__1"]))
-    monkeypatch.setattr(vm_tasks.dag_runs, "active", lambda settings: next(looks))
+    monkeypatch.setattr(vm_tasks.airflow_client, "active", lambda settings: next(looks))
     assert on.run("vm_stop") == {"may_stop": "success", "node2": "skipped", "node1": "skipped"}
     assert on.cloud.states() == ON
 

@@ -11,7 +11,8 @@ from sqlglot import expressions
 
 from lakehouse import platform_tables, settings, tables
 from lakehouse.cli import check, docs
-from lakehouse.contract import ContractError, Expect, Table
+from lakehouse.contract import Expect, Table
+from lakehouse.errors import ContractError
 
 DECLARED = (*tables.SOURCES, *tables.GOLD)
 PLATFORM = platform_tables.PLATFORM

@@ -173,7 +173,7 @@ def running_offset(settings: Settings) -> dict[str, Any]:
     """The position that Connect gives over REST, empty where it keeps none; WorkerError where there is no connector."""
     answer = _request(settings, "GET", f"/connectors/{NAME}/offsets")
     if answer is None:
-        raise WorkerError(f"there is no connector {NAME}: `python -m lakehouse capture apply` makes it")
+        raise WorkerError(f"there is no connector {NAME}", "`python -m lakehouse capture apply` makes it")
     stored = answer["offsets"]
     return dict(stored[0]["offset"]) if stored and stored[0]["offset"] else {}
 
