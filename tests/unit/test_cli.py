@@ -36,9 +36,31 @@ def test_a_name_is_given_once_and_every_command_can_be_run():
     assert [command.name for command in COMMANDS if bool(command.run) == bool(command.commands)] == []
 
 
-def test_the_capture_reports_a_part_that_is_away_in_one_line(monkeypatch, capsys):
-    monkeypatch.setenv("EBAP_KAFKA_PORT", "1")
-    assert main.main(["topics"]) == 2
-    error = capsys.readouterr().err
-    assert "Kafka at 127.0.0.1:1 does not answer" in error
-    assert len(error.splitlines()) == 1
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        (["topics"], "Kafka at 127.0.0.1:1"),
+        (["resnapshot", "users"], "the source"),
+        (["resnapshot", "users", "--where", "true; false"], "'true; false'"),
+        (["replay", "nobody"], "'nobody'"),
+        (["replay", "users", "--reason", "tired"], "'tired'"),
+        (["forget", "users"], "`forget users 42`"),
+        (["submit", "land"], "there is no pyspark"),
+        (["sql", "SELECT 1"], "the Thrift port 1"),
+        (["hold", "soon"], "'soon'"),
+    ],
+)
+def test_what_a_person_can_cure_is_one_line_that_names_it(monkeypatch, tmp_path, capsys, argv, named):
+    (tmp_path / "owner").write_text("secret")
+    away = {"KAFKA_PORT": "1", "THRIFT_PORT": "1", "SOURCE_DSN": "host=127.0.0.1 port=1 dbname=shop user=shop_owner"}
+    for name, value in {**away, "SOURCE_PASSWORD_FILE": str(tmp_path / "owner"), "HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(f"EBAP_{name}", value)
+    assert main.main(argv) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert error.startswith("lakehouse: ") and named in error
+
+
+def test_a_bug_keeps_its_stack_trace(monkeypatch):
+    monkeypatch.setattr("lakehouse.lake.ddl.statements", lambda settings: [][0])
+    with pytest.raises(IndexError):
+        main.main(["ddl"])

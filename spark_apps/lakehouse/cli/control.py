@@ -10,6 +10,7 @@ from lakehouse import arguments as controlled
 from lakehouse import tables
 from lakehouse.cli.command import Command
 from lakehouse.contract import Table
+from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
 
 
@@ -58,7 +59,7 @@ def _replay(arguments: argparse.Namespace, settings: Settings) -> int:
     from lakehouse.silver import replay
 
     if arguments.reason not in (None, *quarantine_counts.REASONS):
-        raise ValueError(f"no record waits for reason {arguments.reason!r}: it is one of {', '.join(quarantine_counts.REASONS)}")
+        raise EbapError(f"no record waits for reason {arguments.reason!r}", f"it is one of {', '.join(quarantine_counts.REASONS)}")
     table = tables.source(arguments.table)
     print(replay.run_swept(Lake(settings), table.name, arguments.reason, partial(_swept, settings, table)))
     return 0
@@ -80,7 +81,7 @@ def _forget(arguments: argparse.Namespace, settings: Settings) -> int:
     from lakehouse.forget import report
 
     if arguments.verify == bool(arguments.table or arguments.key) or bool(arguments.table) != bool(arguments.key):
-        raise ValueError("name a table and a key, as in `forget users 42`, or give --verify alone")
+        raise EbapError("forget takes a table and a key, as in `forget users 42`, or --verify alone")
     return report.main(settings, arguments.table, arguments.key, is_verify=arguments.verify)
 
 
