@@ -89,7 +89,7 @@ class Platform:
         """The table's newest version that changed rows; the hourly compaction makes others."""
         names, rows = thrift.query(self.settings, f"DESCRIBE HISTORY {name}")
         version, operation = names.index("version"), names.index("operation")
-        return max(int(row[version]) for row in rows if row[operation] not in commits.NO_NEWS)
+        return max(int(row[version]) for row in rows if row[operation] not in commits.MAINTENANCE)
 
     @contextlib.contextmanager
     def postgres(self) -> Iterator[Any]:

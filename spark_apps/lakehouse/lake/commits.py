@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lakehouse.contract import Table
 
 # Delta's names of commits that leave every row as it was.
-NO_NEWS = ("OPTIMIZE", "REORG", "VACUUM START", "VACUUM END")
+MAINTENANCE = ("OPTIMIZE", "REORG", "VACUUM START", "VACUUM END")
 # The setting that puts a text beside a commit.
 _USER_METADATA = "spark.databricks.delta.commitInfo.userMetadata"
 
@@ -29,13 +29,13 @@ def version(spark: SparkSession, full_name: str) -> int:
 
 
 def content_version(spark: SparkSession, full_name: str) -> int:
-    """Newest version of a table that changed what it says: compaction rewrites files, and is no news to anyone."""
+    """Newest version of a table that changed its rows; maintenance, which only rewrites files, does not count."""
     # Mostly the newest one: the whole history of a table with thousands of versions takes seconds to read.
     for limit in ("LIMIT 10", ""):
         history = _history(spark, full_name, limit)
-        news = [int(row["version"]) for row in history if row["operation"] not in NO_NEWS]
-        if news:
-            return max(news)
+        changes = [int(row["version"]) for row in history if row["operation"] not in MAINTENANCE]
+        if changes:
+            return max(changes)
     # The log no longer reaches back to the last change: it lies before all that is left.
     return min(int(row["version"]) for row in history)
 

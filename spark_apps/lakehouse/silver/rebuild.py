@@ -147,11 +147,10 @@ def _written(spark: SparkSession, settings: Settings, made: _Anew) -> bool:
     if made.wanted is None and not stored_schema.has_columns(spark, platform_tables.stored(made.table)):
         return _reshaped(spark, settings, made)
     changed = retry(partial(_write_held, spark, settings, made))
-    now = state.store(settings).read(made.table)
     if made.wanted is None:
         stored_schema.remember(spark, made.table)
         _move_mark(settings, made, _reached)
-    elif now.bronze_version > made.batch.version:
+    elif state.store(settings).read(made.table).bronze_version > made.batch.version:
         # A refine that found nothing new in the old rows moved the mark between the two.
         _move_mark(settings, made, _held)
     return changed
@@ -179,12 +178,8 @@ def _reshaped(spark: SparkSession, settings: Settings, made: _Anew) -> bool:
 
 def _move_mark(settings: Settings, made: _Anew, to: Callable[[_Anew, TableState], TableState]) -> None:
     """Write the state as `to` makes it of what it is; a refine that has read it before can no longer move it."""
-
-    def move() -> None:
-        before = state.store(settings).read(made.table)
-        state.store(settings).advance(before, to(made, before))
-
-    retry(move)
+    store = state.store(settings)
+    retry(lambda: store.advance(before := store.read(made.table), to(made, before)))
 
 
 def _held(made: _Anew, mark: TableState) -> TableState:
