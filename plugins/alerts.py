@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -54,12 +55,14 @@ def failure(error: BaseException | None) -> str:
 
 
 def first_line(error: BaseException | None) -> str:
-    """What went wrong, without its stack."""
-    return (str(error or "").strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    """What went wrong, without its stack and its cure."""
+    text = error.what if isinstance(error, EbapError) else str(error or "")
+    return (text.strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def next_step(error: BaseException | None) -> str:
     """What whoever reads it should do."""
     if any(sign in str(error) for sign in _SIGNS_OF_A_SERVER_AWAY):
         return "the warm Spark server was away: `make status` shows whether it is back; tries and runs to come need nothing from you"
-    return "cure what the line names; the next run takes the table up where it stands, nothing is lost in between"
+    cure = error.cure if isinstance(error, EbapError) and error.cure else "cure what the line names"
+    return f"{cure}; the next run takes the table up where it stands, nothing is lost in between"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import alerts
+from lakehouse.errors import EbapError
 from tests.chat import Chat, listening
 
 
@@ -24,13 +25,18 @@ def _context(error: Exception) -> dict[str, Any]:
 
 
 def test_a_task_that_gave_up_says_table_reason_and_next_step(chat: Chat) -> None:
-    alerts.task_gave_up("silver.users", _context(ValueError("its mark is gone. Run `python -m lakehouse rebuild users`.\nstack")))
+    error = EbapError("its mark is gone.\nseen: 7", "run `python -m lakehouse rebuild users`")
+    alerts.task_gave_up("silver.users", _context(error))
     (text,) = chat.texts
     assert text == (
-        "silver.users gave up after try 3: its mark is gone. Run `python -m lakehouse rebuild users`. "
-        "Next: cure what the line names; the next run takes the table up where it stands, nothing is lost in between "
-        "(DAG silver, run scheduled__1)"
+        "silver.users gave up after try 3: its mark is gone. Next: run `python -m lakehouse rebuild users`; "
+        "the next run takes the table up where it stands, nothing is lost in between (DAG silver, run scheduled__1)"
     )
+
+
+def test_a_task_that_met_a_bug_says_its_first_line(chat: Chat) -> None:
+    alerts.task_gave_up("silver.users", _context(ValueError("no such row\nstack")))
+    assert "after try 3: no such row. Next: cure what the line names; the next run" in chat.texts[0]
 
 
 def test_a_server_that_was_away_needs_nobody(chat: Chat) -> None:
