@@ -1,4 +1,4 @@
-"""Errors with a known cause and a cure, how a command line reports them, and trying again where another writer was first.
+"""Errors with a known cause and a cure, their form on a command line, and retry where another writer was first.
 
 Any other exception is a bug and keeps its stack trace.
 """

@@ -13,7 +13,7 @@ from lakehouse import tables
 from lakehouse.settings import PROJECT
 from tests.e2e.conftest import Platform, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
 
 PAGE = PROJECT / "infra" / "docs" / "tutorial.md"
 # The platform of the tests is up, and stays up for the tests that follow.
@@ -21,7 +21,7 @@ LEFT_OUT = ("make demo\n", "make down\n")
 _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Where catch-up stood in the source's log.
 _POSITION = re.compile(r"[0-9A-F]+/[0-9A-F]+\n")
-_LIMIT_S = 900
+_LIMIT_S = 1500
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Commits to stored tables through Spark: one is done, is overtaken by another writer's (ConflictError), or fails for good."""
+"""Commits to stored tables through Spark: committed, overtaken by another writer (ConflictError), or failed for good."""
 
 from __future__ import annotations
 

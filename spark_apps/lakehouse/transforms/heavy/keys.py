@@ -1,4 +1,4 @@
-"""Keys of rows as JSON, written and read by Spark as `records.keys` writes and reads them."""
+"""Keys of rows as JSON on Spark, in the form of `records.keys`."""
 
 from __future__ import annotations
 

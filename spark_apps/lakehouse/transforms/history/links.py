@@ -1,4 +1,4 @@
-"""What links lead to: the keys that key changes link, directly or through others."""
+"""Closure over links: the keys that key changes link, directly or through others."""
 
 from __future__ import annotations
 
