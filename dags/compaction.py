@@ -1,6 +1,6 @@
 """Compaction: merge small files into large ones, and delete files that no reader needs any more.
 
-**Does**: one task a stored table. Small files are joined. Once a day, files are deleted that no version of the table's last `keep_h`
+**Does**: one task a stored table. Small files are joined. Once a day, files are deleted that no version of the table's last `retention_h`
 hours needs; none while a run has waited for longer that has yet to read what was written since its mark. Where
 `EBAP_BRONZE_KEEP_DAYS` is set, older days of bronze go, as far as every table has refined them. What was found and left is in the
 task's log and in `silver.compactions`.

@@ -127,7 +127,7 @@ def changed_task(members: Iterable[Table]) -> Any:
 
 def due(dag_id: str, members: Iterable[Table]) -> DeadlineAlert:
     """The alert for a run that takes longer than the first of its tables may be old; one that is never queued has none."""
-    after = timedelta(seconds=min(table.allowed_age_s for table in members))
+    after = timedelta(seconds=min(table.max_age_s for table in members))
     told = SyncCallback(alerts.run_is_late, kwargs={"dag_id": dag_id, "after_s": int(after.total_seconds())})
     return DeadlineAlert(reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=after, callback=told)
 

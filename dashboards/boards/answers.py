@@ -103,7 +103,7 @@ class Answers:
         return found
 
     def _age(self, question: Question) -> dict[str, Any]:
-        allowed_s = min(tables.gold(name).allowed_age_s for name in question.tables)
+        allowed_s = min(tables.gold(name).max_age_s for name in question.tables)
         return {"age_s": self._ages.age_s(question.tables), "allowed_age_s": allowed_s}
 
     def _in_process(self, questions: list[Question], values: Mapping[str, str]) -> dict[str, dict[str, Any]]:

@@ -137,8 +137,8 @@ class Table:
     from, and `slice`, the column by whose values it is recomputed; a gold view has inputs and no slice. `sliced_by` maps an input to the
     SQL expression over it that is the slice: of such an input only the rows of the slices at hand are read, and a change of it reaches
     only them where it is a gold table itself. Files lie in folders by `partition_by`, those of a gold table by its slice.
-    `allowed_age_s` is how old, in seconds, its content may be before it counts as late. `keep_h` is for how many hours files stay that
-    a later version of the table no longer needs: for queries that are under way, for marks that wait, for a look at yesterday.
+    `max_age_s` is the age in seconds beyond which its content counts as late. `retention_h` is how many hours files are kept that only
+    older versions of the table need: running queries, waiting checkpoints and time travel read them.
     """
 
     name: str
@@ -147,7 +147,7 @@ class Table:
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     owner: str
-    allowed_age_s: int
+    max_age_s: int
     layer: Layer = Layer.SILVER
     history: History | None = None
     expects: tuple[Expect, ...] = ()
@@ -157,7 +157,7 @@ class Table:
     partition_by: tuple[str, ...] = ()
     changes_of: str | None = None
     is_platform: bool = False
-    keep_h: int = 168
+    retention_h: int = 168
     rules: tuple[str, ...] = field(default=())  # definitions a reader must know: revenue, as-of instants
 
     def __post_init__(self) -> None:
@@ -170,10 +170,10 @@ class Table:
         faults += self._column_faults()
         faults += self._kind_faults()
         faults += self._personal_faults()
-        if self.allowed_age_s <= 0:
-            faults.append("allowed_age_s must be a positive number of seconds")
-        if self.keep_h < LONGEST_READER_H:
-            faults.append(f"keep_h must be at least {LONGEST_READER_H}: a query or a task may run as long")
+        if self.max_age_s <= 0:
+            faults.append("max_age_s must be a positive number of seconds")
+        if self.retention_h < LONGEST_READER_H:
+            faults.append(f"retention_h must be at least {LONGEST_READER_H}: a query or a task may run as long")
         _raise([f"table {self.name!r}: {fault}" for fault in faults])
 
     def _column_faults(self) -> list[str]:

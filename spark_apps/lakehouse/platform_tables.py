@@ -21,7 +21,7 @@ CHANGES = Table(
     is_platform=True,
     partition_by=("source_table", "_landed_on"),
     owner=_OWNER,
-    allowed_age_s=60,
+    max_age_s=60,
     columns=(
         Column(name="source_table", type="STRING", doc="Table the topic carries, from the topic's name and never from the payload."),
         Column(name="_landed_on", type="DATE", doc="UTC day of _landed_at."),
@@ -59,7 +59,7 @@ QUARANTINE = Table(
     is_platform=True,
     partition_by=("source_table",),
     owner=_OWNER,
-    allowed_age_s=300,
+    max_age_s=300,
     columns=(
         Column(name="source_table", type="STRING", doc="Table whose topic carried the record."),
         Column(name="reason", type="STRING", doc=f"{', '.join(REASONS[:-1])} or {REASONS[-1]}."),
@@ -82,7 +82,7 @@ PROGRESS = Table(
     key=("source_table",),
     is_platform=True,
     owner=_OWNER,
-    allowed_age_s=300,
+    max_age_s=300,
     columns=(
         Column(name="source_table", type="STRING", doc="Source table."),
         Column(name="bronze_version", type="BIGINT", doc="Version of bronze.changes consumed, inclusive."),
@@ -104,7 +104,7 @@ CONTROLS = Table(
     key=("source_table",),
     is_platform=True,
     owner=_OWNER,
-    allowed_age_s=300,
+    max_age_s=300,
     columns=(
         Column(name="source_table", type="STRING", doc="Source table."),
         Column(name="paused_at", type="TIMESTAMP", doc="Since when nothing is refined into it; NULL while it runs."),
@@ -121,7 +121,7 @@ GOLD_PROGRESS = Table(
     layer=Layer.GOLD,
     is_platform=True,
     owner=_OWNER,
-    allowed_age_s=600,
+    max_age_s=600,
     columns=(
         Column(name="table_name", type="STRING", doc="Gold table."),
         Column(name="marks", type="STRING", doc="What was consumed of each input, as a JSON object."),
@@ -138,7 +138,7 @@ COMPACTIONS = Table(
     is_platform=True,
     partition_by=("table_name",),
     owner=_OWNER,
-    allowed_age_s=7200,
+    max_age_s=7200,
     columns=(
         Column(name="table_name", type="STRING", doc="Full name of the table."),
         Column(name="compacted_at", type="TIMESTAMP", doc="When that compaction ended."),
@@ -163,7 +163,7 @@ ERASURES = Table(
     is_platform=True,
     partition_by=("source_table",),
     owner=_OWNER,
-    allowed_age_s=3600,
+    max_age_s=3600,
     columns=(
         Column(name="source_table", type="STRING", doc="Source table of the key."),
         Column(name="key", type="STRING", doc="The key as a JSON object; all that is kept of it."),
@@ -180,7 +180,7 @@ RECONCILIATIONS = Table(
     is_platform=True,
     partition_by=("source_table",),
     owner=_OWNER,
-    allowed_age_s=2 * 3600,
+    max_age_s=2 * 3600,
     columns=(
         Column(name="source_table", type="STRING", doc="Source table."),
         Column(
@@ -207,7 +207,7 @@ SCHEMA_CHANGES = Table(
     is_platform=True,
     partition_by=("source_table",),
     owner=_OWNER,
-    allowed_age_s=300,
+    max_age_s=300,
     columns=(
         Column(name="source_table", type="STRING", doc="Table of the source."),
         Column(name="column", type="STRING", doc="Column, or NULL where the change is of the whole table."),
@@ -302,8 +302,8 @@ def stored(table: Table) -> Table:
         grain="one row per change, hidden ones included",
         key=(*table.key, "_epoch", "_lsn", "_kind"),
         owner=table.owner,
-        allowed_age_s=table.allowed_age_s,
-        keep_h=table.keep_h,
+        max_age_s=table.max_age_s,
+        retention_h=table.retention_h,
         changes_of=table.name,
         partition_by=("_last",),
         columns=(*table.columns, *STORED_COLUMNS),

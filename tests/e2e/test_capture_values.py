@@ -75,7 +75,7 @@ class Shop:
 def _samples(name: str, types: list[tuple[str, str]]) -> Table:
     declared = [Column(name=f"v{number}", type=type_, doc="A value.") for number, (_, type_) in enumerate(types)]
     columns = (Column(name="id", type="BIGINT", doc="Key."), *declared)
-    return Table(name=name, doc="d", grain="g", key=("id",), history=History.FULL, owner="o", allowed_age_s=60, columns=columns)
+    return Table(name=name, doc="d", grain="g", key=("id",), history=History.FULL, owner="o", max_age_s=60, columns=columns)
 
 
 CARRIED = _samples("carried", [(each.name, each.declared) for each in type_samples.CARRIED])

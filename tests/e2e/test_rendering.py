@@ -64,7 +64,7 @@ THINGS = Table(
     key=("id",),
     history=History.FULL,
     owner="tests",
-    allowed_age_s=1,
+    max_age_s=1,
     columns=tuple(Column(name=name, type=type_, doc="A value.") for name, _, type_, _ in ALL_TYPES),
 )
 

@@ -39,7 +39,7 @@ def declared(tracked: Sequence[str]) -> Table:
         key=("case_id", "first", "second"),
         history=History.FULL,
         owner="tests",
-        allowed_age_s=1,
+        max_age_s=1,
         columns=(
             Column(name="case_id", type="BIGINT", doc="Which history."),
             text("first"),

@@ -32,7 +32,7 @@ def declared(tracked: Sequence[str]) -> Table:
         key=("first", "second"),
         history=History.FULL,
         owner="tests",
-        allowed_age_s=1,
+        max_age_s=1,
         columns=(text("first"), text("second"), *(text(name, name in tracked) for name in COLUMNS)),
     )
 

@@ -26,7 +26,7 @@ TABLE = Table(
     key=("review_id",),
     history=History.FULL,
     owner="order-desk",
-    allowed_age_s=300,
+    max_age_s=300,
     columns=(
         Column(name="review_id", type="BIGINT", doc="The review's number."),
         Column(name="product_id", type="BIGINT", doc="The product."),
@@ -46,7 +46,7 @@ TABLE = Table(
     layer=Layer.GOLD,
     inputs=("order_items",),
     owner="order-desk",
-    allowed_age_s=600,
+    max_age_s=600,
     columns=(
         Column(name="order_id", type="BIGINT", doc="The order."),
         Column(name="lines", type="BIGINT", doc="Its lines."),

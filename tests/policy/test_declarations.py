@@ -27,7 +27,7 @@ def test_the_first_set_of_tables_is_declared() -> None:
 @pytest.mark.parametrize("table", DECLARED, ids=lambda table: table.full_name)
 def test_a_table_tells_what_a_newcomer_asks(table: Table) -> None:
     assert table.grain.startswith("one row per ")
-    assert table.allowed_age_s <= 86_400
+    assert table.max_age_s <= 86_400
     assert all(sentence.endswith((".", ".)")) for sentence in (table.doc, *table.rules, *(column.doc for column in table.columns)))
 
 

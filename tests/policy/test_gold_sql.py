@@ -79,7 +79,7 @@ def monthly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
         slice="month_on",
         sliced_by={"daily_sales": "CAST(date_trunc('month', day) AS DATE)"},
         owner="finance",
-        allowed_age_s=600,
+        max_age_s=600,
         columns=(Column(name="month_on", type="DATE", doc="First day."), Column(name="units", type="BIGINT", doc="Units.")),
     )
     monkeypatch.setattr(sql_files, "FOLDER", tmp_path)

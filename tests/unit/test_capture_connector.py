@@ -31,7 +31,7 @@ def test_the_connector_is_rendered_as_it_was_agreed():
 
 def test_a_new_declaration_is_captured_without_another_change():
     columns = (Column(name="id", type="BIGINT", doc="Key."),)
-    table = Table(name="coupons", doc="d", grain="g", key=("id",), history=History.FULL, owner="o", allowed_age_s=1, columns=columns)
+    table = Table(name="coupons", doc="d", grain="g", key=("id",), history=History.FULL, owner="o", max_age_s=1, columns=columns)
     assert rendered((table,), "sales")["table.include.list"] == r"sales\.coupons,ebap\.heartbeat,ebap\.signal"
 
 

@@ -120,7 +120,7 @@ def test_files_stay_as_long_as_the_declaration_says(lake: Lake) -> None:
     for table in ddl.stored_tables():
         properties = {row["key"]: row["value"] for row in lake.spark.sql(f"SHOW TBLPROPERTIES {table.full_name}").collect()}
         for name in ("delta.deletedFileRetentionDuration", "delta.logRetentionDuration"):
-            assert properties[name] == f"interval {table.keep_h} hours", table.full_name
+            assert properties[name] == f"interval {table.retention_h} hours", table.full_name
 
 
 def test_files_are_deleted_once_a_day(lake: Lake, key: int, monkeypatch: pytest.MonkeyPatch) -> None:

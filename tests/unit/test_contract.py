@@ -18,7 +18,7 @@ _SOURCE: dict[str, Any] = {
     "key": ("id",),
     "history": History.FULL,
     "owner": "tests",
-    "allowed_age_s": 60,
+    "max_age_s": 60,
     "columns": (_ID, _NOTE),
 }
 _GOLD: dict[str, Any] = {**_SOURCE, "history": None, "layer": Layer.GOLD, "inputs": ("users",), "slice": "id"}
@@ -48,7 +48,7 @@ def _expect(name: str) -> Expect:
         ({"columns": (_ID, _ID)}, "column 'id' is declared twice"),
         ({"expects": (_expect("same"), _expect("same"))}, "expectation 'same' is declared twice"),
         ({"columns": (_ID, Column(name="_mine", type="INT", doc="Mine."))}, "column '_mine' begins with _"),
-        ({"allowed_age_s": 0}, "allowed_age_s must be a positive number of seconds"),
+        ({"max_age_s": 0}, "max_age_s must be a positive number of seconds"),
         ({"layer": Layer.GOLD, "inputs": ("users",)}, "only a silver table has a history"),
         ({"inputs": ("users",)}, "only a gold table has inputs"),
         ({"slice": "id"}, "only a gold table has a slice"),

@@ -100,7 +100,7 @@ _KEY = {
 
 def _table() -> Table:
     columns = tuple(Column(name=name, type=type_, doc="A part.") for name, (type_, _, _) in _KEY.items())
-    more = {"doc": "Keys.", "grain": "a row", "owner": "tests", "allowed_age_s": 1, "history": History.FULL}
+    more = {"doc": "Keys.", "grain": "a row", "owner": "tests", "max_age_s": 1, "history": History.FULL}
     return Table(name="keyed", key=tuple(_KEY), columns=columns, **more)  # type: ignore[arg-type]
 
 

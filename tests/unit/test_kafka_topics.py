@@ -18,7 +18,7 @@ def test_every_captured_table_has_a_topic_of_three_partitions():
 
 def test_a_source_table_cannot_share_the_heartbeats_topic():
     columns = (Column(name="id", type="BIGINT", doc="Key."),)
-    table = Table(name="heartbeat", doc="d", grain="g", key=("id",), history=History.FULL, owner="o", allowed_age_s=1, columns=columns)
+    table = Table(name="heartbeat", doc="d", grain="g", key=("id",), history=History.FULL, owner="o", max_age_s=1, columns=columns)
     with pytest.raises(EbapError, match=r"ebap\.cdc\.heartbeat"):
         topics.declared((table,))
 

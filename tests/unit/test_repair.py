@@ -20,7 +20,7 @@ NAMES = Table(
     key=("name", "day"),
     history=History.LATEST,
     owner="tests",
-    allowed_age_s=1,
+    max_age_s=1,
     columns=(Column(name="name", type="STRING", doc="A name."), Column(name="day", type="DATE", doc="A day.")),
 )
 
@@ -49,6 +49,6 @@ def test_a_key_that_is_a_text_or_a_day_is_written_as_capture_writes_it() -> None
 
 def test_a_key_of_another_type_is_refused_by_name() -> None:
     column = Column(name="at", type="TIMESTAMP", doc="A moment.")
-    table = Table(name="t", doc="d", grain="g", key=("at",), history=History.LATEST, owner="o", allowed_age_s=1, columns=(column,))
+    table = Table(name="t", doc="d", grain="g", key=("at",), history=History.LATEST, owner="o", max_age_s=1, columns=(column,))
     with refused("column at", "TIMESTAMP"):
         repair.delete_record(outcome(table, ("at",)), ("1",), Row(1, 0, epoch=1, lsn=5), "shop")

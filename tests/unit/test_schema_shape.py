@@ -20,7 +20,7 @@ ORDERS = Table(
     key=("order_id",),
     history=History.FULL,
     owner="desk",
-    allowed_age_s=60,
+    max_age_s=60,
     columns=(
         Column(name="order_id", type="BIGINT", doc="Key."),
         Column(name="total_usd", type="DECIMAL(12,2)", doc="Sum."),

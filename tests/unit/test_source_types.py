@@ -36,6 +36,6 @@ def test_what_is_not_known_to_be_carried_is_left_out_with_a_reason(type_: str, i
 
 def test_a_declared_type_that_no_type_of_the_source_fills_is_a_fault() -> None:
     columns = (Column(name="id", type="BIGINT", doc="Key."), Column(name="headers", type=contract.KAFKA_HEADERS, doc="None."))
-    table = Table(name="coupons", doc="d", grain="g", key=("id",), history=History.FULL, owner="o", allowed_age_s=1, columns=columns)
+    table = Table(name="coupons", doc="d", grain="g", key=("id",), history=History.FULL, owner="o", max_age_s=1, columns=columns)
     (fault,) = check._source_faults([table])
     assert "coupons.py declares column headers as ARRAY<STRUCT" in fault and "infra/docs/reference/types.md" in fault

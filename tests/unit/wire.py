@@ -42,7 +42,7 @@ THINGS = Table(
     key=("id",),
     history=History.FULL,
     owner="tests",
-    allowed_age_s=1,
+    max_age_s=1,
     columns=tuple(Column(name=name, type=type_, doc="A value.") for name, type_ in _TYPES.items()),
     expects=(
         Expect(name="price_is_positive", condition="price > 0", doc="Flagged."),

@@ -145,7 +145,7 @@ def _section(table: Table) -> str:
         f"- Key: {', '.join(_code(table.key))}",
         f"- Kind: {_kind(table)}",
         f"- Owner: {table.owner}",
-        f"- Allowed age: {_duration(table.allowed_age_s)}",
+        f"- Allowed age: {_duration(table.max_age_s)}",
     ]
     facts += [f"- Rule: {rule}" for rule in table.rules]
     facts += [f"- SQL: [`{table.name}.sql`]({table.name}.sql)"] if table in tables.GOLD and not sql_files.reads_bronze(table) else []

@@ -1,6 +1,6 @@
 """Search for forgotten keys in all files of the lake, live or retained for older versions.
 
-A file that a table no longer needs stays for `keep_h` hours and goes with the next daily compaction. Until then a leftover is as
+A file that a table no longer needs stays for `retention_h` hours and goes with the next daily compaction. Until then a leftover is as
 promised; in a live file, or after that time, it is a fault.
 """
 
@@ -64,7 +64,7 @@ def gone_by(spark: SparkSession, source: Table) -> datetime:
     """By when no file holds what was last taken out for that source table's keys; UTC."""
     last = spark.read.table(erasure_list.LIST).where(F.col("source_table") == source.name).agg(F.max("erased_at").alias("at")).first()
     assert last is not None  # aggregates without groups are always one row
-    return last["at"].astimezone(UTC) + timedelta(hours=max(stored.keep_h for stored in _places(source))) + _DAILY
+    return last["at"].astimezone(UTC) + timedelta(hours=max(stored.retention_h for stored in _places(source))) + _DAILY
 
 
 def _places(source: Table) -> tuple[Table, ...]:

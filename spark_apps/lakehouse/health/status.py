@@ -119,7 +119,7 @@ def collect(lake: Lake, now: datetime, ask_beat: AskBeat) -> list[TableStatus]:
             name=name,
             rows=found.versions if name.endswith("_history") else found.rows,
             age_s=None if at is None else round((now - at).total_seconds(), 3),
-            allowed_age_s=table.allowed_age_s,
+            allowed_age_s=table.max_age_s,
             state=states[key].word,
             since=states[key].since,
             blocked=found.blocked,
@@ -273,7 +273,7 @@ def _states(
 
     def standing(table: Table, key: str, moved_at: datetime | None, changed_at: datetime | None = None) -> liveness.Standing:
         far = marks.complete_to.get(key)
-        return liveness.Standing(allowed_s=table.allowed_age_s, complete_to=far, moved_at=moved_at, changed_at=changed_at)
+        return liveness.Standing(allowed_s=table.max_age_s, complete_to=far, moved_at=moved_at, changed_at=changed_at)
 
     landing = standing(platform_tables.CHANGES, _BRONZE, landed_at)
     landed = liveness.bronze(landing, None if landing.is_on_time(now) else ask_beat(), now)

@@ -105,9 +105,9 @@ def stored(full_name: str) -> Table:
 
 
 def _waits_too_long(spark: SparkSession, settings: Settings, table: Table) -> datetime | None:
-    """Since when somebody has waited whose next files may be older than `keep_h`; None where nobody has."""
+    """Since when somebody has waited whose next files may be older than `retention_h`; None where nobody has."""
     since = _waiting_since(spark, settings, table)
-    return since if since and datetime.now(UTC) - since > timedelta(hours=table.keep_h) - _MARGIN else None
+    return since if since and datetime.now(UTC) - since > timedelta(hours=table.retention_h) - _MARGIN else None
 
 
 def _waiting_since(spark: SparkSession, settings: Settings, table: Table) -> datetime | None:

@@ -57,7 +57,7 @@ def stored_tables() -> list[Table]:
 
 def properties(settings: Settings, table: Table) -> dict[str, str]:
     """The Delta properties of a stored table."""
-    kept = f"interval {table.keep_h} hours"
+    kept = f"interval {table.retention_h} hours"
     # A version in the log whose files are gone is a promise broken: both go at the same age.
     own = {"delta.logRetentionDuration": kept, "delta.deletedFileRetentionDuration": kept} | _statistics(table)
     if table.full_name == platform_tables.CHANGES.full_name:

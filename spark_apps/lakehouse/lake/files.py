@@ -53,7 +53,7 @@ def join_small(spark: SparkSession, full_name: str) -> bool:
 
 
 def delete_unneeded(spark: SparkSession, full_name: str) -> None:
-    """Delete files that no version of the table's last `keep_h` hours needs, and what crashed writers left behind.
+    """Delete files that no version of the table's last `retention_h` hours needs, and what crashed writers left behind.
 
     The hours are the table's own property: Delta ignores any given with the statement.
     """

@@ -14,7 +14,7 @@ TABLE = Table(
         "orders",
     ),
     owner="customer-data",
-    allowed_age_s=600,
+    max_age_s=600,
     rules=(REVENUE,),
     columns=(
         Column(name="order_id", type="BIGINT", doc="The order's number."),

@@ -14,7 +14,7 @@ TABLE = Table(
         "customer_orders",
     ),
     owner="customer-data",
-    allowed_age_s=600,
+    max_age_s=600,
     rules=(
         REVENUE,
         "At risk: the account has bought, and its last order is longer ago than twice its usual gap between orders, at least 30 days.",

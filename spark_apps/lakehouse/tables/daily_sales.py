@@ -13,7 +13,7 @@ TABLE = Table(
     slice="day",
     sliced_by={"order_lines": "ordered_on"},
     owner="finance",
-    allowed_age_s=600,
+    max_age_s=600,
     rules=(REVENUE,),
     columns=(
         Column(name="day", type="DATE", doc="UTC day of the sale."),

@@ -9,7 +9,7 @@ TABLE = Table(
     key=("order_id", "line_no"),
     history=History.LATEST,
     owner="order-desk",
-    allowed_age_s=300,
+    max_age_s=300,
     columns=(
         Column(name="order_id", type="BIGINT", doc="The order the line belongs to."),
         Column(name="line_no", type="INT", doc="Position within the order, from 1."),

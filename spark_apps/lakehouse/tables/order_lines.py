@@ -12,7 +12,7 @@ TABLE = Table(
     slice="ordered_on",
     sliced_by={"orders": "CAST(ordered_at AS DATE)"},
     owner="order-desk",
-    allowed_age_s=600,
+    max_age_s=600,
     rules=(
         "As-of instant = commit time of the first version of the order; the user is the one named by that first version.",
         "The order's first version ever counts: an order deleted and entered again keeps the instant and the user of its first life.",

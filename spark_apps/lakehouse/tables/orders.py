@@ -9,7 +9,7 @@ TABLE = Table(
     key=("order_id",),
     history=History.FULL,
     owner="order-desk",
-    allowed_age_s=300,
+    max_age_s=300,
     columns=(
         Column(name="order_id", type="BIGINT", doc="The order's number."),
         Column(name="user_id", type="BIGINT", doc="The account that ordered; NULL for a guest or a deleted account.", person="users"),

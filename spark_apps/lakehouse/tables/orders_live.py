@@ -10,7 +10,7 @@ TABLE = Table(
     layer=Layer.GOLD,
     inputs=("orders",),
     owner="order-desk",
-    allowed_age_s=30,
+    max_age_s=30,
     rules=("The newest change of each order in the order of its history; deleted orders are left out.",),
     columns=(
         Column(name="order_id", type="BIGINT", doc="The order's number."),

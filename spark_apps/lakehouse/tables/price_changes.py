@@ -17,7 +17,7 @@ TABLE = Table(
         "product_daily",
     ),
     owner="merchandising",
-    allowed_age_s=600,
+    max_age_s=600,
     rules=(
         REVENUE,
         "The week before ends with the day before the change, the week after begins with its day; it may not be over yet.",

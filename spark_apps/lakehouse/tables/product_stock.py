@@ -15,7 +15,7 @@ TABLE = Table(
         "order_lines",
     ),
     owner="merchandising",
-    allowed_age_s=600,
+    max_age_s=600,
     rules=(
         REVENUE,
         "Cover = stock divided by the average daily units of the last 28 days.",

@@ -9,7 +9,7 @@ TABLE = Table(
     key=("product_id",),
     history=History.FULL,
     owner="merchandising",
-    allowed_age_s=300,
+    max_age_s=300,
     columns=(
         Column(name="product_id", type="BIGINT", doc="The article's number."),
         Column(name="sku", type="STRING", doc="Stock keeping unit, printed on the label."),

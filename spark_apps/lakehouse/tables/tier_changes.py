@@ -13,7 +13,7 @@ TABLE = Table(
     layer=Layer.GOLD,
     inputs=("users",),
     owner="customer-data",
-    allowed_age_s=600,
+    max_age_s=600,
     rules=("A move is dated by the commit at the source.",),
     columns=(
         Column(name="user_id", type="BIGINT", doc="The account's number."),

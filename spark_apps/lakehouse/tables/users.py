@@ -9,7 +9,7 @@ TABLE = Table(
     key=("user_id",),
     history=History.FULL,
     owner="customer-data",
-    allowed_age_s=300,
+    max_age_s=300,
     columns=(
         Column(name="user_id", type="BIGINT", doc="The account's number, never reused.", person="users"),
         Column(name="email", type="STRING", doc="Login address, unique among live accounts.", pii=True),

@@ -79,7 +79,7 @@ def with_columns(table: Table, what: str, columns: tuple[Column, ...]) -> Table:
         "doc": f"{table.name}, {what}.",
         "grain": "one row",
         "owner": table.owner,
-        "allowed_age_s": table.allowed_age_s,
+        "max_age_s": table.max_age_s,
         "changes_of": table.name,
     }
     return Table(name=f"{table.name}_{what}", key=table.key, columns=columns, **more)  # type: ignore[arg-type]
