@@ -1,4 +1,4 @@
-"""Histories through the transform, many at once: each is a key space of its own, and all of them take each step together."""
+"""Many histories folded together: each has its own keys, and all of them take each step at once."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def declared(tracked: Sequence[str]) -> Table:
 
 @dataclass
 class Silver:
-    """Stored changes of many histories between two steps, as refine would find them; `writes` counts rows written, a history.
+    """Stored changes of many histories between two steps, as refine reads them; `writes` counts rows written per history.
 
-    A truncate empties a table, and here many histories share one: it takes histories without truncates.
+    A truncate empties a whole table, which many histories share here, so histories with truncates are not supported.
     """
 
     spark: SparkSession
@@ -82,14 +82,14 @@ class Silver:
             self.rows[tuple(row[name] for name in self.form.key)] = row
         self.contested = {(row["case_id"], row["_lsn"]) for row in made.contested.collect()} if made.contested else set()
 
-    def anew(self, batches: Iterable[tuple[int, Change]]) -> set[Row]:
-        """All that these changes make of an empty table, but for the run."""
+    def from_scratch(self, batches: Iterable[tuple[int, Change]]) -> set[Row]:
+        """The stored form of these changes from scratch, without the run."""
         changes = self.spark.createDataFrame([_record(*one) for one in batches], f"{self.table.schema_ddl()}, {_RECEIVED}")
-        rows, _ = folding.anew(Incoming(table=self.table, changes=changes, run=self.runs, has_links=True))
+        rows, _ = folding.fold_all(Incoming(table=self.table, changes=changes, run=self.runs, has_links=True))
         return {_without_run(row) for row in rows.collect()}
 
     def stored(self) -> set[Row]:
-        """All rows, but for the run."""
+        """All rows, without the run."""
         return {_without_run(row) for row in self.rows.values()}
 
     def versions(self) -> dict[int, list[Version]]:
@@ -101,7 +101,7 @@ class Silver:
         return {case: sorted(versions, key=lambda v: (v.key, v.from_us)) for case, versions in found.items()}
 
     def live(self) -> dict[int, list[Row]]:
-        """Key and values of the newest rows that are no delete, a history: what `silver.<table>` shows."""
+        """Key and values of the newest rows that are not deletes, per history: what `silver.<table>` shows."""
         found: dict[int, list[Row]] = defaultdict(list)
         for row in self.rows.values():
             if row["_last"] and row["_kind"] in ("read", "upsert"):
@@ -130,7 +130,7 @@ def _record(case: int, change: Change) -> Row:
 
 
 def version(row: Any) -> Version:
-    """A row of history as the oracle would say it."""
+    """A row of history as a Version of the oracle."""
     return Version(
         key=(row["first"], row["second"]),
         values=tuple(row[name] for name in COLUMNS),

@@ -1,4 +1,4 @@
-"""What Spark does around the workers of the heavy fold, without Spark: rows to Arrow, keys to groups, late keys to whole histories."""
+"""Spark's part of the heavy fold without Spark: rows to Arrow, keys to groups, late keys to whole histories."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from lakehouse.transforms.history.links import components
 from lakehouse.transforms.records import arrow
 from lakehouse.transforms.records.changes import Change
 from tests.golden.memory import Row, Silver
-from tests.golden.oracle import Change as Told
+from tests.golden.oracle import Change as Received
 
 
-def take(silver: Silver, batch: Sequence[Told]) -> int:
-    """One run over one batch, as the heavy caller makes it; how many rows it wrote."""
+def take(silver: Silver, batch: Sequence[Received]) -> int:
+    """One run over one batch, as the heavy caller does it; the number of rows written."""
     changes, known = silver.brought(batch)
     new = tuple(truncate for truncate in silver.truncates if truncate.place not in known)
     linked = _links(silver, changes, silver.rows.values())
@@ -29,16 +29,16 @@ def take(silver: Silver, batch: Sequence[Told]) -> int:
     late |= {key for group in components(linked) if late & set(group) for key in group}
     again = [change for change in changes if change.values[:2] in late]
     whole = [row for row in silver.rows.values() if row[:2] in late]
-    second = _rows(silver, workers.fold_whole(_batches(silver, again, whole, linked), is_anew=False, **more)) if late else []
+    second = _rows(silver, workers.fold_whole(_batches(silver, again, whole, linked), is_full=False, **more)) if late else []
     return silver.write_rows([row for row in first if row[:2] not in late] + second)
 
 
-def take_anew(silver: Silver, batch: Sequence[Told]) -> int:
-    """One run that makes the whole table anew, as a rebuild does."""
+def rebuild(silver: Silver, batch: Sequence[Received]) -> int:
+    """One run that folds the whole table from scratch, as a rebuild does; the number of rows that differ."""
     silver.brought(batch)
     linked = _links(silver, silver.received, ())
     more: dict[str, Any] = {"table": silver.form.table, "run": silver.runs, "truncates": silver.truncates}
-    return silver.replace_rows(_rows(silver, workers.fold_whole(_batches(silver, silver.received, (), linked), is_anew=True, **more)))
+    return silver.replace_rows(_rows(silver, workers.fold_whole(_batches(silver, silver.received, (), linked), is_full=True, **more)))
 
 
 def _rows(silver: Silver, batches: Iterable[pa.RecordBatch]) -> list[Row]:

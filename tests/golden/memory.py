@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from lakehouse.contract import Column, History, Table
-from lakehouse.transforms.history.fold import Difference, Incoming, anew, difference
+from lakehouse.transforms.history.fold import Difference, Incoming, difference, fold_all
 from lakehouse.transforms.history.form import Form
 from lakehouse.transforms.records import truncates
 from lakehouse.transforms.records.changes import Change as Decoded
@@ -60,7 +60,7 @@ class Silver:
         self._last, self._visible, self._kind = place["_last"], place["_is_visible"], place["_kind"]
 
     def take(self, batch: Sequence[Change]) -> int:
-        """One run over one batch; how many rows it wrote."""
+        """One run over one batch; the number of rows written."""
         changes, known = self.brought(batch)
         new = [truncate for truncate in self.truncates if truncate.place not in known]
         keys = {change.values[:2] for change in changes}
@@ -68,21 +68,21 @@ class Silver:
         incoming = Incoming(changes=changes, run=self.runs, truncates=self.truncates, new_truncates=new)
         return self._write(difference(self.form, incoming, newest, self._whole_of))
 
-    def take_anew(self, batch: Sequence[Change]) -> int:
-        """One run that makes the whole table anew, as the heavy caller does."""
+    def rebuild(self, batch: Sequence[Change]) -> int:
+        """One run that folds the whole table from scratch, as the heavy caller does; the number of rows that differ."""
         self.brought(batch)
-        made = anew(self.form, Incoming(changes=self.received, run=self.runs, truncates=self.truncates))
+        made = fold_all(self.form, Incoming(changes=self.received, run=self.runs, truncates=self.truncates))
         self.contested |= {change.lsn for change in made.contested}
         return self.replace_rows([written.row for written in made.rows])
 
     def replace_rows(self, rows: Iterable[Row]) -> int:
-        """Put these rows in the place of all that are stored; how many differ by more than the run."""
+        """Replace all stored rows; the number of rows that differ by more than the run."""
         stored, self.rows = self.rows, {}
         self.write_rows(rows)
-        # A truncate that turned out to have met no row of a key stays stored, hidden; made anew, it is not there at all.
-        gone = stored.keys() - self.rows.keys()
-        assert all(stored[key][self._kind] == "truncate" for key in gone), "a stored change is gone"
-        # Which run a row is of, and that alone, may differ from what came bit by bit.
+        # A truncate that met no row of a key stays stored, hidden; folded from scratch, it is not stored.
+        missing = stored.keys() - self.rows.keys()
+        assert all(stored[key][self._kind] == "truncate" for key in missing), "a stored change is missing"
+        # Only `_run` may differ from the incremental result.
         run = self.form.place["_run"]
         self.rows = {
             key: stored[key] if key in stored and _without(row, run) == _without(stored[key], run) else row
@@ -91,7 +91,7 @@ class Silver:
         return sum(row is not stored.get(key) for key, row in self.rows.items())
 
     def write_rows(self, rows: Iterable[Row]) -> int:
-        """Write rows of the stored form, with or without the workers' verdicts behind them; how many were to be written."""
+        """Write rows of the stored form, with or without the workers' verdicts after them; the number of rows to write."""
         taken = list(rows)
         changed = [row[: self.form.width] for row in taken if len(row) == self.form.width or row[-3]]
         self.rows |= {tuple(row[place] for place in self._identity): row for row in changed}
@@ -104,7 +104,7 @@ class Silver:
         return sorted(found, key=lambda version: (version.key, version.from_us))
 
     def live(self) -> list[Row]:
-        """Key and values of the newest rows that are no delete: what `silver.<table>` shows."""
+        """Key and values of the newest rows that are not deletes: what `silver.<table>` shows."""
         newest = (row for row in self.rows.values() if row[self._last] and row[self._kind] in ("read", "upsert"))
         return sorted((row[: self.form.declared] for row in newest), key=str)
 
@@ -131,7 +131,7 @@ class Silver:
 
 
 def decoded(change: Change) -> Decoded:
-    """The change as decoding gives it."""
+    """The change as a decoded record."""
     values = change.values or (None,) * len(COLUMNS)
     known = (None if value == UNCHANGED else value for value in values)
     unchanged = tuple(name for name, value in zip(COLUMNS, values, strict=True) if value == UNCHANGED)

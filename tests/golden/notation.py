@@ -1,10 +1,10 @@
-"""The short form of the golden cases, close to how people write them on a board.
+"""Notation of the golden cases.
 
-A change: `KEY:KIND(values)@lsn#transaction~seconds^commit`. KIND is U (upsert), D (delete), R (read) or T (truncate, of no key);
-values are `name` or `name,detail`, `null` is NULL and `?` a value that was not carried. `OLD>NEW:` is half of a primary-key change:
-the delete of OLD, or the upsert of NEW. An lsn of a later epoch is `e2.lsn`. Left out, the key is `k`, the transaction is its own, the
-commit time is lsn seconds after a fixed instant, and no commit before it is known. A version: `KEY:(values)[from,to)` in seconds, `+1`
-for one microsecond more, `∞` for an open one, `?` for a value not known; `NEW<OLD:` where a key change made it.
+A change: `KEY:KIND(values)@lsn#transaction~seconds^commit`. KIND is U (upsert), D (delete), R (read) or T (truncate, without a key); values
+are `name` or `name,detail`, `null` is NULL and `?` a value that was not carried. `OLD>NEW:` is half of a primary-key change: the delete of
+OLD, or the upsert of NEW. An lsn of a later epoch is `e2.lsn`. Defaults: the key is `k`, the transaction is its own, the commit time is lsn
+seconds after a fixed instant, and no previous commit is known. A version: `KEY:(values)[from,to)` in seconds, `+1` for one microsecond
+more, `∞` for an open one, `?` for an unknown value; `NEW<OLD:` if a key change created it.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ Shown = tuple[Key, tuple[Value, ...], int, int | None, tuple[str, ...], Key | No
 class Case:
     """One golden case: batches in, versions out. `is_silent`: the last batch writes nothing.
 
-    `either`: another outcome that is as right, because which record wins is the hash's choice. `contested`: lsns of which a record
-    goes to quarantine as a conflicting duplicate.
+    `either`: another valid outcome, where the content hash decides which record wins. `contested`: lsns of which a record goes to
+    quarantine as a conflicting duplicate.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Case:
 
 
 def read_case(path: Path) -> Case:
-    """The case of one TOML file; raises ValueError that names the file and the word it cannot read."""
+    """The case of one TOML file; raises ValueError that names the file and the token it cannot read."""
     text = tomllib.loads(path.read_text())
     try:
         batches = [part for part in (text.get("given"), text["batch"]) if part is not None]
@@ -64,7 +64,7 @@ def read_case(path: Path) -> Case:
 
 
 def summary(version: Version) -> Shown:
-    """What a case says about a version."""
+    """The parts of a version that a case specifies."""
     return version.key, version.values, version.from_us, version.to_us, version.unresolved, version.previous
 
 
@@ -76,16 +76,16 @@ def _batches(text: str) -> list[tuple[Change, ...]]:
     offset = 0
     batches = []
     for part in text.split("|"):
-        batch = [_change(word, offset + place) for place, word in enumerate(part.split())]
+        batch = [_change(token, offset + place) for place, token in enumerate(part.split())]
         offset += len(batch)
         batches.append(tuple(batch))
     return batches
 
 
-def _change(word: str, offset: int) -> Change:
-    match = _CHANGE.fullmatch(word)
+def _change(token: str, offset: int) -> Change:
+    match = _CHANGE.fullmatch(token)
     if not match:
-        raise ValueError(f"{word!r} is no change")
+        raise ValueError(f"{token!r} is not a change")
     keys, kind, values, epoch, lsn, txid, at_s, commit = match.groups()
     key, linked = _halves(keys, kind)
     return Change(
@@ -102,10 +102,10 @@ def _change(word: str, offset: int) -> Change:
     )
 
 
-def _version(word: str) -> Shown:
-    match = _VERSION.fullmatch(word)
+def _version(token: str) -> Shown:
+    match = _VERSION.fullmatch(token)
     if not match:
-        raise ValueError(f"{word!r} is no version")
+        raise ValueError(f"{token!r} is not a version")
     key, previous, several, one, from_s, from_us, to_s, to_us = match.groups()
     values = _values(several or one)
     unresolved = tuple(name for name, value in zip(COLUMNS, values, strict=True) if value == UNCHANGED)
@@ -116,7 +116,7 @@ def _version(word: str) -> Shown:
 
 
 def _halves(keys: str | None, kind: str) -> tuple[Key, Key | None]:
-    """The change's own key and the one it is linked with."""
+    """The change's own key and the key it is linked with."""
     if kind == "T":
         return WHOLE_TABLE, None
     old, is_moved, new = (keys or "k").partition(">")

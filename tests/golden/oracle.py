@@ -1,6 +1,6 @@
-"""What history must be, said a second time: one change after another, in plain Python.
+"""An independent implementation of history: one change after another, in plain Python.
 
-It shares no code with the transform it judges, and is itself judged by `world.py`, which knows the truth because it made it.
+It shares no code with the transform it checks, and is itself checked against `world.py`, which generates histories with a known truth.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _RANK = {"truncate": 0, "delete": 1, "upsert": 2}
 class Change:
     """One change of one key; times in microseconds. `values` is None for a delete and a truncate.
 
-    `linked` is the key's other half where a primary-key change made this: the old key of an upsert, the new one of a delete.
+    `linked` is the other key of a primary-key change: the old key of an upsert, the new one of a delete.
     """
 
     key: Key
@@ -46,8 +46,8 @@ class Change:
     def content_hash(self) -> str:
         return hashlib.sha256(repr(self.values).encode()).hexdigest()
 
-    def is_with(self, other: Change) -> bool:
-        """Whether both are of one transaction; a read is of none."""
+    def is_same_transaction(self, other: Change) -> bool:
+        """Whether both belong to one transaction; a read belongs to none."""
         return self.txid is not None and (self.epoch, self.txid) == (other.epoch, other.txid)
 
 
@@ -67,7 +67,7 @@ class Version:
 
 @dataclass(frozen=True)
 class State:
-    """What a change leaves of its key: values filled in, who is unknown, and the key under which the row was last seen from outside."""
+    """State of a key after a change: resolved values, unresolved columns, and the key last visible outside the transaction."""
 
     change: Change
     values: Values | None = None
@@ -76,13 +76,13 @@ class State:
 
     @property
     def moved_from(self) -> Key | None:
-        """The key before a primary-key change, where the row was seen under another one."""
+        """The previous key, where the row was visible under another one."""
         return None if self.origin == self.change.key else self.origin
 
 
 @dataclass
 class Rules:
-    """The rules as they are; a test plants a fault by overriding one."""
+    """The rules of history; a test injects a fault by overriding one."""
 
     tracked: tuple[str, ...] = COLUMNS
     versions: list[Version] = field(default_factory=list)
@@ -95,14 +95,14 @@ class Rules:
         for change in self.halves(self.distinct(changes)):
             by_key[change.key].append(change)
         truncates = by_key.pop(WHOLE_TABLE, [])
-        self._rows = {key: self.meant([*rows, *(replace(t, key=key) for t in truncates)]) for key, rows in by_key.items()}
+        self._rows = {key: self.effective([*rows, *(replace(t, key=key) for t in truncates)]) for key, rows in by_key.items()}
         self.versions, self._states = [], {}
         for key, rows in self._rows.items():
             self._fold_key(list(last_states(self._state(key, place) for place in range(len(rows)))))
         return sorted(self.versions, key=lambda version: (version.key, version.from_us))
 
     def distinct(self, changes: Iterable[Change]) -> list[Change]:
-        """One change an identity: the greater content hash, with the smallest offset seen."""
+        """One change per identity: the greater content hash, with the smallest offset seen."""
         best: dict[object, Change] = {}
         for change in changes:
             known = best.setdefault(change.identity, change)
@@ -111,7 +111,7 @@ class Rules:
         return list(best.values())
 
     def halves(self, changes: Iterable[Change]) -> Iterator[Change]:
-        """The changes, and for each half of a key change that tells of a delete not there itself, that delete."""
+        """The changes, and the delete implied by each half of a key change, unless it is among them."""
         given = list(changes)
         known = {change.identity for change in given}
         for change in given:
@@ -122,21 +122,21 @@ class Rules:
                     yield half
 
     def ordered(self, changes: list[Change]) -> list[Change]:
-        """One key's changes in order: by epoch; a read before the first change that stands after it."""
+        """One key's changes in order: by epoch; a read precedes the first change that follows it."""
         ordered: list[Change] = []
         for epoch in sorted({change.epoch for change in changes}):
             members = [change for change in changes if change.epoch == epoch]
             row = sorted((c for c in members if c.kind != "read"), key=lambda c: (c.lsn, _RANK[c.kind]))
             before = len(row)
             for read in sorted((c for c in members if c.kind == "read"), key=lambda c: -c.lsn):
-                places = [place for place, change in enumerate(row[:before]) if stands_after(change, read)]
+                places = [place for place, change in enumerate(row[:before]) if follows(change, read)]
                 before = min([*places, before])
                 row.insert(before, read)
             ordered += row
         return ordered
 
-    def meant(self, changes: list[Change]) -> list[Change]:
-        """One key's changes in order, without the truncates that found no row there."""
+    def effective(self, changes: list[Change]) -> list[Change]:
+        """One key's changes in order, without truncates that found no row."""
         found: list[Change] = []
         for change in self.ordered(changes):
             if change.kind != "truncate" or (found and found[-1].values is not None):
@@ -144,10 +144,10 @@ class Rules:
         return found
 
     def _state(self, key: Key, place: int) -> State:
-        """What the change in that place leaves; worked out once."""
+        """The state after the change at that position; computed once."""
         known = self._states.get((key, place))
         if known is None:
-            # A wrong order, planted by a test, can go in a circle: there it meets nothing.
+            # An injected wrong order can form a cycle, which is cut here.
             self._states[key, place] = State(self._rows[key][place])
             known = self._states[key, place] = self._resolved(key, place)
         return known
@@ -157,20 +157,20 @@ class Rules:
         if change.values is None:
             return State(change)
         if change.linked:
-            source = self._left_behind(change)
-            origin = source.origin if source and source.change.is_with(change) else change.linked
+            source = self._moved_from(change)
+            origin = source.origin if source and source.change.is_same_transaction(change) else change.linked
         else:
             before = self._state(key, place - 1) if place else None
             source = before if before and before.values is not None else None
-            origin = (source.origin if source.change.is_with(change) else key) if source else None
+            origin = (source.origin if source.change.is_same_transaction(change) else key) if source else None
         inherited: dict[str, Value] = {}
         if source and source.values is not None:
             inherited = {n: v for n, v in zip(COLUMNS, source.values, strict=True) if n not in source.unresolved}
         known = inherited | {n: v for n, v in zip(COLUMNS, change.values, strict=True) if v != UNCHANGED}
         return State(change, tuple(known.get(n) for n in COLUMNS), tuple(n for n in COLUMNS if n not in known), origin)
 
-    def _left_behind(self, change: Change) -> State | None:
-        """What the old key of a key change was when it was left, where that is known."""
+    def _moved_from(self, change: Change) -> State | None:
+        """The state of the old key before the row left it, if known."""
         assert change.linked
         rows = self._rows[change.linked]
         place = next(n for n, row in enumerate(rows) if (row.epoch, row.lsn, row.kind) == (change.epoch, change.lsn, "delete"))
@@ -187,7 +187,7 @@ class Rules:
             at_us = change.at_us if clock_us is None else max(change.at_us, clock_us + 1)
             is_same_row = values is not None and state.moved_from is None
             if live and is_same_row and values is not None and self._tracked(values) == self._tracked(live.values):
-                # When a read found again what was known is no time of the row's.
+                # A read that finds an unchanged row does not move its time.
                 clock_us = clock_us if change.kind == "read" else at_us
                 live = replace(live, values=values, unresolved=state.unresolved)
                 continue
@@ -203,8 +203,8 @@ class Rules:
         return [value for name, value in zip(COLUMNS, values, strict=True) if name in self.tracked]
 
 
-def stands_after(change: Change, read: Change) -> bool:
-    """Whether the change's transaction committed after the read was taken."""
+def follows(change: Change, read: Change) -> bool:
+    """Whether the change's transaction committed after the read."""
     if change.kind == "truncate":
         return change.lsn > read.lsn
     if change.last_commit_lsn is not None and change.last_commit_lsn >= read.lsn:
@@ -213,9 +213,9 @@ def stands_after(change: Change, read: Change) -> bool:
 
 
 def last_states(states: Iterable[State]) -> Iterator[State]:
-    """Only the last state a transaction leaves; a read belongs to none."""
+    """The last state of each transaction; a read belongs to none."""
     rows = list(states)
     for state, following in pairwise(rows):
-        if not state.change.is_with(following.change):
+        if not state.change.is_same_transaction(following.change):
             yield state
     yield from rows[-1:]

@@ -1,4 +1,4 @@
-"""Records of a real Debezium 3.7, each read as what the shop did to make it."""
+"""Records of a real Debezium 3.7, each compared with the change at the source that produced it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.unit import wire
 _SAMPLES = [json.loads(line) for line in (Path(__file__).parent / "envelope_samples.jsonl").read_text().splitlines()]
 _KINDS = {"r": "read", "c": "upsert", "u": "upsert", "d": "delete", "t": "truncate"}
 
-# A case that cannot be kept, and how its detail begins, in the order of the declaration.
+# Cases that are refused, and how their detail begins, in the order of the declaration.
 _REFUSED = {
     "numeric NaN": "price_usd: 'NAN' is not a DECIMAL(10,2)",
     "timestamp and date infinity": "launched_on: '+5877611-06-21Z' is not a DATE; created_at: 'infinity' is not a TIMESTAMP; updated_at: '",
@@ -29,12 +29,12 @@ _REFUSED = {
 }
 
 
-Pairs = list[tuple[dict[str, Any], dict[str, Any]]]  # a sample, and what it became
+Pairs = list[tuple[dict[str, Any], dict[str, Any]]]  # a sample, and its decoded columns
 
 
 @pytest.fixture(scope="module")
 def decoded() -> Pairs:
-    """Each sample of a declared table with what it became, its columns by name."""
+    """Each sample of a declared table and its decoded columns by name."""
     pairs = []
     for table in tables.SOURCES:
         samples = [sample for sample in _SAMPLES if sample["topic"] == f"ebap.cdc.{table.name}"]
@@ -45,12 +45,12 @@ def decoded() -> Pairs:
 
 
 def _decoded(table: Table, record: Record) -> dict[str, Any]:
-    made = Decoder(table, [wire.PLACEHOLDER], "shop").decode([record])
+    result = Decoder(table, [wire.PLACEHOLDER], "shop").decode([record])
     found: list[dict[str, Any]] = [
-        *({**dict(zip(table.column_names, change.values, strict=True)), **change._asdict()} for change in made.changes),
-        *({"kind": "truncate", "lsn": truncate.lsn} for truncate in made.truncates),
-        *({"kind": "tombstone"} for _ in made.tombstones),
-        *({"reason": fault.reason, "detail": fault.detail, "lsn": fault.lsn} for fault in made.faults),
+        *({**dict(zip(table.column_names, change.values, strict=True)), **change._asdict()} for change in result.changes),
+        *({"kind": "truncate", "lsn": truncate.lsn} for truncate in result.truncates),
+        *({"kind": "tombstone"} for _ in result.tombstones),
+        *({"reason": fault.reason, "detail": fault.detail, "lsn": fault.lsn} for fault in result.faults),
     ]
     (row,) = found
     return row
@@ -65,7 +65,7 @@ def _row(decoded: Pairs, case: str) -> dict[str, Any]:
     return next(row for sample, row in decoded if sample["case"] == case)
 
 
-def test_every_sample_is_read_but_those_that_no_type_can_hold(decoded: Pairs) -> None:
+def test_every_sample_is_decoded_except_values_that_no_type_can_hold(decoded: Pairs) -> None:
     for sample, row in decoded:
         beginning = _REFUSED.get(sample["case"])
         assert row.get("reason") == (None if beginning is None else "bad_value"), (sample["case"], row)
@@ -98,7 +98,7 @@ def test_debezium_s_default_placeholder_is_a_user_s_text(decoded: Pairs) -> None
     assert row["description"] == "__debezium_unavailable_value"
 
 
-def test_each_half_of_a_key_change_tells_the_other_key(decoded: Pairs) -> None:
+def test_each_half_of_a_key_change_names_the_other_key(decoded: Pairs) -> None:
     halves = [row for sample, row in decoded if sample["case"].startswith("key change, both halves")]
     assert {row["linked_key"] for row in halves if row["kind"] == "upsert"} == {'{"product_id":11}'}
     assert {row["linked_key"] for row in halves if row["kind"] == "delete"} == {'{"product_id":13}'}

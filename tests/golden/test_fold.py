@@ -1,4 +1,4 @@
-"""The rules of history: every case and many random histories through the fold, against an oracle that shares nothing with it."""
+"""The rules of history: every case and many random histories through the fold, against an independent oracle."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.golden.world import World, deliveries
 
 CASES = [read_case(path) for path in sorted((Path(__file__).parent / "history").glob("*.toml"))]
 NAME_ONLY = ("name",)
-# In the two-minute loop by the tracked columns, and in `make test`; a quarter as many with changes lost, and with contested ones.
+# Numbers of random histories by tracked columns, in `make check` and in `make test`; a quarter as many are lossy or contested.
 _FEW = {COLUMNS: 2000, NAME_ONLY: 400}
 _MANY = {COLUMNS: 16_000, NAME_ONLY: 4000}
 
@@ -36,15 +36,15 @@ def arrivals(case: Case) -> list[Batches]:
 
 
 def lossy(seed: int) -> list[Change]:
-    """A random history of which some changes never come, so that values stay unresolved and keys begin with a delete."""
+    """A random history with lost changes: values stay unresolved, and keys may begin with a delete."""
     chance = random.Random(seed)
-    # Both halves of a key change are of one message: where one is lost, so is the other.
+    # Both halves of a key change are one message: they are lost together.
     lost = {change.lsn for change in World(seed).changes if chance.random() < 0.2}
     return [change for change in World(seed).changes if change.lsn not in lost]
 
 
 def contested(seed: int) -> list[Change]:
-    """A random history in which some records come a second time with other content."""
+    """A random history in which some records are delivered again with other content."""
     chance = random.Random(seed)
     changes = World(seed).changes
     others = [replace(c, values=("c", "z"), offset=(c.offset or 0) + 500) for c in changes if c.values and chance.random() < 0.2]
@@ -54,7 +54,7 @@ def contested(seed: int) -> list[Change]:
 _KINDS: tuple[Callable[[int], list[Change]], ...] = (lambda seed: World(seed).changes, lossy, contested)
 
 
-_CALLERS: tuple[Callable[[Silver, Sequence[Change]], int], ...] = (Silver.take, heavy.take, Silver.take_anew, heavy.take, heavy.take_anew)
+_CALLERS: tuple[Callable[[Silver, Sequence[Change]], int], ...] = (Silver.take, heavy.take, Silver.rebuild, heavy.take, heavy.rebuild)
 
 
 def _carried(batches: Batches, tracked: Sequence[str] = COLUMNS) -> Silver:
@@ -65,7 +65,7 @@ def _carried(batches: Batches, tracked: Sequence[str] = COLUMNS) -> Silver:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_case_ends_as_written_however_it_arrives(case: Case) -> None:
+def test_a_case_has_its_expected_history_in_any_order_of_arrival(case: Case) -> None:
     for way, batches in enumerate(arrivals(case)):
         silver = Silver(case.tracked)
         written = [silver.take(batch) for batch in batches]
@@ -73,25 +73,27 @@ def test_case_ends_as_written_however_it_arrives(case: Case) -> None:
         assert silver.contested == set(case.contested), f"{case.doc}, arrival {way}"
         assert silver.live() == open_rows(silver.versions()), f"{case.doc}, arrival {way}"
         assert way or not case.is_silent or not written[-1], f"{case.doc}: the batch wrote something"
-        assert not silver.take([change for batch in batches for change in batch]), f"{case.doc}, arrival {way}: once more wrote something"
+        assert not silver.take([change for batch in batches for change in batch]), (
+            f"{case.doc}, arrival {way}: a repetition wrote something"
+        )
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_case_ends_the_same_on_the_heavy_caller(case: Case) -> None:
+def test_a_case_has_its_expected_history_by_the_heavy_caller(case: Case) -> None:
     for way, batches in enumerate(arrivals(case)):
         silver = Silver(case.tracked)
         written = [heavy.take(silver, batch) for batch in batches]
         assert tuple(map(summary, silver.versions())) in (case.versions, case.either), f"{case.doc}, arrival {way}"
         assert silver.contested == set(case.contested), f"{case.doc}, arrival {way}"
         assert way or not case.is_silent or not written[-1], f"{case.doc}: the batch wrote something"
-        assert not heavy.take(silver, [change for batch in batches for change in batch]), f"{case.doc}, arrival {way}: once more"
-        assert not heavy.take_anew(silver, []), f"{case.doc}, arrival {way}: made anew it differs"
+        assert not heavy.take(silver, [change for batch in batches for change in batch]), f"{case.doc}, arrival {way}: repeated"
+        assert not heavy.rebuild(silver, []), f"{case.doc}, arrival {way}: folded from scratch it differs"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_case_made_anew_is_what_its_batches_made(case: Case) -> None:
+def test_a_case_folded_from_scratch_equals_its_batches(case: Case) -> None:
     silver = _carried(case.batches, case.tracked)
-    assert not silver.take_anew([])
+    assert not silver.rebuild([])
 
 
 @pytest.mark.parametrize("tracked", [COLUMNS, NAME_ONLY], ids="/".join)
@@ -103,7 +105,7 @@ def test_random_histories_equal_the_truth(tracked: tuple[str, ...], many: dict[t
         silver = _carried(batches, tracked)
         assert silver.versions() == world.truth, f"world {seed}"
         assert silver.live() == open_rows(world.truth), f"world {seed}"
-        assert not any(silver.take(batch) for batch in batches), f"world {seed}: once more wrote something"
+        assert not any(silver.take(batch) for batch in batches), f"world {seed}: a repetition wrote something"
     for seed in range(many[tracked] // 4):
         assert _carried(deliveries(lossy(seed), seed), tracked).versions() == Rules(tracked).fold(lossy(seed)), f"lossy world {seed}"
         made = _carried(deliveries(contested(seed), seed), tracked)
@@ -111,7 +113,7 @@ def test_random_histories_equal_the_truth(tracked: tuple[str, ...], many: dict[t
 
 
 @pytest.mark.parametrize("many", [600, pytest.param(5000, marks=pytest.mark.many)], ids=["few", "many"])
-def test_light_and_heavy_batches_and_rebuilds_in_turn_equal_one_clean_run(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alternating_light_heavy_and_rebuild_runs_equal_one_run(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "_ROWS_AT_A_TIME", 4)
     for seed in range(many):
         changes = _KINDS[seed % 3](seed)
@@ -120,46 +122,46 @@ def test_light_and_heavy_batches_and_rebuilds_in_turn_equal_one_clean_run(many: 
         in_turn = Silver()
         for number, batch in enumerate(deliveries(changes, seed, most=6)):
             _CALLERS[(number + seed) % len(_CALLERS)](in_turn, batch)
-        # A contested record was met in one of the batches, or in both.
+        # A contested record was found in one of the batches, or in both.
         assert in_turn.contested == once.contested or seed % 3 == 2
-        assert _told(in_turn) == _told(once), f"world {seed}"
+        assert _comparable(in_turn) == _comparable(once), f"world {seed}"
 
 
-def _told(silver: Silver) -> list[Any]:
-    """All that is stored, but of which run it is, and with which offset a truncate came that was delivered twice."""
+def _comparable(silver: Silver) -> list[Any]:
+    """All stored rows, without the run and without the offset of a truncate, which depends on the delivery."""
     place = silver.form.place
     rows = [row for row in silver.rows.values() if row[place["_kind"]] != "truncate" or row[place["_last"]]]
-    kept = [n for name, n in place.items() if name not in ("_run", "_offset")]
+    write = [n for name, n in place.items() if name not in ("_run", "_offset")]
     offsets = sorted(str((row[:2], row[place["_lsn"]], row[place["_offset"]])) for row in rows if row[place["_kind"]] != "truncate")
-    return [sorted((tuple(row[n] for n in kept) for row in rows), key=str), offsets]
+    return [sorted((tuple(row[n] for n in write) for row in rows), key=str), offsets]
 
 
 @pytest.mark.parametrize(
     "wrong", [lambda step: step.offset or 0, lambda step: (step.commit_at, step.rank, step.lsn)], ids=["arrival", "time"]
 )
-def test_a_planted_order_is_seen(wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_injected_wrong_order_is_detected(wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order, "sort_key", wrong)
     assert _wrong_worlds() > 20
 
 
-def test_a_planted_fault_in_lateness_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_injected_fault_in_lateness_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order, "is_late", lambda step, newest: False)
     assert _wrong_worlds() > 20
 
 
-def test_no_ops_forgotten_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = Silver._write
+def test_dropped_no_ops_are_detected(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Silver._write
 
-    def forgetful(silver: Silver, made: Any) -> int:
+    def dropping(silver: Silver, made: Any) -> int:
         made.rows = [written for written in made.rows if written.row[silver._visible] or written.row[silver._last] or written.old]
-        return kept(silver, made)
+        return write(silver, made)
 
-    monkeypatch.setattr(Silver, "_write", forgetful)
+    monkeypatch.setattr(Silver, "_write", dropping)
     assert _wrong_worlds() > 5
 
 
 def _wrong_worlds() -> int:
-    """Of 300 random worlds whose records got their offsets as they arrived, those that the fold gets wrong."""
+    """The number of 300 random worlds, with offsets in order of arrival, for which the fold is wrong."""
     wrong = 0
     for seed in range(300):
         world = World(seed)
@@ -168,11 +170,11 @@ def _wrong_worlds() -> int:
             silver = _carried([arrived[: len(arrived) // 2], arrived[len(arrived) // 2 :]])
             wrong += silver.versions() != world.truth
         except (AssertionError, TypeError):
-            wrong += 1  # it wrote over a row that it had not read, or a version without a beginning
+            wrong += 1  # it overwrote a row it had not read, or wrote a version without a start
     return wrong
 
 
-def test_a_circle_of_moves_that_no_log_wrote_ends() -> None:
+def test_a_cycle_of_moves_terminates() -> None:
     def half(old: str, new: str, lsn: int) -> Change:
         return Change(key=(new, ""), kind="upsert", lsn=lsn, at_us=lsn, offset=lsn, values=(UNCHANGED, "x"), txid=lsn, linked=(old, ""))
 

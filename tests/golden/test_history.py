@@ -1,6 +1,6 @@
-"""The rules of history on Spark's executors: cases and random histories through the heavy fold; and what the oracle itself is worth.
+"""The rules of history on Spark's executors: cases and random histories through the heavy fold; and checks of the oracle itself.
 
-Truncates, which are of a whole table, go through it in `test_stored.py`.
+Truncates, which concern a whole table, are tested in `test_stored.py`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _has_truncate(batches: Batches) -> bool:
 
 
 def _histories() -> Iterator[tuple[Case | Rules, Batches]]:
-    """Each case in each way of arriving, and random histories of every kind, with what each is to become."""
+    """Each case in each order of arrival, and random histories of every kind, with the expected result."""
     for case in CASES:
         yield from ((case, batches) for batches in arrivals(case) if case.tracked == COLUMNS)
     for seed in range(_HEAVY_WORLDS):
@@ -41,7 +41,7 @@ def _histories() -> Iterator[tuple[Case | Rules, Batches]]:
             yield rules, deliveries(changes, seed)
 
 
-def test_the_heavy_fold_gives_what_is_written_and_the_same_anew(spark: SparkSession) -> None:
+def test_the_heavy_fold_gives_the_expected_history_also_from_scratch(spark: SparkSession) -> None:
     named = [(expected, batches) for expected, batches in _histories() if not _has_truncate(batches)]
     histories = [batches for _, batches in named]
     silver = Silver(spark)
@@ -49,8 +49,8 @@ def test_the_heavy_fold_gives_what_is_written_and_the_same_anew(spark: SparkSess
         silver.take(step)
     every = [(case, change) for case, batches in enumerate(histories) for batch in batches for change in batch]
     silver.take(every)
-    assert not silver.writes, "all of it once more wrote something"
-    assert silver.stored() == silver.anew(every)
+    assert not silver.writes, "a repetition of everything wrote something"
+    assert silver.stored() == silver.from_scratch(every)
     versions, live = silver.versions(), silver.live()
     for number, (expected, _) in enumerate(named):
         found = versions.get(number, [])
@@ -63,7 +63,7 @@ def test_the_heavy_fold_gives_what_is_written_and_the_same_anew(spark: SparkSess
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_the_oracle_knows_the_case(case: Case) -> None:
+def test_the_oracle_gives_the_expected_history(case: Case) -> None:
     folded = Rules(case.tracked).fold(change for batch in case.batches for change in batch)
     assert tuple(map(summary, folded)) in (case.versions, case.either)
 
@@ -74,21 +74,21 @@ def test_the_oracle_equals_the_truth_in_any_order(tracked: tuple[str, ...]) -> N
 
 
 class ByArrival(Rules):
-    """A planted fault: changes stand in the order they came."""
+    """An injected fault: changes in order of arrival."""
 
     def ordered(self, changes: list[Change]) -> list[Change]:
         return changes
 
 
 class ByTime(Rules):
-    """A planted fault: changes stand in order of commit time."""
+    """An injected fault: changes in order of commit time."""
 
     def ordered(self, changes: list[Change]) -> list[Change]:
         return sorted(changes, key=lambda change: change.at_us)
 
 
 class ByOffset(Rules):
-    """A planted fault: a record is known by its Kafka offset."""
+    """An injected fault: a record is identified by its Kafka offset."""
 
     def distinct(self, changes: Sequence[Change]) -> list[Change]:  # type: ignore[override]
         return list({change.offset: change for change in changes}.values())
@@ -98,28 +98,28 @@ class ByOffset(Rules):
 
 
 class ByLsnAlone(Rules):
-    """A planted fault: a position is taken for the name of a record."""
+    """An injected fault: a record is identified by its position alone."""
 
     def distinct(self, changes: Sequence[Change]) -> list[Change]:  # type: ignore[override]
         return list({(change.epoch, change.lsn): change for change in changes}.values())
 
 
 class OldKeyIgnored(Rules):
-    """A planted fault: the new row of a key change is taken for any other."""
+    """An injected fault: the new row of a key change is treated as any other."""
 
     def distinct(self, changes: Sequence[Change]) -> list[Change]:  # type: ignore[override]
         return [replace(change, linked=None) for change in super().distinct(changes)]
 
 
 class TruncatesIgnored(Rules):
-    """A planted fault: truncates are left out, as Debezium does by default."""
+    """An injected fault: truncates are ignored, as Debezium does by default."""
 
     def distinct(self, changes: Sequence[Change]) -> list[Change]:  # type: ignore[override]
         return [change for change in super().distinct(changes) if change.kind != "truncate"]
 
 
-class NoOpsForgotten(Rules):
-    """A planted fault: an update that repeats the row before it, as it came in, is dropped for good."""
+class NoOpsDropped(Rules):
+    """An injected fault: an update that repeats the previous row is dropped."""
 
     def distinct(self, changes: Sequence[Change]) -> list[Change]:  # type: ignore[override]
         kept: list[Change] = []
@@ -130,12 +130,12 @@ class NoOpsForgotten(Rules):
         return kept
 
 
-@pytest.mark.parametrize("fault", [ByArrival, ByTime, ByOffset, ByLsnAlone, OldKeyIgnored, TruncatesIgnored, NoOpsForgotten])
-def test_a_planted_fault_is_seen(fault: Callable[..., Rules]) -> None:
+@pytest.mark.parametrize("fault", [ByArrival, ByTime, ByOffset, ByLsnAlone, OldKeyIgnored, TruncatesIgnored, NoOpsDropped])
+def test_an_injected_fault_is_detected(fault: Callable[..., Rules]) -> None:
     assert _wrong(lambda: fault(COLUMNS), COLUMNS, worlds=500) > 10
 
 
 def _wrong(rules: Callable[[], Rules], tracked: tuple[str, ...], worlds: int = _WORLDS) -> int:
-    """Of that many random worlds, those whose history the rules get wrong."""
-    made = (World(seed, tracked) for seed in range(worlds))
-    return sum(rules().fold(c for batch in deliveries(w.changes, w.seed) for c in batch) != w.truth for w in made)
+    """The number of random worlds whose history the rules get wrong."""
+    generated = (World(seed, tracked) for seed in range(worlds))
+    return sum(rules().fold(c for batch in deliveries(w.changes, w.seed) for c in batch) != w.truth for w in generated)

@@ -1,6 +1,6 @@
-"""The cases by the stored path without Spark: Debezium's records in bronze, refined in this process, read as the views do.
+"""The golden cases through stored tables without Spark: Debezium's records in bronze, refined in this process.
 
-All cases share one table, each with keys of its own, and take each step together; a case with a truncate has a table to itself.
+All cases share one table, each with its own keys, and take each step together; a case with a truncate has its own table.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def _refine(lake: LightLake, group: Stored) -> None:
         group.contested[json.loads(row["key"])["case_id"]].add(json.loads(row["value"])["source"]["lsn"])
 
 
-def test_every_case_ends_as_written_on_stored_tables(stored: list[Stored]) -> None:
+def test_every_case_has_its_expected_history_on_stored_tables(stored: list[Stored]) -> None:
     for group in stored:
-        assert group.is_silent, f"{group.table.name}: all of it once more wrote something"
+        assert group.is_silent, f"{group.table.name}: a repetition of everything wrote something"
         for number, case in enumerate(group.cases * (2 if len(group.cases) > 1 else 1)):
             found = sorted(group.versions.get(number, []), key=lambda v: (v.key, v.from_us))
             assert tuple(map(summary, found)) in (case.versions, case.either), f"{case.name}: {case.doc}, number {number}"

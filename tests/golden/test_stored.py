@@ -1,7 +1,7 @@
-"""The same cases by the stored path: Debezium's records in bronze, refine on Delta tables that Spark made, the views that people read.
+"""The golden cases through stored tables by Spark: Debezium's records in bronze, refined, read through the views.
 
-One step is refined in process, the next by Spark, in turn. All cases share one table, each with keys of its own, and take each step
-together; a case with a truncate has a table to itself, and two of those are enough here: `test_light_stored` has all of them.
+Steps are refined alternately in this process and by Spark. All cases share one table, each with its own keys, and take each step together;
+a case with a truncate has its own table, and two of those are enough here: `test_light_stored` has all of them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _OPS = {"upsert": "u", "delete": "d", "read": "r", "truncate": "t"}
 
 @dataclass
 class Stored:
-    """One table and the cases in it; a case's number is its place, once as written and, where the table is shared, once in disorder."""
+    """One table and its cases; a case's number is its index, in a shared table once as written and once shuffled."""
 
     table: Table
     cases: list[Case]
@@ -54,7 +54,7 @@ class Stored:
     is_silent: bool = False
 
     def steps(self) -> Iterator[list[tuple[int, Change]]]:
-        """Batch after batch; those of a case that comes twice alternate."""
+        """Batch after batch; those of a case that is in twice alternate."""
         written = [case.batches for case in self.cases]
         carried = [deliveries([change for batch in case.batches for change in batch], 1) for case in self.cases]
         return iter(in_step([*written, *carried] if len(self.cases) > 1 else written))
@@ -118,7 +118,7 @@ def _land(spark: SparkSession, table: Table, batch: list[tuple[int, Change]]) ->
 
 
 def record(table: Table, case: int, change: Change) -> tuple[Any, ...]:
-    """The change as capture writes it and land keeps it."""
+    """The change as captured and landed."""
     at = _EPOCH + timedelta(microseconds=change.at_us)
     commit = None if change.last_commit_lsn is None else str(change.last_commit_lsn)
     sequence = json.dumps([commit, str(change.lsn)], separators=(",", ":"))
@@ -128,10 +128,10 @@ def record(table: Table, case: int, change: Change) -> tuple[Any, ...]:
     header = "__debezium.newkey" if change.kind == "delete" else "__debezium.oldkey"
     headers = [(header, json.dumps(_key(case, change.linked)).encode())] if change.linked else []
     key = None if change.key == WHOLE_TABLE else json.dumps(_key(case, change.key)).encode()
-    told = (change.epoch, value["op"], change.lsn, sequence, change.txid, at)
+    parsed = (change.epoch, value["op"], change.lsn, sequence, change.txid, at)
     topic = platform_tables.topic(table.name)
-    # Offsets of one history never meet those of another: the partition is the case's.
-    return (table.name, at.date(), at, topic, case, change.offset, at, key, json.dumps(value).encode(), headers, *told)
+    # The partition is the case's, so that offsets of different histories do not collide.
+    return (table.name, at.date(), at, topic, case, change.offset, at, key, json.dumps(value).encode(), headers, *parsed)
 
 
 def _key(case: int, key: tuple[str, str]) -> dict[str, Any]:
@@ -142,9 +142,9 @@ def _text(value: str | None) -> str | None:
     return PLACEHOLDER if value == UNCHANGED else value
 
 
-def test_every_case_ends_as_written_on_stored_tables(stored: dict[str, Stored]) -> None:
+def test_every_case_has_its_expected_history_on_stored_tables(stored: dict[str, Stored]) -> None:
     for group in stored.values():
-        assert group.is_silent, f"{group.table.name}: all of it once more wrote something"
+        assert group.is_silent, f"{group.table.name}: a repetition of everything wrote something"
         for number, case in enumerate(group.cases * (2 if len(group.cases) > 1 else 1)):
             found = sorted(group.versions.get(number, []), key=lambda v: (v.key, v.from_us))
             assert tuple(map(summary, found)) in (case.versions, case.either), f"{case.name}: {case.doc}, number {number}"
@@ -153,7 +153,7 @@ def test_every_case_ends_as_written_on_stored_tables(stored: dict[str, Stored]) 
             assert sorted(group.live.get(number, []), key=str) == live, f"{case.name}: {case.doc}"
 
 
-def test_a_rebuild_gives_what_the_runs_gave(stored: dict[str, Stored], spark: SparkSession, lake_settings: Settings) -> None:
+def test_a_rebuild_equals_the_incremental_runs(stored: dict[str, Stored], spark: SparkSession, lake_settings: Settings) -> None:
     group = next(group for group in stored.values() if len(group.cases) > 20)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tables, "SOURCES", (*tables.SOURCES, group.table))

@@ -1,6 +1,6 @@
-"""Random histories with a known truth: a small database that commits, and the changes its log would carry.
+"""Random histories with a known truth: a small database that commits, and the changes in its log.
 
-The truth is taken from the rows as committed, never from the changes, so that it judges whoever reads the changes.
+The truth is taken from the committed rows, never from the changes, so it can check any reader of the changes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _KEYS: tuple[Key, ...] = (("k", ""), ("l", ""), ("m", ""))
 
 @dataclass(eq=False)
 class _Row:
-    """A row as an object of its own: a primary-key change keeps it, a delete and an insert do not. `home`: where others saw it last."""
+    """A row with its identity, which a primary-key change keeps. `home`: the key under which it was last visible to others."""
 
     values: tuple[Value, ...]
     home: Key | None = None
@@ -44,7 +44,7 @@ class World:
             self._pass_time()
             chance = self._random.random()
             if chance < 0.1:
-                self._unseen()
+                self._change_without_log()
                 self._snapshot()
             elif chance < 0.14:
                 self._fail_over()
@@ -53,17 +53,17 @@ class World:
         self.truth = sorted([*self.truth, *self._open.values()], key=lambda version: (version.key, version.from_us))
 
     def _pass_time(self) -> None:
-        # One step in eight goes backwards or stands still: clocks are set.
+        # One step in eight goes backwards and one stands still: clocks are adjusted.
         self._at_us += self._random.choice([-2, 0, 1, 1, 1, 2, 3, 5]) * SECOND_US
 
-    def _unseen(self) -> None:
-        """Now and then rows that the log never tells of: capture was away, and the snapshot that follows sees them."""
+    def _change_without_log(self) -> None:
+        """Sometimes replace rows without a log record: the capture was off, and the following snapshot reads them."""
         for key in _KEYS:
             if self._random.random() < 0.2:
                 self._rows[key] = _Row((self._random.choice("ab"), self._random.choice(["x", "y", None])))
 
     def _fail_over(self) -> None:
-        """Another server takes over: its log begins low, and capture reads everything anew."""
+        """Fail over to another server: its log begins at a low position, and the capture takes a new snapshot."""
         self._epoch += 1
         self._lsn, self._last_commit = self._random.randint(1, 9), None
         self._snapshot()
@@ -77,22 +77,22 @@ class World:
 
     def _transaction(self, txid: int, is_read_meanwhile: bool) -> None:
         before = dict(self._rows)
-        made: list[Change] = []
+        logged: list[Change] = []
         touched: dict[Key, Change] = {}
         for _ in range(self._random.choice([1, 1, 1, 2, 3, 4])):
             self._lsn += self._random.randint(1, 3)
             present = list(self._rows)
             for change in self._statement(txid):
-                made.append(change)
+                logged.append(change)
                 touched |= dict.fromkeys(present if change.key == WHOLE_TABLE else (change.key,), change)
-        # A truncate waits for readers and readers for it; no other change does.
-        if is_read_meanwhile and all(change.kind != "truncate" for change in made):
+        # TRUNCATE and readers exclude each other; other changes do not block readers.
+        if is_read_meanwhile and all(change.kind != "truncate" for change in logged):
             after, self._rows = self._rows, before
             self._snapshot()
             self._rows = after
             self._last_commit = self._random.choice([self._last_commit, self._lsn])
-            made = [replace(change, last_commit_lsn=self._last_commit) for change in made]
-        self._log(made)
+            logged = [replace(change, last_commit_lsn=self._last_commit) for change in logged]
+        self._log(logged)
         for key, last in touched.items():
             self._commit(key, self._rows.get(key), last)
         self._settle()
@@ -115,25 +115,25 @@ class World:
         if chance < 0.25:
             del self._rows[key]
             return [self._change(key, "delete", None, txid)]
-        # The log leaves out a wide value that an update did not touch.
+        # The log omits a TOASTed value that an update did not change.
         is_unchanged = self._random.random() < 0.5
-        told = (values[0], UNCHANGED) if is_unchanged else values
+        carried = (values[0], UNCHANGED) if is_unchanged else values
         values = (values[0], row.values[1]) if is_unchanged else values
         free = [other for other in _KEYS if other not in self._rows]
         if chance < 0.45 and free:
             new = self._random.choice(free)
             del self._rows[key]
             self._rows[new] = _Row(values, row.home)
-            return [self._change(key, "delete", None, txid, new), self._change(new, "upsert", told, txid, key)]
+            return [self._change(key, "delete", None, txid, new), self._change(new, "upsert", carried, txid, key)]
         self._rows[key] = _Row(values, row.home)
-        return [self._change(key, "upsert", told, txid)]
+        return [self._change(key, "upsert", carried, txid)]
 
     def _change(self, key: Key, kind: str, values: tuple[Value, ...] | None, txid: int | None = None, linked: Key | None = None) -> Change:
         place = {"lsn": self._lsn, "at_us": self._at_us, "last_commit_lsn": self._last_commit, "epoch": self._epoch, "linked": linked}
         return Change(key=key, kind=kind, values=values, txid=txid, offset=None, **place)  # type: ignore[arg-type]
 
-    def _log(self, made: list[Change]) -> None:
-        self.changes += [replace(change, offset=len(self.changes) + place) for place, change in enumerate(made)]
+    def _log(self, logged: list[Change]) -> None:
+        self.changes += [replace(change, offset=len(self.changes) + place) for place, change in enumerate(logged)]
 
     def _commit(self, key: Key, row: _Row | None, change: Change) -> None:
         shown = self._open.get(key)
@@ -142,7 +142,7 @@ class World:
         at_us = max(change.at_us, self._clocks.get(key, change.at_us - 1) + 1)
         moved_from = row.home if row and row.home != key else None
         if shown and row and moved_from is None and self._is_equal(shown.values, row.values):
-            # A read that found what was known says nothing of when.
+            # A read that finds an unchanged row does not move its time.
             if change.kind != "read":
                 self._clocks[key] = at_us
             self._open[key] = replace(shown, values=row.values)
@@ -154,7 +154,7 @@ class World:
             self._open[key] = Version(key, row.values, at_us, change.lsn, previous=moved_from)
 
     def _settle(self) -> None:
-        """Everyone sees the rows where they are now."""
+        """Make the rows visible to others under their current keys."""
         self._rows = {key: _Row(row.values, key) for key, row in self._rows.items()}
 
     def _is_equal(self, one: tuple[Value, ...], other: tuple[Value, ...]) -> bool:
@@ -162,7 +162,7 @@ class World:
 
 
 def deliveries(changes: list[Change], seed: int, most: int = 4) -> list[list[Change]]:
-    """The same changes as a careless carrier brings them: shuffled, some twice with later offsets, in 1 to `most` batches."""
+    """The same changes in random delivery: shuffled, some twice with later offsets, in 1 to `most` batches."""
     chance = random.Random(seed)
     repeats = [replace(change, offset=(change.offset or 0) + 1000) for change in changes if chance.random() < 0.3]
     records = [*changes, *repeats]

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from lakehouse import platform_tables
-from lakehouse.transforms.history.fold import Incoming, anew
+from lakehouse.transforms.history.fold import Incoming, fold_all
 from lakehouse.transforms.history.form import Form
 from lakehouse.transforms.records import arrow
 from lakehouse.transforms.records.envelope import Decoder
@@ -36,7 +36,7 @@ _STORED = platform_tables.stored(THINGS)
 
 def _rows() -> list[tuple[object, ...]]:
     decoded = Decoder(THINGS, []).decode(wire.records([row(**_FULL), row(id=2), row(id=3, price="1.230", at="0001-01-01T00:00:00Z")]))
-    return [made.row for made in anew(Form(THINGS), Incoming(changes=decoded.changes, run=7)).rows]
+    return [made.row for made in fold_all(Form(THINGS), Incoming(changes=decoded.changes, run=7)).rows]
 
 
 def test_every_type_comes_back_exactly() -> None:
@@ -71,7 +71,7 @@ def test_columns_are_found_by_name_and_a_missing_one_is_none() -> None:
 def test_a_fold_finds_nothing_to_write_in_rows_that_came_back() -> None:
     decoded = Decoder(THINGS, []).decode(wire.records([row(**_FULL)]))
     form = Form(THINGS)
-    stored = arrow.rows(arrow.arrow([w.row for w in anew(form, Incoming(changes=decoded.changes, run=7)).rows], _STORED), _STORED)
-    again = anew(form, Incoming(changes=decoded.changes, run=8), kept=stored)
+    stored = arrow.rows(arrow.arrow([w.row for w in fold_all(form, Incoming(changes=decoded.changes, run=7)).rows], _STORED), _STORED)
+    again = fold_all(form, Incoming(changes=decoded.changes, run=8), kept=stored)
     assert [written.row for written in again.rows] == stored
     assert stored[0][form.place["price"]] == Decimal("99999999.99")

@@ -99,7 +99,7 @@ def _linked(spark: SparkSession, other: Table, table: Table, key: str) -> frozen
     for column in other.person_columns:
         if column.person == table.name:
             stored = storage.read_silver_changes(spark, other)
-            found.append(erasing.names_in(stored, other, F.array(person_json(column, table)), [key]))
+            found.append(erasing.referring_keys(stored, other, F.array(person_json(column, table)), [key]))
             for records in _records(spark, other):
                 named = decoding.named(records.select("key", "value"), other, column, table)
                 found.append(named.where(F.array_contains("_persons", key)).select(F.col("_key").alias("key")))

@@ -36,9 +36,9 @@ def kept_out(table: Table, decoded: Decoded, decoder: Decoder, records: Iterable
     """
     own = known.get(table.name, frozenset())
     persons = {name: tables.source(name) for name in known if name != table.name}
-    if erasing.named(table, decoded, known, persons) - own:
+    if erasing.referring_keys(table, decoded, known, persons) - own:
         raise TooLargeError(f"{table.full_name}: records landed that name forgotten people for the first time")
     eraser = erasing.Eraser(decoder, own)
-    if eraser.told_from(decoded, {(record.topic, record.partition, record.offset): record for record in records}) is not None:
+    if eraser.first_offset(decoded, {(record.topic, record.partition, record.offset): record for record in records}) is not None:
         raise TooLargeError(f"{table.full_name}: records of forgotten people landed, which have to leave bronze too")
-    return eraser.kept_out(decoded)
+    return eraser.without_forgotten(decoded)

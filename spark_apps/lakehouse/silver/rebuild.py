@@ -107,7 +107,7 @@ def _folded(
         own = partial(_of_keys, table, _with_linked(table, brought, kept, wanted))
         blocked = None if brought.blocked is None else own(brought.blocked)
         brought, kept = replace(brought, changes=own(brought.changes), blocked=blocked), None if kept is None else own(kept)
-    rows, contested = folding.anew(brought, kept)
+    rows, contested = folding.fold_all(brought, kept)
     heavy_batch.quarantine_beaten(spark, settings, table, batch, contested)
     return (rows if wanted is None else _of_keys(table, wanted, rows)).localCheckpoint()
 

@@ -35,11 +35,11 @@ def kept_out(spark: SparkSession, settings: Settings, table: Table, decoded: Dat
     if not own:
         return decoded
     keys = erasure_list.as_frame(spark, sorted(own))
-    least = erasing.tells(decoded, table, keys).agg(F.min("_offset").alias("least")).first()
+    least = erasing.holding_forgotten(decoded, table, keys).agg(F.min("_offset").alias("least")).first()
     if least is not None and least["least"] is not None:
         is_linked = own != forgotten.get(table.name, frozenset())
         sweep(spark, settings, table, from_offset=0 if is_linked else least["least"])
-    return erasing.kept_out(decoded, table, keys)
+    return erasing.without_forgotten(decoded, table, keys)
 
 
 def enter_linked(spark: SparkSession, table: Table, decoded: DataFrame, forgotten: Forgotten) -> frozenset[str]:
@@ -49,7 +49,7 @@ def enter_linked(spark: SparkSession, table: Table, decoded: DataFrame, forgotte
         persons = forgotten.get(column.person or "")
         if persons:
             of = F.array(person_json(column, tables.source(column.person or "")))
-            found |= {row["key"] for row in erasing.names_in(decoded, table, of, sorted(persons)).distinct().collect()}
+            found |= {row["key"] for row in erasing.referring_keys(decoded, table, of, sorted(persons)).distinct().collect()}
     if found:
         erasure_list.enter(spark, {table.name: frozenset(found)})
     return frozenset(found)
@@ -127,7 +127,7 @@ def _folded_again(spark: SparkSession, settings: Settings, table: Table, rows: D
     now, mark = storage.bronze_version(spark), state.store(settings).read(table)
     blanked = erasing.blanked(rows, table, F.coalesce("_is_listed", F.lit(False))).drop("_is_listed")
     blanked = blanked.withColumn("_run", F.lit(now).cast("BIGINT")).localCheckpoint()
-    folded, _ = folding.anew(
+    folded, _ = folding.fold_all(
         folding.Incoming(table=table, changes=decoding.nothing(spark, table), run=now, truncates=mark.truncates), blanked
     )
     identity = list(platform_tables.stored(table).key)

@@ -1,4 +1,4 @@
-"""Select lists of silver's views, shared by the SQL views and DataFrames pinned to a version."""
+"""Select lists of silver's views, shared by the SQL views and by DataFrames of a pinned version."""
 
 from __future__ import annotations
 

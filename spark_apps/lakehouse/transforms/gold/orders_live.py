@@ -1,6 +1,6 @@
-"""The SQL of `gold.orders_live`: the newest change of each order of the last hour, straight from bronze.
+"""SQL of `gold.orders_live`: the newest change of each order of the last hour, read from bronze.
 
-Plain text, made from the declarations without Spark.
+Generated from the declarations, without Spark.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from lakehouse.transforms.records import keys
 
 WINDOW_MINUTES = 60
 
-# At one position a delete comes before an upsert, and a read before both.
+# At one position a delete precedes an upsert, and a read precedes both.
 _KIND_RANK = "CASE op WHEN 'r' THEN 0 WHEN 'd' THEN 1 ELSE 2 END"
 IS_CHANGE = "key IS NOT NULL AND epoch IS NOT NULL AND lsn IS NOT NULL AND op IN ('c', 'u', 'r', 'd')"
 # Numbers the changes of each key from the newest.
@@ -22,8 +22,8 @@ IS_RECENT = f"_landed_at >= current_timestamp() - INTERVAL {WINDOW_MINUTES} MINU
 def orders_live_sql() -> str:
     """SELECT of the view, with the declared columns in order.
 
-    The newest change is picked on the raw record and only then parsed: one parse per order instead of one per change. What is
-    unreadable is not seen; an order whose newest change has an unreadable row is left out until its next change.
+    The newest change is selected on the raw record and then parsed: one parse per order instead of one per change. Unreadable records are
+    skipped; an order whose newest change has an unreadable row is left out until its next change.
     """
     fields = ", ".join(f"`{name}`: STRING" for name in source_columns())
     typed = ",\n  ".join(typed_columns())
@@ -35,19 +35,19 @@ def orders_live_sql() -> str:
 
 
 def source_columns() -> list[str]:
-    """The view's columns that the record of an order carries."""
+    """The view's columns that are in an order's record."""
     view, source = tables.gold("orders_live"), tables.source("orders")
     return [name for name in view.column_names if name in source.column_names]
 
 
 def typed_columns() -> list[str]:
-    """Select list of the view's columns over `row`, a struct of the record's texts, and the change's own columns."""
+    """Select list of the view's columns over `row`, a struct of the record's texts, and the columns of the change."""
     source = tables.source("orders")
     return [_expression(column, source) for column in tables.gold("orders_live").columns]
 
 
 def shown_sql(rows: str) -> str:
-    """SELECT of the view over a relation of typed newest changes: without unreadable ones, and with forgotten persons blanked."""
+    """SELECT of the view over typed newest changes: without unreadable rows, and with the columns of forgotten persons as NULL."""
     view, source = tables.gold("orders_live"), tables.source("orders")
     key = " AND ".join(f"`{name}` IS NOT NULL" for name in view.key)
     forgotten = [column for column in source.person_columns if column.name in view.column_names]
@@ -61,7 +61,7 @@ def _unless_forgotten(column: Column, forgotten: list[Column]) -> str:
 
 
 def _join_forgotten(column: Column) -> str:
-    """Finds whether the person that `column` names is forgotten: an order that lands late must not name them."""
+    """Join that finds whether the person in `column` is forgotten, for records that land after the erasure."""
     person = tables.source(column.person or "")
     named = keys.as_json_sql(person, [f"`{column.name}`"])
     alias = f"of_{column.name}"
@@ -71,7 +71,7 @@ def _join_forgotten(column: Column) -> str:
 
 
 def _newest(source: Table) -> str:
-    """Changes of the last hour, numbered per key from the newest; the literal bounds let Delta skip files by their statistics."""
+    """Changes of the last hour, numbered per key from the newest; Delta skips files by the literal bounds."""
     return (
         f"    SELECT value, op, commit_at, {NEWEST}\n"
         f"    FROM {platform_tables.CHANGES.full_name}\n"
@@ -89,6 +89,6 @@ def _expression(column: Column, source: Table) -> str:
         return f"{field} AS `{column.name}`"
     cast = f"try_cast({field} AS {column.type})"
     if column.type == "TIMESTAMP":
-        # Postgres knows years that no BI driver does: the value is left out, the order is not.
+        # Postgres has years that no BI driver supports: such a value is NULL, and the order is kept.
         cast = f"CASE WHEN year({cast}) BETWEEN 1 AND 9999 THEN {cast} END"
     return f"{cast} AS `{column.name}`"

@@ -1,8 +1,8 @@
 """SQL of each gold table and view: a file beside its declaration, or generated from it where it reads bronze.
 
 `tables/<name>.sql` is one SELECT over `silver.<table>` (live rows), `silver.<table>_history` (every version) and `gold.<table>`.
-`tables/<name>.touched.sql` is optional: which slices a change of the source tables can reach; without it a change of one recomputes
-everything. It may also read `changed.<table>`, the changed keys with the instant `since`, see `lakehouse.gold.touched`.
+`tables/<name>.touched.sql` is optional: it selects the slices that a change of the source tables can affect; without it, any change
+recomputes all slices. It may also read `changed.<table>`, the changed keys with the instant `since`, see `lakehouse.gold.reach`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _GENERATED = {"orders_live": orders_live_sql}
 
 @cache
 def select(table: Table) -> str:
-    """The SELECT of a gold table or view; raises ContractError where no file has it."""
+    """The SELECT of a gold table or view; raises ContractError if there is no file."""
     if table.name in _GENERATED:
         return _GENERATED[table.name]()
     path = FOLDER / f"{table.name}.sql"
@@ -33,11 +33,11 @@ def select(table: Table) -> str:
 
 @cache
 def touched(table: Table) -> str | None:
-    """The SELECT of the slices that changes of source tables can reach; None where all have to be recomputed."""
+    """The SELECT of the slices that changes of source tables can affect; None if all must be recomputed."""
     path = FOLDER / f"{table.name}.touched.sql"
     return path.read_text().strip() if path.is_file() else None
 
 
 def reads_bronze(table: Table) -> bool:
-    """Whether the view stands on what has landed, with no batch run in between."""
+    """Whether the view reads bronze directly, without a batch run in between."""
     return table.name in _GENERATED

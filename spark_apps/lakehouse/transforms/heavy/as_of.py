@@ -1,4 +1,4 @@
-"""Stored changes as of a snapshot of the source: the newest change of each key that the snapshot has seen."""
+"""Stored changes as of a snapshot of the source: the newest change of each key visible to the snapshot."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def settled(changes: DataFrame, is_unseen: Column) -> DataFrame:
-    """The newest changes of keys whose newest change the snapshot has seen: nearly all of them."""
+    """The newest changes of keys whose newest change is visible to the snapshot: nearly all keys."""
     return changes.where("_last").where(~is_unseen)
 
 
 def moved_on(changes: DataFrame, table: Table, is_unseen: Column) -> DataFrame:
-    """The newest change that the snapshot has seen of each other key; none of a key that was new."""
+    """The newest visible change of each other key; none for a key that the snapshot does not contain."""
     key = list(table.key)
     keys = changes.where("_last").where(is_unseen).select(*key)
-    # All of them, seen or not: a change that is left out may be what tells how two others stand.
+    # Including changes not visible to the snapshot: one of them may decide the order of two others.
     whole = changes.join(keys, on=key, how="left_semi").select(*platform_tables.stored(table).column_names, is_unseen.alias(workers.UNSEEN))
     grouped = routing.grouped(whole, table, set())
     return grouped.mapInArrow(partial(workers.newest_seen, table=table), platform_tables.stored(table).schema_ddl())

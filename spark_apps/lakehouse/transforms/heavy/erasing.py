@@ -19,41 +19,41 @@ if TYPE_CHECKING:
 
 
 def blanked(rows: DataFrame, table: Table, is_forgotten: Column) -> DataFrame:
-    """Decoded or stored changes, those that are forgotten without their erased columns: a NULL that was received, no unknown value."""
+    """Decoded or stored changes; forgotten ones have NULL in their erased columns, as if received so."""
     columns = {name: F.when(~is_forgotten, F.col(name)) for name in table.erased}
-    is_left_alone = F.array_except("_unchanged", F.array(*map(F.lit, table.erased)))
+    still_unchanged = F.array_except("_unchanged", F.array(*map(F.lit, table.erased)))
     return rows.withColumns(
         {
             **columns,
-            "_unchanged": F.when(is_forgotten, is_left_alone).otherwise(F.col("_unchanged")),
+            "_unchanged": F.when(is_forgotten, still_unchanged).otherwise(F.col("_unchanged")),
             "_content_hash": F.when(is_forgotten, F.lit(ERASED)).otherwise(F.col("_content_hash")),
         }
     )
 
 
-def tells(decoded: DataFrame, table: Table, forgotten: DataFrame) -> DataFrame:
-    """Records decoded with their values that hold something of the forgotten keys (`key`, a JSON object each)."""
-    found = _marked(decoded, forgotten).where("_forgotten IS NOT NULL")
+def holding_forgotten(decoded: DataFrame, table: Table, forgotten: DataFrame) -> DataFrame:
+    """Records decoded with their values that hold data of the forgotten keys (`key`, a JSON object each)."""
+    found = _with_forgotten(decoded, forgotten).where("_forgotten IS NOT NULL")
     return found if table.is_of_persons else found.where(F.col("_value_bytes") != F.col("_blanked"))
 
 
-def kept_out(decoded: DataFrame, table: Table, forgotten: DataFrame) -> DataFrame:
-    """Records decoded with their values without what they hold of the forgotten keys; in quarantine too it would come back."""
-    marked = _marked(decoded, forgotten)
+def without_forgotten(decoded: DataFrame, table: Table, forgotten: DataFrame) -> DataFrame:
+    """Records decoded with their values, without data of forgotten keys, quarantined ones included."""
+    joined = _with_forgotten(decoded, forgotten)
     if table.is_of_persons:
-        return marked.where("_forgotten IS NULL").drop("_forgotten")
+        return joined.where("_forgotten IS NULL").drop("_forgotten")
     is_forgotten = F.col("_forgotten").isNotNull()
     value = F.when(is_forgotten, F.col("_blanked")).otherwise(F.col("_value_bytes"))
     detail = F.when(~is_forgotten, F.col("_detail"))
-    return blanked(marked, table, is_forgotten).withColumns({"_value_bytes": value, "_detail": detail}).drop("_forgotten")
+    return blanked(joined, table, is_forgotten).withColumns({"_value_bytes": value, "_detail": detail}).drop("_forgotten")
 
 
-def _marked(decoded: DataFrame, forgotten: DataFrame) -> DataFrame:
+def _with_forgotten(decoded: DataFrame, forgotten: DataFrame) -> DataFrame:
     listed = F.broadcast(forgotten.select(F.col("key").alias("_forgotten")))
     return decoded.join(listed, F.col("_named_key") == F.col("_forgotten"), how="left")
 
 
-def names_in(rows: DataFrame, table: Table, of: Column, forgotten: Sequence[str]) -> DataFrame:
-    """Keys, as the column `key`, of rows where `of` (a key, or an array of keys) is one of the forgotten persons."""
+def referring_keys(rows: DataFrame, table: Table, of: Column, forgotten: Sequence[str]) -> DataFrame:
+    """Keys, as the column `key`, of rows where `of` (a key or an array of keys) contains a forgotten person."""
     listed = F.array(*map(F.lit, forgotten))
     return rows.where(F.arrays_overlap(of, listed)).select(key_json(table).alias("key"))

@@ -1,7 +1,7 @@
-"""The fold on the executors: the difference that a run's changes make, or a whole table anew.
+"""The fold on the executors: the difference that a run's changes make, or a whole table from scratch.
 
-Key changes and lateness decide which rows meet: newest rows for ordinary keys, and whole histories for those that are late and for all
-that key changes link them with.
+Key changes and lateness decide which rows are folded together: for most keys the newest row, for late keys and keys linked to them the
+whole history.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Incoming:
-    """What a run brings to one table.
+    """Input of a run for one table.
 
-    `changes`: declared columns and RECEIVED. `run`: what `_run` becomes of a row whose content or effective time changes.
-    `has_links`: primary-key changes are among them. `blocked`: keys with `_epoch`, `_lsn` (either may be NULL) and `_offset` of
-    changes that wait in quarantine. `truncates`: all that the table has had; `new_truncates` those that no run has applied yet.
+    `changes`: declared columns and RECEIVED. `run`: value of `_run` for a row whose content or effective time changes. `has_links`: whether
+    there are primary-key changes among the changes. `blocked`: keys with `_epoch`, `_lsn` (either may be NULL) and `_offset` of quarantined
+    changes. `truncates`: all truncates of the table; `new_truncates`: those not yet applied by a run.
     """
 
     table: Table
@@ -43,10 +43,10 @@ class Incoming:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """Rows of the stored form to insert or to update, by identity, worked out; None where the changes bring nothing new.
+    """Rows of the stored form to insert or update, by identity, materialized; None if nothing changes.
 
-    `is_only_last`: each row that updates is the newest of its key. `is_near`: no row is of a key that the batch did not lead to by its
-    bounds. `contested`: identity and `_content_hash` of each change of which another record had other content; None where there is none.
+    `is_only_last`: every updated row is the newest of its key. `is_near`: every row is of a key within the batch's bounds. `contested`:
+    identity and `_content_hash` of each change received with differing contents; None if there is none.
     """
 
     rows: DataFrame | None
@@ -56,9 +56,9 @@ class Difference:
 
 
 def difference(incoming: Incoming, touched: DataFrame, stored: DataFrame, bounds: Column | None = None) -> Difference:
-    """What the changes make different; `touched`: the distinct keys to look at, beside those linked with them.
+    """The difference that the changes make; `touched`: the distinct keys to fold, besides keys linked to them.
 
-    `bounds`: a condition that holds for every stored row of the touched keys, by which files are left unread.
+    `bounds`: a condition that holds for every stored row of the touched keys, used to skip files.
     """
     table, key = incoming.table, list(incoming.table.key)
     linked = routing.links(incoming.changes, table) if incoming.has_links else set()
@@ -67,24 +67,24 @@ def difference(incoming: Incoming, touched: DataFrame, stored: DataFrame, bounds
     near = stored if bounds is None else stored.where(bounds)
     newest = near.where("_last").join(touched, on=key, how="left_semi")
     work = partial(workers.fold_newest, run=incoming.run, truncates=incoming.truncates, new=incoming.new_truncates)
-    # Worked out once, here: MERGE reads its source twice, and refuses one that is merely cached.
+    # Materialized here: MERGE reads its source twice, and rejects one that is only cached.
     first = _folded(incoming, newest, linked, work).localCheckpoint()
     verdict = _verdict(first)
-    # No key is late in an ordinary batch: whole histories are read only for those that are.
+    # An ordinary batch has no late key; whole histories are read only for late keys.
     if not verdict["_is_late"]:
         return _outcome(table, first, verdict, is_only_last=True, is_near=True)
     late = first.where("_is_late").select(*key).localCheckpoint()
     late, linked, is_near = routing.closure(table, late, linked, near, stored)
     whole = (near if is_near else stored).join(late, on=key, how="left_semi")
     again = replace(incoming, changes=incoming.changes.join(late, on=key, how="left_semi"))
-    work = partial(workers.fold_whole, run=incoming.run, truncates=incoming.truncates, is_anew=False)
+    work = partial(workers.fold_whole, run=incoming.run, truncates=incoming.truncates, is_full=False)
     others = first.where("NOT _is_late").join(late, on=key, how="left_anti").select(*first.columns)
     rows = others.unionByName(_folded(again, whole, linked, work)).localCheckpoint()
     return _outcome(table, rows, _verdict(rows), is_only_last=False, is_near=is_near)
 
 
-def anew(incoming: Incoming, kept: DataFrame | None = None) -> tuple[DataFrame, DataFrame]:
-    """The whole stored form of a table from all of its changes, and which of them are contested, as `Difference` has them.
+def fold_all(incoming: Incoming, kept: DataFrame | None = None) -> tuple[DataFrame, DataFrame]:
+    """The whole stored form of a table from all of its changes, and the contested ones as in `Difference`.
 
     `kept` are stored changes that `incoming` no longer has.
     """
@@ -92,13 +92,13 @@ def anew(incoming: Incoming, kept: DataFrame | None = None) -> tuple[DataFrame, 
     linked = routing.links(incoming.changes, table) if incoming.has_links else set()
     if kept is not None:
         linked |= routing.links(kept, table)
-    work = partial(workers.fold_whole, run=incoming.run, truncates=incoming.truncates, is_anew=True)
+    work = partial(workers.fold_whole, run=incoming.run, truncates=incoming.truncates, is_full=True)
     rows = _folded(incoming, kept, linked, work).localCheckpoint()
     return rows.where("_is_changed").drop(*VERDICTS), _contested(table, rows)
 
 
 def _folded(incoming: Incoming, stored: DataFrame | None, linked: set[tuple[str, str]], work: Callable[..., object]) -> DataFrame:
-    """What the work makes of the changes, stored rows and waiting records, those of one key and of linked keys together."""
+    """Apply `work` to changes, stored rows and quarantined records, grouped by key and by linked keys."""
     table = incoming.table
     names = [*table.column_names, *(column.name for column in RECEIVED)]
     rows = incoming.changes.select(*names).withColumn(ROLE, F.lit(CHANGE))
@@ -110,7 +110,7 @@ def _folded(incoming: Incoming, stored: DataFrame | None, linked: set[tuple[str,
 
 
 def _verdict(rows: DataFrame) -> Row:
-    """Whether any row is late, contested, changed: one small job."""
+    """Whether any row is late, contested or changed: one small job."""
     found = rows.agg(*(F.coalesce(F.bool_or(name), F.lit(False)).alias(name) for name in VERDICTS)).first()
     assert found is not None  # an aggregate without groups is always one row
     return found

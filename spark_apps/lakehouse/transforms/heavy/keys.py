@@ -1,4 +1,4 @@
-"""Keys of rows as JSON on Spark, in the form of `records.keys`."""
+"""Keys of rows as JSON in Spark, in the format of `records.keys`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def key_json(table: Table) -> Column:
-    """The key of a row with declared columns, as `_linked_key` and the list of forgotten keys name it."""
+    """The key of a row with declared columns, in the format of `_linked_key` and of the list of forgotten keys."""
     return F.to_json(F.struct(*table.key), SPARK_JSON)
 
 
 def person_json(column: Declared, person: Table) -> Column:
-    """Key of the person that a row with declared columns names in that column."""
+    """Key of the person in that column of a row with declared columns."""
     return F.to_json(F.struct(F.col(column.name).alias(person.key[0])), SPARK_JSON)
 
 

@@ -1,4 +1,4 @@
-"""Partitioning for Python workers: rows of a key, and of all keys that key changes link with it, come together."""
+"""Partitioning for Python workers: rows of a key and of all keys linked to it are in one partition."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from lakehouse.transforms.history.links import components
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-# Two keys that a key change links, as JSON, each pair.
+# Pairs of keys linked by a key change, as JSON.
 Links = set[tuple[str, str]]
 _TEXT = "_key_text"
 
 
 def linked_keys(rows: DataFrame, table: Table) -> DataFrame:
-    """The keys that key changes among the rows name, in the key's columns."""
+    """The keys in `_linked_key` of the rows, in the key's columns."""
     return rows.where("_linked_key IS NOT NULL").select(*other_key(table))
 
 
 def links(rows: DataFrame, table: Table) -> Links:
-    """Which keys the key changes among the rows link, as JSON: few, so they are collected."""
+    """Pairs of keys linked by key changes among the rows, as JSON; they are few, so they are collected."""
     found = rows.where("_linked_key IS NOT NULL").select(key_json(table).alias(_TEXT), "_linked_key").distinct()
     return {(row[_TEXT], row["_linked_key"]) for row in found.collect()}
 
 
 def grouped(rows: DataFrame, table: Table, linked: Links) -> DataFrame:
-    """The rows with GROUP, partitioned by it and sorted by it within each partition; keys that are linked have one in common.
+    """The rows with GROUP, partitioned and sorted by it; linked keys share a group.
 
-    That keys without a link meet in a group by chance is possible, and harmless.
+    Unlinked keys may share a group by hash collision, without effect.
     """
     own = F.xxhash64(*table.key)
     if not linked:
@@ -48,10 +48,10 @@ def grouped(rows: DataFrame, table: Table, linked: Links) -> DataFrame:
 
 
 def closure(table: Table, keys: DataFrame, linked: Links, near: DataFrame, stored: DataFrame) -> tuple[DataFrame, Links, bool]:
-    """The keys with all that stored key changes link them with, directly or through others; all links; whether all stored are near.
+    """The keys and all keys linked to them by stored key changes, directly or transitively; all links; whether all are in `near`.
 
-    `near` are the stored rows of the keys and more: of keys beyond, all of them are asked. `linked` are links known already, whose keys
-    are among `keys`.
+    `near` are the stored rows of the keys and more; for other keys, `stored` is read. `linked` are known links, whose keys are among
+    `keys`.
     """
     known = set(linked)
 
@@ -75,7 +75,7 @@ def closure(table: Table, keys: DataFrame, linked: Links, near: DataFrame, store
 
 
 def with_linked(keys: DataFrame, table: Table, linked: Links) -> DataFrame:
-    """The keys with all that these links join to one of them, directly or through others."""
+    """The keys and all keys joined to them by these links, directly or transitively."""
     if not linked:
         return keys
     groups = _groups(linked)

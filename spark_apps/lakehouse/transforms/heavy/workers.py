@@ -1,4 +1,4 @@
-"""What a Python worker does with a partition; imports no Spark, so that a worker loads none."""
+"""Functions that Python workers apply to a partition; imports no Spark, so that a worker loads none."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from lakehouse.transforms.records.envelope import Decoder
 from lakehouse.transforms.records.received import Record, records
 from lakehouse.transforms.records.truncates import Truncate
 
-# What a change brings, beside the declared columns.
+# Columns received with a change, besides the declared ones.
 RECEIVED = (
-    Column(name="_kind", type="STRING", doc="read, upsert, delete, truncate, tombstone or message; NULL for what cannot be used."),
+    Column(name="_kind", type="STRING", doc="read, upsert, delete, truncate, tombstone or message; NULL for a faulty record."),
     Column(name="_epoch", type="INT", doc="Number of the source's timeline, where it is known."),
     Column(name="_lsn", type="BIGINT", doc="Position in the source's WAL, where it is known."),
     Column(name="_txid", type="BIGINT", doc="Transaction at the source; NULL for a read."),
@@ -29,7 +29,7 @@ RECEIVED = (
     Column(name="_offset", type="BIGINT", doc="Kafka offset."),
     Column(name="_commit_at", type="TIMESTAMP", doc="Commit time."),
     Column(name="_content_hash", type="STRING", doc="Hash of the declared columns as received."),
-    Column(name="_unchanged", type="ARRAY<STRING>", doc="Columns that came unchanged."),
+    Column(name="_unchanged", type="ARRAY<STRING>", doc="Columns received as unchanged."),
     Column(name="_linked_key", type="STRING", doc="Other key of a primary-key change, as JSON."),
 )
 _RECORD = (
@@ -39,26 +39,26 @@ _RECORD = (
     Column(name="_topic", type="STRING", doc="Kafka topic."),
     Column(name="_partition", type="INT", doc="Kafka partition."),
     Column(name="_key_bytes", type="BINARY", doc="Key as received."),
-    Column(name="_value_bytes", type="BINARY", doc="Value as received; NULL where it was not asked for."),
-    Column(name="_named_key", type="STRING", doc="Key as the list of forgotten keys has it; NULL where values were not asked for."),
-    Column(name="_blanked", type="BINARY", doc="The value without erased columns; NULL where values were not asked for."),
+    Column(name="_value_bytes", type="BINARY", doc="Value as received; NULL where values were not requested."),
+    Column(name="_named_key", type="STRING", doc="Key as the list of forgotten keys has it; NULL where values were not requested."),
+    Column(name="_blanked", type="BINARY", doc="The value without erased columns; NULL where values were not requested."),
 )
 
-# What is read of a record's text, where it may have to be forgotten.
+# Columns read from the text of a record that may have to be erased.
 NAMED = (
     Column(name="_key", type="STRING", doc="Key as the list of forgotten keys has it."),
     Column(name="_blanked", type="BINARY", doc="The value without erased columns."),
-    Column(name="_persons", type="ARRAY<STRING>", doc="Keys of the persons that a column names; NULL where none was asked for."),
+    Column(name="_persons", type="ARRAY<STRING>", doc="Keys of the persons in a column; NULL where none was requested."),
 )
 
-# Beside the stored form's columns, what a row of the fold's input is, and with which others it belongs together.
+# Columns besides the stored form's: the role of a row in the fold's input, and the group it is folded with.
 ROLE, GROUP = "_role", "_group"
-# Whether the snapshot that a table is compared with did not see the change.
+# Whether the change is not visible to the snapshot that the table is compared with.
 UNSEEN = "_is_unseen"
 CHANGE, STORED, BLOCKED = "change", "stored", "blocked"
-# What the fold says of a row: to be written; only a key, of which whole histories are needed; only an identity that is contested.
+# Kind of a result row: a row to write; a key whose whole history is needed; an identity that is contested.
 VERDICTS = ("_is_changed", "_is_late", "_is_contested")
-# Rows that a worker folds at a time, and those of the last group on top: its memory.
+# Rows that a worker folds at a time, plus those of the last group; bounds its memory.
 _ROWS_AT_A_TIME = 4000
 
 
@@ -74,7 +74,7 @@ def folded_form(table: Table) -> Table:
 
 
 def with_columns(table: Table, what: str, columns: tuple[Column, ...]) -> Table:
-    """The columns that frames of a table's rows have on their way."""
+    """A declaration of intermediate frames with these columns."""
     more = {
         "doc": f"{table.name}, {what}.",
         "grain": "one row",
@@ -116,7 +116,7 @@ def _decoded(decoder: Decoder, record: Record, with_values: bool) -> tuple[Any, 
 
 
 def _erased(decoder: Decoder, taken: list[Record], rows: list[Row]) -> Iterator[tuple[str, bytes | None]]:
-    """By which key the records may have to be forgotten, a faulty one by its text; and what would be left of its value."""
+    """The key by which each record may have to be erased (from its text if faulty), and its value without erased columns."""
     table, listed, reason = decoder.table, keys.as_json(decoder.table), len(decoder.table.columns) + len(RECEIVED)
     for record, row in zip(taken, rows, strict=True):
         is_faulty = row[reason] is not None
@@ -125,7 +125,7 @@ def _erased(decoder: Decoder, taken: list[Record], rows: list[Row]) -> Iterator[
 
 
 def name_records(batches: Iterable[pa.RecordBatch], table: Table, column: Column | None, person: Table | None) -> Iterator[pa.RecordBatch]:
-    """Records with NAMED: columns `key` and `value` read as text, whatever they are; the others go through as they are."""
+    """Records with NAMED, read from the text of `key` and `value`; other columns pass through."""
     types = [arrow.arrow_type(named.type) for named in NAMED]
     for batch in batches:
         pairs = list(zip(batch.column("key").to_pylist(), batch.column("value").to_pylist(), strict=True))
@@ -145,34 +145,34 @@ def name_records(batches: Iterable[pa.RecordBatch], table: Table, column: Column
 def fold_newest(
     batches: Iterable[pa.RecordBatch], table: Table, run: int, truncates: tuple[Truncate, ...], new: Collection[Truncate]
 ) -> Iterator[pa.RecordBatch]:
-    """The difference that changes make beside the newest stored rows of their keys; late keys are named and left alone."""
+    """The difference of changes and the newest stored rows of their keys; late keys are only reported."""
     form = Form(table)
     for rows in _groups(batches, form):
-        changes, stored, blocked = _told_apart(form, rows)
+        changes, stored, blocked = _by_role(form, rows)
         incoming = Incoming(changes=changes, run=run, blocked=blocked, truncates=truncates, new_truncates=new)
         made = fold.difference(form, incoming, stored, lambda keys: ())
         late = made.late
         found = [(*written.row, True, False, False) for written in made.rows if form.key_of(written.row) not in late]
-        found += [_named(form, key, None, is_late=True) for key in late]
-        found += [_named(form, contested.key, contested) for contested in made.contested if contested.key not in late]
+        found += [_key_row(form, key, None, is_late=True) for key in late]
+        found += [_key_row(form, contested.key, contested) for contested in made.contested if contested.key not in late]
         yield from _written(form, found)
 
 
 def fold_whole(
-    batches: Iterable[pa.RecordBatch], table: Table, run: int, truncates: tuple[Truncate, ...], is_anew: bool
+    batches: Iterable[pa.RecordBatch], table: Table, run: int, truncates: tuple[Truncate, ...], is_full: bool
 ) -> Iterator[pa.RecordBatch]:
-    """The stored form of keys of which every stored row is given: all of it where it is made anew, else what differs."""
+    """The stored form of keys whose stored rows are all given: every row if `is_full`, else those that differ."""
     form = Form(table)
     for rows in _groups(batches, form):
-        changes, stored, blocked = _told_apart(form, rows)
-        made = fold.anew(form, Incoming(changes=changes, run=run, blocked=blocked, truncates=truncates), stored)
-        found = [(*row, True, False, False) for row, old in made.rows if is_anew or old is None or row != old[: form.width]]
-        found += [_named(form, contested.key, contested) for contested in made.contested]
+        changes, stored, blocked = _by_role(form, rows)
+        made = fold.fold_all(form, Incoming(changes=changes, run=run, blocked=blocked, truncates=truncates), stored)
+        found = [(*row, True, False, False) for row, old in made.rows if is_full or old is None or row != old[: form.width]]
+        found += [_key_row(form, contested.key, contested) for contested in made.contested]
         yield from _written(form, found)
 
 
 def newest_seen(batches: Iterable[pa.RecordBatch], table: Table) -> Iterator[pa.RecordBatch]:
-    """Of all stored changes of some keys the newest of each key, in order, that is not UNSEEN."""
+    """The newest change of each key, in order, that is not UNSEEN, from all stored changes of the keys."""
     form = Form(table)
     steps = Steps(form)
     for rows in _groups(batches, form, UNSEEN):
@@ -187,7 +187,7 @@ def newest_seen(batches: Iterable[pa.RecordBatch], table: Table) -> Iterator[pa.
 
 
 def _groups(batches: Iterable[pa.RecordBatch], form: Form, what: str = ROLE) -> Iterator[list[Row]]:
-    """The rows of whole groups, some thousand at a time: the stored form's columns, `what`, and the group."""
+    """The rows of whole groups, a few thousand at a time: the stored form's columns, `what`, and the group."""
     gathered: list[Row] = []
     group = None
     for batch in batches:
@@ -202,7 +202,7 @@ def _groups(batches: Iterable[pa.RecordBatch], form: Form, what: str = ROLE) -> 
         yield gathered
 
 
-def _told_apart(form: Form, rows: list[Row]) -> tuple[list[Change], list[Row], list[Place]]:
+def _by_role(form: Form, rows: list[Row]) -> tuple[list[Change], list[Row], list[Place]]:
     width, received = form.declared, form.declared + 7
     changes: list[Change] = []
     stored: list[Row] = []
@@ -219,8 +219,8 @@ def _told_apart(form: Form, rows: list[Row]) -> tuple[list[Change], list[Row], l
     return changes, stored, blocked
 
 
-def _named(form: Form, key: tuple[Any, ...], contested: fold.Contested | None, is_late: bool = False) -> Row:
-    """A row that only names a key or an identity."""
+def _key_row(form: Form, key: tuple[Any, ...], contested: fold.Contested | None, is_late: bool = False) -> Row:
+    """A row that contains only a key or an identity."""
     values = [*form.with_key_alone(key), *[None] * (form.width - form.declared)]
     if contested is not None:
         for name, value in zip(("_epoch", "_lsn", "_kind", "_content_hash"), contested[1:], strict=True):

@@ -1,6 +1,6 @@
 """Values that a change did not send, taken from the nearest earlier change that carried them.
 
-A real NULL is a value. A delete ends a life, and inheritance with it. What stays unknown is None and named in `unresolved`.
+NULL is a value. Nothing is inherited across a delete. A value that stays unknown is None and its column is listed in `unresolved`.
 """
 
 from __future__ import annotations
@@ -10,27 +10,27 @@ from lakehouse.transforms.history.steps import Step
 from lakehouse.transforms.records.changes import TRUNCATE
 
 
-def meant(steps: list[Step]) -> tuple[list[Step], list[Step]]:
-    """A key's changes in order without truncates that met no row of it, which have no effect; and those of them that are stored.
+def effective(steps: list[Step]) -> tuple[list[Step], list[Step]]:
+    """A key's ordered changes without truncates that found no row, and those of the removed truncates that are stored.
 
-    The stored ones are written out once more, to retract what they closed.
+    The stored ones are written once more to retract their effect.
     """
     found: list[Step] = []
     void: list[Step] = []
-    met_a_row = False
+    follows_row = False
     for step in steps:
-        if step.kind == TRUNCATE and not (met_a_row or step.is_state):
+        if step.kind == TRUNCATE and not (follows_row or step.is_state):
             step.is_void = True
             if step.old is not None:
                 void.append(step)
         else:
             found.append(step)
-        met_a_row = step.is_row
+        follows_row = step.is_row
     return found, void
 
 
 def resolve(form: Form, step: Step, before: Step | None) -> None:
-    """Fill in what a row left unchanged; `before` is the row, resolved, that it comes from, None where none is known."""
+    """Fill in the unchanged values of a row from `before`, its resolved predecessor; None if that is not known."""
     blank = step.blank
     filled = list(step.values)
     unresolved = []
@@ -46,8 +46,8 @@ def resolve(form: Form, step: Step, before: Step | None) -> None:
     step.unresolved = tuple(unresolved)
 
 
-def along(form: Form, steps: list[Step]) -> None:
-    """Resolve the changes of one key, in order, that no key change touched."""
+def resolve_unlinked(form: Form, steps: list[Step]) -> None:
+    """Resolve the ordered changes of one key that is not linked by a key change."""
     before: Step | None = None
     for step in steps:
         if step.blank and step.is_row:

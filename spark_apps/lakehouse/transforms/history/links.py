@@ -1,4 +1,4 @@
-"""Closure over links: the keys that key changes link, directly or through others."""
+"""Transitive links between keys: the keys that key changes link, directly or transitively."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Named = TypeVar("Named", bound=Hashable)
 
 
 def closure(start: Iterable[Named], linked_with: Callable[[set[Named]], Iterable[Named]]) -> set[Named]:
-    """The start and all that links lead to from it; `linked_with` gives what some of them are linked with, and is asked once for each."""
+    """The start and everything linked to it; `linked_with` returns the names linked with the given ones, and gets each name once."""
     reached = set(start)
     fresh = set(reached)
     while fresh:
@@ -20,7 +20,7 @@ def closure(start: Iterable[Named], linked_with: Callable[[set[Named]], Iterable
 
 
 def components(pairs: Iterable[tuple[Named, Named]]) -> Iterator[set[Named]]:
-    """The connected components of these links, each name in exactly one."""
+    """The connected components of these links; each name is in exactly one."""
     neighbours: dict[Named, set[Named]] = {}
     for one, other in pairs:
         neighbours.setdefault(one, set()).add(other)

@@ -1,9 +1,9 @@
 """Order of the changes of one key: identity, position and lateness.
 
-A log position alone does not order them. A snapshot read takes no row lock: a transaction that was open while the snapshot was
-taken commits later with a lower lsn, and must stand after the read. `source.sequence[0]`, kept as `_last_commit_lsn`, tells where it
-is at or beyond the read's lsn; where it is lower or NULL, the smaller Kafka offset came first (key and read share a partition).
-A timestamp never orders anything: all rows of a transaction share one.
+The log position alone does not order them. A snapshot read takes no row lock: a transaction that was open during the snapshot commits later
+with a lower lsn and must follow the read. It follows if `source.sequence[0]`, stored as `_last_commit_lsn`, is at or beyond the read's lsn;
+where it is lower or NULL, the Kafka offset decides (key and read share a partition). Timestamps are not used: all rows of a transaction
+share one.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _by_epoch = attrgetter("epoch")
 
 
 def sort_key(step: Step) -> tuple[int, int, bool, int, int]:
-    """What sorts the changes of a key, once `after_reads` is known."""
+    """Sort key of the changes of one key; requires `after_reads`."""
     return step.epoch, step.after_reads, step.is_change, step.lsn, step.rank
 
 
 def in_order(steps: list[Step]) -> list[Step]:
-    """The changes of one key, one an identity, in order."""
+    """The changes of one key, one per identity, in order."""
     if len(steps) == 1:
         return steps
     steps = _distinct(steps)
@@ -35,11 +35,10 @@ def in_order(steps: list[Step]) -> list[Step]:
 
 
 def is_late(step: Step, newest: Step | None) -> bool:
-    """Whether a change that arrives can only be placed with all that is stored of its key, of which `newest` is the newest.
+    """Whether an arriving change can be placed only with all stored rows of its key, whose newest is `newest`.
 
-    It is not where the change is later than that one and of another transaction: then the newest is state enough. A repeat of the
-    newest itself, which brings nothing new, is no reason either. A key change is told by two keys: what it moves can only be found
-    in the whole of both.
+    A change is not late if it follows the newest row and belongs to another transaction, or if it repeats the newest row. A key change is
+    always late: the row it moves can only be found in the histories of both keys.
     """
     if step.linked_key is not None:
         return True
@@ -49,10 +48,9 @@ def is_late(step: Step, newest: Step | None) -> bool:
 
 
 def _distinct(steps: list[Step]) -> list[Step]:
-    """One change an identity: the greatest content hash, with the smallest offset and time that came with it.
+    """One change per identity: the one with the greatest content hash, with the smallest offset and time received with it.
 
-    Which record came first makes no difference, so that any order of delivery ends the same. What is stored under the identity stays
-    known whichever wins.
+    The order of delivery does not change the result. The stored row of the identity is kept, whichever record wins.
     """
     best: dict[tuple[int, int, str], Step] = {}
     for step in steps:
@@ -64,12 +62,12 @@ def _distinct(steps: list[Step]) -> list[Step]:
 
 def _merged(one: Step, other: Step) -> Step:
     winner, loser = (one, other) if _preference(one) >= _preference(other) else (other, one)
-    # What a key change tells of its delete has no hash.
+    # An implied delete has no hash.
     is_contested = bool(loser.content_hash) and loser.content_hash != winner.content_hash
     winner.is_contested = one.is_contested or other.is_contested or is_contested
     stored = one if one.old is not None else other
     if winner.kind == TRUNCATE and stored.old is not None:
-        # Its offset decides nothing; to follow a repetition's would only write the row again.
+        # A truncate's offset does not affect the order; taking a repetition's would rewrite the row without need.
         winner.offset = stored.offset
     elif winner.offset is None or (loser.offset is not None and loser.offset < winner.offset):
         winner.offset = loser.offset
@@ -82,9 +80,9 @@ def _preference(step: Step) -> tuple[str, bool, int, int]:
 
 
 def _number_reads(steps: list[Step]) -> None:
-    """Set `after_reads`: a read's own number among the reads of its epoch, and of another change the last read it stands after.
+    """Set `after_reads`: a read's number among the reads of its epoch; for other changes, the number of the last read they follow.
 
-    Locks keep changes among themselves in order of lsn, so that number never falls along them.
+    Row locks keep changes in order of lsn, so the number never decreases along them.
     """
     for _, members in groupby(sorted(steps, key=_by_epoch), key=_by_epoch):
         of_epoch = list(members)
@@ -92,7 +90,7 @@ def _number_reads(steps: list[Step]) -> None:
         for number, read in enumerate(reads, 1):
             read.after_reads = number
         lsns = [read.lsn for read in reads]
-        # The smallest offset of a read and all that follow it: rising, so that the last read before an offset is found by halves.
+        # The smallest offset of each read and all that follow it: ascending, for the binary search in `_reads_before`.
         least = [_offset(read) for read in reads]
         for number in reversed(range(len(least) - 1)):
             least[number] = min(least[number], least[number + 1])
@@ -112,9 +110,9 @@ def _by_offset(read: Step) -> tuple[int, int]:
 
 
 def _reads_before(step: Step, lsns: list[int], least_offsets: list[int]) -> int:
-    """How many reads come before the change: the number of the last one it stands after."""
+    """How many reads precede the change: the number of the last read it follows."""
     if step.kind == TRUNCATE:
-        # TRUNCATE locks readers out, so its lsn alone places it.
+        # TRUNCATE takes an exclusive lock, so its lsn alone places it.
         return bisect_left(lsns, step.lsn)
     by_commit = 0 if step.last_commit_lsn is None else bisect_right(lsns, step.last_commit_lsn)
     by_offset = 0 if step.offset is None else bisect_left(least_offsets, step.offset)
@@ -127,7 +125,7 @@ def _is_later(step: Step, newest: Step) -> bool:
     if step.kind == READ:
         return False
     if newest.kind == READ and step.kind != TRUNCATE:
-        # A repeat carries a larger offset than the first delivery, which only the whole key knows: offsets decide nothing here.
+        # A repeated delivery has a larger offset than the first one, which only the whole key shows, so offsets are not compared here.
         return step.last_commit_lsn is not None and step.last_commit_lsn >= newest.lsn
     return (step.lsn, step.rank) > (newest.lsn, RANK[newest.kind])
 

@@ -18,10 +18,10 @@ Head = tuple[int | None, int | None, str | None]
 
 
 class Step:
-    """A change, with its fields, where it comes from, and what the fold makes of it.
+    """A change with its fields, its stored row and the results of the fold.
 
-    `old`: the stored row of its identity. `is_state`: that row is the newest of its key and stands for all changes before it.
-    `is_placed`: an earlier run folded it. `blank`: columns that it does not carry itself.
+    `old`: the stored row of its identity. `is_state`: that row is the newest of its key and represents all changes before it. `is_placed`:
+    an earlier run folded it. `blank`: columns whose values it does not carry.
     """
 
     __slots__ = (
@@ -30,10 +30,10 @@ class Step:
         *("unresolved", "origin", "moved_from"),
         *("counts", "starts", "effective_at", "state_at", "head", "is_visible", "valid_to", "to_lsn", "is_last", "is_void"),
     )
-    # Of a state row, when it took effect and the head of its run; of another, what `versions` makes of it.
+    # For a state row, its effective time and the head of its run; for others, set by `versions`.
     state_at: int | None
     head: Head
-    # The key under which others last saw the row, and the same where a key change made it another than its own.
+    # The key under which the row was last visible outside its transaction, and the same if a key change made it differ from its own.
     origin: str | None
     moved_from: str | None
     counts: bool
@@ -74,16 +74,16 @@ class Step:
 
     @property
     def is_moved_in(self) -> bool:
-        """Whether a key change brought the row."""
+        """Whether a key change moved the row to this key."""
         return self.linked_key is not None and self.kind == UPSERT
 
-    def is_with(self, other: Step) -> bool:
-        """Whether both are of one transaction; a read is of none."""
+    def is_same_transaction(self, other: Step) -> bool:
+        """Whether both belong to one transaction; a read belongs to none."""
         return self.is_change and other.is_change and self.txid is not None and self.txid == other.txid and self.epoch == other.epoch
 
 
 class Steps:
-    """Makes the steps of one table."""
+    """Converts the rows and changes of one table to steps."""
 
     def __init__(self, form: Form) -> None:
         self.form = form
@@ -93,12 +93,12 @@ class Steps:
         self._state_places = [place[name] for name in ("_unresolved", "_effective_at", "_valid_from", "_from_lsn", "_previous_key")]
 
     def of_stored(self, row: Row) -> Step:
-        """A stored row, one of all that are stored of its key."""
+        """A stored row, where all stored rows of its key are known."""
         width, content = self._width, self._hash
         return Step(cast(Change, (row[:width], *row[width : content - 1], *row[content : content + 3])), row)
 
     def of_newest(self, row: Row) -> Step:
-        """The newest stored row of a key, in the place of all of them: what it could not resolve stays unknown."""
+        """The newest stored row of a key, in place of all of them: values it could not resolve stay unknown."""
         step = self.of_stored(row)
         step.is_state = True
         step.blank, step.state_at, valid_from, from_lsn, previous_key = (row[place] for place in self._state_places)
@@ -106,16 +106,16 @@ class Steps:
         return step
 
     def of_truncate(self, truncate: Truncate, key: Key, *, is_new: bool) -> Step:
-        """What a truncate of the table is to one key."""
+        """A truncate of the table as a change of one key."""
         place = (truncate.epoch, truncate.lsn, truncate.txid, None, truncate.offset, truncate.commit_us)
         step = Step(Change(self.form.with_key_alone(key), TRUNCATE, *place, TRUNCATE, (), None))
         step.is_placed = not is_new
         return step
 
-    def told_delete(self, change: Change) -> Change | None:
-        """The delete of the old key that the upsert of a key change tells of, which may not have come yet.
+    def implied_delete(self, change: Change) -> Change | None:
+        """The delete of the old key that is implied by the upsert of a key change; None for other changes.
 
-        It has the identity of the real one, which replaces it: any content hash is greater than none, and its offset is not known.
+        It has the identity of the real delete, which replaces it when it arrives: its content hash is empty and its offset unknown.
         """
         if change.linked_key is None or change.kind != UPSERT:
             return None

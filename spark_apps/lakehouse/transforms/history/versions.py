@@ -1,7 +1,7 @@
-"""Versions of a key, from its ordered changes with complete values.
+"""Versions of a key, from its ordered changes with resolved values.
 
-Only the last state of a transaction counts; then a run of rows equal on the tracked columns is one version, which starts at its head's
-time and carries its tail's values. A row that a primary-key change brought starts a version whatever it equals.
+Only the last state of a transaction counts. A run of rows equal on the tracked columns is one version, with the start time of its first row
+and the values of its last row. A row moved by a primary-key change always starts a version.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _NO_HEAD: Head = (None, None, None)
 
 
 def make(form: Form, steps: list[Step]) -> None:
-    """Set what each change of one key shows: the changes in order, resolved, without truncates that had no effect."""
+    """Set the version columns of each change of one key; the changes are ordered and resolved, without ineffective truncates."""
     _start(form, steps)
     _end(steps)
 
 
 def retract(steps: list[Step]) -> None:
-    """Stored truncates that turn out to have had no effect show nothing."""
+    """Clear the version columns of stored truncates that turn out to have no effect."""
     for step in steps:
         step.effective_at = step.valid_to = step.to_lsn = None
         step.head = _NO_HEAD
@@ -30,40 +30,39 @@ def retract(steps: list[Step]) -> None:
 
 
 def _start(form: Form, steps: list[Step]) -> None:
-    """Forwards: which changes count, where runs start, when each takes effect, and the head of its run.
+    """Forward pass: which changes count, where runs start, the effective time of each change, and the head of its run.
 
-    A change takes effect at its commit time, and at least 1 µs after the previous one that counts: the source's clock may step back, a
-    key's history may not. A change that does not count repeats what came before it, and so does a read that found what was known: when
-    Debezium looked is no time of the row's.
+    A change takes effect at its commit time, but at least 1 µs after the previous one that counts, because the source's clock may step
+    back. A change that does not count keeps the previous effective time, as does a read that finds an unchanged row.
     """
     image_of = form.tracked_of
-    met: tuple[Any, ...] | None = None  # tracked values of the live row before, None where there is none
+    previous_image: tuple[Any, ...] | None = None  # tracked values of the preceding live row, None if there is none
     effective_at: int | None = None
     head = _NO_HEAD
     following = iter(steps)
     next(following, None)
     for step in steps:
         after = next(following, None)
-        stands = after is None or not step.is_with(after)
+        is_last_of_transaction = after is None or not step.is_same_transaction(after)
         image = image_of(step.values) if step.is_row else None
-        continues = met is not None and image is not None and met == image and step.moved_from is None
-        # A state row stands for the changes before it: it counts where one of them did.
-        counts = step.state_at is not None if step.is_state else stands and (step.is_row or met is not None)
+        continues = previous_image is not None and image is not None and previous_image == image and step.moved_from is None
+        # A state row represents the changes before it: it counts if one of them did.
+        counts = step.state_at is not None if step.is_state else is_last_of_transaction and (step.is_row or previous_image is not None)
         if counts and not (continues and step.kind == READ):
             own_at = step.commit_at if step.state_at is None else step.state_at
             effective_at = own_at if effective_at is None or own_at > effective_at else effective_at + 1
         step.counts = counts
-        step.starts = stands and step.is_row and not continues
+        step.starts = is_last_of_transaction and step.is_row and not continues
         step.effective_at = effective_at
         if step.starts:
             head = step.head if step.is_state else (effective_at, step.lsn, step.moved_from)
         step.head = head
-        if stands:
-            met = image
+        if is_last_of_transaction:
+            previous_image = image
 
 
 def _end(steps: list[Step]) -> None:
-    """Backwards: which change is the tail of its run and shows the version, and what ended that."""
+    """Backward pass: which change is the last of its run and shows the version, and the end of that version."""
     ends_run = True
     ended_at: int | None = None
     ended_lsn: int | None = None
@@ -80,7 +79,7 @@ def _end(steps: list[Step]) -> None:
 
 
 def stored(form: Form, step: Step, run: int, *, is_blocked: bool) -> Row:
-    """The row of the stored form; `_run` is the stored row's where its content is the same."""
+    """The row of the stored form; it keeps the stored `_run` if its content is the same."""
     flags = form.flags_of(step.values, step.unresolved) if form.flags_of is not None and step.is_row else ()
     valid_from, from_lsn, previous_key = step.head
     row = (

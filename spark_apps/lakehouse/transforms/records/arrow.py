@@ -44,9 +44,9 @@ def schema(table: Table) -> pa.Schema:
 
 
 def rows(given: pa.Table | pa.RecordBatch, table: Table, extra: Sequence[str] = ()) -> list[tuple[Any, ...]]:
-    """The rows as tuples of the declared columns' values, and behind them those of the columns `extra` as pyarrow gives them.
+    """The rows as tuples of the declared columns' values, followed by the values of the columns `extra` as pyarrow returns them.
 
-    Columns are found by name and may come as Arrow's large or view types; a declared column that is missing is None in every row.
+    Columns are found by name and may have Arrow's large or view types; a declared column that is missing is None in every row.
     """
     names = set(given.schema.names)
     columns = [_values(given.column(c.name), c.type) if c.name in names else [None] * given.num_rows for c in table.columns]
@@ -54,9 +54,9 @@ def rows(given: pa.Table | pa.RecordBatch, table: Table, extra: Sequence[str] = 
     return list(zip(*columns, strict=True))
 
 
-def arrow(made: Iterable[Sequence[Any]], table: Table) -> pa.Table:
-    """The rows, each of which begins with the declared columns' values, as an Arrow table of `schema`."""
-    taken = list(made)
+def arrow(given: Iterable[Sequence[Any]], table: Table) -> pa.Table:
+    """Rows, each beginning with the declared columns' values, as an Arrow table of `schema`."""
+    taken = list(given)
     columns = zip(*taken, strict=False) if taken else iter([()] * len(table.columns))
     arrays = [_array(values, column.type) for column, values in zip(table.columns, columns, strict=False)]
     return pa.Table.from_arrays(arrays, schema=schema(table))

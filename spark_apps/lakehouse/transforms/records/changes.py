@@ -13,10 +13,10 @@ READ, UPSERT, DELETE, TRUNCATE, MESSAGE, TOMBSTONE = "read", "upsert", "delete",
 
 
 class Change(NamedTuple):
-    """One change of one key: the declared columns' values, typed, and what history needs to place it.
+    """One change of one key: the declared columns' typed values, and what history needs to order it.
 
-    A read or upsert carries the values of `after`; a delete only its key. A column that came as a placeholder is None and named in
-    `unchanged`. `commit_at` is in microseconds. `linked_key`: the other key of a primary-key change, as JSON.
+    A read or upsert carries the values of `after`; a delete only its key. A column received as an unavailable-value placeholder is None and
+    listed in `unchanged`. `commit_at` is in microseconds. `linked_key`: the other key of a primary-key change, as JSON.
     """
 
     values: tuple[Any, ...]
@@ -33,7 +33,7 @@ class Change(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a record of a key stands that waits in quarantine; `epoch` and `lsn` are None where the record does not tell them."""
+    """Position of a quarantined record of a key; `epoch` and `lsn` are None where they cannot be read."""
 
     key: keys.Key
     epoch: int | None
@@ -43,7 +43,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """A record that cannot be used: why, what exactly is wrong, the record, and the declared columns as far as they can be read."""
+    """A record that cannot be used: the reason, the detail, the record, and the declared columns as far as they can be read."""
 
     reason: str
     detail: str | None
@@ -54,9 +54,9 @@ class Fault:
 
 @dataclass(kw_only=True)
 class Decoded:
-    """What a table's records are: `changes` to fold, `truncates` of the whole table, `faults` for quarantine, and how many were neither.
+    """Decoded records of a table: `changes` to fold, `truncates` of the whole table, `faults` for quarantine, and a count of the others.
 
-    `tombstones`: keys of the null-valued records that follow deletes. `records` counts all of them.
+    `tombstones`: the null-valued records that follow deletes. `records` counts all of them.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -71,5 +71,5 @@ class Decoded:
 
     @property
     def has_links(self) -> bool:
-        """Whether primary-key changes are among the changes."""
+        """Whether any change is a primary-key change."""
         return any(change.linked_key is not None for change in self.changes)

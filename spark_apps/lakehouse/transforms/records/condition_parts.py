@@ -18,8 +18,10 @@ NUMBERS = ("whole", "decimal", "double")
 
 @dataclass(frozen=True)
 class Part:
-    """A compiled expression: the kind of its value (whole, decimal, double, text, bool, date, instant, bytes, texts or null), and how
-    it comes by it; `literal` where it is one."""
+    """A compiled expression: its kind (whole, decimal, double, text, bool, date, instant, bytes, texts or null) and its evaluation.
+
+    `literal` is the value of a literal, else None.
+    """
 
     kind: str
     value: Callable[[Values], Any]
@@ -63,15 +65,15 @@ def cast(node: exp.Cast) -> Part:
         node.to.this
     )
     if kind is None or not (isinstance(node.this, exp.Literal) and node.this.is_string):
-        raise ContractError(f"{node.sql(dialect='spark')}: only a text literal becomes a DATE or TIMESTAMP")
-    made = read_as(literal(node.this), kind)
-    if made.kind != kind:
-        raise ContractError(f"{node.this.this!r} is no {kind}")
-    return made
+        raise ContractError(f"{node.sql(dialect='spark')}: only a text literal can be cast to DATE or TIMESTAMP")
+    part = read_as(literal(node.this), kind)
+    if part.kind != kind:
+        raise ContractError(f"{node.this.this!r} is not a valid {kind}")
+    return part
 
 
 def read_as(part: Part, kind: str) -> Part:
-    """A text literal as the day or the instant (UTC) that it names; any other part as it is."""
+    """A text literal as the date or instant (UTC) it denotes; any other part unchanged."""
     if part.kind != "text" or part.literal is None or kind not in ("date", "instant"):
         return part
     text = part.literal.strip()
@@ -83,13 +85,13 @@ def read_as(part: Part, kind: str) -> Part:
 
 
 def as_double(part: Part) -> Part:
-    """A number as what compares as Spark's doubles do: NaN equals itself and is greater than any other."""
+    """A number in a form that compares as Spark's doubles do: NaN equals itself and is greater than any other."""
 
-    def made(row: Values) -> tuple[bool, float] | None:
+    def comparable(row: Values) -> tuple[bool, float] | None:
         number = part.value(row)
         if number is None:
             return None
         number = float(number)
         return (True, 0.0) if number != number else (False, number)
 
-    return Part("double", made)
+    return Part("double", comparable)

@@ -1,7 +1,7 @@
 """Compiler of Spark SQL conditions on a row to Python functions with three-valued logic.
 
-Supported: columns, literals, comparisons of values of one kind, AND, OR, NOT, IN, BETWEEN, LIKE, IS [NOT] NULL, IS [NOT] TRUE or
-FALSE, <=>, `length` and `coalesce`. Anything else is an error that names it: what is not known to mean the same is not guessed.
+Supported: columns, literals, comparisons of values of one kind, AND, OR, NOT, IN, BETWEEN, LIKE, IS [NOT] NULL, IS [NOT] TRUE or FALSE,
+<=>, `length` and `coalesce`. Any other construct is an error that names it.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ _COMPARISONS: dict[type[exp.Expr], Compare] = {
 
 
 def compiled(table: Table, condition: str) -> Condition:
-    """The condition over a row that begins with the table's declared columns: True, False or None. Raises ContractError."""
+    """The compiled condition over a row that begins with the declared columns: True, False or None. Raises ContractError."""
     try:
         tree = sqlglot.parse_one(condition, read="spark")
     except SqlglotError as error:
-        raise ContractError(f"{condition!r} is no condition: {str(error).splitlines()[0]}") from error
+        raise ContractError(f"{condition!r} is not a condition: {str(error).splitlines()[0]}") from error
     part = _Compiler(table).part(tree)
     if part.kind not in ("bool", "null"):
-        raise ContractError(f"{condition!r} is no condition: it is neither true nor false")
+        raise ContractError(f"{condition!r} is not a condition: its value is not a boolean")
     return part.value
 
 
-# What an expression may be made of; what else a node carries would change what it means.
+# Supported arguments of an expression; any other one would change its meaning.
 _KNOWN_ARGS = frozenset(("this", "expression", "expressions", "low", "high", "is_string", "to", "table", "negate", "query", "is_nvl"))
 
 
@@ -79,23 +79,23 @@ class _Compiler:
         compile_ = self._of.get(type(node))
         if compile_ is None:
             raise ContractError(f"{node.sql(dialect='spark')}: {node.key.upper()} is not supported")
-        strange = [name for name, value in node.args.items() if value and name not in _KNOWN_ARGS]
-        if strange:
-            raise ContractError(f"{node.sql(dialect='spark')}: {', '.join(strange).upper()} is not supported")
-        made = compile_(node)
-        return Part("bool", negated(made.value)) if node.args.get("negate") else made
+        unsupported = [name for name, value in node.args.items() if value and name not in _KNOWN_ARGS]
+        if unsupported:
+            raise ContractError(f"{node.sql(dialect='spark')}: {', '.join(unsupported).upper()} is not supported")
+        part = compile_(node)
+        return Part("bool", negated(part.value)) if node.args.get("negate") else part
 
     def _column(self, node: exp.Column) -> Part:
         name = node.name.lower()
         if node.table or name not in self._columns:
-            raise ContractError(f"{node.sql(dialect='spark')} is no column of {self._table.name}")
+            raise ContractError(f"{node.sql(dialect='spark')} is not a column of {self._table.name}")
         place, kind = self._columns[name]
         return Part(kind, operator.itemgetter(place))
 
     def _boolean(self, node: exp.Expr) -> Callable[[Values], bool | None]:
         part = self.part(node)
         if part.kind not in ("bool", "null"):
-            raise ContractError(f"{node.sql(dialect='spark')} is neither true nor false")
+            raise ContractError(f"{node.sql(dialect='spark')} is not a boolean")
         return part.value
 
     def _joined(self, node: exp.And | exp.Or, join: Callable[[Condition, Condition], Condition]) -> Part:
@@ -162,7 +162,7 @@ class _Compiler:
     def _negative(self, node: exp.Neg) -> Part:
         part = self.part(node.this)
         if part.kind not in NUMBERS:
-            raise ContractError(f"{node.sql(dialect='spark')} is no number")
+            raise ContractError(f"{node.sql(dialect='spark')} is not a number")
         if part.literal is not None:
             return constant(part.kind, -part.literal)
         return Part(part.kind, lambda row: None if (got := part.value(row)) is None else -got)
@@ -170,7 +170,7 @@ class _Compiler:
     def _length(self, node: exp.Length) -> Part:
         part = self.part(node.this)
         if part.kind not in ("text", "bytes"):
-            raise ContractError(f"{node.sql(dialect='spark')}: only a text or bytes have a length")
+            raise ContractError(f"{node.sql(dialect='spark')}: only text or bytes have a length")
         return Part("whole", lambda row: None if (got := part.value(row)) is None else len(got))
 
     def _coalesce(self, node: exp.Coalesce) -> Part:
@@ -183,12 +183,12 @@ class _Compiler:
         return Part(kinds.pop() if kinds else "null", lambda row: next((got for value in values if (got := value(row)) is not None), None))
 
     def _pair(self, node: exp.Expr, left: Part, right: Part) -> tuple[Part, Part]:
-        """Both sides of a comparison as values that compare; raises ContractError where their kinds differ."""
+        """Both sides of a comparison, converted to one kind; raises ContractError where that is not possible."""
         if "null" in (left.kind, right.kind) or (left.kind == right.kind and left.kind != "double"):
             return left, right
         if left.kind in NUMBERS and right.kind in NUMBERS:
             return (as_double(left), as_double(right)) if "double" in (left.kind, right.kind) else (left, right)
-        made = read_as(left, right.kind), read_as(right, left.kind)
-        if made[0].kind != made[1].kind:
+        converted = read_as(left, right.kind), read_as(right, left.kind)
+        if converted[0].kind != converted[1].kind:
             raise ContractError(f"{node.sql(dialect='spark')} compares {left.kind} with {right.kind}")
-        return made
+        return converted

@@ -1,12 +1,11 @@
 """Decoding of `bronze.changes` records as changes of one table; unreadable ones get a reason.
 
-Nothing here raises because of a record: a value that does not fit, a text that is no JSON and a record of another table all become
-faults, with their bytes and a reason, and leave their neighbours alone. What decides, in this order: empty, not_utf8, not_json, no_op,
-wrong_table, null_key, no_position, bad_value, refused.
+A record never raises an error: a value that does not fit, invalid JSON and a record of another table all become faults, with their bytes
+and a reason, and do not affect other records. The first reason that applies, in this order: empty, not_utf8, not_json, no_op, wrong_table,
+null_key, no_position, bad_value, refused.
 
-Choices that the wire leaves open: a logical message (`m`) is no change and no error, like a tombstone. A repeated key, at the top
-or within the row, is not_json; within `source` it is not looked for. A JSON number where a text belongs, or a quoted number, is
-read by its text.
+A logical message (`m`), like a tombstone, is neither a change nor a fault. A repeated name at the top level or within the row is not_json;
+repeated names within `source` are ignored. A JSON number in a text column and a quoted number are both read by their text.
 """
 
 from __future__ import annotations
@@ -36,15 +35,15 @@ _KEYED = frozenset((READ, UPSERT, DELETE))
 _LINKED = frozenset((UPSERT, DELETE))
 
 _NEVER_IN_TEXT = "\0"  # Postgres stores no NUL, so it separates columns without ambiguity
-_LAST_MICROSECOND = 253_402_300_799_999_999  # of the year 9999, the last that clients can hold
+_LAST_MICROSECOND = 253_402_300_799_999_999  # of the year 9999, the last one that clients support
 _NOTHING: dict[str, Any] = {}
 
 
 class Decoder:
-    """Decodes records of one table; worth keeping, because its expectations are compiled when it is made.
+    """Decodes records of one table; compiles the table's expectations once, so reuse it.
 
-    Without `source_schema` only the name of the table is compared with the payload's. Raises ContractError for an expectation that
-    cannot be compiled.
+    Without `source_schema` only the table name is compared with the payload's. Raises ContractError for an expectation that cannot be
+    compiled.
     """
 
     def __init__(self, table: Table, placeholders: Sequence[str], source_schema: str | None = None) -> None:
@@ -57,24 +56,24 @@ class Decoder:
         self._refused = quality.judge(table, Severity.REFUSE)
 
     def decode(self, records: Iterable[Record]) -> Decoded:
-        """The records, told apart; in their order."""
+        """The decoded records, by kind and in their order."""
         decoded = Decoded()
         for record in records:
-            made = self.one(record)
-            if type(made) is Change:
-                decoded.changes.append(made)
-            elif isinstance(made, Fault):
-                decoded.faults.append(made)
-            elif isinstance(made, Truncate):
-                decoded.truncates.append(made)
-            elif made is TOMBSTONE:
+            result = self.one(record)
+            if type(result) is Change:
+                decoded.changes.append(result)
+            elif isinstance(result, Fault):
+                decoded.faults.append(result)
+            elif isinstance(result, Truncate):
+                decoded.truncates.append(result)
+            elif result is TOMBSTONE:
                 decoded.tombstones.append(record)
             else:
                 decoded.messages += 1
         return decoded
 
     def one(self, record: Record) -> Change | Truncate | Fault | str:
-        """What one record is; TOMBSTONE or MESSAGE where it is neither a change nor a fault."""
+        """The decoded record; TOMBSTONE or MESSAGE if it is neither a change nor a fault."""
         if record.value is None:
             return TOMBSTONE
         fault, envelope = _parsed(record)
@@ -86,10 +85,10 @@ class Decoder:
             if op is None or kind is None:
                 fault = faults.no_op(op)
             else:
-                made = self._change(record, envelope, op, kind)
-                if not isinstance(made, Reason):
-                    return made
-                fault = made
+                change = self._change(record, envelope, op, kind)
+                if not isinstance(change, Reason):
+                    return change
+                fault = change
         return self._faulty(record, envelope, fault)
 
     def key_of(self, row: Sequence[Any]) -> keys.Key:
@@ -97,15 +96,15 @@ class Decoder:
         return self._key_of(row)  # type: ignore[arg-type]
 
     def key_of_tombstone(self, record: Record) -> keys.Key:
-        """The key that a record without a value names; its unreadable parts are None."""
+        """The key of a record without a value; unreadable parts are None."""
         return self._key_of(self.values_of_tombstone(record))
 
     def values_of_tombstone(self, record: Record) -> tuple[Any, ...]:
-        """The declared columns of a record without a value: its key, and None."""
+        """The declared columns of a record without a value: the key's values, and None for all others."""
         return self._row(None, record.key).values
 
     def _change(self, record: Record, envelope: dict[str, Any], op: str, kind: str) -> Change | Truncate | Reason:
-        """The change or truncate that the record is, or what is wrong with it."""
+        """The record as a change or truncate, or the reason why it cannot be used."""
         source = envelope.get("source")
         if isinstance(source, dict):
             schema, name = text_of(source.get("schema")), text_of(source.get("table"))
@@ -121,7 +120,7 @@ class Decoder:
             is_dated = commit_at is not None and 0 <= commit_at <= _LAST_MICROSECOND
             return faults.no_position(record.epoch, lsn, commit_at if is_dated else None)
         row = self._row(envelope.get("after") if op in _ROW_OPS else None, record.key)
-        fault, linked = self._judged(row, record, op, kind)
+        fault, linked = self._checked(row, record, op, kind)
         if fault is not None:
             return fault
         txid = None if op == "r" else _number(source.get("txId"))
@@ -131,8 +130,8 @@ class Decoder:
         place = (record.epoch, lsn, txid, last_commit, record.offset, commit_at)
         return Change(row.values, kind, *place, content, tuple(row.unchanged), linked)
 
-    def _judged(self, row: _Row, record: Record, op: str, kind: str) -> tuple[Reason | None, str | None]:
-        """What is wrong with the values, and the other key of a primary-key change."""
+    def _checked(self, row: _Row, record: Record, op: str, kind: str) -> tuple[Reason | None, str | None]:
+        """The fault of the values, if any, and the other key of a primary-key change."""
         if op in _ROW_OPS and not row.has_key:
             return faults.lost_key(self.table.key), None
         linked = None
@@ -153,46 +152,46 @@ class Decoder:
         return None, linked
 
     def _linked_key(self, text: str) -> str | None:
-        """The key that a header names, as JSON; None where it is no key of this table."""
-        named = _key_texts(text)
-        texts = [(read_text, named.get(name)) for name, read_text in self._key_readers]
+        """The key in a header, as JSON; None if it is not a key of this table."""
+        key_texts = _key_texts(text)
+        texts = [(read_text, key_texts.get(name)) for name, read_text in self._key_readers]
         parts = tuple(None if text is None else read_text(text) for read_text, text in texts)
         return None if None in parts else self._key_json(parts)
 
     def _row(self, after: Any, key: bytes | None) -> _Row:
-        """The declared columns: of a row from `after`, and a key column that it lacks from the Kafka key."""
+        """The declared columns, read from `after`; a key column missing there is read from the Kafka key."""
         received = after if isinstance(after, dict) else _NOTHING
-        made: list[Any] = []
+        typed_values: list[Any] = []
         image: list[str] = []
         unchanged: list[str] = []
         misfits: list[str] = []
-        named: dict[str, str | None] | None = None
+        key_texts: dict[str, str | None] | None = None
         for name, prefix, read_text, type_, is_key, forms in self._columns:
             value = received.get(name)
             text = value if type(value) is str else text_of(value)
             if text is None and is_key:
-                if named is None:
-                    named = _key_texts(None if key is None else key.decode(errors="replace"))
-                text = named.get(name)
+                if key_texts is None:
+                    key_texts = _key_texts(None if key is None else key.decode(errors="replace"))
+                text = key_texts.get(name)
             if text is None:
-                made.append(None)
+                typed_values.append(None)
             elif forms is not None and text in forms:
-                made.append(None)
+                typed_values.append(None)
                 unchanged.append(name)
                 image.append(f"{name}?")
             else:
                 typed = read_text(text)
                 if typed is None:
                     misfits.append(faults.misfit(name, text, type_))
-                made.append(typed)
+                typed_values.append(typed)
                 image.append(prefix + text)
-        return _Row(tuple(made), image, unchanged, misfits, named is None)
+        return _Row(tuple(typed_values), image, unchanged, misfits, key_texts is None)
 
     def _faulty(self, record: Record, envelope: dict[str, Any], fault: Reason) -> Fault:
-        """The fault with what can be read of the record all the same."""
+        """The fault, with the columns and position that can be read."""
         op = text_of(envelope.get("op"))
         after = envelope.get("after") if op in _ROW_OPS else None
-        # A map finds the first of a repeated name.
+        # For a repeated name, the first value is taken.
         row = self._row(dict(reversed(after.pairs)) if isinstance(after, Repeated) else after, record.key)
         source = envelope.get("source")
         lsn, _ = _position(source if isinstance(source, dict) else _NOTHING, op)
@@ -200,7 +199,7 @@ class Decoder:
 
 
 class _Column(NamedTuple):
-    """How a declared column is read: its text in the content's image, its type, and the forms of the placeholders in that type."""
+    """How a column is read: name, prefix in the content image, type, and the encodings of the unavailable-value placeholders."""
 
     name: str
     prefix: str
@@ -211,7 +210,7 @@ class _Column(NamedTuple):
 
     @classmethod
     def of(cls, name: str, type_: str, is_key: bool, placeholders: Sequence[str]) -> _Column:
-        """Types that Postgres never stores out of line have no placeholder."""
+        """The column; a type that Postgres never stores out of line (TOAST) has no placeholders."""
         forms = {
             "STRING": list(placeholders),
             "BINARY": [b64encode(text.encode()).decode() for text in placeholders],
@@ -221,12 +220,12 @@ class _Column(NamedTuple):
 
 
 def _as_uuid(placeholder: str) -> str:
-    """The element by which Debezium says that an array of uuid is unchanged: the placeholder's name-based UUID, of Java's kind."""
+    """The element by which Debezium marks an array of uuid as unchanged: the placeholder's name-based UUID, as Java computes it."""
     return str(UUID(bytes=hashlib.md5(placeholder.encode(), usedforsecurity=False).digest(), version=3))
 
 
 class _Row(NamedTuple):
-    """Declared columns as read: values, parts of the content's image, unchanged columns, what does not fit, whether the key is whole."""
+    """Declared columns as read: values, content image, unchanged columns, values that do not fit, whether `after` has the whole key."""
 
     values: tuple[Any, ...]
     image: list[str]
@@ -236,13 +235,13 @@ class _Row(NamedTuple):
 
 
 def decode(table: Table, records: pa.Table | Iterable[Record], placeholders: Sequence[str], source_schema: str | None = None) -> Decoded:
-    """What the records of that table's topic are; `records` as Records, or as an Arrow table with bronze's columns."""
+    """The decoded records of the table's topic; `records` as Records, or as an Arrow table with bronze's columns."""
     taken = records_of(records) if hasattr(records, "column") else records
     return Decoder(table, placeholders, source_schema).decode(taken)
 
 
 def places(decoded: Decoded, table: Table, *, faulty_only: bool = True) -> list[Place]:
-    """Where the records stand whose key can be read: of those with a fault, for which their keys wait, or of all of them."""
+    """Positions of the records whose key can be read: of faulty ones, which block their keys, or of all."""
     key_of = keys.of_values(table)
     found = [Place(key_of(fault.values), fault.record.epoch, fault.lsn, fault.record.offset) for fault in decoded.faults]
     if not faulty_only:
@@ -251,7 +250,7 @@ def places(decoded: Decoded, table: Table, *, faulty_only: bool = True) -> list[
 
 
 def _parsed(record: Record) -> tuple[Reason | None, dict[str, Any]]:
-    """What is wrong with the record's text, and its envelope as far as it can be read."""
+    """The fault of the record's text, if any, and its envelope as far as it can be read."""
     value = record.value
     if not value:
         return faults.EMPTY, _NOTHING
@@ -272,7 +271,7 @@ def _parsed(record: Record) -> tuple[Reason | None, dict[str, Any]]:
 
 
 def _key_texts(text: str | None) -> dict[str, str | None]:
-    """The texts of a key's parts, empty where it is no JSON object; of a repeated name the first."""
+    """The texts of a key's parts; empty if it is not a JSON object. For a repeated name, the first value is taken."""
     try:
         key = _NOTHING if text is None else first(text)
     except ValueError:
@@ -284,9 +283,9 @@ def _key_texts(text: str | None) -> dict[str, str | None]:
 
 
 def _position(source: dict[str, Any], op: str | None) -> tuple[int | None, int | None]:
-    """Where the record stands in the source's log, and the last commit before its own transaction, each as far as it is told.
+    """The record's lsn and the last commit before its own transaction; None where not present.
 
-    A read of an incremental snapshot has no lsn: it stands behind the last commit sent.
+    A read of an incremental snapshot has no lsn: it is placed at the last commit sent.
     """
     sequence = text_of(source.get("sequence"))
     last_commit = values.whole(sequence.split('"', 2)[1]) if sequence is not None and sequence.startswith('["') else None

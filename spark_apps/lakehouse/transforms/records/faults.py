@@ -8,7 +8,7 @@ _SHOWN_CHARACTERS = 80
 
 
 class Reason(NamedTuple):
-    """Why a record cannot be used, one of the reasons of quarantine, and what exactly is wrong with it."""
+    """A quarantine reason and its detail."""
 
     reason: str
     detail: str
@@ -20,7 +20,7 @@ NOT_JSON = Reason("not_json", "the value is not one JSON object without repeated
 
 
 def shown(text: str) -> str:
-    """The beginning of a text."""
+    """A text, truncated for a message."""
     return text[:_SHOWN_CHARACTERS]
 
 
@@ -37,8 +37,8 @@ def null_key(op: str) -> Reason:
 
 
 def no_position(epoch: int | None, lsn: int | None, commit_at: int | None) -> Reason:
-    told = {"no epoch header": epoch, "no source.lsn": lsn, "no source.ts_us before the year 10000": commit_at}
-    return Reason("no_position", ", ".join(what for what, value in told.items() if value is None))
+    required = {"no epoch header": epoch, "no source.lsn": lsn, "no source.ts_us before the year 10000": commit_at}
+    return Reason("no_position", ", ".join(what for what, value in required.items() if value is None))
 
 
 def lost_key(key: tuple[str, ...]) -> Reason:

@@ -1,8 +1,8 @@
-"""JSON as Jackson reads and writes it, because content hashes are made of that text.
+"""JSON as Jackson reads and writes it; content hashes are computed from that text.
 
-A value's text is the string itself, the number as Jackson writes it, or a nested value written without spaces. A lake keeps hashes of
-such texts, so they may not change: an int keeps its digits (`-0` is `0`), a float is written as Java's Double.toString does, and within
-a nested value a character beyond U+FFFF as the two halves that Java has it in. A half that stands alone in a text is `?`.
+A value's text is the string itself, the number as Jackson writes it, or a nested value written without spaces. The lake stores hashes of
+these texts, so they must not change: an int keeps its digits (`-0` is `0`), a float is written as Java's Double.toString does, and within a
+nested value a character beyond U+FFFF is written as a surrogate pair. An unpaired surrogate is replaced by `?`.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-# How deep a value may be nested, as Jackson has it; the array that Spark's reader put around a record counted.
+# Maximum nesting depth, as in Jackson; it includes the array that Spark's reader puts around a record.
 MAX_DEPTH = 999
 _MANY_BRACKETS = 150
 _DEEP_RECURSION = 20_000
 
-# A float that Java wrote is kept as it is: Java before 19 now and then wrote a digit more than needed.
+# A float written by Java is kept as it is: Java before 19 sometimes wrote one digit more than needed.
 _JAVA_FLOAT = re.compile(r"-?(?:(?:0|[1-9][0-9]{0,6})\.(?:0|[0-9]*[1-9])|[1-9]\.(?:0|[0-9]*[1-9])E-?[1-9][0-9]*)")
 _LONGEST_JAVA_FLOAT = 25
 _ESCAPES = {code: f"\\u{code:04X}" for code in range(0x20)} | {
     ord(sign): f"\\{short}" for sign, short in zip('"\\\b\t\n\f\r', '"\\btnfr', strict=True)
 }
 _is_escaped = re.compile(r'["\\\x00-\x1f]').search
-_IN_HALVES = re.compile("[\ud800-\udfff\U00010000-\U0010ffff]")
+_SURROGATES = re.compile("[\ud800-\udfff\U00010000-\U0010ffff]")
 
 
 class Number(str):
@@ -36,7 +36,7 @@ class Number(str):
 
 
 class Repeated(dict[str, Any]):
-    """An object in which a name is repeated: the last value of each name; `pairs` has all of them."""
+    """An object with repeated names: the last value of each name; `pairs` has all of them."""
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
@@ -44,8 +44,8 @@ class Repeated(dict[str, Any]):
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    return made if len(made) == len(pairs) else Repeated(pairs)
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else Repeated(pairs)
 
 
 def _refuse(constant: str) -> None:
@@ -53,9 +53,9 @@ def _refuse(constant: str) -> None:
 
 
 def java_float(text: str) -> Number:
-    """A JSON number with a point or an exponent as Java's Double.toString writes it; a quoted word where no double is as great.
+    """A JSON number with a point or an exponent as Java's Double.toString writes it; a quoted word if it exceeds a double's range.
 
-    Debezium's numbers are such texts already and stay as they are.
+    Debezium's numbers already have this form and are kept.
     """
     number = float(text)
     size = abs(number)
@@ -76,7 +76,7 @@ def java_float(text: str) -> Number:
 
 
 def _digits(size: float) -> tuple[str, int]:
-    """The fewest digits that name the number, two where that is nearer than one, and the decimal exponent of the first."""
+    """The fewest digits that identify the number (two where that is nearer than one), and the decimal exponent of the first digit."""
     shortest = Decimal(repr(size))
     digits = "".join(map(str, shortest.as_tuple().digits)).rstrip("0")
     two = f"{size:.1e}"
@@ -91,20 +91,20 @@ _whitespace = re.compile(r"[ \t\n\r]*").match
 
 
 def read(text: str) -> Any:
-    """The one JSON value that the text is; ValueError where it is none or something follows. Numbers are `Number`, null is None.
+    """The JSON value of the text; ValueError if it is invalid or followed by other text. Numbers are `Number`, null is None.
 
-    In texts of the value's own members and of theirs a half of a surrogate pair that stands alone is `?`.
+    Unpaired surrogates are replaced by `?` in strings down to two levels of members.
     """
     value, end = _first(text)
     if end != len(text) and _whitespace(text, end).end() != len(text):  # type: ignore[union-attr]
         raise ValueError("text follows the value")
-    return _replaced(value, 2) if _has_halves(text) else value
+    return _replaced(value, 2) if _has_surrogates(text) else value
 
 
 def first(text: str) -> Any:
-    """The JSON value with which the text begins; ValueError where it begins with none. As `read`, for the value's own members alone."""
+    """The JSON value at the beginning of the text; ValueError if there is none. As `read`, but for one level of members."""
     value, _ = _first(text)
-    return _replaced(value, 1) if _has_halves(text) else value
+    return _replaced(value, 1) if _has_surrogates(text) else value
 
 
 def _first(text: str) -> tuple[Any, int]:
@@ -115,16 +115,16 @@ def _first(text: str) -> tuple[Any, int]:
     try:
         value, end = _deeply(_scan, text, begin) if is_deep else _scan(text, begin)
     except StopIteration as error:
-        raise ValueError("the text begins with no JSON value") from error
+        raise ValueError("the text does not begin with a JSON value") from error
     return value, end
 
 
-def _has_halves(text: str) -> bool:
+def _has_surrogates(text: str) -> bool:
     return "\\ud" in text or "\\uD" in text
 
 
 def _deeply(function: Callable[..., Any], *given: Any) -> Any:
-    """Call what recurses as deep as a value is nested, which can be deeper than Python allows by itself."""
+    """Call a function whose recursion depth is the nesting depth of a value, which can exceed Python's limit."""
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, _DEEP_RECURSION))
     try:
@@ -134,11 +134,11 @@ def _deeply(function: Callable[..., Any], *given: Any) -> Any:
 
 
 def _depth(text: str) -> int:
-    """How deep the text is nested, as far as it is JSON."""
+    """Nesting depth of the text, as far as it is JSON."""
     depth = deepest = 0
     inside = False
-    for mark in re.finditer(r'\\.|["\[\]{}]', text, re.DOTALL):
-        sign = mark[0]
+    for match in re.finditer(r'\\.|["\[\]{}]', text, re.DOTALL):
+        sign = match[0]
         if sign == '"':
             inside = not inside
         elif inside or sign[0] == "\\":
@@ -154,7 +154,7 @@ def _depth(text: str) -> int:
 
 
 def _replaced(value: Any, levels: int) -> Any:
-    """The value with `?` for each half of a surrogate pair that stands alone, down to that many levels of members."""
+    """The value with `?` for each unpaired surrogate, down to that many levels of members."""
     kind = type(value)
     if kind is str:
         return value.encode("utf-8", "replace").decode()
@@ -169,7 +169,7 @@ def _replaced(value: Any, levels: int) -> Any:
 
 
 def text_of(value: Any) -> str | None:
-    """The text of a value that was read; None for null."""
+    """The text of a parsed value; None for null."""
     kind = type(value)
     if kind is str or value is None:
         return value  # type: ignore[no-any-return]
@@ -182,10 +182,10 @@ def text_of(value: Any) -> str | None:
 
 
 def written(value: Any) -> str:
-    """A value that was read, as Jackson writes it again: without spaces, every name that was there in its place."""
+    """A parsed value as Jackson writes it: without spaces, with repeated names kept."""
     kind = type(value)
     if kind is str:
-        return _IN_HALVES.sub(_halves, quoted(value))
+        return _SURROGATES.sub(_escaped_units, quoted(value))
     if kind is Number:
         return "0" if value == "-0" else str(value)
     if value is None:
@@ -203,6 +203,6 @@ def quoted(text: str) -> str:
     return f'"{text.translate(_ESCAPES)}"' if _is_escaped(text) else f'"{text}"'
 
 
-def _halves(character: re.Match[str]) -> str:
+def _escaped_units(character: re.Match[str]) -> str:
     units = character[0].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[place]:02X}{units[place + 1]:02X}" for place in range(0, len(units), 2))

@@ -18,7 +18,7 @@ from lakehouse.transforms.records.values import reader
 Key = tuple[Any, ...]
 Values = tuple[Any, ...]
 
-# With these options Spark writes a key as `as_json` does: its own writing of a TIMESTAMP ends at milliseconds.
+# Options with which Spark writes a key as `as_json` does; by default it writes a TIMESTAMP in milliseconds.
 SPARK_JSON = {"timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}
 
 _EPOCH_AT = datetime(1970, 1, 1, tzinfo=UTC)
@@ -26,7 +26,7 @@ _EPOCH_DAY = date(1970, 1, 1)
 
 
 def getter(places: tuple[int, ...] | list[int]) -> Callable[[Values], Values]:
-    """What takes these places of a tuple, as a tuple whatever their number."""
+    """A function that returns these positions of a tuple, always as a tuple."""
     if not places:
         return lambda _: ()
     if len(places) == 1:
@@ -36,24 +36,24 @@ def getter(places: tuple[int, ...] | list[int]) -> Callable[[Values], Values]:
 
 
 def of_values(table: Table) -> Callable[[Values], Key]:
-    """What takes the key out of a row that begins with the declared columns."""
+    """A function that returns the key of a row that begins with the declared columns."""
     names = table.column_names
     return getter([names.index(name) for name in table.key])
 
 
 def as_json(table: Table) -> Callable[[Key], str]:
-    """What writes a key as JSON in key order; a part that is None is left out, a TIMESTAMP keeps its microseconds."""
+    """A function that writes a key as JSON in key order; None parts are left out, a TIMESTAMP keeps its microseconds."""
     parts = [(f"{json_text.quoted(name)}:", _writer(table.column(name).type)) for name in table.key]
 
     def write(key: Key) -> str:
-        told = [name + part(value) for (name, part), value in zip(parts, key, strict=True) if value is not None]
-        return "{" + ",".join(told) + "}"
+        members = [name + part(value) for (name, part), value in zip(parts, key, strict=True) if value is not None]
+        return "{" + ",".join(members) + "}"
 
     return write
 
 
 def as_json_sql(table: Table, parts: Iterable[str]) -> str:
-    """The expression of Spark's SQL that writes the key of these parts, SQL in key order, as `as_json` does."""
+    """The Spark SQL expression that writes a key as `as_json` does; `parts` are SQL expressions in key order."""
     named = ", ".join(f"'{name}', {part}" for name, part in zip(table.key, parts, strict=True))
     is_timed = any(table.column(name).type == "TIMESTAMP" for name in table.key)
     quoted = {name: value.replace("'", "\\'") for name, value in SPARK_JSON.items()}
@@ -62,9 +62,9 @@ def as_json_sql(table: Table, parts: Iterable[str]) -> str:
 
 
 def from_json(table: Table) -> Callable[[str], Key]:
-    """What reads the key that `as_json` wrote."""
+    """A function that reads a key written by `as_json`."""
     types = [(name, table.column(name).type) for name in table.key]
-    # A small decimal is written with an exponent, which no source sends.
+    # A small decimal is written with an exponent, which `reader` rejects.
     readers = [(name, Decimal if type_.startswith("DECIMAL") else reader(type_)) for name, type_ in types]
 
     def read(text: str) -> Key:

@@ -15,7 +15,7 @@ _PLACE = "op STRING, source STRUCT<lsn: BIGINT, sequence: STRING, txId: BIGINT, 
 
 
 def gathered(records: DataFrame, landed_at: Column) -> DataFrame:
-    """The rows of `placed` in one task, so that a batch writes one file a table and shuffles nothing: for batches of some thousand."""
+    """The rows of `placed` in one task: a batch writes one file per partition and shuffles nothing. For batches of a few thousand rows."""
     return placed(records, landed_at).coalesce(1)
 
 
@@ -50,6 +50,6 @@ def placed(records: DataFrame, landed_at: Column) -> DataFrame:
 
 
 def position(op: Column, lsn: Column, sequence: Column) -> Column:
-    """Where a record stands in the source's log. A read of an incremental snapshot has no lsn: it stands behind the last commit sent."""
+    """Position of a record in the source's log. A read of an incremental snapshot has no lsn: it is placed at the last commit sent."""
     last_commit = F.when(sequence.startswith('["'), F.split_part(sequence, F.lit('"'), F.lit(2)).try_cast("BIGINT"))
     return F.coalesce(lsn, F.when(op == "r", last_commit))

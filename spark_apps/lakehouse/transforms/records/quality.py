@@ -1,7 +1,7 @@
 """Expectations of a table, evaluated row by row: Spark SQL conditions, compiled once.
 
-A condition that is NULL counts as kept. So does one that names a column whose value is not known yet (it came unchanged, and what it
-was has not come): such a row is judged again once the value is there.
+A condition that is NULL counts as met. So does one that refers to a column whose unchanged value is not known yet: the row is evaluated
+again once the value is known.
 """
 
 from __future__ import annotations
@@ -18,24 +18,25 @@ Judge = Callable[[Values, Collection[str]], tuple[str, ...]]
 
 
 def judge(table: Table, severity: Severity) -> Judge | None:
-    """What names the expectations of that severity that a row breaks, in declared order; None where the table has none.
+    """A function that returns the names of the broken expectations of a severity, in declared order; None if the table has none.
 
-    It is given the declared columns' values and the names of those that are not known. Raises ContractError: see `conditions`.
+    Its arguments are the declared columns' values and the names of the unknown columns. Raises ContractError: see `conditions`.
     """
-    checks = [(expect.name, _named(table, expect), _compiled(table, expect)) for expect in table.expects if expect.severity is severity]
+    expects = [expect for expect in table.expects if expect.severity is severity]
+    checks = [(expect.name, _columns_of(table, expect), _compiled(table, expect)) for expect in expects]
     if not checks:
         return None
 
     def broken(values: Values, unknown: Collection[str]) -> tuple[str, ...]:
         if unknown:
-            return tuple(name for name, named, holds in checks if holds(values) is False and named.isdisjoint(unknown))
+            return tuple(name for name, columns, holds in checks if holds(values) is False and columns.isdisjoint(unknown))
         return tuple([name for name, _, holds in checks if holds(values) is False])
 
     return broken
 
 
 def faults(table: Table) -> list[str]:
-    """Conditions that cannot be compiled, each with its expectation and what in it is not supported."""
+    """Conditions that cannot be compiled, each with its expectation and the unsupported construct."""
     found = []
     for expect in table.expects:
         try:
@@ -46,7 +47,7 @@ def faults(table: Table) -> list[str]:
 
 
 def _compiled(table: Table, expect: Expect) -> Condition:
-    # The parser takes half a second to load, which nobody needs who only looks whether something landed.
+    # The parser takes half a second to load, so it is not loaded by a run that finds no records.
     from lakehouse.transforms.records import conditions
 
     try:
@@ -55,6 +56,6 @@ def _compiled(table: Table, expect: Expect) -> Condition:
         raise ContractError(f"table {table.name!r}: expectation {expect.name!r}: {error}") from error
 
 
-def _named(table: Table, expect: Expect) -> frozenset[str]:
-    # A word of a string literal that happens to be a column name only makes the judgement wait: never wrong, at worst late.
+def _columns_of(table: Table, expect: Expect) -> frozenset[str]:
+    # A column name within a string literal also counts: the evaluation is then delayed, never wrong.
     return frozenset(name for name in table.column_names if re.search(rf"\b{name}\b", expect.condition, re.IGNORECASE))

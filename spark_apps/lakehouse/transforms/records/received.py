@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# The headers of a primary-key change: an upsert tells the old key, a delete the new one.
+# Headers of a primary-key change: an upsert carries the old key, a delete the new one.
 LINKS = ("__debezium.oldkey", "__debezium.newkey")
-# The columns of `bronze.changes` that a Record is made of.
+# The columns of `bronze.changes` from which a Record is built.
 BRONZE_COLUMNS = ("topic", "partition", "offset", "epoch", "key", "value", "headers")
 
 
 class Record(NamedTuple):
-    """One Kafka record: its place in Kafka, the epoch that land read from its header, key and value as received.
+    """One Kafka record: its position in Kafka, the epoch parsed from its header, key and value as received.
 
-    `linked`: the value of its first header of LINKS; None without one, and for one that is null.
+    `linked`: the value of its first header of LINKS; None if it has none, or a null one.
     """
 
     topic: str
@@ -30,7 +30,7 @@ class Record(NamedTuple):
 
 
 def records(bronze: pa.Table) -> Iterator[Record]:
-    """The rows of `bronze.changes`; reads BRONZE_COLUMNS alone."""
+    """The rows of `bronze.changes` as Records; only BRONZE_COLUMNS are read."""
     columns = [bronze.column(name).to_pylist() for name in BRONZE_COLUMNS[:-1]]
     linked = _links(bronze)
     if not linked:
@@ -39,7 +39,7 @@ def records(bronze: pa.Table) -> Iterator[Record]:
 
 
 def _links(bronze: pa.Table) -> dict[int, bytes | None]:
-    """By row number: `linked` of those rows that have such a header. Few have, and headers are the slowest column to read."""
+    """`linked` by row number, for rows with such a header. They are few, and headers are the slowest column to read."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,4 +1,4 @@
-"""Truncates of a source table: one record concerns all keys, so they are kept with the table's checkpoint."""
+"""Truncates of a source table: one record concerns all keys, so they are stored in the table's checkpoint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, order=True)
 class Truncate:
-    """One TRUNCATE at the source: its place, its transaction, the offset it first came with, its commit time in microseconds."""
+    """One TRUNCATE at the source: position, transaction, offset of the first delivery, commit time in microseconds."""
 
     epoch: int
     lsn: int
@@ -23,10 +23,10 @@ class Truncate:
 
 
 def merged(known: Iterable[Truncate], more: Iterable[Truncate]) -> tuple[Truncate, ...]:
-    """Both, in order, one a place: a truncate that comes again is the same one, as it is known.
+    """All truncates in order, one per position; of a repeated delivery the known one is kept.
 
-    Rows that it closed are stored with it. With the smaller offset of a repetition, which decides nothing, each of them would be
-    written again whenever its key is next looked at.
+    The offset is stored in the rows that a truncate closed. Replacing it by a smaller one, which changes no result, would rewrite all of
+    them.
     """
     by_place = {truncate.place: truncate for truncate in sorted(more, key=lambda truncate: truncate.offset, reverse=True)}
     by_place |= {truncate.place: truncate for truncate in known}
@@ -34,10 +34,10 @@ def merged(known: Iterable[Truncate], more: Iterable[Truncate]) -> tuple[Truncat
 
 
 def to_json(truncates: Iterable[Truncate]) -> str:
-    """For the table's checkpoint."""
+    """The truncates as JSON for the table's checkpoint."""
     return json.dumps([asdict(truncate) for truncate in truncates])
 
 
 def from_json(text: str | None) -> tuple[Truncate, ...]:
-    """From the table's checkpoint, where a table that was never truncated has none."""
+    """The truncates of the table's checkpoint; none for NULL."""
     return tuple(Truncate(**values) for values in json.loads(text or "[]"))

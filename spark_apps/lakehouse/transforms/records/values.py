@@ -1,7 +1,7 @@
 """Debezium's text as values of declared types: the exact value, or None where it does not fit.
 
-What a cast would take and no source sends is refused: "1.239" is no DECIMAL(10,2), "t" no BOOLEAN, "1d" no DOUBLE, and the years 0 and
-21016, which no client can hold, are no dates. Nothing here raises because of a text.
+Texts that a cast would accept but that the source never sends are rejected: "1.239" is not a DECIMAL(10,2), "t" not a BOOLEAN, "1d" not a
+DOUBLE. Dates outside the years 1 to 9999, which clients do not support, are rejected too. No text raises an error.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lakehouse.transforms.records import json_text
 
 Reader = Callable[[str], Any]
 
-# One object for all of them: tuples compare a value with itself before they ask whether it is equal.
+# One object for all NaNs: tuples compare elements by identity before equality.
 NAN = math.nan
 _NOT_FINITE = {"NaN": NAN, "Infinity": math.inf, "-Infinity": -math.inf}
 _FLOAT = re.compile(r"-?[0-9]+(?:[.][0-9]+)?(?:[eE][-+]?[0-9]+)?").fullmatch
@@ -36,7 +36,7 @@ _EXACT = Context(prec=100)
 
 
 def reader(type_: str) -> Reader:
-    """What reads a text as a value of that declared type."""
+    """The function that reads a text as a value of a declared type."""
     if type_.startswith("DECIMAL"):
         precision, scale = map(int, re.findall(r"\d+", type_))
         return _decimal(precision, scale)
@@ -79,7 +79,7 @@ def _double(text: str) -> float | None:
 
 
 def _float(text: str) -> float | None:
-    """The nearest number of 32 bits, rounded once: by way of a double it could be rounded twice."""
+    """The nearest 32-bit float, rounded once: rounding through a double could round twice."""
     number = _double(text)
     if number is None or not math.isfinite(number):
         return number
@@ -101,7 +101,7 @@ def _boolean(text: str) -> bool | None:
 
 
 def _date(text: str) -> int | None:
-    # isostring writes a date with its zone: 2026-01-01Z.
+    # Debezium's isostring writes a date with its zone: 2026-01-01Z.
     if not _DAY(text):
         return None
     try:
@@ -134,13 +134,13 @@ def _timestamp(text: str) -> int | None:
 
 def _binary(text: str) -> bytes | None:
     try:
-        # Without its padding too, as Spark reads it.
+        # Padding is optional, as in Spark.
         return binascii.a2b_base64(text if "=" in text else text + "=" * (-len(text) % 4), strict_mode=True)
     except ValueError:
         return None
 
 
-# How Debezium 3.7 writes the inner arrays of an array of more than one dimension: the names of Java objects, their content lost.
+# Debezium 3.7 writes the inner arrays of a multidimensional array as names of Java objects; the content is lost.
 _JAVA_ARRAY = re.compile(r'"\[+L[A-Za-z.]+;@[0-9a-f]+"')
 
 
@@ -154,7 +154,7 @@ def _texts(text: str) -> tuple[str | None, ...] | None:
 
 
 def whole(text: str | None) -> int | None:
-    """A text as a number of 64 bits, white space around it ignored; None where it is none."""
+    """A text as a 64-bit integer, surrounding white space ignored; None if it is not one."""
     if text is None or len(text) > 2 * _LONGEST_WHOLE:
         return None
     found = _WHOLE_IN_SPACE(text)
