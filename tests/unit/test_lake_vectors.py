@@ -65,7 +65,7 @@ def test_damage_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EbapError, match="version 02"):
         vectors.read(_STORE, str(tmp_path), vector)
     path.write_bytes(whole)
-    with pytest.raises(EbapError, match="the log says"):
+    with pytest.raises(EbapError, match="the log records"):
         vectors.read(_STORE, str(tmp_path), replace(vector, cardinality=1))
     with pytest.raises(EbapError, match="format"):
         vectors.decode(b"\0\0\0\0" + whole)

@@ -1,4 +1,4 @@
-"""Actions of a Delta log as values: a line of a commit, or a row of a checkpoint."""
+"""Actions of a Delta log: a line of a commit, or a row of a checkpoint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ABSOLUTE = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*:")
 
 @dataclass(frozen=True, kw_only=True)
 class DeletionVector:
-    """Where the positions of a file's deleted rows are kept: inline (`i`), or in a file of the table (`u`)."""
+    """Storage of the positions of a file's deleted rows: inline (`i`), or in a file of the table (`u`)."""
 
     storage_type: str
     path_or_inline: str
@@ -29,7 +29,7 @@ class DeletionVector:
 
     @property
     def unique_id(self) -> str:
-        """What tells this vector from others of the same file."""
+        """Identifies the vector among those of the same file."""
         suffix = "" if self.offset is None else f"@{self.offset}"
         return f"{self.storage_type}{self.path_or_inline}{suffix}"
 
@@ -47,7 +47,7 @@ class DeletionVector:
         )
 
     def json(self) -> dict[str, Any]:
-        """As the log has it."""
+        """The JSON of the log."""
         placed = {} if self.offset is None else {"offset": self.offset}
         kind = {"storageType": self.storage_type, "pathOrInlineDv": self.path_or_inline}
         return {**kind, **placed, "sizeInBytes": self.size, "cardinality": self.cardinality}
@@ -55,9 +55,9 @@ class DeletionVector:
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """A data file of the table, or one that a commit removed; `path` is relative to the table and not URL-encoded, `raw` as in the log.
+    """A data file of the table, or one that a commit removed; `path` is relative and not URL-encoded, `raw` is as in the log.
 
-    `partition` holds the serialized partition values; `stats` is JSON or None; `size` is bytes (0 where a remove does not say).
+    `partition` holds the serialized partition values; `stats` is JSON or None; `size` is bytes (0 if a remove does not record it).
     """
 
     path: str
@@ -75,7 +75,7 @@ class File:
 
     @property
     def key(self) -> tuple[str, str | None]:
-        """What the protocol tells files by: the path and the deletion vector."""
+        """The file's identity in the protocol: its path and deletion vector."""
         return self.path, self.vector.unique_id if self.vector else None
 
     @cached_property
@@ -85,7 +85,7 @@ class File:
 
     @property
     def rows(self) -> int | None:
-        """Rows in the file, deleted ones included; None where the log does not say."""
+        """Rows in the file, deleted ones included; None if the log does not record it."""
         return self.statistics.get("numRecords")
 
     @staticmethod
@@ -111,24 +111,24 @@ class File:
 
     def added(self, *, is_data_change: bool = True) -> dict[str, Any]:
         """The `add` action."""
-        made: dict[str, Any] = {"path": self.raw, "partitionValues": dict(self.partition), "size": self.size}
-        made |= {"modificationTime": self.modified_ms, "dataChange": is_data_change}
-        made |= {"stats": self.stats} if self.stats is not None else {}
-        made |= {"tags": dict(self.tags)} if self.tags else {}
-        return made | ({"deletionVector": self.vector.json()} if self.vector else {})
+        action: dict[str, Any] = {"path": self.raw, "partitionValues": dict(self.partition), "size": self.size}
+        action |= {"modificationTime": self.modified_ms, "dataChange": is_data_change}
+        action |= {"stats": self.stats} if self.stats is not None else {}
+        action |= {"tags": dict(self.tags)} if self.tags else {}
+        return action | ({"deletionVector": self.vector.json()} if self.vector else {})
 
     def removed(self, at_ms: int) -> dict[str, Any]:
         """The `remove` action."""
-        made: dict[str, Any] = {"path": self.raw, "deletionTimestamp": at_ms, "dataChange": True, "extendedFileMetadata": True}
-        made |= {"partitionValues": dict(self.partition), "size": self.size}
-        made |= {"tags": dict(self.tags)} if self.tags else {}
-        made |= {"deletionVector": self.vector.json()} if self.vector else {}
-        return made | ({"stats": self.stats} if self.stats is not None else {})
+        action: dict[str, Any] = {"path": self.raw, "deletionTimestamp": at_ms, "dataChange": True, "extendedFileMetadata": True}
+        action |= {"partitionValues": dict(self.partition), "size": self.size}
+        action |= {"tags": dict(self.tags)} if self.tags else {}
+        action |= {"deletionVector": self.vector.json()} if self.vector else {}
+        return action | ({"stats": self.stats} if self.stats is not None else {})
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableProtocol:
-    """What of the Delta protocol readers and writers of a table must know."""
+    """Protocol versions and features that readers and writers of a table must support."""
 
     reader_version: int
     writer_version: int
@@ -170,7 +170,7 @@ class Metadata:
 
 @dataclass(frozen=True, kw_only=True)
 class Commit:
-    """One version of a table, as its commit says it. `at_ms` is the writer's clock; `info` is `commitInfo`, empty where there is none."""
+    """The commit of one version of a table. `info` is `commitInfo`, empty if there is none."""
 
     version: int
     info: Mapping[str, Any] = field(default_factory=dict)
@@ -185,25 +185,25 @@ class Commit:
 
     @property
     def at_ms(self) -> int:
-        """When the writer committed, in milliseconds since 1970 UTC."""
+        """Commit time by the writer's clock, in milliseconds since 1970 UTC."""
         return int(self.info.get("inCommitTimestamp") or self.info.get("timestamp") or 0)
 
     @property
     def operation(self) -> str:
-        """Delta's name of the operation, such as MERGE or OPTIMIZE; empty where the writer did not say."""
+        """Delta's name of the operation, such as MERGE or OPTIMIZE; empty if not recorded."""
         return str(self.info.get("operation") or "")
 
     @property
     def user_metadata(self) -> str | None:
-        """The text that the writer put beside the commit."""
+        """The user metadata of the commit."""
         return self.info.get("userMetadata")
 
     @property
     def changes_rows(self) -> bool:
-        """Whether rows came or went: not so after a compaction."""
+        """Whether the commit added or removed rows; a compaction does not."""
         return any(file.is_data_change for file in (*self.adds, *self.removes)) or bool(self.cdc)
 
     @property
     def is_blind_append(self) -> bool:
-        """Whether it only added rows, without looking at any."""
+        """Whether it only added rows, without reading any."""
         return bool(self.info.get("isBlindAppend")) and not self.removes and not self.cdc

@@ -1,7 +1,7 @@
-"""Checkpoints of a Delta log, and deletion of the log files that one covers.
+"""Checkpoints of a Delta log, and deletion of log files that a checkpoint covers.
 
-Spark writes a checkpoint only with a commit of its own whose version is a multiple of the interval. Small commits come every minute and
-Spark's seldom, so the writer here does it too: a classic one in one file, as Spark's. Each step leaves a log that can be read.
+Spark writes a checkpoint only with its own commits at multiples of the interval. Small commits come every minute and Spark's are rare, so
+this writer writes checkpoints too: classic ones in one file, as Spark does. The log is readable after each step.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lakehouse.delta.actions import File
 from lakehouse.delta.log import Snapshot, TableLog
 from lakehouse.delta.replay import LAST_CHECKPOINT, State, commit_versions, complete_checkpoints, load
 
-# Where the table does not say: a checkpoint of a table of a hundred files costs as much as reading twenty commits.
+# Default: a checkpoint of a table of a hundred files costs as much as reading twenty commits.
 _INTERVAL = 20
 _DAY_MS = 24 * 3600 * 1000
 _RETENTION = "interval 1 week"  # of removed files
@@ -74,9 +74,9 @@ _SCHEMA = pa.schema(
 
 
 def after_commit(log: TableLog, version: int) -> None:
-    """Write a checkpoint where one is due, and delete log files that are old enough and covered by one.
+    """Write a checkpoint if one is due, and delete log files that are old enough and covered by one.
 
-    The commit stands whatever becomes of this: a failure is logged, and the next commit tries again.
+    The commit is not affected: a failure is logged, and the next commit tries again.
     """
     try:
         snapshot = log.snapshot()
@@ -86,18 +86,18 @@ def after_commit(log: TableLog, version: int) -> None:
         write(log, version)
         remove_expired(log)
     except Exception:
-        logging.getLogger(__name__).exception("%s: no checkpoint of version %d; the next commit tries again", log.root, version)
+        logging.getLogger(__name__).exception("%s: no checkpoint of version %d was written; the next commit tries again", log.root, version)
 
 
 def write(log: TableLog, version: int) -> None:
-    """Write the checkpoint of a version, unless there is one. Raises VersionGoneError where the log cannot be read as of it."""
+    """Write the checkpoint of a version, unless it exists. Raises VersionGoneError if the log cannot be read as of it."""
     state = load(log.store, log.log, version, keeps_removed=True)
     rows = list(_rows(state))
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), sink, compression="snappy", store_schema=False)
     data = sink.getvalue()
     try:
-        # Never in place of another: that of Spark has a checksum beside it.
+        # Never overwrite a checkpoint: Spark's has a checksum beside it.
         log.store.put_new(f"{log.log}/{version:020d}.checkpoint.parquet", data)
     except FileExistsError:
         return
@@ -107,9 +107,9 @@ def write(log: TableLog, version: int) -> None:
 
 
 def remove_expired(log: TableLog) -> int:
-    """Delete log files that the table's retention does not keep, as Spark does; how many were deleted.
+    """Delete log files beyond the table's retention, as Spark does; the number of deleted files.
 
-    A file goes where a later checkpoint is old enough itself, so that every version that is kept can still be read.
+    A file is deleted only if a later checkpoint is old enough itself, so that every retained version stays readable.
     """
     configuration = log.snapshot().configuration
     kept_ms = _milliseconds(configuration.get("delta.logRetentionDuration", _LOG_RETENTION))
@@ -139,7 +139,7 @@ def _abandoned(log: TableLog, names: list[str], before_ms: int) -> list[str]:
 
 
 def _rows(state: State) -> Iterator[dict[str, Any]]:
-    """A row an action; what is removed stays as long as readers of older versions may need its file."""
+    """One row per action; a removed file is kept as long as readers of older versions may need it."""
     assert state.protocol and state.metadata
     yield {"protocol": state.protocol.raw}
     yield {"metaData": {**state.metadata.raw, "configuration": list(state.metadata.configuration.items()), "format": _format(state)}}
@@ -171,7 +171,7 @@ def _format(state: State) -> dict[str, Any]:
 
 
 def _last(log: TableLog) -> int:
-    """Version of the newest checkpoint that the log names; -1 where it names none."""
+    """Version of the newest checkpoint in `_last_checkpoint`; -1 if there is none."""
     try:
         return int(json.loads(log.store.read(f"{log.log}/{LAST_CHECKPOINT}"))["version"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -183,7 +183,7 @@ def _interval(snapshot: Snapshot) -> int:
 
 
 def _is_left_to_spark(snapshot: Snapshot) -> bool:
-    """Whether the table wants checkpoints of a form that is not written here."""
+    """Whether the table requires a form of checkpoint that this writer does not support."""
     wanted = snapshot.configuration
     return (
         "v2Checkpoint" in snapshot.protocol.writer_features
@@ -193,7 +193,7 @@ def _is_left_to_spark(snapshot: Snapshot) -> bool:
 
 
 def _milliseconds(interval: str) -> int | None:
-    """A length of time in milliseconds; None for one that is not understood, which keeps everything."""
+    """An interval in milliseconds; None if it cannot be parsed, in which case everything is kept."""
     text = interval.lower().removeprefix("interval").strip()
     parts = _PART.findall(text)
     if not parts or _PART.sub("", text).strip() or any(unit not in _UNITS_MS for _, unit in parts):

@@ -1,7 +1,7 @@
-"""One atomic commit: new rows, rows marked as deleted, removed files, and a writer's transaction.
+"""One atomic commit: new rows, rows marked as deleted, removed files, and a transaction of the writer.
 
-New files come first and are on stable storage before the commit that names them; a process that dies in between leaves files that no
-version needs, which VACUUM deletes. A name of a commit is taken exclusively, so that of two writers one wins.
+New files are on stable storage before the commit that references them; if the process dies in between, VACUUM deletes them. The commit file
+is created exclusively, so that only one of two concurrent writers succeeds.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ def commit(
     is_blind: bool = False,
     keeps_txn: bool = False,
 ) -> int:
-    """Make one commit on what `snapshot` showed and return its version; the snapshot's own version where nothing would change.
+    """Make one commit based on `snapshot` and return its version; the snapshot's own version if nothing would change.
 
-    `writes` are pairs of a partition and rows; `deletes` names positions of rows by file, `removes` whole files (by path in the table,
-    as `located` has them). `txn` is the writer's name and a number that grows. `reads` is what the commit was decided on, as a filter
-    (all of the table for None): others' changes outside of it do not conflict. `is_blind` says that nothing was read at all. Where no row
-    changes there is no commit, unless `keeps_txn` asks for one that only holds the transaction.
+    `writes` are pairs of a partition and rows; `deletes` are positions of rows by file, `removes` whole files (by path in the table, as
+    `located` returns them). `txn` is the writer's name and an increasing number. `reads` is the filter of the rows the commit depends on
+    (None: the whole table): concurrent changes outside of it do not conflict. `is_blind`: nothing was read. If no row changes, there is no
+    commit, unless `keeps_txn` requests one for the transaction alone.
 
-    Raises ConflictError (read again, decide anew), AlreadyAppliedError for a `txn` that the log has, EbapError for rows that do not fit
-    the table and for what is not supported.
+    Raises ConflictError (read again and retry), AlreadyAppliedError for a `txn` that the log has, EbapError for rows that do not fit the
+    table and for unsupported features.
     """
     features.check_writable(log.root, snapshot.protocol, snapshot.metadata)
     marked = {_file(snapshot, each).path: rows for each, positions in (deletes or {}).items() if (rows := BitMap64(positions))}
@@ -69,15 +69,15 @@ def commit(
 
 
 def set_properties(log: TableLog, snapshot: Snapshot, properties: Mapping[str, str]) -> int:
-    """Give the table these properties beside those it has, and return the commit's version.
+    """Add these properties to the table's and return the commit's version.
 
-    Raises ConflictError where its columns or properties were changed since the snapshot; rows that were written meanwhile do not matter.
+    Raises ConflictError if its columns or properties were changed since the snapshot; concurrently written rows do not conflict.
     """
     features.check_writable(log.root, snapshot.protocol, snapshot.metadata)
     intent = Intent(touched=(), reads=None, is_blind=True, txn=None)
-    made = {**snapshot.metadata.raw, "configuration": {**snapshot.configuration, **properties}}
+    metadata = {**snapshot.metadata.raw, "configuration": {**snapshot.configuration, **properties}}
     info = _info(snapshot, "SET TBLPROPERTIES", None, False, {})
-    return _put(log, snapshot, intent, [{"commitInfo": info}, {"metaData": made}])
+    return _put(log, snapshot, intent, [{"commitInfo": info}, {"metaData": metadata}])
 
 
 def _file(snapshot: Snapshot, given: str | File) -> File:
@@ -91,13 +91,13 @@ def _file(snapshot: Snapshot, given: str | File) -> File:
 def _refuse(log: TableLog, snapshot: Snapshot, marked: Mapping[str, BitMap64], removed: set[str], is_blind: bool) -> None:
     both = removed & set(marked)
     if both:
-        raise EbapError(f"{sorted(both)[0]} is to be removed, and rows of it to be deleted", "say one of them")
+        raise EbapError(f"{sorted(both)[0]} is both to be removed and to have rows deleted", "pass only one of them")
     if marked and not features.has_deletion_vectors(snapshot.protocol, snapshot.metadata):
         raise EbapError(f"{log.root} has no deletion vectors enabled: its rows cannot be marked as deleted")
     if (marked or removed) and snapshot.configuration.get("delta.appendOnly") == "true":
-        raise EbapError(f"{log.root} is append-only (delta.appendOnly): nothing of it can be deleted")
+        raise EbapError(f"{log.root} is append-only (delta.appendOnly): its rows cannot be deleted")
     if (marked or removed) and is_blind:
-        raise EbapError("a commit that deletes is not blind: it was decided on rows that it read")
+        raise EbapError("a commit that deletes rows or files cannot be blind")
 
 
 def _txn_actions(txn: tuple[str, int] | None) -> list[dict[str, Any]]:
@@ -115,7 +115,7 @@ def _file_actions(
         file = snapshot.by_path[path]
         rows[path] = file.rows if file.rows is not None else _count(log, file)
         if positions.max() >= rows[path]:
-            raise EbapError(f"{path} has {rows[path]} rows: there is no position {positions.max()}")
+            raise EbapError(f"{path} has {rows[path]} rows: position {positions.max()} is out of range")
         before = vectors.read(log.store, log.root, file.vector) if file.vector else BitMap64()
         if not positions.isdisjoint(before):
             raise EbapError(f"{path}: row {min(positions & before)} is deleted already; positions are of an older version")
@@ -130,14 +130,14 @@ def _file_actions(
 
 
 def _count(log: TableLog, file: File) -> int:
-    """Rows of a file of which the log does not say so, from its footer."""
+    """Number of rows of a file, from its footer, if the log does not record it."""
     import pyarrow.parquet as pq
 
     return int(pq.read_metadata(log.store.local_file(log.path(file))).num_rows)
 
 
 def _put(log: TableLog, snapshot: Snapshot, intent: Intent, actions: list[dict[str, Any]]) -> int:
-    """Take the next free version, as long as what was committed meanwhile does not matter."""
+    """Write the next free version, unless a concurrent commit conflicts."""
     data = ("\n".join(json.dumps(action, ensure_ascii=False, separators=(",", ":")) for action in actions) + "\n").encode()
     seen = snapshot
     for _ in range(_TRIES):
@@ -150,10 +150,11 @@ def _put(log: TableLog, snapshot: Snapshot, intent: Intent, actions: list[dict[s
         except FileExistsError:
             continue
         found = log.store.stat(path)
-        # On a disk Spark looks whether a commit is there, and then renames its own to that name, over ours if that came in between.
+        # On a disk Spark checks whether a commit exists and then renames its own file to that name, which overwrites ours if it was written
+        # in between.
         if found is not None and found.identity == identity:
             return newest.version + 1
-    raise ConflictError(f"{log.root}: other writers were first {_TRIES} times")
+    raise ConflictError(f"{log.root}: {_TRIES} attempts conflicted with other writers")
 
 
 def _info(

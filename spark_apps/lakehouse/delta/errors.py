@@ -10,11 +10,11 @@ class NoTableError(EbapError):
 
 
 class VersionGoneError(EbapError):
-    """A version of the table, or a file behind it, has been cleaned away: a newer one can be read."""
+    """A version of the table, or a file behind it, has been deleted; a newer version can be read."""
 
     def __init__(self, what: str, cure: str = "") -> None:
         super().__init__(what, cure, is_retryable=True)
 
 
 class AlreadyAppliedError(EbapError):
-    """The table holds this writer's transaction, or a later one: there is nothing left to do."""
+    """The table has this writer's transaction, or a later one: nothing is left to do."""

@@ -6,8 +6,7 @@ from lakehouse.delta.actions import Metadata, TableProtocol
 from lakehouse.errors import EbapError
 
 _READER = frozenset({"deletionVectors", "typeWidening", "v2Checkpoint", "vacuumProtocolCheck"})
-# Of these, constraints and generated columns are refused where a table has any: the feature alone comes with every table of version 7
-# that was made from an older one.
+# Tables with constraints or generated columns are rejected; the features alone are not, since every table upgraded to version 7 has them.
 _WRITER = _READER | {"appendOnly", "invariants", "checkConstraints", "generatedColumns", "changeDataFeed", "domainMetadata"}
 _WITH_FEATURES = (3, 7)
 _READER_PLAIN = 1
@@ -15,7 +14,7 @@ _WRITER_PLAIN = 4  # append-only, invariants, constraints, change feed, generate
 
 
 def check_readable(where: str, protocol: TableProtocol, metadata: Metadata) -> None:
-    """Raise EbapError where reading the table needs what is not known here."""
+    """Raise EbapError if reading the table requires an unsupported feature."""
     unknown = sorted(protocol.reader_features - _READER)
     if unknown:
         raise EbapError(f"{where} has the reader feature {', '.join(unknown)}: not supported")
@@ -27,7 +26,7 @@ def check_readable(where: str, protocol: TableProtocol, metadata: Metadata) -> N
 
 
 def check_writable(where: str, protocol: TableProtocol, metadata: Metadata) -> None:
-    """Raise EbapError where writing to the table needs what is not known here."""
+    """Raise EbapError if writing to the table requires an unsupported feature."""
     check_readable(where, protocol, metadata)
     unknown = sorted(protocol.writer_features - _WRITER)
     if unknown:

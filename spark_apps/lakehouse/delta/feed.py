@@ -1,7 +1,7 @@
-"""Change feed of a table that is mostly appended to: rows that commits added, read from the commits' own files.
+"""Change feed of a table that is mostly appended to: rows added by commits, read from the commits' own files.
 
-A row that a commit only moved or rewrote is never delivered: compaction is passed over, and of a commit that also removed rows only those
-count that its change files call inserts or, where it wrote none, those that are more after it than before.
+Rows that a commit only moved or rewrote are not returned. Compactions are skipped. For a commit that also removed rows, the inserts of its
+change files are returned or, if it has none, the rows that occur more often after it than before.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def added_rows(
 ) -> pa.Table:
     """Rows that versions `start` to `end` (both inclusive) added, with `_commit_version` (int64), ordered by it.
 
-    Columns and types are those of the table's newest version. An updated row is not an added one, as in Delta's own change feed.
-    Raises VersionGoneError where the log no longer reaches back to `start`, or files of these versions have been deleted.
+    Columns and types are those of the table's newest version. An updated row is not an added row, as in Delta's change feed. Raises
+    VersionGoneError if the log no longer reaches back to `start`, or files of these versions have been deleted.
     """
     snapshot = log.snapshot()
     names = list(snapshot.fields if columns is None else columns)
@@ -76,7 +76,7 @@ def _appended(
     names: list[str],
     where: Filter | None,
 ) -> pa.Table:
-    """Rows of files that commits only added, in one scan."""
+    """Rows of files of append-only commits, in one scan."""
     found = reading.located(con, snapshot, log.store, names, files, where)
     numbers = pa.array([versions[path] for path in found[reading.FILE].to_pylist()], pa.int64())
     return found.select(names).append_column(VERSION, numbers)
@@ -85,22 +85,22 @@ def _appended(
 def _added_by(
     con: DuckDBPyConnection, log: TableLog, snapshot: Snapshot, commit: Commit, names: list[str], where: Filter | None
 ) -> pa.Table:
-    """Rows that one commit added which did not only add."""
+    """Rows added by a commit that also removed rows."""
     if commit.cdc:
         return _inserts(con, log, snapshot, commit, names, where)
     added = [file for file in commit.adds if file.is_data_change]
     removed = [file for file in commit.removes if file.is_data_change]
     if not reading.pruned(snapshot, where, added):
         return _empty(snapshot, names).drop_columns([VERSION])
-    # Whole rows: with some of their columns, two different ones could be taken for the same.
+    # Compare whole rows: different rows could be equal on some of their columns.
     after, before = (reading.relation(con, snapshot, log.store, None, files, where) for files in (added, removed))
-    more = after.except_(before)  # EXCEPT ALL: equal rows count as often as they are there
+    more = after.except_(before)  # EXCEPT ALL: the number of equal rows counts
     return reading.as_arrow(more.project(", ".join(map(quoted, names))), snapshot, names)
 
 
 def _inserts(
     con: DuckDBPyConnection, log: TableLog, snapshot: Snapshot, commit: Commit, names: list[str], where: Filter | None
 ) -> pa.Table:
-    """Rows that a commit's change files call inserts."""
+    """Rows that a commit's change files record as inserts."""
     found = reading.relation(con, snapshot, log.store, names, commit.cdc, where, only=(_CHANGE_TYPE, "insert"))
     return reading.as_arrow(found, snapshot, names)

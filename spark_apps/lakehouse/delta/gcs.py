@@ -1,7 +1,7 @@
-"""Objects of the lake in Google Cloud Storage, or in an emulator of it.
+"""Objects of the lake in Google Cloud Storage, or in an emulator.
 
-An object is written in one request (`uploadType=multipart`) whose condition is checked with it: emulators ignore the condition of other
-uploads. Objects above 8 MiB are sent in parts, whose condition Google's own service checks too; commits are never that large.
+An object is written in one request (`uploadType=multipart`), which checks its precondition: emulators ignore the precondition of other
+uploads. Objects above 8 MiB are uploaded in parts, whose precondition only Google's service checks; commits are never that large.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 60
 _BINARY = "application/octet-stream"
 _CACHE_BYTES = 2 * 2**30
-# A query that began may not have opened all its files yet.
+# A running query may not have opened all its files yet.
 _IN_USE_S = 900
 
 
 class GcsStore:
-    """Objects of buckets; files that do not change are copied to EBAP_HOME/tmp/objects when they are first read there."""
+    """Objects of buckets; immutable files are copied to EBAP_HOME/tmp/objects when they are first read there."""
 
     def __init__(self, settings: Settings, cache_bytes: int = _CACHE_BYTES) -> None:
         self._client = objects.client(settings)
@@ -69,7 +69,7 @@ class GcsStore:
         try:
             blob.upload_from_string(data, content_type=_BINARY, if_generation_match=0, timeout=_TIMEOUT_S)
         except PreconditionFailed:
-            # The client repeats a request whose answer was lost: then it is our own object that is there already.
+            # The client retries a request whose response was lost: the existing object may be our own.
             found = self.stat(path)
             if found is None or found.size != len(data) or self.read(path) != data:
                 raise FileExistsError(path) from None
@@ -91,7 +91,7 @@ class GcsStore:
     def local_file(self, path: str) -> str:
         target = self._cache / f"{hashlib.sha256(path.encode()).hexdigest()}{Path(path).suffix}"
         if target.exists():
-            os.utime(target)  # the last use, by which copies are given up
+            os.utime(target)  # the last use, by which copies are evicted
             return str(target)
         data = self.read(path)
         self._cache.mkdir(parents=True, exist_ok=True)
@@ -102,7 +102,7 @@ class GcsStore:
         return str(target)
 
     def _make_room(self, size: int) -> None:
-        """Delete the copies that have not been used for longest, as far as needed and none that may be in use."""
+        """Evict the least recently used copies until the new one fits, except those that may be in use."""
         copies = sorted((found.stat().st_mtime, found.stat().st_size, found) for found in self._cache.iterdir())
         total = sum(each[1] for each in copies) + size
         for used_at, copied, path in copies:

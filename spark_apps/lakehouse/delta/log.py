@@ -1,4 +1,4 @@
-"""A Delta table by its log: its snapshot at a version, refreshed by reading only newer commits."""
+"""A Delta table's log: snapshots of its versions, refreshed by reading only newer commits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KEPT_COMMITS = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A table as of a version; it never changes. `by_path` has its files; `txns` the newest transaction version of each writer."""
+    """An immutable snapshot of a version; `by_path`: its files; `txns`: the newest transaction version of each writer."""
 
     root: str
     version: int
@@ -54,24 +54,24 @@ class Snapshot:
 
     @property
     def partition_columns(self) -> tuple[str, ...]:
-        """Columns whose values the log keeps a file."""
+        """Columns whose values the log keeps per file."""
         return self.metadata.partition_columns
 
     @property
     def info(self) -> Mapping[str, Any]:
-        """`commitInfo` of this version; empty where its commit is gone."""
+        """`commitInfo` of this version; empty if its commit was cleaned up."""
         return self.commit.info if self.commit else {}
 
     @property
     def user_metadata(self) -> str | None:
-        """What the writer of this version put beside it."""
+        """The user metadata of this version's commit."""
         return self.commit.user_metadata if self.commit else None
 
 
 class TableLog:
     """The log of one table; safe to share between threads.
 
-    Raises NoTableError where there is none, EbapError where reading it needs a feature that is not known here.
+    Raises NoTableError if there is no table, EbapError if reading it requires an unsupported feature.
     """
 
     def __init__(self, store: Store, location: str) -> None:
@@ -84,7 +84,7 @@ class TableLog:
         self._commits: OrderedDict[int, Commit] = OrderedDict()
 
     def snapshot(self, at: int | None = None) -> Snapshot:
-        """The table as of a version, by default the newest. Raises VersionGoneError where the log does not reach it."""
+        """The table as of a version, by default the newest. Raises VersionGoneError if the log does not contain it."""
         with self._lock:
             if at is None:
                 return self._refreshed()
@@ -93,22 +93,22 @@ class TableLog:
             return self._snapshot(load(self.store, self.log, at))
 
     def commits(self, start: int, end: int) -> list[Commit]:
-        """The commits of these versions, both inclusive. Raises VersionGoneError where one is not in the log (any more, or yet)."""
+        """The commits of these versions, both inclusive. Raises VersionGoneError if one is not in the log (any more, or yet)."""
         return [self._commit(version) for version in range(start, end + 1)]
 
     def earliest(self) -> int:
-        """The first version whose commit is still in the log. Raises VersionGoneError where there is none."""
+        """The first version whose commit is in the log. Raises VersionGoneError if there is none."""
         versions = commit_versions(self.store.list(self.log))
         if not versions:
             raise VersionGoneError(f"{self.log} holds no commit")
         return versions[0]
 
     def path(self, file: File) -> str:
-        """Where a file of this table is, for the store."""
+        """Path of a file of this table in the store."""
         return f"{self.root}/{file.path}"
 
     def commit_path(self, version: int) -> str:
-        """Where the commit of that version is, or will be."""
+        """Path of the commit of that version, existing or not."""
         return f"{self.log}/{commit_name(version)}"
 
     def _refreshed(self) -> Snapshot:
@@ -137,13 +137,13 @@ class TableLog:
             state = load(self.store, self.log)
             path = self.commit_path(state.version)
             found = self.store.stat(path)
-            # The identity has to be that of the commit that was read, see `_put` in commit.
+            # The identity must be that of the commit that was read, see `_put` in commit.
             if found is None or state.commit is None or parse_commit(state.version, self.store.read(path)).info == state.commit.info:
                 self._current, self._identity = self._snapshot(state), found.identity if found else None
                 return self._current
 
     def _is_same_log(self, current: Snapshot) -> bool:
-        """Whether the newest known commit is still the one that was read: not so where the table was made anew, or the log cleaned."""
+        """Whether the newest known commit is the one that was read; false if the table was recreated or the log cleaned up."""
         found = self.store.stat(self.commit_path(current.version))
         return (found.identity if found else None) == self._identity
 
@@ -163,7 +163,7 @@ class TableLog:
             try:
                 return self._read(version)
             except FileNotFoundError:
-                raise VersionGoneError(f"{self.log} has no commit {version}: it was cleaned away, or is not made yet") from None
+                raise VersionGoneError(f"{self.log} has no commit {version}: it was cleaned up or does not exist yet") from None
 
     def _read(self, version: int) -> Commit:
         commit = parse_commit(version, self.store.read(self.commit_path(version)))

@@ -1,4 +1,4 @@
-"""The lake's files without Spark: on a disk of this machine or in a bucket of Google Cloud Storage."""
+"""The lake's files without Spark: on a local disk or in a Google Cloud Storage bucket."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GIVE_UP_S = 10
 
 
 def names(settings: Settings, uri: str) -> list[str]:
-    """Names of the files directly in the folder `uri`; none where there is no such folder."""
+    """Names of the files directly in the folder `uri`; empty if there is no such folder."""
     if not settings.is_on_gcs:
         folder = _path(uri)
         return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
@@ -30,7 +30,7 @@ def names(settings: Settings, uri: str) -> list[str]:
 
 
 def text(settings: Settings, uri: str) -> str:
-    """The text of the file `uri`; FileNotFoundError where there is none."""
+    """The text of the file `uri`; FileNotFoundError if there is none."""
     if not settings.is_on_gcs:
         return _path(uri).read_text()
     from google.api_core.exceptions import NotFound
@@ -42,7 +42,7 @@ def text(settings: Settings, uri: str) -> str:
 
 
 def bytes_by_table(settings: Settings) -> dict[str, int]:
-    """Bytes of all files of each stored table by full name, those included that no version needs any more."""
+    """Bytes of all files of each stored table by full name, unneeded files included."""
     root = settings.lake_root
     found: dict[str, int] = defaultdict(int)
     if settings.is_on_gcs:
@@ -60,7 +60,7 @@ def bytes_by_table(settings: Settings) -> dict[str, int]:
 
 
 def has_bucket(settings: Settings) -> bool:
-    """Whether the lake's bucket is there. Raises EbapError with the cure, ValueError off gs:."""
+    """Whether the lake's bucket exists. Raises EbapError, ValueError off gs:."""
     from google.cloud.storage.retry import DEFAULT_RETRY
 
     with _clear_errors(settings):
@@ -69,17 +69,17 @@ def has_bucket(settings: Settings) -> bool:
 
 
 def ensure_bucket(settings: Settings) -> bool:
-    """Make the lake's bucket where there is none; whether one was made. Raises EbapError with the cure, ValueError off gs:."""
+    """Create the lake's bucket if it does not exist; whether it was created. Raises EbapError, ValueError off gs:."""
     if has_bucket(settings):
         return False
     if not settings.gcp_project and not settings.gcs_endpoint:
-        raise EbapError(f"there is no bucket {_bucket_name(settings)}", "make it, or name the project to make it in: EBAP_GCP_PROJECT")
-    made = bucket(settings)
-    # Rights by account on the bucket as a whole, and never to the public.
-    made.iam_configuration.uniform_bucket_level_access_enabled = True
-    made.iam_configuration.public_access_prevention = "enforced"
+        raise EbapError(f"there is no bucket {_bucket_name(settings)}", "create it, or set EBAP_GCP_PROJECT to the project to create it in")
+    created = bucket(settings)
+    # Access is granted on the whole bucket, and never to the public.
+    created.iam_configuration.uniform_bucket_level_access_enabled = True
+    created.iam_configuration.public_access_prevention = "enforced"
     with _clear_errors(settings):
-        made.create(location=settings.gcp_zone.rpartition("-")[0], timeout=_TIMEOUT_S)
+        created.create(location=settings.gcp_zone.rpartition("-")[0], timeout=_TIMEOUT_S)
     return True
 
 
@@ -91,8 +91,8 @@ def _clear_errors(settings: Settings) -> Iterator[None]:
     try:
         yield
     except Forbidden as error:
-        said = f"bucket {_bucket_name(settings)} is not ours to use ({error.message})"
-        raise EbapError(f"{said}", "grant roles/storage.admin on it, or name another in EBAP_LAKE") from error
+        what = f"bucket {_bucket_name(settings)} denies access ({error.message})"
+        raise EbapError(f"{what}", "grant roles/storage.admin on it, or name another in EBAP_LAKE") from error
     except GoogleAuthError as error:
         raise EbapError(
             f"there are no credentials for {settings.lake_root} ({error})", "`gcloud auth application-default login`"
@@ -102,7 +102,7 @@ def _clear_errors(settings: Settings) -> Iterator[None]:
 
 
 def client(settings: Settings) -> Client:
-    """Google's client, with default credentials, or of the emulator."""
+    """Google's client, with default credentials, or for the emulator."""
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import storage
 
@@ -114,13 +114,13 @@ def client(settings: Settings) -> Client:
 
 
 def bucket(settings: Settings) -> Bucket:
-    """The lake's bucket, asked for nothing yet."""
+    """The lake's bucket, without a request."""
     return client(settings).bucket(_bucket_name(settings))
 
 
 def _bucket_name(settings: Settings) -> str:
     if not settings.is_on_gcs:
-        raise ValueError(f"the lake at {settings.lake_root} is in no bucket")
+        raise ValueError(f"the lake at {settings.lake_root} is not in a bucket")
     return urlsplit(settings.lake_root).netloc
 
 
@@ -133,5 +133,5 @@ def _path(uri: str) -> Path:
 
 
 if __name__ == "__main__":
-    made_for = process.begin()
-    print(f"bucket of {made_for.lake_root}: {'made' if ensure_bucket(made_for) else 'there'}")
+    current = process.begin()
+    print(f"bucket of {current.lake_root}: {'created' if ensure_bucket(current) else 'exists'}")

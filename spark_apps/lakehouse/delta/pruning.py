@@ -1,7 +1,7 @@
-"""File pruning: which files may hold wanted rows, by partition values and statistics.
+"""File pruning: which files may hold matching rows, by partition values and statistics.
 
-A filter is a mapping from columns to conditions that all have to hold: a list of values (NULL among them matches NULL) or `Between`.
-Values are as rows have them: TIMESTAMP int microseconds (or an aware datetime), DATE int days (or a date), DECIMAL Decimal.
+A filter maps columns to conditions that must all hold: a list of values (NULL in it matches NULL) or `Between`. Values have the form of
+rows: TIMESTAMP int microseconds (or an aware datetime), DATE int days (or a date), DECIMAL Decimal.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lakehouse.delta.schema import Field
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_DAY = EPOCH.date().toordinal()
 _WHOLE = ("TINYINT", "SMALLINT", "INT", "BIGINT")
-# What Spark cut from a timestamp's maximum, in microseconds.
+# Microseconds that Spark truncates from a timestamp's maximum.
 _CUT_US = 999
 
 
@@ -42,7 +42,7 @@ def plain(value: Any) -> Any:
 
 
 def partition_value(field: Field, text: str | None) -> Any:
-    """A serialized partition value as a row has it. An empty one stands for NULL."""
+    """A serialized partition value in the form of rows. An empty one is NULL."""
     if text is None or text == "":
         return None
     if field.type in _WHOLE:
@@ -60,7 +60,7 @@ def partition_value(field: Field, text: str | None) -> Any:
 
 
 class Pruner:
-    """Decides file by file; made once for a filter."""
+    """Prunes files by one filter."""
 
     def __init__(self, fields: Mapping[str, Field], partition_columns: Collection[str], where: Filter) -> None:
         unknown = sorted(set(where) - set(fields))
@@ -70,7 +70,7 @@ class Pruner:
         self._by_statistics = [(fields[name], _Wanted(wanted)) for name, wanted in where.items() if name not in partition_columns]
 
     def may_match(self, file: File) -> bool:
-        """Whether the file may hold a wanted row."""
+        """Whether the file may hold a matching row."""
         for field, wanted in self._by_partition:
             if not wanted.has(partition_value(field, file.partition.get(field.name))):
                 return False
@@ -103,7 +103,7 @@ class _Wanted:
         return self.meets(value, value)
 
     def meets(self, low: Any, high: Any) -> bool:
-        """Whether a value from `low` to `high` is wanted."""
+        """Whether the condition matches any value from `low` to `high`."""
         if self.values is None:
             return not ((self.low is not None and high < self.low) or (self.high is not None and low > self.high))
         at = bisect.bisect_left(self.values, low)
@@ -111,7 +111,7 @@ class _Wanted:
 
 
 def _bound(field: Field, value: Any, is_greatest: bool = False) -> Any:
-    """A bound as it can be compared with a row's value; None where it cannot be trusted, floating point above all."""
+    """A bound in a form that compares with a row's value; None if it cannot be trusted, as with floating point."""
     if value is None:
         return None
     if field.type in _WHOLE:
@@ -127,5 +127,5 @@ def _bound(field: Field, value: Any, is_greatest: bool = False) -> Any:
             at = datetime.fromisoformat(value)
             return plain(at) + (_CUT_US if is_greatest else 0) if at.tzinfo else None
     except (ValueError, TypeError):
-        return None  # a year that Python does not have
+        return None  # a year out of Python's range
     return None

@@ -1,7 +1,7 @@
 """Live rows of a table in DuckDB: deletion vectors applied, partition values from the log, types of the table's schema.
 
-What is read of timestamps is TIMESTAMPTZ, whatever a file holds: Spark's INT96 and narrower types of older files are cast. A column that
-a file lacks is NULL.
+Timestamps are returned as TIMESTAMPTZ whatever the file holds: Spark's INT96 and narrower types of older files are cast. A column missing
+in a file is NULL.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ADDED: Mapping[str, pa.DataType] = {FILE: pa.string(), POSITION: pa.int64()}
 
 
 def connect() -> DuckDBPyConnection:
-    """A DuckDB in memory as everything here expects it: one thread, times in UTC."""
+    """An in-memory DuckDB with one thread and times in UTC."""
     import duckdb
 
     con = duckdb.connect()
@@ -58,10 +58,10 @@ def relation(
     where: Filter | None = None,
     only: tuple[Field, str] | None = None,
 ) -> DuckDBPyRelation:
-    """The live rows as a relation of `columns` (all, in the table's order); it can be used as long as the connection is open.
+    """The live rows as a relation of `columns` (default: all, in the table's order), usable while the connection is open.
 
-    `only` asks for rows with that value of a column that the files have and the table has not. Raises VersionGoneError where a file of the
-    snapshot has been deleted meanwhile.
+    `only` selects rows with a value of a column that is in the files but not in the table. Raises VersionGoneError if a file of the
+    snapshot has been deleted.
     """
     return _relation(con, snapshot, store, _names(snapshot, columns), files, where, only=only)
 
@@ -87,7 +87,7 @@ def located(
     files: Iterable[File] | None = None,
     where: Filter | None = None,
 ) -> pa.Table:
-    """The live rows with `_file` (path in the table) and `_position` (row in that file): what a commit marks as deleted."""
+    """The live rows with `_file` (path in the table) and `_position` (row in that file), as `commit` takes them."""
     names = _names(snapshot, columns)
     return as_arrow(_relation(con, snapshot, store, names, files, where, is_located=True), snapshot, names, _ADDED)
 
@@ -139,9 +139,9 @@ def _nothing_located() -> str:
 def _scan(
     con: DuckDBPyConnection, snapshot: Snapshot, store: Store, fields: list[Field], files: list[File], where: Filter
 ) -> DuckDBPyRelation:
-    """The rows of the files that the filter's bounds let through, deleted ones included, with `_file_index`, `_file` and `_position`."""
+    """The rows of the files that meet the filter's bounds, deleted ones included, with `_file_index`, `_file` and `_position`."""
     stored = [field for field in fields if field.name not in snapshot.partition_columns]
-    # A schema of no column is refused; one more column that nobody projects costs nothing.
+    # DuckDB rejects a schema without columns; an additional column that is not projected costs nothing.
     declared = stored or [field for field in snapshot.schema if field.name not in snapshot.partition_columns][:1]
     schema = ", ".join(f"{text(f.name)}: {{name: {text(f.name)}, type: {text(f.duckdb_type)}, default_value: NULL}}" for f in declared)
     paths = ", ".join(text(_local(store, f"{snapshot.root}/{file.path}")) for file in files)
@@ -157,7 +157,7 @@ def _scan(
 
 
 def _by_file(values: list[str]) -> str:
-    """The expression that is the n-th value in rows of the n-th file."""
+    """An expression with the n-th value for rows of the n-th file."""
     distinct = list(dict.fromkeys(values))
     if len(distinct) == 1:
         return distinct[0]
@@ -168,7 +168,7 @@ def _by_file(values: list[str]) -> str:
 
 
 def _deleted(snapshot: Snapshot, store: Store, files: list[File]) -> pa.Table | None:
-    """Number of the file and of the row of each deleted row; None where there is none."""
+    """File number and row number of each deleted row; None if there is none."""
     parts = []
     for index, file in enumerate(files):
         if file.vector:

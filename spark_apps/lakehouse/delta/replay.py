@@ -17,14 +17,14 @@ from lakehouse.errors import EbapError
 _COMMIT = re.compile(r"(\d{20})\.json")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint(?:\.(\d{10})\.(\d{10})|\.[0-9a-f-]{36})?\.(parquet|json)")
 LAST_CHECKPOINT = "_last_checkpoint"
-# The statistics as structs repeat those that stand beside them as JSON.
+# The struct statistics repeat the JSON ones.
 _ADD_FIELDS = ("path", "partitionValues", "size", "modificationTime", "dataChange", "stats", "tags", "deletionVector")
 _REMOVE_FIELDS = ("path", "deletionTimestamp", "dataChange", "extendedFileMetadata", "partitionValues", "size", "tags", "deletionVector")
 
 
 @dataclass
 class State:
-    """A table's state while it is built; `removed` stays empty unless tombstones are kept."""
+    """A table's state during replay; `removed` is filled only if tombstones are kept."""
 
     version: int = -1
     files: dict[str, File] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class State:
     keeps_removed: bool = False
 
     def apply(self, commit: Commit) -> None:
-        """Go on to the next version."""
+        """Apply the next commit."""
         for file in commit.removes:
             held = self.files.get(file.path)
             if held and held.key == file.key:
@@ -69,7 +69,7 @@ class Checkpoint:
 
 
 def commit_name(version: int) -> str:
-    """The file of a commit."""
+    """The file name of a commit."""
     return f"{version:020d}.json"
 
 
@@ -95,12 +95,12 @@ def parse_commit(version: int, data: bytes) -> Commit:
 
 
 def load(store: Store, log: str, at: int | None = None, keeps_removed: bool = False) -> State:
-    """The state at a version, by default the newest. Raises NoTableError, VersionGoneError where the log does not reach that version."""
+    """The state at a version, by default the newest. Raises NoTableError, VersionGoneError if the log does not contain that version."""
     for is_last_try in (False, True):
         try:
             return _load(store, log, at, keeps_removed, uses_hint=not is_last_try)
         except FileNotFoundError:
-            # Cleaned up between the listing and the reading, by a writer that has left a newer checkpoint.
+            # Another writer wrote a newer checkpoint and cleaned up between the listing and the read.
             if is_last_try:
                 raise
     raise AssertionError("unreachable")
@@ -144,7 +144,7 @@ def _hint(store: Store, log: str) -> int | None:
     try:
         return int(json.loads(store.read(f"{log}/{LAST_CHECKPOINT}"))["version"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None  # it only saves a listing
+        return None  # the hint only saves a listing
 
 
 def commit_versions(names: Iterable[str]) -> list[int]:
@@ -153,7 +153,7 @@ def commit_versions(names: Iterable[str]) -> list[int]:
 
 
 def complete_checkpoints(names: Iterable[str]) -> list[Checkpoint]:
-    """The checkpoints among a log's files of which all parts are there, by version."""
+    """The complete checkpoints among a log's files, by version."""
     found: dict[tuple[int, str], list[str]] = {}
     complete: dict[int, Checkpoint] = {}
     for name in sorted(names):

@@ -45,7 +45,7 @@ _DECIMAL = re.compile(r"decimal\((\d+),\s*(-?\d+)\)")
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """A column. `json_type` is the type as Delta's JSON has it: a name, or an object for a nested one."""
+    """A column. `json_type` is the type in Delta's JSON: a name, or an object for a nested type."""
 
     name: str
     json_type: Any
@@ -59,7 +59,7 @@ class Field:
 
     @cached_property
     def arrow_type(self) -> pa.DataType:
-        """The type of the column in Arrow tables that are read and written here."""
+        """The type of the column in Arrow tables that are read and written."""
         return _arrow(self.json_type)
 
     @cached_property
@@ -76,7 +76,7 @@ def fields_of(schema_json: str) -> tuple[Field, ...]:
         for each in listed
     )
     for field in fields:
-        _ = field.type  # refused now and by name, not where the column is first used
+        _ = field.type  # raise here for an unsupported type, not at its first use
     return fields
 
 
@@ -114,5 +114,5 @@ def _duckdb(found: Any) -> str:
 
 
 def quoted(name: str) -> str:
-    """An identifier of DuckDB."""
+    """A quoted DuckDB identifier."""
     return '"' + name.replace('"', '""') + '"'

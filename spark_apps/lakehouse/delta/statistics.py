@@ -1,4 +1,4 @@
-"""Statistics of each written file, with which readers can skip it."""
+"""Statistics of each written file, by which readers skip it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WITH_BOUNDS = ("TINYINT", "SMALLINT", "INT", "BIGINT", "STRING", "DATE", "TIMES
 
 
 def columns(fields: Mapping[str, Field], partition_columns: tuple[str, ...], configuration: Mapping[str, str]) -> list[Field]:
-    """The columns of which statistics are kept: the listed ones, or the first 32. Nested ones count, but none of theirs are kept."""
+    """The columns with statistics: the listed ones, or the first 32. Nested ones count, but get no statistics."""
     stored = [field for name, field in fields.items() if name not in partition_columns]
     listed = configuration.get("delta.dataSkippingStatsColumns")
     if listed is not None:
@@ -34,7 +34,7 @@ def columns(fields: Mapping[str, Field], partition_columns: tuple[str, ...], con
 
 
 def of(rows: pa.Table, kept: list[Field], has_vectors: bool) -> str:
-    """The statistics of a file's rows. A bound that cannot be written exactly or outwards is left out."""
+    """The statistics of a file's rows. A bound that cannot be written exactly or rounded outwards is left out."""
     least, greatest, nulls = {}, {}, {}
     for field in kept:
         column = rows[field.name]
@@ -46,18 +46,18 @@ def of(rows: pa.Table, kept: list[Field], has_vectors: bool) -> str:
             least[field.name] = low
         if high is not None:
             greatest[field.name] = high
-    made: dict[str, Any] = {"numRecords": rows.num_rows, "minValues": least, "maxValues": greatest, "nullCount": nulls}
-    return _json(made | ({"tightBounds": True} if has_vectors else {}))
+    statistics: dict[str, Any] = {"numRecords": rows.num_rows, "minValues": least, "maxValues": greatest, "nullCount": nulls}
+    return _json(statistics | ({"tightBounds": True} if has_vectors else {}))
 
 
 def widened(stats: Mapping[str, Any], rows: int) -> str:
-    """Statistics of a file of which rows are marked as deleted: the bounds hold, but no row may have them any more."""
+    """Statistics of a file with rows marked as deleted: the bounds still hold, but may no longer be tight."""
     return _json({**stats, "numRecords": rows, "tightBounds": False})
 
 
 def _bounds(field: Field, column: pa.ChunkedArray) -> tuple[Any, Any]:
     if pa.types.is_floating(column.type) and not pc.all(pc.is_finite(column)).as_py():
-        return None, None  # NaN is greatest to Spark, and no number to JSON
+        return None, None  # Spark orders NaN last, and JSON has no NaN
     found = pc.min_max(column)
     if field.type == "TIMESTAMP":
         return _timestamps(found["min"].value, found["max"].value)
@@ -70,7 +70,7 @@ def _bounds(field: Field, column: pa.ChunkedArray) -> tuple[Any, Any]:
 
 
 def _string_above(value: str) -> str:
-    """A short string that is not less than the value in the order of its UTF-8 bytes."""
+    """A short string that is not less than the value in UTF-8 byte order."""
     at = _PREFIX
     while at < len(value) and value[at] == _UNICODE_MAX:
         at += 1
@@ -80,7 +80,7 @@ def _string_above(value: str) -> str:
 
 
 def _timestamps(low_us: int, high_us: int) -> tuple[str | None, str | None]:
-    """Both cut to milliseconds, the greatest upwards: readers compare what they look for with microseconds."""
+    """Both in milliseconds, the maximum rounded up: readers compare them with microseconds."""
     return _timestamp(low_us // 1000), _timestamp(-(-high_us // 1000))
 
 
@@ -88,12 +88,12 @@ def _timestamp(milliseconds: int) -> str | None:
     try:
         at = EPOCH + timedelta(milliseconds=milliseconds)
     except OverflowError:
-        return None  # a year that Python does not have
+        return None  # a year out of Python's range
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _json(value: Any) -> str:
-    """JSON in which a Decimal has all its digits."""
+    """JSON in which a Decimal keeps all its digits."""
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{json.dumps(name)}:{_json(each)}" for name, each in value.items()) + "}"
     return f"{value:f}" if isinstance(value, Decimal) else json.dumps(value, allow_nan=False)

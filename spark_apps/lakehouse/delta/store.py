@@ -1,7 +1,6 @@
-"""Object store of the lake: a disk of this machine or a bucket, behind one small interface.
+"""Object store of the lake: a local disk or a bucket, behind one interface.
 
-A path is a URI (`file:`, `gs:`) or, on a disk, an absolute path. What a call has written is complete and on stable storage when it
-returns.
+A path is a URI (`file:`, `gs:`) or, on a disk, an absolute path. A write is complete and on stable storage when the call returns.
 """
 
 from __future__ import annotations
@@ -27,34 +26,34 @@ class Stat:
 
 
 class Store(Protocol):
-    """Where the files of tables are. What is missing raises FileNotFoundError, unless said otherwise."""
+    """Storage of the tables' files. A missing object raises FileNotFoundError, unless stated otherwise."""
 
     def root(self, location: str) -> str:
-        """The location of a table in the form in which this store's paths begin, without a slash at its end."""
+        """The location of a table as this store's paths begin, without a trailing slash."""
 
     def read(self, path: str) -> bytes:
         """All bytes of an object."""
 
     def list(self, prefix: str, start_after: str = "") -> list[str]:
-        """Sorted names of the objects directly in the folder `prefix` that sort after `start_after`; none where there is no folder."""
+        """Sorted names of the objects directly in the folder `prefix` that sort after `start_after`; empty without such a folder."""
 
     def stat(self, path: str) -> Stat | None:
-        """What is known of an object without reading it; None where there is none."""
+        """Metadata of an object; None if there is none."""
 
     def put_new(self, path: str, data: bytes) -> str:
         """Write an object that is not there yet and return its identity. Raises FileExistsError; of two writers one wins."""
 
     def put_unique(self, path: str, data: bytes) -> None:
-        """Write an object under a name that nobody else uses. A process that dies meanwhile may leave a part, which nothing names yet."""
+        """Write an object under a unique name. If the process dies, a part may remain, which nothing references."""
 
     def put(self, path: str, data: bytes) -> None:
-        """Write an object, in place of one that may be there."""
+        """Write an object, replacing an existing one."""
 
     def delete(self, path: str) -> None:
-        """Delete an object; nothing happens where there is none."""
+        """Delete an object; no error if there is none."""
 
     def local_file(self, path: str) -> str:
-        """Path on this machine's disk of an object that never changes: the file itself, or a copy that may vanish later."""
+        """Local path of an immutable object: the file itself, or a copy that may be evicted later."""
 
 
 def store_of(settings: Settings) -> Store:
@@ -67,7 +66,7 @@ def store_of(settings: Settings) -> Store:
 
 
 class LocalStore:
-    """Files of this machine."""
+    """Files on the local disk."""
 
     def root(self, location: str) -> str:
         path = unquote(urlsplit(location).path) if location.startswith("file:") else location
@@ -97,7 +96,7 @@ class LocalStore:
         target = self.root(path)
         temporary, identity = _written(target, data)
         try:
-            # Unlike a rename, a link fails where the name is taken.
+            # Unlike a rename, a link fails if the name exists.
             os.link(temporary, target)
         finally:
             Path(temporary).unlink()
@@ -105,7 +104,7 @@ class LocalStore:
         return identity
 
     def put_unique(self, path: str, data: bytes) -> None:
-        # Under its own name at once: VACUUM deletes what a dead writer left, but not hidden files.
+        # Written under its final name: VACUUM deletes files of dead writers, but not hidden ones.
         target = Path(self.root(path))
         _make_folder(target.parent)
         _write_new(target, data)
@@ -114,7 +113,7 @@ class LocalStore:
     def put(self, path: str, data: bytes) -> None:
         target = Path(self.root(path))
         temporary, _ = _written(str(target), data)
-        # Hadoop checks a file against the checksum beside it: that of the replaced file would make the new one unreadable to Spark.
+        # Hadoop verifies a file against the checksum beside it: a stale one would make the new file unreadable to Spark.
         target.with_name(f".{target.name}.crc").unlink(missing_ok=True)
         Path(temporary).replace(target)
         _sync_folder(target.parent)
@@ -132,7 +131,7 @@ class LocalStore:
 
 
 def _written(target: str, data: bytes) -> tuple[str, str]:
-    """A synced temporary file beside the target, and its identity. Its name is one that Spark and Delta ignore."""
+    """A synced temporary file beside the target, and its identity. Spark and Delta ignore its name."""
     folder = Path(target).parent
     _make_folder(folder)
     temporary = folder / f".{Path(target).name}.{uuid.uuid4()}.tmp"

@@ -15,8 +15,8 @@ from lakehouse.errors import EbapError
 
 _MAGIC = struct.pack("<i", 1681511377)
 _FILE_VERSION = b"\x01"
-# Spark writes every vector to a file. An inline one saves a write and a sync, and every later reader a read; but it stands in the log
-# and in each checkpoint, so that it has to be small: a kilobyte is about 500 scattered rows.
+# Spark writes every vector to a file. An inline one saves a write, a sync and a read by every later reader, but it is repeated in the log
+# and in each checkpoint, so it must be small: a kilobyte is about 500 scattered rows.
 INLINE_BYTES = 1024
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}
@@ -24,7 +24,7 @@ _UUID_LENGTH = 20
 
 
 def z85_encode(data: bytes) -> str:
-    """Z85 text of bytes; zero bytes are added up to a multiple of four."""
+    """Bytes as Z85 text; padded with zero bytes to a multiple of four."""
     padded = data + b"\0" * (-len(data) % 4)
     text = []
     for (number,) in struct.iter_unpack(">I", padded):
@@ -36,7 +36,7 @@ def z85_encode(data: bytes) -> str:
 def z85_decode(text: str) -> bytes:
     """Bytes of Z85 text, padding included. Raises EbapError where it is not Z85."""
     if len(text) % 5:
-        raise EbapError(f"{len(text)} characters are not Z85: they come in fives")
+        raise EbapError(f"{len(text)} characters are not Z85: the length must be a multiple of five")
     data = bytearray()
     try:
         for start in range(0, len(text), 5):
@@ -57,24 +57,24 @@ def encode(rows: BitMap64) -> bytes:
 def decode(data: bytes) -> BitMap64:
     """The positions in a vector's bytes. Raises EbapError for another format."""
     if data[:4] != _MAGIC:
-        raise EbapError(f"a deletion vector begins with {data[:4].hex()}, not with {_MAGIC.hex()}: its format is not known")
+        raise EbapError(f"a deletion vector begins with {data[:4].hex()}, not with {_MAGIC.hex()}: its format is unknown")
     return BitMap64.deserialize(data[4:])
 
 
 def read(store: Store, root: str, vector: DeletionVector) -> BitMap64:
-    """The deleted positions, of a table at `root`. Raises EbapError where the stored bytes do not fit, FileNotFoundError."""
+    """The deleted positions of a table at `root`. Raises EbapError if the stored bytes are not valid, FileNotFoundError."""
     if vector.storage_type == "i":
         rows = decode(z85_decode(vector.path_or_inline)[: vector.size])
     else:
         path = file_path(root, vector)
         rows = decode(_in_file(store.read(path), path, vector))
     if len(rows) != vector.cardinality:
-        raise EbapError(f"deletion vector {vector.unique_id} holds {len(rows)} rows, the log says {vector.cardinality}")
+        raise EbapError(f"deletion vector {vector.unique_id} holds {len(rows)} rows, the log records {vector.cardinality}")
     return rows
 
 
 def file_path(root: str, vector: DeletionVector) -> str:
-    """The file of a vector that is stored in one."""
+    """The path of a vector that is stored in a file."""
     text = vector.path_or_inline
     prefix, encoded = text[:-_UUID_LENGTH], text[-_UUID_LENGTH:]
     folder = f"{root}/{prefix}" if prefix else root
@@ -83,19 +83,19 @@ def file_path(root: str, vector: DeletionVector) -> str:
 
 def _in_file(data: bytes, path: str, vector: DeletionVector) -> bytes:
     if data[:1] != _FILE_VERSION:
-        raise EbapError(f"{path} is of version {data[:1].hex()}: only 01 is known")
+        raise EbapError(f"{path} is of version {data[:1].hex()}: only 01 is supported")
     start = vector.offset or 0
     (size,) = struct.unpack_from(">i", data, start)
     found = data[start + 4 : start + 4 + size]
     (checksum,) = struct.unpack_from(">I", data, start + 4 + size)
     if size != vector.size or zlib.crc32(found) != checksum:
-        raise EbapError(f"{path} at byte {start} is damaged: its size or checksum is not what the log and the file say")
+        raise EbapError(f"{path} at byte {start} is damaged: its size or checksum does not match")
     return found
 
 
 def write(store: Store, root: str, vectors: Mapping[str, BitMap64]) -> dict[str, DeletionVector]:
-    """Store vectors by name: small ones inline, the others in one new file. None may be empty."""
-    made: dict[str, DeletionVector] = {}
+    """Store non-empty vectors by name: small ones inline, the others in one new file."""
+    stored: dict[str, DeletionVector] = {}
     content, encoded_uuid = bytearray(_FILE_VERSION), uuid.uuid4()
     for name, rows in vectors.items():
         rows.run_optimize()
@@ -105,7 +105,7 @@ def write(store: Store, root: str, vectors: Mapping[str, BitMap64]) -> dict[str,
         else:
             kind, text, offset = "u", z85_encode(encoded_uuid.bytes), len(content)
             content += struct.pack(">i", len(data)) + data + struct.pack(">I", zlib.crc32(data))
-        made[name] = DeletionVector(storage_type=kind, path_or_inline=text, offset=offset, size=len(data), cardinality=len(rows))
+        stored[name] = DeletionVector(storage_type=kind, path_or_inline=text, offset=offset, size=len(data), cardinality=len(rows))
     if len(content) > 1:
         store.put_unique(f"{root}/deletion_vector_{encoded_uuid}.bin", bytes(content))
-    return made
+    return stored

@@ -1,4 +1,4 @@
-"""New data files: rows of the table's types as Parquet that Spark reads, each file of one partition."""
+"""New data files: rows of the table's types as Parquet that Spark reads, one partition per file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lakehouse.errors import EbapError
 Writes = Iterable[tuple[Mapping[str, Any], pa.Table]]
 _NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 _CODECS = {"snappy": "snappy", "zstd": "zstd", "gzip": "gzip", "uncompressed": "none", "none": "none", "lz4_raw": "lz4"}
-# What of a path may stand in the log as it is.
+# Characters of a path that are not escaped in the log.
 _SAFE = "/=+,!$&'()*;@~-._"
 
 
@@ -34,13 +34,13 @@ def write_files(store: Store, snapshot: Snapshot, writes: Writes) -> list[File]:
 
     A partition is a mapping from each partition column to a value as rows have it. Columns that the rows lack are NULL.
     """
-    made = []
+    files = []
     for partition, rows in writes:
         values = _partition(snapshot, partition)
         conformed = conform(snapshot, rows)
         if conformed.num_rows:
-            made.append(_write(store, snapshot, values, conformed))
-    return made
+            files.append(_write(store, snapshot, values, conformed))
+    return files
 
 
 def conform(snapshot: Snapshot, rows: pa.Table) -> pa.Table:
@@ -65,12 +65,12 @@ def conform(snapshot: Snapshot, rows: pa.Table) -> pa.Table:
 
 def _partition(snapshot: Snapshot, given: Mapping[str, Any]) -> dict[str, str | None]:
     if set(given) != set(snapshot.partition_columns):
-        raise EbapError(f"{snapshot.root} is partitioned by {snapshot.partition_columns}, rows come for {tuple(given)}")
+        raise EbapError(f"{snapshot.root} is partitioned by {snapshot.partition_columns}, but the rows are for {tuple(given)}")
     return {name: partition_text(snapshot.fields[name], given[name]) for name in snapshot.partition_columns}
 
 
 def partition_text(field: Field, value: Any) -> str | None:
-    """A value as the log has it. An empty string is NULL, as everywhere in Delta. Raises EbapError for a value of another type."""
+    """The serialized form of a partition value. An empty string is NULL, as in Delta. Raises EbapError for a value of another type."""
     if value is None or value == "":
         return None
     if field.type == "BOOLEAN" and isinstance(value, bool):
@@ -85,7 +85,7 @@ def partition_text(field: Field, value: Any) -> str | None:
         return (EPOCH + timedelta(microseconds=plain(value))).isoformat(timespec="microseconds").replace("+00:00", "Z")
     if field.type.startswith("DECIMAL") and isinstance(value, Decimal):
         return f"{value:f}"
-    raise EbapError(f"{value!r} is no value of the partition column {field.name} ({field.type})")
+    raise EbapError(f"{value!r} is not a value of the partition column {field.name} ({field.type})")
 
 
 def _write(store: Store, snapshot: Snapshot, partition: Mapping[str, str | None], rows: pa.Table) -> File:
@@ -112,7 +112,7 @@ def _write(store: Store, snapshot: Snapshot, partition: Mapping[str, str | None]
 def parquet(rows: pa.Table, codec: str) -> bytes:
     """The rows as a Parquet file; timestamps are microseconds, never INT96."""
     sink = io.BytesIO()
-    # Spark looks 0.0 up in a column's dictionary, does not find it where only -0.0 is, and skips the rows, which are equal to it.
+    # Spark looks up 0.0 in a column's dictionary, does not find it where only -0.0 is, and skips matching rows: no dictionary for floats.
     has_fractions = any(pa.types.is_floating(field.type) for field in rows.schema)
     plain_names = [field.name for field in rows.schema if not pa.types.is_floating(field.type) and not pa.types.is_nested(field.type)]
     dictionary = plain_names if has_fractions else True
@@ -129,5 +129,5 @@ def parquet(rows: pa.Table, codec: str) -> bytes:
 
 
 def _escaped(text: str) -> str:
-    """A part of a folder's name, without what a file system, Hadoop's globs or a URI take for something else."""
+    """A part of a folder name, with characters escaped that a file system, Hadoop's globs or a URI would interpret."""
     return quote(text, safe=" +,!$&()@~-._")
