@@ -110,15 +110,15 @@ def test_a_function_that_is_not_on_the_list_is_named_with_file_and_line(monthly:
     (sql_files.FOLDER / "monthly.sql").write_text(
         "-- Units.\nSELECT day AS month_on,\n  CAST(avg(units) AS BIGINT) AS units\nFROM gold.daily_sales\n"
     )
-    assert check.of_table(monthly) == ["tables/monthly.sql:3: function avg() is not among those that both engines answer alike"]
+    assert check.of_table(monthly) == ["tables/monthly.sql:3: function avg() is not supported on both engines"]
 
 
 def test_other_inputs_or_columns_than_declared_are_found(monthly: Table) -> None:
     (sql_files.FOLDER / "monthly.sql").write_text("SELECT day AS month_on, units FROM gold.product_daily\n")
-    with refused("'product_daily', which is no input", "the input 'daily_sales'", kind=ContractError):
+    with refused("'product_daily', which is not an input", "the input 'daily_sales'", kind=ContractError):
         queries.select(monthly)
     assert check.of_table(monthly) == [
-        "tables/monthly.sql reads 'product_daily', which is no input",
+        "tables/monthly.sql reads 'product_daily', which is not an input",
         "tables/monthly.sql does not read the input 'daily_sales'",
     ]
 

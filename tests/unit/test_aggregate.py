@@ -248,9 +248,11 @@ def test_the_comparison_sees_a_slice_that_was_forgotten(light: Gold, monkeypatch
     shop.change("products", 40, product_id=1, price_usd=Decimal("9.00"), category="games")
     shop.change("orders", 200, order_id=9, user_id=None, status="paid", ordered_at=START)
     shop.refine(light.lake)
-    # The planted fault: products do not reach their orders.
+    # The injected fault: products do not reach their orders.
     right = reach.changed_since
-    monkeypatch.setattr(reach, "changed_since", lambda table, rows, mark: right(table, rows, mark if table.name != "products" else 10**9))
+    monkeypatch.setattr(
+        reach, "changed_since", lambda table, rows, since_run: right(table, rows, since_run if table.name != "products" else 10**9)
+    )
     light.aggregate("order_lines")
     assert light.aggregate("order_lines", [day(number) for number in range(9)]).slices == (day(2), day(3))
 

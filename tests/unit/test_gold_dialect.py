@@ -179,6 +179,6 @@ def test_what_differs_is_refused_with_its_line(sql: str) -> None:
 
 def test_columns_that_are_not_the_declared_ones_are_refused() -> None:
     reasons = [reason for _, reason in dialect.faults("SELECT i, s FROM silver.extremes", SCHEMA, {"i": "INT", "u": "STRING"})]
-    assert reasons == ["gives the columns i, s; declared are i, u"]
+    assert reasons == ["returns the columns i, s; declared are i, u"]
     reasons = [reason for _, reason in dialect.faults("SELECT i, x AS s FROM silver.extremes", SCHEMA, {"i": "INT", "s": "STRING"})]
-    assert reasons == ["gives s as a double; declared is STRING"]
+    assert reasons == ["returns s as a double; declared is STRING"]

@@ -1,8 +1,8 @@
-"""Aggregate one gold table: recompute the slices that its inputs' changes reach, and replace those that differ.
+"""Aggregate one gold table: recompute the slices that its inputs' changes affect, and replace those that differ.
 
-A snapshot of each input is pinned, the touched slices are found and computed, those that differ from what is stored are replaced in one
-commit that carries the checkpoint, and the table's state moves. The same inputs give the same rows, and slices that came out equal are
-not written. What is small is computed in this process by DuckDB; more is Spark's (`TooLargeError`), from the same SQL.
+A run pins a snapshot of each input, determines and computes the affected slices, replaces those that differ from the stored ones in one
+commit that carries the checkpoint, and updates the table's state. The result is deterministic, and unchanged slices are not written. Small
+runs are computed in this process by DuckDB, larger ones (`TooLargeError`) by Spark, from the same SQL.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from lakehouse.settings import Settings
     from lakehouse.sql import Slice
 
-# Per source table that moved: the run from which its changes count.
-Marks = Mapping[str, int | None]
+# Per changed source table: the run from which its changes count.
+SinceRuns = Mapping[str, int | None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AggregateResult:
-    """What a run did: the slices it computed (None for all), those that came out different and were replaced, whether any did."""
+    """Result of a run: the slices computed (None for all), those that differed and were replaced, whether any did."""
 
     table: str
     recomputed: tuple[Slice, ...] | None
@@ -44,102 +44,102 @@ class AggregateResult:
 
 
 class Engine(Protocol):
-    """What computes: see `light` and `heavy`."""
+    """Computes slices: see `light` and `heavy`."""
 
     def touched(self) -> list[Slice]:
-        """The slices that the changes of source tables reach."""
+        """The slices that the changes of source tables affect."""
 
     def replace(self, slices: Sequence[Slice] | None, checkpoint: Mapping[str, Any] | None) -> list[Slice]:
         """Compute these slices, replace those that differ in one commit with the checkpoint, and return them."""
 
 
-MakeEngine = Callable[[Inputs, Marks], AbstractContextManager[Engine]]
+EngineFactory = Callable[[Inputs, SinceRuns], AbstractContextManager[Engine]]
 
 
 def run(lake: Lake, table_name: str, slices: Sequence[date] | None = None) -> AggregateResult:
-    """Recompute the slices touched since the table's checkpoint, or exactly the given ones, which leaves the checkpoint where it is.
+    """Recompute the slices affected since the table's checkpoint, or exactly the given ones, which keeps the checkpoint.
 
-    Does nothing, quickly, where no input has moved. Raises EbapError, and TooLargeError where a run by Spark is due.
+    Returns quickly if no input has changed. Raises EbapError, and TooLargeError if the run must be done by Spark.
     """
 
-    def light(inputs: Inputs, marks: Marks) -> AbstractContextManager[Engine]:
-        from lakehouse.gold.light import Light  # loads DuckDB: not where nothing has moved
+    def light(inputs: Inputs, since_runs: SinceRuns) -> AbstractContextManager[Engine]:
+        from lakehouse.gold.light import Light  # loads DuckDB, which is not needed if no input has changed
 
-        return Light(lake, inputs, marks)
+        return Light(lake, inputs, since_runs)
 
     return run_by(lake, light, table_name, slices, most_rows=lake.settings.light_rows)
 
 
 def run_by(
-    lake: Lake, engine: MakeEngine, table_name: str, slices: Sequence[date] | None = None, most_rows: int | None = None
+    lake: Lake, engine: EngineFactory, table_name: str, slices: Sequence[date] | None = None, most_rows: int | None = None
 ) -> AggregateResult:
-    """The same by the given engine, which takes at most so many rows of inputs (None: any number)."""
+    """The same by the given engine, which takes at most `most_rows` rows of inputs (None: any number)."""
     table = tables.gold(table_name)
     if table.is_view:
         raise EbapError(f"{table.full_name} is a view: there is nothing to aggregate")
-    # A compaction or another run may be first: read again, decide anew.
+    # A compaction or another run may commit first: read again and recompute.
     return retry(lambda: _run(lake, engine, table, slices, most_rows))
 
 
-def _run(lake: Lake, engine: MakeEngine, table: Table, slices: Sequence[date] | None, most_rows: int | None) -> AggregateResult:
+def _run(lake: Lake, engine: EngineFactory, table: Table, slices: Sequence[date] | None, most_rows: int | None) -> AggregateResult:
     known = lake.states.read(table)
-    # Read before the versions are pinned: what is pinned is at least as complete.
+    # Read before the versions are pinned: the pinned data is at least as complete.
     complete_to = _complete_to(lake, table)
     inputs = pinning.pin(lake, table)
     if slices is not None:
         _refuse_large(inputs, slices, most_rows)
-        with engine(inputs, {}) as made:
-            return _result(table, slices, made.replace(slices, None))
+        with engine(inputs, {}) as opened:
+            return _result(table, slices, opened.replace(slices, None))
     if not known.has_run:
         known = checkpoints.restored(lake.log(table), known)
-    if known.has_run and inputs.versions == {name: mark["version"] for name, mark in known.inputs.items()}:
+    if known.has_run and inputs.versions == {name: consumed["version"] for name, consumed in known.inputs.items()}:
         _advance(lake, table, known, known.inputs, complete_to)
         return _result(table, [], [])
     return _Increment(lake, engine, inputs, known, complete_to, most_rows).result()
 
 
 class _Increment:
-    """What the inputs changed since `known`, the table's state when the run began."""
+    """A run for the inputs' changes since `known`, the table's state at its start."""
 
     def __init__(
-        self, lake: Lake, engine: MakeEngine, inputs: Inputs, known: TableState, complete_to: datetime | None, most_rows: int | None
+        self, lake: Lake, engine: EngineFactory, inputs: Inputs, known: TableState, complete_to: datetime | None, most_rows: int | None
     ) -> None:
         self._lake, self._engine, self._inputs, self._known = lake, engine, inputs, known
         self._table, self._complete_to, self._most_rows = inputs.table, complete_to, most_rows
         self._runs = pinning.runs(lake, inputs)
 
     def result(self) -> AggregateResult:
-        marks = self._marks() if self._known.has_run else None
-        by_log = self._changed_slices() if marks is not None else None
-        is_whole = marks is None or by_log is None or (bool(marks) and queries.touched(self._table) is None)
-        # To find what changes of source tables reach, all of an input is read.
-        _refuse_large(self._inputs, None if is_whole or marks else sorted(by_log or (), key=str), self._most_rows)
-        with self._engine(self._inputs, marks or {}) as engine:
-            touched = None if is_whole else sorted({*(by_log or ()), *(engine.touched() if marks else ())}, key=str)
+        since_runs = self._since_runs() if self._known.has_run else None
+        by_log = self._changed_slices() if since_runs is not None else None
+        is_whole = since_runs is None or by_log is None or (bool(since_runs) and queries.touched(self._table) is None)
+        # Finding the slices that source changes affect reads whole inputs.
+        _refuse_large(self._inputs, None if is_whole or since_runs else sorted(by_log or (), key=str), self._most_rows)
+        with self._engine(self._inputs, since_runs or {}) as engine:
+            touched = None if is_whole else sorted({*(by_log or ()), *(engine.touched() if since_runs else ())}, key=str)
             state = self._state()
             written = engine.replace(touched, state.checkpoint())
         _advance(self._lake, self._table, self._known, state.inputs, self._complete_to)
         return _result(self._table, touched, written)
 
-    def _moved(self) -> list[str]:
-        marks, versions = self._known.inputs, self._inputs.versions
-        return [name for name in self._table.inputs if name not in marks or versions[name] != marks[name]["version"]]
+    def _changed_inputs(self) -> list[str]:
+        consumed, versions = self._known.inputs, self._inputs.versions
+        return [name for name in self._table.inputs if name not in consumed or versions[name] != consumed[name]["version"]]
 
-    def _marks(self) -> Marks | None:
-        """Per source table that moved, the run from which its changes count; None where everything may be another."""
-        marks, moved = self._known.inputs, self._moved()
-        if any(name not in marks or self._inputs.versions[name] < marks[name]["version"] for name in moved):
-            return None  # an input is new, or was made anew
-        sources = [name for name in moved if is_source(name)]
-        # Where no row is of an earlier run the table may have been rebuilt: keys may have gone without a row that says so.
-        if any(self._runs[name][0] >= marks[name]["run"] for name in sources):
+    def _since_runs(self) -> SinceRuns | None:
+        """Per changed source table, the run from which its changes count; None if everything may have changed."""
+        consumed, changed = self._known.inputs, self._changed_inputs()
+        if any(name not in consumed or self._inputs.versions[name] < consumed[name]["version"] for name in changed):
+            return None  # an input is new, or was recreated
+        sources = [name for name in changed if is_source(name)]
+        # If no row is of an earlier run, the table may have been rebuilt, and keys may be missing without a delete.
+        if any(self._runs[name][0] >= consumed[name]["run"] for name in sources):
             return None
-        return {name: marks[name]["run"] for name in sources}
+        return {name: consumed[name]["run"] for name in sources}
 
     def _changed_slices(self) -> set[Slice] | None:
-        """Slices in which gold tables among the inputs changed; None where one does not say."""
+        """Slices in which gold inputs changed; None if those of an input are not known."""
         found: set[Slice] = set()
-        for name in self._moved():
+        for name in self._changed_inputs():
             if not is_source(name):
                 changed = pinning.changed_slices(self._lake, self._inputs, name, self._known.inputs[name]["version"])
                 if changed is None:
@@ -161,7 +161,7 @@ def _state(table: Table, consumed: Mapping[str, Any], complete_to: datetime | No
 
 
 def _advance(lake: Lake, table: Table, known: TableState, consumed: Mapping[str, Any], complete_to: datetime | None) -> None:
-    """Write the table's state, unless it already says so."""
+    """Write the table's state, unless it is up to date."""
     if known.turn and (known.inputs, known.complete_to) == (consumed, complete_to):
         return
     lake.states.advance(known, _state(table, consumed, complete_to))
@@ -172,13 +172,13 @@ def _refuse_large(inputs: Inputs, slices: Sequence[Slice] | None, most_rows: int
         return
     found = inputs.rows(slices)
     if found > most_rows:
-        raise TooLargeError(f"{inputs.table.full_name}: {found} rows of its inputs are to be read, more than EBAP_LIGHT_ROWS={most_rows}")
+        raise TooLargeError(f"{inputs.table.full_name}: {found} rows of its inputs must be read, more than EBAP_LIGHT_ROWS={most_rows}")
 
 
 def _complete_to(lake: Lake, table: Table) -> datetime | None:
-    """Commit time up to which all inputs are complete; None while one of them has not been made."""
+    """Commit time up to which all inputs are complete; None while one of them has not been created."""
     named = [tables.source(name) if is_source(name) else tables.gold(name) for name in table.inputs]
-    found = [made.complete_to for made in lake.states.read_all(named).values()]
+    found = [state.complete_to for state in lake.states.read_all(named).values()]
     return None if None in found else min(at for at in found if at)
 
 
@@ -187,17 +187,17 @@ def _result(table: Table, recomputed: Sequence[Slice] | None, written: Sequence[
     return AggregateResult(table=table.name, recomputed=computed, slices=tuple(written), changed=bool(written))
 
 
-def parse(words: list[str]) -> tuple[str, list[date] | None]:
-    """The table, and the days that are asked for; None for what changed."""
+def parse(argv: list[str]) -> tuple[str, list[date] | None]:
+    """The table, and the days given; None for what changed."""
     parser = argparse.ArgumentParser(prog="aggregate", description="Recompute what changed of a gold table, or the days given.")
     parser.add_argument("table", choices=[table.name for table in tables.GOLD if not table.is_view])
     parser.add_argument("days", nargs="*", type=date.fromisoformat, help="UTC days as YYYY-MM-DD")
-    given = parser.parse_args(words)
+    given = parser.parse_args(argv)
     return given.table, given.days or None
 
 
 def light(argv: list[str]) -> Callable[[Settings], AggregateResult]:
-    """What aggregates the named table once in this process."""
+    """A call that aggregates the named table once in this process."""
     return partial(_light, *parse(argv))
 
 

@@ -1,4 +1,4 @@
-"""Faults of gold's SQL by file and line, before anything runs, without Spark and without data."""
+"""Faults of gold's SQL by file and line, found without Spark and without data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def of_table(table: Table) -> list[str]:
     except ContractError as error:
         return [str(error)]
     if sql_files.reads_bronze(table):
-        return []  # Made from the declarations, for Spark alone.
+        return []  # Generated from the declarations, for Spark only.
     output = {column.name: column.type for column in table.columns}
     found = _of_text(f"tables/{table.name}.sql", sql, output) or [
         f"tables/{table.name}.sql {fault}" for fault in queries.faults(table, translation.query(sql).reads)

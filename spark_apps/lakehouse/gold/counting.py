@@ -23,7 +23,7 @@ _RANK = {"r": 0, "d": 1}  # of an operation at one position, as in `orders_live.
 
 
 def view_rows(lake: Lake, table: Table) -> int:
-    """Rows of the view. Raises NoTableError where the catalog was not brought up."""
+    """Rows of the view. Raises NoTableError if the catalog was not created."""
     if sql_files.reads_bronze(table):
         return _live_rows(lake, tables.source("orders"))
     engine.prepare(lake.con)
@@ -37,7 +37,7 @@ def view_rows(lake: Lake, table: Table) -> int:
 
 
 def _define(lake: Lake, table: Table) -> None:
-    """Make the view, and before it all that it reads."""
+    """Create the view, and first everything it reads."""
     query = queries.select(table)
     for (schema, name), columns in query.reads.items():
         if schema == "silver":
@@ -71,7 +71,7 @@ def _silver(lake: Lake, name: str, columns: Iterable[str]) -> None:
 
 
 def _live_rows(lake: Lake, source: Table) -> int:
-    """Orders whose newest change of the last hour is no delete."""
+    """Orders whose newest change of the last hour is not a delete."""
     since = datetime.now(UTC) - timedelta(minutes=orders_live.WINDOW_MINUTES)
     days = [since.date() + timedelta(days=number) for number in range(2)]
     where: Filter = {"source_table": [source.name], "_landed_on": days, "_landed_at": Between(low=since)}

@@ -1,7 +1,7 @@
-"""The subset of Spark SQL that DuckDB runs with the same result; everything else is refused by name and line.
+"""The subset of Spark SQL that DuckDB runs with the same result; everything else is rejected with name and line.
 
-What is allowed are the functions of `functions`, the constructs below, and the types of `rules`. Types are known throughout: the
-tables that a query may read are given with their columns, as Spark types by table and schema.
+Supported are the functions of `functions`, the constructs below, and the types of `rules`. All types are known: the tables that a query may
+read are given with their columns, as Spark types by schema and table.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CONSTRUCTS = (
 
 
 class AnsiSpark(Spark):
-    """Spark's grammar with ANSI casts, in which a function that is not translated by sqlglot itself keeps its name."""
+    """Spark's grammar with ANSI casts; a function that sqlglot does not translate keeps its name."""
 
     EXPRESSION_METADATA = {  # noqa: RUF012
         **Spark.EXPRESSION_METADATA,
@@ -52,14 +52,14 @@ class AnsiSpark(Spark):
 
 
 def faults(sql: str, columns: Columns, output: Mapping[str, str] | None = None) -> list[tuple[int, str]]:
-    """What both engines would not do alike, or not at all, as (line, reason); empty where the query is fine.
+    """What the engines do differently or do not support, as (line, reason); empty if the query is valid.
 
-    `output` are the columns that it has to give, with their declared types.
+    `output` are the required columns with their declared types.
     """
     try:
         tree = _parsed(sql)
     except ParseError as error:
-        return [(_line_of(error), f"is no SQL: {error.errors[0].get('description', '')}")]
+        return [(_line_of(error), f"is not valid SQL: {error.errors[0].get('description', '')}")]
     found = list(_forbidden(tree))
     if found:
         return found
@@ -72,7 +72,7 @@ def faults(sql: str, columns: Columns, output: Mapping[str, str] | None = None) 
 
 
 def to_duckdb(sql: str, columns: Columns) -> str:
-    """The query as DuckDB takes it, once the macros it calls are made; raises EbapError where it is not the same on both."""
+    """The query for DuckDB, after the macros it calls are created; raises EbapError if the engines' results would differ."""
     found = faults(sql, columns)
     if found:
         raise EbapError("; ".join(f"line {line}: {reason}" for line, reason in found))
@@ -107,25 +107,25 @@ def _with_type(node: rules.Node) -> rules.Node:
 
 
 def _forbidden(tree: rules.Node) -> Iterator[tuple[int, str]]:
-    """Functions and constructs that are not on the list."""
+    """Unsupported functions and constructs."""
     for node in tree.walk():
         if isinstance(node, exp.Anonymous):
             if node.name.lower() not in FUNCTIONS:
-                yield line(node), f"function {node.name}() is not among those that both engines answer alike"
+                yield line(node), f"function {node.name}() is not supported on both engines"
         elif isinstance(node, exp.Star) and not isinstance(node.parent, exp.Count):
             yield line(node), "name the columns instead of *"
         elif isinstance(node, exp.TryCast):
-            yield line(node), "try_cast is not among those that both engines answer alike"
+            yield line(node), "try_cast is not supported on both engines"
         elif isinstance(node, exp.Func) and not isinstance(node, (*_CONSTRUCTS, exp.Connector)):
             if not set(map(str.lower, node.sql_names())) & _NATIVE and not _is_native(node):
-                yield line(node), f"function {node.sql_name().lower()}() is not among those that both engines answer alike"
+                yield line(node), f"function {node.sql_name().lower()}() is not supported on both engines"
         elif not isinstance(node, _CONSTRUCTS):
-            yield line(node), f"{node.key} is not among the constructs that both engines answer alike"
+            yield line(node), f"{node.key} is not supported on both engines"
 
 
 @cache
 def _native_classes() -> frozenset[type]:
-    """What sqlglot calls functions by, where it is another name than theirs."""
+    """sqlglot's classes of functions whose class name differs from the function's."""
     calls = ("min_by(a, b)", "max_by(a, b)", "nullif(a, b)", "bool_or(a)", "bool_and(a)")
     return frozenset(type(sqlglot.parse_one(call, dialect=AnsiSpark)) for call in calls)
 
@@ -135,7 +135,7 @@ def _is_native(node: rules.Node) -> bool:
 
 
 def line(node: rules.Node) -> int:
-    """The line that a node stands in: its own, or the first that one within it knows, or one around it."""
+    """The line of a node: its own, or the first known one within it, or one around it."""
     for found in node.walk():
         if "line" in found.meta:
             return int(found.meta["line"])
@@ -143,8 +143,8 @@ def line(node: rules.Node) -> int:
 
 
 def _line_of(error: ParseError | OptimizeError) -> int:
-    told = getattr(error, "errors", None)
-    if told:
-        return int(told[0].get("line") or 1)
-    words = str(error).replace(",", " ").split()
-    return next((int(after) for word, after in pairwise(words) if word == "Line:" and after.isdigit()), 1)
+    details = getattr(error, "errors", None)
+    if details:
+        return int(details[0].get("line") or 1)
+    tokens = str(error).replace(",", " ").split()
+    return next((int(after) for token, after in pairwise(tokens) if token == "Line:" and after.isdigit()), 1)

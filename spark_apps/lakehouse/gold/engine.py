@@ -1,4 +1,4 @@
-"""DuckDB configured to answer like Spark: UTC, and the macros of the dialect."""
+"""DuckDB configured to return Spark's results: UTC, and the macros of the dialect."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _SETTINGS = {
-    # Nothing from outside: what is not built in is not there.
+    # No extensions are downloaded; only built-in ones are used.
     "autoinstall_known_extensions": "false",
-    # A million rows of an input need about 300 MB; beyond this DuckDB writes to disk.
+    # A million input rows need about 300 MB; beyond this limit DuckDB spills to disk.
     "memory_limit": "'1GB'",
 }
-# `kept` holds the rows that the views of the others show.
+# `kept` holds the rows behind the views in the other schemas.
 SCHEMAS = ("silver", "gold", "changed", "kept")
 
 
 def connect() -> DuckDBPyConnection:
     """An empty database in memory that runs translated queries, with every macro."""
-    made = reading.connect()
-    prepare(made)
+    con = reading.connect()
+    prepare(con)
     for statement in functions.macros().values():
-        made.execute(statement)
-    return made
+        con.execute(statement)
+    return con
 
 
 def prepare(con: DuckDBPyConnection) -> None:
-    """Make a connection fit for translated queries, their macros left out; safe to repeat."""
+    """Prepare a connection for translated queries, without their macros; safe to repeat."""
     for name, value in _SETTINGS.items():
         con.execute(f"SET {name} = {value}")
     for schema in SCHEMAS:
@@ -38,7 +38,7 @@ def prepare(con: DuckDBPyConnection) -> None:
 
 
 def define(con: DuckDBPyConnection, query: str) -> None:
-    """Make the macros that a translated query calls."""
+    """Create the macros that a translated query calls."""
     called = query.lower()
     for name, statement in functions.macros().items():
         if f"{name}(" in called:
@@ -46,7 +46,7 @@ def define(con: DuckDBPyConnection, query: str) -> None:
 
 
 def clear(con: DuckDBPyConnection) -> None:
-    """Drop what a run has loaded, and leave the connection as it was."""
+    """Drop what a run has loaded, and restore the connection."""
     con.execute("RESET memory_limit")
     for schema in SCHEMAS:
         con.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")

@@ -1,9 +1,9 @@
-"""Functions that gold's SQL may use: those that a test shows to give the same on Spark and on DuckDB.
+"""Functions that gold's SQL may use: those that return the same on Spark and on DuckDB, as a test verifies.
 
-`tests/unit/test_gold_dialect.py` runs each one on both engines. Left out, because they differ: `round`, `floor` and `ceil` of doubles,
-`avg` and every other sum of doubles (the order decides), `upper` and `lower` ('ß', 'İ'), `trim` of what is no space, `like` (its
-escape), everything that reads or writes a number or a time as text, `count_if` (NULL for no rows: use `count(*) FILTER (WHERE ...)`),
-and what has no order: `first`, `last`, `collect_list`.
+`tests/unit/test_gold_dialect.py` runs each one on both engines. Excluded, because they differ: `round`, `floor` and `ceil` of doubles,
+`avg` and every other sum of doubles (depends on the order), `upper` and `lower` ('ß', 'İ'), `trim` of characters other than spaces, `like`
+(its escape), everything that reads or writes a number or a time as text, `count_if` (NULL for no rows: use `count(*) FILTER (WHERE ...)`),
+and functions without an order: `first`, `last`, `collect_list`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from functools import cache
 
 @dataclass(frozen=True, kw_only=True)
 class Function:
-    """How DuckDB is told a function of Spark's.
+    """The DuckDB form of a Spark function.
 
-    By the same name unless `name` says another (an aggregate: a macro takes no FILTER, DISTINCT or OVER), or by a macro
-    `spark_<name>` of `parameters` and `body`, of the type `type`, which Spark's function has.
+    It has the same name unless `name` is set (for an aggregate, since a macro takes no FILTER, DISTINCT or OVER), or is a macro
+    `spark_<name>` with `parameters` and `body`; `type` is then the type of Spark's function.
     """
 
     name: str | None = None
@@ -45,7 +45,7 @@ FUNCTIONS: dict[str, Function] = {
     "max": _SAME,
     "bool_or": _SAME,
     "bool_and": _SAME,
-    # The one of DuckDB's plain name skips rows whose value is NULL; Spark's takes them.
+    # DuckDB's functions of these names skip rows whose value is NULL; Spark's do not.
     "min_by": Function(name="arg_min_null"),
     "max_by": Function(name="arg_max_null"),
     # Windows
@@ -72,7 +72,7 @@ FUNCTIONS: dict[str, Function] = {
     # Sunday is 1.
     "dayofweek": Function(parameters="moment", body=f"{_PART.format('dow')} + 1", type="INT"),
     "unix_micros": Function(parameters="moment", body="epoch_us(moment)", type="BIGINT"),
-    # Whole seconds, cut towards 1970.
+    # Whole seconds, truncated towards 1970.
     "unix_timestamp": Function(parameters="moment", body="epoch_us(moment) // 1000000", type="BIGINT"),
     # Texts
     "length": _SAME,
@@ -80,24 +80,25 @@ FUNCTIONS: dict[str, Function] = {
         parameters="of, start, long", body="substring(of, CASE WHEN start = 0 THEN 1 ELSE start END, long)", type="STRING"
     ),
     "replace": _SAME,
-    # NULL where one of them is; DuckDB's `concat` leaves it out.
+    # NULL if any argument is; DuckDB's `concat` skips NULLs.
     "concat": _SAME,
     "startswith": Function(parameters="text, start", body="starts_with(text, start)", type="BOOLEAN"),
     "endswith": Function(parameters="text, tail", body="ends_with(text, tail)", type="BOOLEAN"),
     "contains": Function(parameters="text, part", body="contains(text, part)", type="BOOLEAN"),
 }
 
-# Whole numbers and doubles; an error where the divisor is 0 and there is something to divide.
+# Whole numbers and doubles; an error if the divisor is 0 and the dividend is not NULL.
 DIVISIONS = {"divide": "/", "div": "//", "mod": "%"}
 PREFIX = "spark_"
 
 
 @cache
 def macros() -> dict[str, str]:
-    """The statements that make the macros which translated SQL calls, by name; each is safe to repeat."""
+    """The statements that create the macros called by translated SQL, by name; each is safe to repeat."""
     by_zero = "CASE WHEN a IS NOT NULL AND b = 0 THEN error('division by zero')"
-    made = {name: ("a, b", f"{by_zero} ELSE a {operator} b END") for name, operator in DIVISIONS.items()}
-    made |= {name: (each.parameters, each.body) for name, each in FUNCTIONS.items() if each.type}
+    definitions = {name: ("a, b", f"{by_zero} ELSE a {operator} b END") for name, operator in DIVISIONS.items()}
+    definitions |= {name: (each.parameters, each.body) for name, each in FUNCTIONS.items() if each.type}
     return {
-        f"{PREFIX}{name}": f"CREATE OR REPLACE MACRO {PREFIX}{name}({parameters}) AS {body}" for name, (parameters, body) in made.items()
+        f"{PREFIX}{name}": f"CREATE OR REPLACE MACRO {PREFIX}{name}({parameters}) AS {body}"
+        for name, (parameters, body) in definitions.items()
     }

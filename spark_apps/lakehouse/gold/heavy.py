@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 class Heavy:
-    """Spark over one run's inputs; `marks`: per source table that moved, the run from which its changes count."""
+    """Spark over one run's inputs; `since_runs`: per changed source table, the run from which its changes count."""
 
-    def __init__(self, spark: SparkSession, settings: Settings, inputs: Inputs, marks: Mapping[str, int | None]) -> None:
-        self._spark, self._settings, self._inputs, self._marks, self._table = spark, settings, inputs, marks, inputs.table
+    def __init__(self, spark: SparkSession, settings: Settings, inputs: Inputs, since_runs: Mapping[str, int | None]) -> None:
+        self._spark, self._settings, self._inputs, self._since_runs, self._table = spark, settings, inputs, since_runs, inputs.table
         self._query = queries.select(inputs.table)
 
     def __enter__(self) -> Heavy:
@@ -41,27 +41,27 @@ class Heavy:
         pass
 
     def touched(self) -> list[Slice]:
-        """The slices that the changes of source tables reach."""
+        """The slices that the changes of source tables affect."""
         finder = queries.touched(self._table)
-        assert finder  # without one everything is recomputed
+        assert finder  # otherwise everything is recomputed
         return [row[0] for row in self._frame(finder, sql_files.touched(self._table) or "", None).collect()]
 
     def replace(self, slices: Sequence[Slice] | None, checkpoint: Mapping[str, Any] | None) -> list[Slice]:
-        """Compute these slices (all for None), replace those that differ from what is stored, and return them.
+        """Compute these slices (all for None), replace those that differ from the stored ones, and return them.
 
-        The commit carries the checkpoint. Raises ConflictError where another writer was first.
+        The commit carries the checkpoint. Raises ConflictError if another writer committed first.
         """
         if slices is not None and not slices:
             return []
-        assert self._table.slice  # views are refused before
+        assert self._table.slice  # views are rejected before
         condition = "true" if slices is None else is_within(f"`{self._table.slice}`", slices)
-        # A column that the source widened is wider in silver too; gold's is as declared.
-        made = (
+        # A column widened at the source is wider in silver too; gold's has the declared type.
+        computed = (
             stored_schema.fitted(self._frame(self._query, sql_files.select(self._table), slices), self._table)
             .where(condition)
             .select(*self._table.column_names)
         )
-        rows = pseudonyms.hidden(made, self._table, self._settings).persist()
+        rows = pseudonyms.hidden(computed, self._table, self._settings).persist()
         try:
             stored = self._stored(self._table, self._inputs.stored.version).where(condition)
             differing = sorted((row[0] for row in differing_slices(rows, stored, self._table.slice).collect()), key=str)
@@ -92,12 +92,12 @@ class Heavy:
         return frame if expression is None or slices is None else frame.where(is_within(expression, slices))
 
     def _changed(self, name: str) -> DataFrame:
-        mark = self._marks.get(name)
+        since_run = self._since_runs.get(name)
         table = tables.source(name)
         view = f"ebap_stored_{name}"
         self._stored(stored_form(name), self._inputs.snapshots[name].version).createOrReplaceTempView(view)
-        found = self._spark.sql(reach.changed_since(table, view, -1 if mark is None else mark))
-        return found if mark is not None else found.where("false")
+        found = self._spark.sql(reach.changed_since(table, view, -1 if since_run is None else since_run))
+        return found if since_run is not None else found.where("false")
 
     def _stored(self, table: Table, version: int) -> DataFrame:
         return storage.read_version(self._spark, table.full_name, version)
@@ -108,7 +108,7 @@ def _view(name: Name) -> str:
 
 
 def differing_slices(rows: DataFrame, stored: DataFrame, slice_column: str) -> DataFrame:
-    """The slices, as that one column, in which two frames of the same columns hold other rows; exact, NULLs being equal."""
+    """The slices, as that one column, in which two frames of the same columns differ; exact, NULLs are equal."""
     mine = rows.withColumn("_sign", F.lit(1))
     theirs = stored.select(*rows.columns).withColumn("_sign", F.lit(-1))
     surplus = mine.union(theirs).groupBy(*rows.columns).agg(F.sum("_sign").alias("_surplus"))

@@ -1,4 +1,4 @@
-"""Aggregate one gold table by Spark: recompute the slices that its inputs' changes reach, and replace those that differ."""
+"""Aggregate one gold table by Spark: recompute the slices that its inputs' changes affect, and replace those that differ."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run(spark: SparkSession, settings: Settings, table_name: str, slices: Sequence[date] | None = None) -> AggregateResult:
-    """Recompute the slices touched since the table's checkpoint, or exactly the given ones, which leaves the checkpoint where it is."""
+    """Recompute the slices affected since the table's checkpoint, or exactly the given ones, which keeps the checkpoint."""
     return run_by(Lake(settings), partial(Heavy, spark, settings), table_name, slices)
 
 

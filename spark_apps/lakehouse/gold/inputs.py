@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from lakehouse.lake.lake import Lake
     from lakehouse.sql import Slice
 
-# Rows of a file of which the log does not say how many there are: that many bytes each.
+# Estimated bytes per row, for a file without a row count in the log.
 _BYTES_A_ROW = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """The table to be made, a snapshot of each input by name, and `stored`, of the table as it is."""
+    """The table to compute, a snapshot of each input by name, and the stored snapshot of the table itself."""
 
     table: Table
     snapshots: Mapping[str, Snapshot]
@@ -40,19 +40,19 @@ class Inputs:
         return {name: snapshot.version for name, snapshot in self.snapshots.items()}
 
     def files(self, name: str, slices: Sequence[Slice] | None) -> list[File]:
-        """The files of an input that are needed for these slices (None: for all)."""
+        """The files of an input needed for these slices (None: for all)."""
         snapshot = self.snapshots[name]
         column = sliced_column(self.table, name, snapshot)
         return reading.pruned(snapshot, {column: slices} if column and slices is not None else None)
 
     def rows(self, slices: Sequence[Slice] | None) -> int:
-        """About how many rows have to be read for these slices."""
+        """Estimated number of rows to read for these slices."""
         found = [file for name in self.snapshots for file in self.files(name, slices)]
         return sum(file.rows if file.rows is not None else file.size // _BYTES_A_ROW for file in found)
 
 
 def is_source(name: str) -> bool:
-    """Whether an input is a source table, kept in silver; else it is a gold table."""
+    """Whether an input is a source table, stored in silver; otherwise it is a gold table."""
     return name in queries.SOURCES
 
 
@@ -68,7 +68,7 @@ def pin(lake: Lake, table: Table) -> Inputs:
 
 
 def sliced_column(table: Table, name: str, snapshot: Snapshot) -> str | None:
-    """The partition column of an input that is the table's slice; None where its log does not tell the slices of a file."""
+    """The partition column of an input that is the table's slice; None if the log does not give the slices of a file."""
     if name not in table.sliced_by:
         return None
     columns = queries.slice_columns(table, name)
@@ -77,7 +77,7 @@ def sliced_column(table: Table, name: str, snapshot: Snapshot) -> str | None:
 
 
 def changed_slices(lake: Lake, inputs: Inputs, name: str, since: int) -> set[Slice] | None:
-    """The slices in which an input changed after its version `since`; None where they are not known, which is all of them."""
+    """The slices in which an input changed after its version `since`; None if unknown, so all may have changed."""
     snapshot = inputs.snapshots[name]
     column = sliced_column(inputs.table, name, snapshot)
     if column is None:

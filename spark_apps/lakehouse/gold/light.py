@@ -26,14 +26,14 @@ OPERATION = "WRITE"
 
 
 class Light:
-    """DuckDB, on the lake's own connection, over one run's inputs; `marks` as `Loaded` has them. Emptied at the end of a `with` block."""
+    """DuckDB, on the lake's connection, over one run's inputs; `since_runs` as in `Loaded`. Cleared at the end of a `with` block."""
 
-    def __init__(self, lake: Lake, inputs: Inputs, marks: Mapping[str, int | None]) -> None:
+    def __init__(self, lake: Lake, inputs: Inputs, since_runs: Mapping[str, int | None]) -> None:
         self._lake, self._inputs, self._table = lake, inputs, inputs.table
         self._con = lake.con
-        self._loaded = Loaded(self._con, lake.store, inputs, marks)
+        self._loaded = Loaded(self._con, lake.store, inputs, since_runs)
         self._query = queries.select(inputs.table)
-        assert self._table.slice  # views are refused before
+        assert self._table.slice  # views are rejected before
         self._slice = quoted(self._table.slice)
 
     def __enter__(self) -> Light:
@@ -44,9 +44,9 @@ class Light:
         engine.clear(self._con)
 
     def touched(self) -> list[Slice]:
-        """The slices that the changes of source tables reach."""
+        """The slices that the changes of source tables affect."""
         finder = queries.touched(self._table)
-        assert finder  # without one everything is recomputed
+        assert finder  # otherwise everything is recomputed
         sources = Query(duckdb="", reads={read: columns for read, columns in self._query.reads.items() if read[0] == "silver"})
         self._loaded.load([finder, sources], None)
         self._loaded.own(finder)
@@ -54,9 +54,9 @@ class Light:
         return [row[0] for row in self._con.execute(finder.duckdb).fetchall()]
 
     def replace(self, slices: Sequence[Slice] | None, checkpoint: Mapping[str, Any] | None) -> list[Slice]:
-        """Compute these slices (all for None), replace those that differ from what is stored, and return them.
+        """Compute these slices (all for None), replace those that differ from the stored ones, and return them.
 
-        The commit carries the checkpoint. Raises ConflictError where another writer was first.
+        The commit carries the checkpoint. Raises ConflictError if another writer committed first.
         """
         if slices is not None and not slices:
             return []
@@ -69,26 +69,26 @@ class Light:
         return differing
 
     def _compute(self, slices: Sequence[Slice] | None) -> None:
-        """The rows of the slices, as declared, in the table `kept._made`."""
+        """Compute the rows of the slices, in the declared types, into the table `kept._computed`."""
         fields = self._inputs.stored.fields
         columns = ", ".join(f"CAST({quoted(name)} AS {fields[name].duckdb_type}) AS {quoted(name)}" for name in self._table.column_names)
         within = "true" if slices is None else is_within(self._slice, slices)
         engine.define(self._con, self._query.duckdb)
-        self._con.execute(f"CREATE OR REPLACE TABLE kept._made AS SELECT {columns} FROM ({self._query.duckdb}) WHERE {within}")
+        self._con.execute(f"CREATE OR REPLACE TABLE kept._computed AS SELECT {columns} FROM ({self._query.duckdb}) WHERE {within}")
         if any(column.hashed for column in self._table.columns):
-            made = pseudonyms.hidden_table(self._con.sql("FROM kept._made").to_arrow_table(), self._table, self._lake.settings)
-            self._con.register("hidden", made)
-            self._con.execute("CREATE OR REPLACE TABLE kept._made AS FROM hidden")
+            hashed = pseudonyms.hidden_table(self._con.sql("FROM kept._computed").to_arrow_table(), self._table, self._lake.settings)
+            self._con.register("hidden", hashed)
+            self._con.execute("CREATE OR REPLACE TABLE kept._computed AS FROM hidden")
             self._con.unregister("hidden")
 
     def _differing(self, slices: Sequence[Slice] | None) -> list[Slice]:
-        """The slices in which other rows are stored; exact, NULLs being equal."""
+        """The slices that differ from the stored ones; exact, NULLs are equal."""
         where = None if slices is None else {str(self._table.slice): slices}
         stored = reading.relation(self._con, self._inputs.stored, self._lake.store, self._table.column_names, where=where)
         columns = ", ".join(map(quoted, self._table.column_names))
         found = self._con.execute(
             f"SELECT DISTINCT {self._slice} FROM (SELECT {self._slice} FROM ("
-            f"SELECT {columns}, 1 AS _sign FROM kept._made UNION ALL SELECT {columns}, -1 AS _sign FROM stored"
+            f"SELECT {columns}, 1 AS _sign FROM kept._computed UNION ALL SELECT {columns}, -1 AS _sign FROM stored"
             f") GROUP BY {columns} HAVING sum(_sign) <> 0) ORDER BY 1 NULLS FIRST"
         )
         del stored
@@ -110,10 +110,12 @@ class Light:
     def _rows_by_slice(self, slices: Sequence[Slice]) -> list[tuple[dict[str, Any], pa.Table]]:
         assert self._table.slice
         order = ", ".join(f"{column} NULLS FIRST" for column in (self._slice, *map(quoted, self._table.key)))
-        found = self._con.sql(f"FROM kept._made WHERE {is_within(self._slice, slices)} ORDER BY {order}").to_arrow_table()
-        counted = f"SELECT {self._slice}, count(*) FROM kept._made WHERE {is_within(self._slice, slices)} GROUP BY 1 ORDER BY 1 NULLS FIRST"
-        made, start = [], 0
+        found = self._con.sql(f"FROM kept._computed WHERE {is_within(self._slice, slices)} ORDER BY {order}").to_arrow_table()
+        counted = (
+            f"SELECT {self._slice}, count(*) FROM kept._computed WHERE {is_within(self._slice, slices)} GROUP BY 1 ORDER BY 1 NULLS FIRST"
+        )
+        parts, start = [], 0
         for value, count in self._con.execute(counted).fetchall():
-            made.append(({self._table.slice: value}, found.slice(start, count).drop_columns([self._table.slice])))
+            parts.append(({self._table.slice: value}, found.slice(start, count).drop_columns([self._table.slice])))
             start += count
-        return made
+        return parts

@@ -1,4 +1,4 @@
-"""Inputs of a gold table loaded into DuckDB under the names in its SQL: only the columns and rows that are needed."""
+"""Inputs of a gold table loaded into DuckDB under the names in its SQL: only the required columns and rows."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _FLAGS = ("_last", "_kind", "_is_visible")
 
 
 class Loaded:
-    """A DuckDB with the inputs of one run. Tables are loaded when a query first needs them, `changed` where marks are given."""
+    """A DuckDB with the inputs of one run. Tables are loaded when a query first needs them."""
 
-    def __init__(self, con: DuckDBPyConnection, store: Store, inputs: Inputs, marks: Mapping[str, int | None]) -> None:
-        """`marks`: per source table that moved, the run from which its changes count; others have changed nothing."""
-        self.con, self._store, self._inputs, self._marks = con, store, inputs, marks
+    def __init__(self, con: DuckDBPyConnection, store: Store, inputs: Inputs, since_runs: Mapping[str, int | None]) -> None:
+        """`since_runs`: per changed source table, the run from which its changes count; the others have not changed."""
+        self.con, self._store, self._inputs, self._since_runs = con, store, inputs, since_runs
         self._has_sources = False
 
     def load(self, wanted: Iterable[Query], slices: Sequence[Slice] | None) -> None:
-        """Have ready what these queries read, for these slices (None: for all). Source tables are loaded once, for all that comes."""
+        """Load what these queries read, for these slices (None: for all). Source tables are loaded once for all queries."""
         reads: dict[Name, set[str]] = defaultdict(set)
         for query in wanted:
             for read, columns in query.reads.items():
@@ -49,14 +49,14 @@ class Loaded:
         self._has_sources = True
 
     def own(self, query: Query) -> None:
-        """Have the table itself ready, as it is stored, for the query that finds what is touched."""
+        """Load the stored table itself, for the query that finds the affected slices."""
         read = query.reads.get(("gold", self._inputs.table.name))
         if read:
             rows = reading.relation(self.con, self._inputs.stored, self._store, read)
             self.con.execute(f"CREATE OR REPLACE VIEW gold.{quoted(self._inputs.table.name)} AS {_select(read, self._kept('_own', rows))}")
 
     def restrict(self, query: Query, slices: Sequence[Slice] | None) -> None:
-        """Show of each input that is sliced only the rows of these slices."""
+        """Restrict each sliced source input to the rows of these slices."""
         for name in self._inputs.table.sliced_by:
             if is_source(name):
                 self._live(name, query.reads.get(("silver", name), ()), slices)
@@ -65,17 +65,17 @@ class Loaded:
         table, snapshot = tables.source(name), self._inputs.snapshots[name]
         live, history = reads.get(("silver", name), set()), reads.get(("silver", f"{name}{HISTORY_SUFFIX}"), set())
         is_changed = ("changed", name) in reads
-        mark = self._marks.get(name) if is_changed else None
-        if not (live or history or mark is not None):
+        since_run = self._since_runs.get(name) if is_changed else None
+        if not (live or history or since_run is not None):
             if is_changed:
                 self._changed(name, None)
             return
         columns = {*live, *(column for column in history if column != "_is_current"), *_FLAGS}
         columns |= {"_valid_to"} if "_is_current" in history else set()
         columns |= set(queries.slice_columns(self._inputs.table, name)) if name in self._inputs.table.sliced_by else set()
-        columns |= {*reach.COLUMNS, *table.key} if mark is not None else set()
-        kept = [_LIVE] * bool(live) + [_VERSION] * bool(history or (mark is not None and table.history is History.FULL))
-        kept += [f"_run >= {mark}"] if mark is not None else []
+        columns |= {*reach.COLUMNS, *table.key} if since_run is not None else set()
+        kept = [_LIVE] * bool(live) + [_VERSION] * bool(history or (since_run is not None and table.history is History.FULL))
+        kept += [f"_run >= {since_run}"] if since_run is not None else []
         ordered = [column for column in snapshot.fields if column in columns]
         rows = reading.relation(self.con, snapshot, self._store, ordered, where=self._only_newest(kept))
         self._kept(name, rows.filter(" OR ".join(kept)))
@@ -85,10 +85,10 @@ class Loaded:
         if live:
             self._live(name, live, slices)
         if is_changed:
-            self._changed(name, mark)
+            self._changed(name, since_run)
 
     def _only_newest(self, kept: list[str]) -> Any:
-        """Rows that are live stand in one of the two partitions."""
+        """The partition filter, if only live rows are needed: they are in one of the two partitions."""
         return {"_last": [True]} if kept == [_LIVE] else None
 
     def _live(self, name: str, columns: Iterable[str], slices: Sequence[Slice] | None) -> None:
@@ -98,15 +98,17 @@ class Loaded:
             within = is_within(queries.slice_of(table, name), slices)
         self._view("silver", name, f"{_select(columns, f'kept.{quoted(name)} AS {quoted(name)}')} WHERE {_LIVE} AND {within}")
 
-    def _changed(self, name: str, mark: int | None) -> None:
+    def _changed(self, name: str, since_run: int | None) -> None:
         table = tables.source(name)
-        if mark is None:
+        if since_run is None:
             fields = self._inputs.snapshots[name].fields
             types = {column: fields[column].duckdb_type for column in table.key} | {queries.SINCE: "TIMESTAMPTZ"}
             nothing = ", ".join(f"CAST(NULL AS {type_}) AS {quoted(column)}" for column, type_ in types.items())
             self._view("changed", name, f"SELECT {nothing} WHERE false")
             return
-        self.con.execute(f"CREATE OR REPLACE TABLE changed.{quoted(name)} AS {reach.changed_since(table, f'kept.{quoted(name)}', mark)}")
+        self.con.execute(
+            f"CREATE OR REPLACE TABLE changed.{quoted(name)} AS {reach.changed_since(table, f'kept.{quoted(name)}', since_run)}"
+        )
 
     def _gold(self, name: str, columns: set[str], slices: Sequence[Slice] | None) -> None:
         snapshot = self._inputs.snapshots[name]
@@ -120,7 +122,7 @@ class Loaded:
         return queries.slice_columns(self._inputs.table, name) if name in self._inputs.table.sliced_by else ()
 
     def _kept(self, name: str, rows: Any) -> str:
-        """The rows in memory: what several parts of a query read is decoded once. `rows` is found by its name."""
+        """Store the rows in memory, so that they are decoded once for several parts of a query. DuckDB finds `rows` by its name."""
         self.con.execute(f"CREATE OR REPLACE TABLE kept.{quoted(name)} AS SELECT * FROM rows")
         return f"kept.{quoted(name)}"
 

@@ -1,7 +1,7 @@
-"""Pseudonyms of personal values in gold: HMAC-SHA256 under the secret `pseudonyms`, so that they join but identify nobody.
+"""Pseudonyms of personal values in gold: HMAC-SHA256 with the secret `pseudonyms`, joinable but not identifying.
 
-Equal values have equal hashes in every table. The secret is needed to make one: without it, nobody can hash all known addresses
-and compare, as a plain hash would allow. A lake whose secret is lost gets other hashes, with the next full recomputation.
+Equal values have equal hashes in every table. Unlike with a plain hash, known values cannot be hashed and compared without the secret. If a
+lake's secret is lost, the next full recomputation writes other hashes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BLOCK = 64  # bytes that SHA-256 takes at a time
 
 
 def hidden(rows: DataFrame, table: Table, settings: Settings) -> DataFrame:
-    """The rows with each column that the table declares hashed replaced by its hash; a NULL stays one."""
+    """The rows with each column declared as hashed replaced by its hash; NULL stays NULL."""
     named = [column.name for column in table.columns if column.hashed]
     if not named:
         return rows
@@ -35,20 +35,20 @@ def hidden(rows: DataFrame, table: Table, settings: Settings) -> DataFrame:
 
 
 def hidden_table(rows: pa.Table, table: Table, settings: Settings) -> pa.Table:
-    """The same of an Arrow table."""
-    import pyarrow as pa  # Spark's own way to gold works without
+    """The same for an Arrow table."""
+    import pyarrow as pa  # not needed by `hidden`
 
     secret = settings.secret(SECRET).encode()
     for name in (column.name for column in table.columns if column.hashed):
         values = rows[name].to_pylist()
         hashes = {value: None if value is None else hmac.new(secret, value.encode(), hashlib.sha256).hexdigest() for value in set(values)}
-        made = pa.array([hashes[value] for value in values], pa.string())
-        rows = rows.set_column(rows.column_names.index(name), name, made)
+        hashed = pa.array([hashes[value] for value in values], pa.string())
+        rows = rows.set_column(rows.column_names.index(name), name, hashed)
     return rows
 
 
 def hmac_sha256(text: Column, secret: bytes) -> Column:
-    """The HMAC of a text in UTF-8 (RFC 2104), in hex. Spark has no function for it; a secret longer than a block is refused."""
+    """The HMAC of a text in UTF-8 (RFC 2104), in hex. Spark has no such function; a secret longer than a block is rejected."""
     from pyspark.sql import functions as F
 
     if len(secret) > _BLOCK:

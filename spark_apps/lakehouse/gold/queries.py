@@ -1,7 +1,7 @@
-"""Gold's SQL ready for DuckDB, and the columns it reads: translated in advance, so that a run loads no translator.
+"""Gold's SQL for DuckDB, and the columns it reads: translated in advance, so that a run does not load the translator.
 
-`translated.json` is generated from the tables' SQL (`make generated`) and holds a fingerprint of what each entry was made from. A text
-that is not in it, because it was changed since, is translated when it is needed.
+`translated.json` is generated from the tables' SQL (`make generated`) and holds a fingerprint of each entry's source. SQL that has changed
+since is translated when it is needed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Columns = Mapping[str, Mapping[str, Mapping[str, str]]]
 SINCE = "since"
 SOURCES = {table.name: table for table in tables.SOURCES}
 TRANSLATED = Path(__file__).with_name("translated.json")
-_MADE = "made"
+_ALIAS = "slice_value"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,33 +54,33 @@ def _types(table: Table) -> dict[str, str]:
 
 @cache
 def select(table: Table) -> Query:
-    """The query that makes the table; raises ContractError, also where it does not read what the declaration says."""
-    made = query(sql_files.select(table))
-    found = faults(table, made.reads)
+    """The query of the table; raises ContractError, also if it does not read the declared inputs."""
+    translated = query(sql_files.select(table))
+    found = faults(table, translated.reads)
     if found:
         raise ContractError(f"gold table {table.name!r}: {'; '.join(found)}", "make its declaration and its SQL agree")
-    return made
+    return translated
 
 
 @cache
 def touched(table: Table) -> Query | None:
-    """The query for the slices that changes of source tables reach, as the one column of the slice; None where there is none."""
+    """The query for the slices that changes of source tables affect, as one column; None if there is none."""
     text = sql_files.touched(table)
     return query(text) if text else None
 
 
 def slice_of(table: Table, name: str) -> str:
-    """The expression that is the slice, over an input that is called by its own name, for DuckDB."""
-    return query(slice_query(table, name)).duckdb.removeprefix("SELECT ").split(f' AS "{_MADE}" FROM ')[0]
+    """DuckDB's expression of the slice over an input, which is referred to by its own name."""
+    return query(slice_query(table, name)).duckdb.removeprefix("SELECT ").split(f' AS "{_ALIAS}" FROM ')[0]
 
 
 def slice_columns(table: Table, name: str) -> tuple[str, ...]:
-    """The columns of the input `name` from which its slice follows."""
+    """The columns of the input `name` that determine its slice."""
     (read,) = query(slice_query(table, name)).reads.values()
     return read
 
 
-def slice_query(table: Table, name: str, column: str = _MADE) -> str:
+def slice_query(table: Table, name: str, column: str = _ALIAS) -> str:
     """A query for the slice of each row of an input."""
     schema = "silver" if name in SOURCES else "gold"
     return f"SELECT {table.sliced_by[name]} AS {column} FROM {schema}.{name}"
@@ -88,7 +88,7 @@ def slice_query(table: Table, name: str, column: str = _MADE) -> str:
 
 @cache
 def query(sql: str) -> Query:
-    """The translated query; raises EbapError where the engines would not answer alike."""
+    """The translated query; raises EbapError if the engines' results would differ."""
     entry = _translated().get(fingerprint(sql))
     if entry is None:
         from lakehouse.gold import translation
@@ -99,7 +99,7 @@ def query(sql: str) -> Query:
 
 
 def fingerprint(sql: str) -> str:
-    """What a translation depends on: the text, and the columns it may name."""
+    """Fingerprint of what a translation depends on: the text, and the columns it may refer to."""
     return hashlib.sha256(f"{sql}\n{json.dumps(columns(), sort_keys=True)}".encode()).hexdigest()
 
 
@@ -110,7 +110,7 @@ def _translated() -> dict[str, dict[str, Any]]:
 
 
 def texts() -> dict[str, str]:
-    """Every text that runs in DuckDB, by what it is of."""
+    """Every query that runs in DuckDB, by name."""
     found = {}
     for table in tables.GOLD:
         if sql_files.reads_bronze(table):
@@ -124,19 +124,19 @@ def texts() -> dict[str, str]:
 
 
 def generated() -> str:
-    """What `translated.json` has to be; raises EbapError and ContractError."""
+    """The content of `translated.json`; raises EbapError and ContractError."""
     from lakehouse.gold import translation
 
-    made = {}
+    entries = {}
     for name, sql in texts().items():
         query = translation.query(sql)
         reads = {".".join(read): list(named) for read, named in query.reads.items()}
-        made[name] = {"of": fingerprint(sql), "reads": reads, "duckdb": query.duckdb}
-    return json.dumps(made, indent=1) + "\n"
+        entries[name] = {"of": fingerprint(sql), "reads": reads, "duckdb": query.duckdb}
+    return json.dumps(entries, indent=1) + "\n"
 
 
 def faults(table: Table, reads: Mapping[Name, object]) -> list[str]:
-    """Where the tables that a query reads are not the inputs of the declaration."""
+    """Differences between the tables that a query reads and the declared inputs."""
     read = {name.removesuffix(HISTORY_SUFFIX) for schema, name in reads if (schema, name) != ("gold", table.name)}
-    found = [f"reads {name!r}, which is no input" for name in sorted(read - set(table.inputs))]
+    found = [f"reads {name!r}, which is not an input" for name in sorted(read - set(table.inputs))]
     return found + [f"does not read the input {name!r}" for name in table.inputs if name not in read]

@@ -7,26 +7,26 @@ from __future__ import annotations
 
 from lakehouse.contract import History, Table
 
-# Columns of the stored changes that are needed beside the key.
+# Columns of the stored changes that are needed besides the key.
 COLUMNS = ("_run", "_commit_at", "_effective_at", "_is_visible", "_valid_from")
 
 
-def changed_since(table: Table, rows: str, mark: int) -> str:
-    """SELECT of the keys that a run at or after `mark` changed, with `since`, over `rows`, the table's stored changes.
+def changed_since(table: Table, rows: str, since_run: int) -> str:
+    """SELECT of the keys that a run at or after `since_run` changed, with `since`, over `rows`, the table's stored changes.
 
-    Before `since` the values of the key stayed as they were; NULL where any instant may differ. A row's effective time may have been
-    moved by the very run that changed it, but it never lies before its commit time (but for a read that found what was known, from
-    which no value differs): the lesser of the two bounds where the row stood before. What stood before that bound is untouched. Where
-    no version does, the key's first version may be another one now, and facts older than it take the first version: no bound.
-    Holds for tracked columns; an untracked one takes its value from the end of a version. Of a table without versions nothing is said.
+    Before `since` the values of the key are unchanged; NULL if any instant may differ. The run that changed a row may also have moved its
+    effective time, but never before its commit time (except for a read that found an unchanged row, from which no value differs), so the
+    bound is the lesser of the two. Versions before that bound are not affected. If there are none, the key's first version may have
+    changed, which older facts join: no bound. This holds for tracked columns; an untracked one takes its value from the end of a version.
+    For a table without versions `since` is always NULL.
     """
     key = ", ".join(f"{name}" for name in table.key)
     if table.history is not History.FULL:
-        return f"SELECT DISTINCT {key}, CAST(NULL AS TIMESTAMP) AS since FROM {rows} WHERE _run >= {mark}"
+        return f"SELECT DISTINCT {key}, CAST(NULL AS TIMESTAMP) AS since FROM {rows} WHERE _run >= {since_run}"
     return (
         f"SELECT {key}, CASE WHEN first_from < bound THEN bound END AS since FROM (\n"
-        f"  SELECT {key}, min(CASE WHEN _run >= {mark} THEN least(_commit_at, _effective_at) END) AS bound,\n"
+        f"  SELECT {key}, min(CASE WHEN _run >= {since_run} THEN least(_commit_at, _effective_at) END) AS bound,\n"
         f"    min(CASE WHEN _is_visible THEN _valid_from END) AS first_from, max(_run) AS newest_run\n"
         f"  FROM {rows} GROUP BY {key}\n"
-        f") WHERE newest_run >= {mark}"
+        f") WHERE newest_run >= {since_run}"
     )

@@ -1,8 +1,8 @@
-"""Types on which Spark and DuckDB agree, and rewrites of expressions where DuckDB's own would differ.
+"""Types on which Spark and DuckDB agree, and rewrites of expressions where DuckDB's result would differ.
 
-What differs without them, all seen: a double cast to a whole number is cut by Spark and rounded by DuckDB; the quotient of decimals
-is a decimal in Spark and a double in DuckDB; a product of decimals overflows in DuckDB at 18 digits; division by zero is an error in
-Spark alone; a text compared with a number is cast by Spark.
+Observed differences: Spark truncates a double cast to a whole number, DuckDB rounds it; the quotient of decimals is a decimal in Spark and
+a double in DuckDB; a product of decimals overflows in DuckDB at 18 digits; division by zero is an error only in Spark; Spark casts a text
+that is compared with a number.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _CASTS = {
     *(("whole", "whole"), ("whole", "decimal"), ("whole", "double"), ("whole", "text"), ("decimal", "decimal")),
     *(("time", "day"), ("day", "time"), ("time", "time"), ("day", "day"), ("text", "text"), ("boolean", "boolean"), ("double", "double")),
 }
-# A decimal of so many digits is the same double on both; the quotient by which DuckDB makes it is not exact beyond.
+# A decimal of up to this many digits is the same double on both engines; beyond, DuckDB's conversion is not exact.
 _DIGITS_OF_A_DOUBLE = 15
 _MOST_DIGITS = 38
-# Digits of a whole number where it meets a decimal, in Spark.
+# Digits of a whole number that is combined with a decimal, in Spark.
 _WHOLE_DIGITS = {"TINYINT": 3, "SMALLINT": 5, "INT": 10, "BIGINT": 20}
 _DIVISIONS: dict[type[exp.Expr], str] = {exp.Div: "divide", exp.IntDiv: "div", exp.Mod: "mod"}
 _COMPARED = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ)
@@ -43,19 +43,19 @@ _GENERATED = "is_generated"
 
 
 def kind(node: Node) -> str:
-    """What sort of value an expression gives; empty where that is not known."""
+    """The kind of an expression's value; empty if unknown."""
     return _KINDS.get(node.type.this.name, "") if node.type else ""
 
 
 def pinned(node: Node, type_: str) -> exp.Cast:
-    """A translated expression as a cast to the type that Spark gives it."""
-    made = exp.cast(node, exp.DataType.build(type_, dialect="spark"), copy=False)
-    made.meta[_GENERATED] = True
-    return made
+    """A translated expression, cast to its type in Spark."""
+    rewritten_node = exp.cast(node, exp.DataType.build(type_, dialect="spark"), copy=False)
+    rewritten_node.meta[_GENERATED] = True
+    return rewritten_node
 
 
 def type_of_number(text: str) -> str:
-    """Spark's type of a number that is written with a point or an exponent."""
+    """Spark's type of a number literal with a point or an exponent."""
     if "e" in text.lower():
         return "DOUBLE"
     whole, _, fraction = text.partition(".")
@@ -64,7 +64,7 @@ def type_of_number(text: str) -> str:
 
 
 def faults(tree: Node) -> Iterator[Fault]:
-    """Every node whose types the engines treat in two ways."""
+    """Every node whose types the engines treat differently."""
     for node in tree.walk():
         reason = _fault(node)
         if reason:
@@ -75,28 +75,28 @@ def _fault(node: Node) -> str:
     if isinstance(node, exp.Cast):
         return "" if node.meta.get(_GENERATED) else _cast_fault(node)
     if isinstance(node, exp.Count) and node.expressions:
-        return "count() takes one argument: rows with a NULL among several are counted in two ways"
+        return "count() takes one argument: the engines count rows with NULLs among several differently"
     if isinstance(node, exp.Sum):
         return _needs(node.this, ("whole", "decimal"), "the sum of doubles depends on the order of rows")
     if isinstance(node, exp.Round):
-        return _needs(node.this, ("whole", "decimal"), "round() of a double is another one on each engine: cast a decimal")
+        return _needs(node.this, ("whole", "decimal"), "round() of a double differs between the engines: cast to a decimal")
     if isinstance(node, exp.Abs | exp.Neg):
-        return _needs(node.this, ("whole", "decimal", "double"), "a number is needed")
+        return _needs(node.this, ("whole", "decimal", "double"), "a number is required")
     if isinstance(node, exp.IntDiv | exp.Mod):
         return _of_all(node, ("whole",), "DIV and % take whole numbers")
     if isinstance(node, exp.Div):
-        return _of_all(node, ("whole", "double"), "the quotient of decimals is another one on each engine: use DIV, or doubles")
+        return _of_all(node, ("whole", "double"), "the quotient of decimals differs between the engines: use DIV, or doubles")
     if isinstance(node, exp.Add | exp.Sub | exp.Mul):
-        reason = _of_all(node, ("whole", "decimal", "double"), "numbers are needed; days are added by date_add()")
+        reason = _of_all(node, ("whole", "decimal", "double"), "numbers are required; use date_add() for days")
         return reason or _mixed(_operands(node)) or _digits_fault(node)
     if isinstance(node, exp.Concat | exp.Length | exp.Replace):
         texts = [*([node.this] if node.this else []), *node.expressions]
-        return next((reason for text in texts if (reason := _needs(text, ("text",), "a text is needed"))), "")
+        return next((reason for text in texts if (reason := _needs(text, ("text",), "a text is required"))), "")
     return _mixed(_compared(node))
 
 
 def _compared(node: Node) -> list[Node]:
-    """Expressions whose values meet in a node."""
+    """Expressions whose values a node compares or combines."""
     if isinstance(node, _COMPARED):
         return _operands(node)
     if isinstance(node, exp.Between):
@@ -119,25 +119,25 @@ def _operands(node: Node) -> list[Node]:
 
 
 def _mixed(nodes: list[Node]) -> str:
-    """Why these values cannot meet; empty where they can. Whole numbers meet every number."""
+    """Why these values cannot be combined; empty if they can. Whole numbers combine with every number."""
     kinds = {kind(node) for node in nodes} - {"null"}
     if len(kinds) <= 1 and "" not in kinds:
         return ""
     if kinds in ({"whole", "decimal"}, {"whole", "double"}):
         return ""
     if "" in kinds:
-        return "the type of an operand is not known: cast it"
-    return f"{' and '.join(sorted(kinds))} meet: cast one of them"
+        return "the type of an operand is unknown: cast it"
+    return f"{' and '.join(sorted(kinds))} are combined: cast one of them"
 
 
 def _digits_fault(node: Node) -> str:
-    """Spark keeps fewer decimals where a result could need more digits than there are."""
+    """A fault if a result may need more digits than the maximum: Spark then keeps fewer decimals."""
     digits, _ = digits_of(node) if "decimal" in map(kind, _operands(node)) else (0, 0)
-    return f"the result may need {digits} digits of {_MOST_DIGITS}: cast an operand to fewer" if digits > _MOST_DIGITS else ""
+    return f"the result may need {digits} digits, more than {_MOST_DIGITS}: cast an operand to fewer" if digits > _MOST_DIGITS else ""
 
 
 def digits_of(node: Node) -> tuple[int, int]:
-    """Digits and decimals that Spark gives a number, before it is cut to 38."""
+    """Precision and scale of a number in Spark, before it is limited to 38 digits."""
     if isinstance(node, exp.Paren | exp.Neg | exp.Abs | exp.Min | exp.Max | exp.Alias | exp.Window | exp.Filter | exp.Distinct):
         return digits_of(node.this or node.expressions[0])
     if isinstance(node, exp.Literal):
@@ -163,7 +163,7 @@ def digits_of(node: Node) -> tuple[int, int]:
 
 
 def _needs(node: Node, kinds: tuple[str, ...], reason: str) -> str:
-    return "" if kind(node) in (*kinds, "null") else f"{reason} (this is {kind(node) or 'of no known type'})"
+    return "" if kind(node) in (*kinds, "null") else f"{reason} (this is {kind(node) or 'of unknown type'})"
 
 
 def _of_all(node: Node, kinds: tuple[str, ...], reason: str) -> str:
@@ -180,47 +180,47 @@ def _cast_fault(node: exp.Cast) -> str:
         digits = node.this.type.expressions[0].name if node.this.type and node.this.type.expressions else "38"
         if int(digits) <= _DIGITS_OF_A_DOUBLE:
             return ""
-        return f"a decimal of more than {_DIGITS_OF_A_DOUBLE} digits is another double on each engine"
-    return f"a {given or 'value of no known type'} cast to a {wanted or node.to.sql('spark')} is another one on each engine"
+        return f"a decimal of more than {_DIGITS_OF_A_DOUBLE} digits cast to a double differs between the engines"
+    return f"a {given or 'value of unknown type'} cast to a {wanted or node.to.sql('spark')} differs between the engines"
 
 
 def output_faults(tree: Node, output: Mapping[str, str]) -> Iterator[str]:
-    """Where the columns that a query gives are not the declared ones, in order."""
+    """Differences between a query's columns and the declared ones, in order."""
     given = {column.alias_or_name: column for column in (tree.selects if isinstance(tree, exp.Query) else [])}
     if output and list(given) != list(output):
-        yield f"gives the columns {', '.join(given)}; declared are {', '.join(output)}"
+        yield f"returns the columns {', '.join(given)}; declared are {', '.join(output)}"
         return
     for name, type_ in output.items():
         wanted = _KINDS.get(exp.DataType.build(type_, dialect="spark").this.name, type_)
         if kind(given[name]) not in (wanted, "null") and (kind(given[name]), wanted) != ("whole", "decimal"):
-            yield f"gives {name} as a {kind(given[name]) or 'value of no known type'}; declared is {type_}"
+            yield f"returns {name} as a {kind(given[name]) or 'value of unknown type'}; declared is {type_}"
 
 
 def translated(tree: Node) -> Node:
-    """The typed tree with everything replaced that DuckDB would do another way."""
+    """The typed tree for DuckDB: expressions that it evaluates differently are replaced."""
     return rewritten(tree, _translate)
 
 
 def rewritten(tree: Node, change: Callable[[Node], Node]) -> Node:
-    """The tree with each node changed, inner ones first; it is changed in place."""
+    """The tree with each node changed, inner nodes first; it is changed in place."""
     for node in reversed(list(tree.walk())):
-        made = change(node)
-        if made is not node and node is tree:
-            tree = made
-        elif made is not node:
-            node.replace(made)
+        rewritten_node = change(node)
+        if rewritten_node is not node and node is tree:
+            tree = rewritten_node
+        elif rewritten_node is not node:
+            node.replace(rewritten_node)
     return tree
 
 
 def _translate(node: Node) -> Node:
     if type(node) in _DIVISIONS:
-        made = exp.Anonymous(this=f"{PREFIX}{_DIVISIONS[type(node)]}", expressions=_operands(node))
-        return _typed_as(_as_bigint(made) if isinstance(node, exp.IntDiv) else made, node)
+        rewritten_node = exp.Anonymous(this=f"{PREFIX}{_DIVISIONS[type(node)]}", expressions=_operands(node))
+        return _typed_as(_as_bigint(rewritten_node) if isinstance(node, exp.IntDiv) else rewritten_node, node)
     if isinstance(node, exp.Window | exp.Filter | exp.Sum) and not isinstance(node.parent, exp.Window | exp.Filter) and _is_whole_sum(node):
-        # DuckDB's sum of whole numbers has 128 bits, Spark's 64.
+        # DuckDB's sum of whole numbers has 128 bits, Spark's has 64.
         return _typed_as(_as_bigint(node.copy()), node)
     if isinstance(node, exp.Mul | exp.Add | exp.Sub) and "decimal" in map(kind, _operands(node)):
-        # Wide from the start: else DuckDB refuses what needs more than 18 digits.
+        # Widen first: otherwise DuckDB rejects results of more than 18 digits.
         one = exp.cast(exp.Literal.number(1), "decimal(19,0)", dialect="duckdb")
         wide = exp.Paren(this=exp.Mul(this=exp.Paren(this=node.args["this"]), expression=one))
         return _typed_as(type(node)(this=wide, expression=exp.Paren(this=node.args["expression"])), node)
@@ -243,6 +243,6 @@ def _as_bigint(node: Node) -> Node:
     return exp.cast(node, "bigint", copy=False, dialect="duckdb")
 
 
-def _typed_as(made: Node, node: Node) -> Node:
-    made.type = node.type
-    return made
+def _typed_as(rewritten_node: Node, node: Node) -> Node:
+    rewritten_node.type = node.type
+    return rewritten_node

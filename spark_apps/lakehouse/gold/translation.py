@@ -14,7 +14,7 @@ from lakehouse.gold.queries import Name, Query
 
 
 def query(sql: str) -> Query:
-    """A query over the tables of `queries.columns`; raises EbapError where the engines would not answer alike."""
+    """The translation of a query over `queries.columns`; raises EbapError if the engines' results would differ."""
     return Query(duckdb=dialect.to_duckdb(sql, queries.columns()), reads=_reads(sql))
 
 
@@ -27,18 +27,18 @@ def _reads(sql: str) -> dict[Name, tuple[str, ...]]:
         for column in scope.columns:
             if column.table in tables:
                 found[tables[column.table]].add(column.name)
-    # A count of rows needs a column too.
+    # A count of rows needs a column, too.
     first = {(schema, name): next(iter(queries.columns()[schema][name])) for schema, name in found}
     return {name: tuple(sorted(named or {first[name]})) for name, named in sorted(found.items())}
 
 
 def renamed(sql: str, name: Callable[[Name], str]) -> str:
-    """The text with each table that is written as `schema.table` given another name; all else, comments too, stays as it is."""
+    """The text with each `schema.table` renamed; everything else, comments included, is unchanged."""
     known = queries.columns()
-    made, end = [], 0
+    parts, end = [], 0
     tokens = sqlglot.tokenize(sql, dialect="spark")
     for first, dot, second in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if dot.token_type is TokenType.DOT and second.text in known.get(first.text, {}):
-            made += [sql[end : first.start], name((first.text, second.text))]
+            parts += [sql[end : first.start], name((first.text, second.text))]
             end = second.end + 1
-    return "".join([*made, sql[end:]])
+    return "".join([*parts, sql[end:]])
