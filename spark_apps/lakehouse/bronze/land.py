@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
     from pyspark.sql.streaming import StreamingQuery
 
-# A batch's own instant is a constant in the code that Spark generates, which so differs each time: it was compiled anew for every
-# batch, first by Spark and then by the JVM, for sixty rows. Interpreted, a row costs some 20 us more.
+# A batch's timestamp is a constant in the code that Spark generates, so the code was recompiled for every batch of sixty rows, first by
+# Spark and then by the JVM. Interpreted, a row costs some 20 µs more.
 _INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 
 
@@ -44,12 +44,12 @@ def _land() -> None:
 def start(spark: SparkSession, settings: Settings, topics: Sequence[str], is_backlog: bool = False) -> StreamingQuery:
     """Start the query from these topics to bronze, in small batches until it is stopped.
 
-    For a backlog in large ones, on all cores and by generated code; it ends with what the topics hold now. Both go on from the same
-    checkpoint, so that one may follow the other between any two batches.
+    A backlog is landed in large batches, on all cores and by generated code; the query ends with the records present now. Both use the same
+    checkpoint and can alternate between batches.
     """
     records = storage.kafka_records(spark, settings, topics, None if is_backlog else streaming.LIGHT_RECORDS)
     rows = (placed if is_backlog else gathered)(records, F.current_timestamp())
     observed = rows.observe(streaming.OBSERVED, F.min("kafka_at").cast("string").alias("oldest"))
-    # A query keeps the settings that the session has when it starts.
+    # A query keeps the session settings of its start.
     with delta.configured(spark, {} if is_backlog else _INTERPRETED):
         return storage.bronze_sink(observed, settings, until_caught_up=is_backlog)
