@@ -89,7 +89,7 @@ class Platform:
         """The table's newest version that changed rows; the hourly compaction makes others."""
         names, rows = thrift.query(self.settings, f"DESCRIBE HISTORY {name}")
         version, operation = names.index("version"), names.index("operation")
-        return max(int(row[version]) for row in rows if row[operation] not in commits.MAINTENANCE)
+        return max(int(row[version]) for row in rows if row[operation] not in commits.MAINTENANCE_OPERATIONS)
 
     @contextlib.contextmanager
     def postgres(self) -> Iterator[Any]:
@@ -153,7 +153,7 @@ def platform_with(
     base = Settings.from_environment()
     for name in ("venv", "jars", "assets"):
         (home / name).symlink_to(base.home_dir / name)
-    own = {"EBAP_HOME": str(home), "EBAP_LAKE": ""}
+    own = {"EBAP_HOME": str(home), "EBAP_LAKE": "", "PYTHONPATH": f"{PROJECT / 'spark_apps'}:{PROJECT}"}
     with listening() as chat:
         environ = {**os.environ, **free_ports(), **own, "EBAP_ALERT_URL": chat.url, **variables}
         yield from _running(Platform(Settings.from_environment(environ), environ, chat), steps, while_starting)

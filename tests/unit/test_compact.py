@@ -82,7 +82,7 @@ def test_compaction_is_no_news_to_refine(lake: Lake, key: int) -> None:
 def test_a_log_that_holds_only_compactions_says_so_by_its_oldest(lake: Lake, key: int, monkeypatch: pytest.MonkeyPatch) -> None:
     run(lake, USERS)
     history = lake.spark.sql(f"DESCRIBE HISTORY {USERS}").collect()
-    monkeypatch.setattr(commits, "MAINTENANCE", {row["operation"] for row in history})
+    monkeypatch.setattr(commits, "MAINTENANCE_OPERATIONS", {row["operation"] for row in history})
     assert commits.content_version(lake.spark, USERS) == min(row["version"] for row in history)
 
 

@@ -1,6 +1,6 @@
-"""Bring the catalog up to the declarations: create what is missing, update what was declared anew.
+"""Bring the catalog up to the declarations: create what is missing, update what is declared differently.
 
-A fingerprint of the SQL is kept in the catalog, so that a start on an unchanged project asks four questions and writes nothing.
+The catalog stores a fingerprint of the SQL, so that a start with unchanged declarations runs four queries and writes nothing.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _FINGERPRINT = "ebap.catalog"
 
 
 def bring_up(spark: SparkSession, settings: Settings) -> bool:
-    """Make the catalog say what the declarations say; whether anything had to be done. Raises EbapError before any write.
+    """Update the catalog to the declarations; whether anything was changed. Raises EbapError before any write.
 
-    A source's table that was made by another declaration is left as it is: refine refuses it alone (see `shapes`).
+    A stored source table with an incompatible declaration is left unchanged: only its refine is refused (see `stored_schema`).
     """
     statements = ddl.statements(settings)
     fingerprint = hashlib.sha256("\n".join(statements).encode()).hexdigest()
@@ -41,21 +41,21 @@ def bring_up(spark: SparkSession, settings: Settings) -> bool:
     for table in tables.SOURCES:
         if stored_schema.judged(spark, table)[1] is None:
             stored_schema.remember(spark, table)
-    # On what is made anew with the catalog. A stored table's properties are metadata on which a running writer would fail, and Spark
-    # refuses to change those of a schema whose folder has a space in its path.
+    # A property of the view that is created with the catalog: changing a stored table's properties conflicts with a running writer, and
+    # Spark refuses to change those of a schema whose folder has a space in its path.
     spark.sql(f"ALTER TABLE {platform_tables.STATE} SET TBLPROPERTIES ('{_FINGERPRINT}' = '{fingerprint}')")
     return True
 
 
 def parse(argv: list[str]) -> Call:
-    """What registers everything in the catalog; it takes no arguments."""
+    """A call that registers everything in the catalog; it takes no arguments."""
     if argv:
         raise EbapError(f"publish takes no arguments, not {' '.join(argv)}")
     return bring_up
 
 
 def make_views(spark: SparkSession) -> None:
-    """Make every view anew, in the types that are stored."""
+    """Recreate every view with the stored types."""
     for statement in ddl.view_statements([stored_schema.effective(spark, table) for table in tables.SOURCES]):
         spark.sql(statement)
 
@@ -68,7 +68,7 @@ def _missing(spark: SparkSession) -> set[str]:
 def _names(spark: SparkSession, layer: Layer) -> set[str]:
     if not spark.sql(f"SHOW SCHEMAS LIKE '{layer.value}'").collect():
         return set()
-    # A session's temporary views are told with every schema's tables.
+    # SHOW TABLES lists a session's temporary views in every schema.
     return {row["tableName"] for row in spark.sql(f"SHOW TABLES IN {layer.value}").collect() if not row["isTemporary"]}
 
 
@@ -80,7 +80,7 @@ def _known_fingerprint(spark: SparkSession) -> str | None:
 
 
 def _brought_up(spark: SparkSession, settings: Settings, table: Table) -> list[str]:
-    """What makes a stored table that of its declaration: a property allows what is done to columns, another names them all."""
+    """Statements that update a stored table: properties that column changes require, columns, then properties that refer to columns."""
     wanted = _properties(spark, settings, table)
     last = {name: value for name, value in wanted.items() if name == ddl.STATISTICS}
     first = {name: value for name, value in wanted.items() if name not in last}
@@ -88,10 +88,10 @@ def _brought_up(spark: SparkSession, settings: Settings, table: Table) -> list[s
 
 
 def _amendments(spark: SparkSession, table: Table) -> list[str]:
-    """What makes a stored table's columns and comments those of its declaration."""
+    """Statements that update a stored table's columns and comments to its declaration."""
     given = {field.name: field for field in spark.read.table(table.full_name).schema.fields}
     types = {name: stored_schema.as_declared(field.dataType.simpleString()) for name, field in given.items()}
-    # Field names within a type are written in either case.
+    # Field names within a type differ in case.
     differing = [column for column in table.columns if types.get(column.name) not in (None, stored_schema.as_declared(column.type))]
     wider = [column for column in differing if is_widening(types[column.name], column.type)]
     faults = [
@@ -100,7 +100,7 @@ def _amendments(spark: SparkSession, table: Table) -> list[str]:
         if column not in wider and not is_widening(column.type, types[column.name])
     ]
     if faults and table.name not in [platform_tables.stored(source).name for source in tables.SOURCES]:
-        cure = "declare the stored type again, or `make wipe` and start anew"
+        cure = "declare the stored type again, or `make wipe` and start again"
         raise EbapError(f"{'; '.join(faults)}: a stored type is not changed in place", cure)
     made = [f"COMMENT ON TABLE {table.full_name} IS {ddl.quote(ddl.comment(table))}"]
     made += [f"ALTER TABLE {table.full_name} ALTER COLUMN `{column.name}` TYPE {column.type}" for column in wider]
@@ -113,9 +113,9 @@ def _amendments(spark: SparkSession, table: Table) -> list[str]:
 
 
 def _properties(spark: SparkSession, settings: Settings, table: Table) -> dict[str, str]:
-    """The declared properties that a stored table has not got; land, which meets the change in mid-batch, lands the batch again."""
+    """The declared properties that a stored table lacks. If they change during a batch of land, land repeats the batch."""
     given = {row["key"]: row["value"] for row in spark.sql(f"SHOW TBLPROPERTIES {table.full_name}").collect()}
-    # Which shape a table has is known once it has been looked at, not because it is declared.
+    # The shape is stored after the table has been checked, not because it is declared.
     declared = {name: value for name, value in ddl.properties(settings, table).items() if name != ddl.SHAPE}
     return {name: value for name, value in declared.items() if given.get(name) != value}
 

@@ -1,4 +1,4 @@
-"""Checkpoints that a table's commits carry, from which a lost row of the table's state is restored."""
+"""Checkpoints in a table's commits, from which a lost row of the table's state is restored."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from lakehouse.delta.log import TableLog
     from lakehouse.lake.state import TableState
 
-# The newest commits that are looked through; what is older costs a repetition.
+# Number of newest commits that are searched; an older checkpoint only costs repeated work.
 _LOOK_BACK = 100
 
 
 def restored(log: TableLog, known: TableState) -> TableState:
-    """The state of a table without a row: what its newest commits carry, or `known`, that of a table that never ran."""
+    """The state of a table without a row, restored from its newest commits; `known` if none has a checkpoint."""
     newest = log.snapshot().version
     for version in range(newest, max(newest - _LOOK_BACK, -1), -1):
         try:
@@ -33,7 +33,7 @@ def restored(log: TableLog, known: TableState) -> TableState:
 
 
 def _checkpoint(text: str | None) -> dict[str, Any] | None:
-    """The checkpoint that a commit carries; None for another's metadata."""
+    """The checkpoint in a commit's metadata; None if it has none."""
     try:
         found = json.loads(text or "null")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Compact one stored table: merge small files, delete files that no reader needs, and old days of bronze where configured."""
+"""Compact one stored table: merge small files, delete unneeded files, and delete old days of bronze where configured."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from lakehouse.verbs import Call
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_VACUUM_EVERY = timedelta(hours=23)  # once a day, and a run that comes a little early is no reason to skip a day
+_VACUUM_EVERY = timedelta(hours=23)  # once a day, with a tolerance for runs that start early
 _MARGIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompactResult:
-    """What a run found and left; `first_landed_on` is None where bronze keeps all.
+    """Result of a run; `first_landed_on` is None if bronze is complete.
 
-    `waiting_since`: a reader of versions has waited so long that files it needs would have been deleted; none were.
+    `waiting_since`: a reader of versions has waited so long that VACUUM would delete files it needs, so VACUUM was skipped.
     """
 
     table: str
@@ -40,7 +40,7 @@ class CompactResult:
 
 
 def run(spark: SparkSession, settings: Settings, full_name: str, is_vacuum_due: bool | None = None) -> CompactResult:
-    """Compact that stored table; `is_vacuum_due` None means once a day. ConflictError where others wrote it each time."""
+    """Compact that stored table; `is_vacuum_due` None: once a day. Raises ConflictError if every attempt conflicted."""
     table = stored(full_name)
     began = time.monotonic()
     last = maintenance.compaction(spark, full_name)
@@ -48,7 +48,7 @@ def run(spark: SparkSession, settings: Settings, full_name: str, is_vacuum_due: 
     first_landed_on = last.first_landed_on if last else None
     removed_to = _removable(spark, settings, first_landed_on) if full_name == storage.BRONZE else None
     if removed_to:
-        # Said before it is done: a rebuild must at no time take what is left in bronze for all there ever was.
+        # Recorded before the removal, so that a rebuild never treats the remaining days of bronze as complete.
         noted = replace(last or _first(full_name, before), first_landed_on=removed_to)
         retry(lambda: maintenance.write_compaction(spark, noted))
         retry(lambda: files.remove_landed_before(spark, removed_to))
@@ -83,7 +83,7 @@ def run(spark: SparkSession, settings: Settings, full_name: str, is_vacuum_due: 
 
 
 def _first(full_name: str, found: files.Files) -> maintenance.Compaction:
-    """What is noted of a table that has never been compacted."""
+    """The record of a table that has never been compacted."""
     counted = {f"{name}_{when}": value for name, value in _counted(found).items() for when in ("before", "after")}
     return maintenance.Compaction(
         table_name=full_name,
@@ -97,7 +97,7 @@ def _first(full_name: str, found: files.Files) -> maintenance.Compaction:
 
 
 def stored(full_name: str) -> Table:
-    """The stored table of that full name; EbapError names those there are."""
+    """The stored table of that full name; EbapError lists the existing ones."""
     known = {table.full_name: table for table in ddl.stored_tables()}
     if full_name not in known:
         raise EbapError(f"there is no stored table {full_name!r}", f"the stored ones are {', '.join(known)}")
@@ -105,13 +105,13 @@ def stored(full_name: str) -> Table:
 
 
 def _waits_too_long(spark: SparkSession, settings: Settings, table: Table) -> datetime | None:
-    """Since when somebody has waited whose next files may be older than `retention_h`; None where nobody has."""
+    """Start of the longest wait of a reader whose files may be older than `retention_h`; None if there is none."""
     since = _waiting_since(spark, settings, table)
     return since if since and datetime.now(UTC) - since > timedelta(hours=table.retention_h) - _MARGIN else None
 
 
 def _waiting_since(spark: SparkSession, settings: Settings, table: Table) -> datetime | None:
-    """When the first of those who read this table by version took what it has read, where it has not read all; None where all have."""
+    """The oldest time at which a reader of versions last read this table, among those that have not read all; None if all have."""
     newest = commits.content_version(spark, table.full_name)
     since = []
     if table.full_name == storage.BRONZE:
@@ -123,13 +123,13 @@ def _waiting_since(spark: SparkSession, settings: Settings, table: Table) -> dat
 
 
 def _removable(spark: SparkSession, settings: Settings, first_landed_on: date | None) -> date | None:
-    """The day before which bronze is to be emptied: old enough, and refined by every table; None where there is nothing to remove."""
+    """The day before which bronze can be deleted: old enough and refined by every table; None if there is nothing to delete."""
     if not settings.bronze_keep_days:
         return None
     refined = [made.updated_at.date() for made in state.store(settings).read_all(tables.SOURCES).values() if made.updated_at]
     if len(refined) < len(tables.SOURCES):
         return None
-    # A batch may begin on one day and be committed on the next: what landed the day before the oldest mark may not be refined yet.
+    # A batch may start on one day and commit on the next: the day before the oldest checkpoint may not be refined yet.
     day = min(datetime.now(UTC).date() - timedelta(days=settings.bronze_keep_days), min(refined) - timedelta(days=1))
     return day if first_landed_on is None or day > first_landed_on else None
 
@@ -139,8 +139,8 @@ def _counted(found: files.Files) -> dict[str, int]:
 
 
 def parse(argv: list[str]) -> Call:
-    """What compacts the named table once."""
-    parser = argparse.ArgumentParser(prog="compact", description="Join a table's small files and delete those nobody needs.")
+    """A call that compacts the named table once."""
+    parser = argparse.ArgumentParser(prog="compact", description="Merge a table's small files and delete unneeded ones.")
     parser.add_argument("table", choices=[table.full_name for table in ddl.stored_tables()])
     parser.add_argument("--vacuum", action="store_true", help="delete unneeded files now, not once a day")
     given = parser.parse_args(argv)

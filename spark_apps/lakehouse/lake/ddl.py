@@ -1,4 +1,4 @@
-"""SQL of every schema, table and view, with each comment, from the declarations."""
+"""SQL of every schema, table and view, with all comments, from the declarations."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from lakehouse.transforms import views
 from lakehouse.transforms.gold import sql_files
 from lakehouse.transforms.records import keys
 
-# Appended to by jobs and read by version: the feed costs nothing on tables that are only appended to or replaced by partition.
+# The change feed costs nothing on tables that are only appended to or replaced by partition.
 _CHANGE_FEED = {"delta.enableChangeDataFeed": "true"}
 # An update marks the old row as deleted instead of rewriting its file: 10,000 changes in a million rows rewrite nothing.
 _DELETION_VECTORS = {"delta.enableDeletionVectors": "true"}
-# A stored column can be made wider in place: INT to BIGINT rewrites nothing.
+# Allows a stored column to be widened in place: INT to BIGINT rewrites nothing.
 _WIDENING = {"delta.enableTypeWidening": "true"}
-# The property that names the columns of which Delta's log keeps the least and greatest values.
+# Property that lists the columns with minimum and maximum values in the Delta log.
 STATISTICS = "delta.dataSkippingStatsColumns"
-# The property that keeps the declared shape with the table it was made by.
+# Property with the shape of the declaration that the stored rows were written by.
 SHAPE = "ebap.shape"
-# Bronze gets 17,000 commits a day at the default trigger; a checkpoint every 10th would be most of the writing.
-# Not append-only: a person who is forgotten is taken out, and old days are, where the settings say so.
+# Bronze gets 17,000 commits a day at the default trigger; a checkpoint every 10th would be most of the writes. Not append-only: forgotten
+# persons are deleted from it, as are old days where configured.
 _BRONZE = {**_CHANGE_FEED, "delta.checkpointInterval": "50", "delta.appendOnly": "false"}
-# Types of which Delta keeps the least and greatest value of each file.
+# Types with minimum and maximum values in the Delta log.
 _WITH_STATISTICS = ("BIGINT", "INT", "SMALLINT", "STRING", "DOUBLE", "FLOAT", "DATE", "TIMESTAMP")
 
 
 def statements(settings: Settings) -> list[str]:
-    """Every statement in the order in which they can run; each is safe to run again."""
+    """All statements in executable order; each is safe to repeat."""
     return [*stored_statements(settings), *view_statements(tables.SOURCES)]
 
 
 def stored_statements(settings: Settings) -> list[str]:
-    """What makes the schemas, one for each layer, and then the stored tables."""
+    """Statements that create the schemas, one per layer, and then the stored tables."""
     return [*_schemas(settings), *_tables(settings)]
 
 
@@ -47,7 +47,7 @@ def view_names() -> list[str]:
 
 
 def stored_tables() -> list[Table]:
-    """Every table that has files of its own: bronze, the platform's, silver's stored changes, gold."""
+    """Every table with files: bronze, the platform's, silver's stored changes, gold."""
     return (
         [*platform_tables.STORED]
         + [platform_tables.stored(table) for table in tables.SOURCES]
@@ -58,7 +58,7 @@ def stored_tables() -> list[Table]:
 def properties(settings: Settings, table: Table) -> dict[str, str]:
     """The Delta properties of a stored table."""
     kept = f"interval {table.retention_h} hours"
-    # A version in the log whose files are gone is a promise broken: both go at the same age.
+    # Equal intervals: a version in the log whose files are deleted cannot be read.
     own = {"delta.logRetentionDuration": kept, "delta.deletedFileRetentionDuration": kept} | _statistics(table)
     if table.full_name == platform_tables.CHANGES.full_name:
         return own | _BRONZE
@@ -68,16 +68,16 @@ def properties(settings: Settings, table: Table) -> dict[str, str]:
 
 
 def shape(table: Table) -> str:
-    """What of a source table's declaration its stored rows depend on, as JSON: key, kind of history, tracked and other columns."""
+    """The part of a source table's declaration that its stored rows depend on, as JSON: key, history, tracked and other columns."""
     others = sorted(set(table.column_names) - set(table.tracked) - set(table.key))
     kind = table.history.value if table.history else None
     return json.dumps({"history": kind, "key": table.key, "tracked": sorted(table.tracked), "untracked": others}, sort_keys=True)
 
 
 def _statistics(table: Table) -> dict[str, str]:
-    """Keeps personal values out of Delta's log, which lists the least and greatest values of each file, by naming all other columns.
+    """Statistics property that keeps personal values out of the Delta log, by listing only other columns.
 
-    Of bronze, which gets a commit every few seconds, only what files are skipped by: places and times.
+    For bronze, which gets a commit every few seconds, only the columns by which files are skipped: positions and times.
     """
     if table.full_name == platform_tables.CHANGES.full_name:
         places = [c.name for c in table.columns if c.type in ("BIGINT", "INT", "TIMESTAMP") and c.name not in table.partitions]
@@ -113,7 +113,7 @@ def history_view_columns(table: Table) -> list[Column]:
 
 
 def location(settings: Settings, table: Table) -> str:
-    """Where the table's files are, as a URI."""
+    """Location of the table's files, as a URI."""
     return f"{settings.lake_root}/{table.layer.value}/{table.name}"
 
 
@@ -134,9 +134,9 @@ def _tables(settings: Settings) -> list[str]:
 
 
 def view_statements(sources: Iterable[Table]) -> list[str]:
-    """What makes the views of all layers; `sources` are the source tables with their columns' types as they are stored.
+    """Statements that create the views of all layers; `sources` are the source tables with their stored column types.
 
-    A view keeps the types that it was made with: it is made again where a stored column was widened.
+    A view keeps the types of its creation, so it is recreated after a stored column was widened.
     """
     sources = tuple(sources)
     made = [create_view(f"bronze.{t.name}", bronze_view_columns(t), f"Typed changes of {t.name}.", bronze_select(t)) for t in sources]
@@ -175,7 +175,7 @@ def bronze_select(table: Table) -> str:
 
 
 def _without_forgotten(table: Table, select: str) -> str:
-    """The rows of a typed view without whom the lake has forgotten: what lands of them late is not seen until refine takes it out."""
+    """Exclude forgotten persons from a typed view: records that land late are hidden until refine deletes them."""
     if not table.erased and not table.is_of_persons:
         return select
     listed = {"own": (table.name, keys.as_json_sql(table, [f"r.`{name}`" for name in table.key]))}

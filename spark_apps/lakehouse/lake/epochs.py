@@ -1,4 +1,4 @@
-"""Epochs: each Postgres that the lake has been filled from, kept as properties of bronze."""
+"""Epochs: the Postgres servers that the lake has been filled from, stored as properties of bronze."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """The Postgres the lake knows: its current epoch, identity, and every placeholder ever used for unchanged values."""
+    """The lake's source: current epoch, identity, and every unavailable-value placeholder used so far."""
 
     epoch: int
     identity: str
@@ -32,7 +32,7 @@ def source_identity(spark: SparkSession) -> Source | None:
 
 
 def of_properties(properties: Mapping[str, str]) -> Source | None:
-    """The same from the properties of bronze."""
+    """The source from the properties of bronze; None for a new lake."""
     if "ebap.epoch" not in properties:
         return None
     epoch = int(properties["ebap.epoch"])
@@ -41,12 +41,12 @@ def of_properties(properties: Mapping[str, str]) -> Source | None:
 
 
 def of_lake(lake: Lake) -> Source | None:
-    """The same without Spark."""
+    """The source of the lake, read without Spark."""
     return of_properties(lake.snapshot(platform_tables.CHANGES).configuration)
 
 
 def remember_source(lake: Lake, identity: str) -> Source:
-    """Enter a Postgres as the lake's next epoch, with a placeholder no user's text can equal."""
+    """Record a Postgres as the lake's next epoch, with a random placeholder that no user text can equal."""
     log = lake.log(platform_tables.CHANGES)
     snapshot = log.snapshot()
     known = of_properties(snapshot.configuration)

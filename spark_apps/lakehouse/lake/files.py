@@ -1,6 +1,6 @@
 """Data files of stored tables: number and sizes, merging of small ones, deletion of unneeded ones.
 
-What a table says stays as it was; only `remove_landed_before` takes rows away, and only of bronze.
+The content of a table is unchanged; only `remove_landed_before` deletes rows, and only from bronze.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
-# A file of this size is left alone. Bronze is read by its newest hour: what a compaction leaves small it takes again an hour later, so
-# the file that reaches into that hour is never much larger than this and an hour's landing. Merging all would read each byte hourly.
+# Files of this size are not merged. Bronze is read by its newest hour: small results of a compaction are merged again an hour later, so the
+# file that reaches into that hour is at most a little larger than this plus an hour's landing. Merging all would read each byte hourly.
 SMALL_BYTES = 16 * 2**20
 _TARGET_BYTES = 128 * 2**20
 
@@ -32,7 +32,7 @@ class Files:
 
 
 def of(spark: SparkSession, full_name: str) -> Files:
-    """The files of a table's newest version that hold a row; only their footers are read."""
+    """Counts of the files with rows in the newest version; only file footers are read."""
     each = f"SELECT DISTINCT _metadata.file_path, _metadata.file_size AS size FROM {full_name}"
     counted = f"SELECT count(*) AS files, coalesce(sum(size), 0) AS bytes, count_if(size < {SMALL_BYTES}) AS small FROM ({each})"
     row = spark.sql(counted).first()
@@ -41,9 +41,9 @@ def of(spark: SparkSession, full_name: str) -> Files:
 
 
 def join_small(spark: SparkSession, full_name: str) -> bool:
-    """Join small files and those of which much is deleted, within each partition; whether there was anything to join.
+    """Merge small files and those with many deleted rows, within each partition; whether any were merged.
 
-    Raises ConflictError, and does nothing, where another writer changed rows of the same files meanwhile.
+    Raises ConflictError without a change if another writer concurrently changed rows of the same files.
     """
     sizes = {"minFileSize": SMALL_BYTES, "maxFileSize": _TARGET_BYTES}
     configured = delta.configured(spark, {f"spark.databricks.delta.optimize.{name}": str(size) for name, size in sizes.items()})
@@ -53,16 +53,16 @@ def join_small(spark: SparkSession, full_name: str) -> bool:
 
 
 def delete_unneeded(spark: SparkSession, full_name: str) -> None:
-    """Delete files that no version of the table's last `retention_h` hours needs, and what crashed writers left behind.
+    """Delete files that no version of the table's last `retention_h` hours needs, and files left by crashed writers.
 
-    The hours are the table's own property: Delta ignores any given with the statement.
+    The hours are a property of the table: Delta ignores a value in the statement.
     """
-    # Unlogged: a commit that changes nothing would be a version more for every reader.
+    # Not logged: readers would see another version without changes.
     with delta.configured(spark, {"spark.databricks.delta.vacuum.logging.enabled": "false"}):
         spark.sql(f"VACUUM {full_name}")
 
 
 def remove_landed_before(spark: SparkSession, day: date) -> None:
-    """Remove whole days from bronze: no file is rewritten."""
+    """Delete whole days from bronze; no file is rewritten."""
     with commits.commit(spark, storage.BRONZE):
         spark.sql(f"DELETE FROM {storage.BRONZE} WHERE _landed_on < DATE'{day}'")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Lake:
-    """The stored tables of the lake that the settings name. Logs are shared between threads, `con` is one thread's."""
+    """The stored tables of the settings' lake. Logs are shared between threads; `con` belongs to one thread."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -38,16 +38,16 @@ class Lake:
         return reading.connect()
 
     def log(self, table: Table) -> TableLog:
-        """The log of a stored table; raises NoTableError at its first use where the catalog was not brought up."""
+        """The log of a stored table; raises NoTableError at its first use if the catalog was not created."""
         with self._lock:
             if table.full_name not in self._logs:
                 self._logs[table.full_name] = TableLog(self.store, ddl.location(self.settings, table))
             return self._logs[table.full_name]
 
     def snapshot(self, table: Table) -> Snapshot:
-        """A stored table as it is now."""
+        """The current snapshot of a stored table."""
         return self.log(table).snapshot()
 
     def read(self, table: Table, columns: Sequence[str] | None = None, where: Filter | None = None) -> pa.Table:
-        """Live rows of a stored table as it is now."""
+        """Current rows of a stored table."""
         return reading.read(self.con, self.snapshot(table), self.store, columns, where=where)

@@ -1,4 +1,4 @@
-"""Records of each table's last compaction and comparison, a row a table."""
+"""Records of each table's last compaction and comparison, one row per table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Compaction:
-    """The last compaction of a stored table; sizes are bytes, times are UTC. See `ledger.COMPACTIONS`."""
+    """The last compaction of a stored table; sizes are bytes, times are UTC. See `platform_tables.COMPACTIONS`."""
 
     table_name: str
     compacted_at: datetime
@@ -33,7 +33,7 @@ class Compaction:
 
 @dataclass(frozen=True, kw_only=True)
 class Reconciliation:
-    """The last comparison of a source table with the source; times are UTC. See `ledger.RECONCILIATIONS`."""
+    """The last comparison of a source table with the source; times are UTC. See `platform_tables.RECONCILIATIONS`."""
 
     source_table: str
     verified_through: datetime | None

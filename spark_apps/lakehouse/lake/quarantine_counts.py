@@ -1,6 +1,6 @@
 """Counts of records that wait in quarantine, by table and reason, and the limit for an alert.
 
-A `conflicting_duplicate` waits for nothing, because the table holds its twin: it is never counted here and never replayed.
+A `conflicting_duplicate` is not counted and never replayed: the table has the other record of its identity.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ REASONS = tuple(reason for reason in platform_tables.REASONS if reason != _FINAL
 
 
 def counts(lake: Lake) -> list[dict[str, Any]]:
-    """How many records of each table wait for each reason, and since when (UTC): source_table, reason, waiting, since."""
+    """Waiting records by table and reason, and the oldest (UTC): source_table, reason, waiting, since."""
     rows = lake.read(platform_tables.QUARANTINE, ("source_table", "reason", "first_seen_at", "replayed_at")).to_pylist()
     found: dict[tuple[str, str], list[datetime]] = {}
     for row in rows:
@@ -35,7 +35,7 @@ def counts(lake: Lake) -> list[dict[str, Any]]:
 
 
 def check(lake: Lake) -> int:
-    """How many records wait; EbapError where more of one table do than EBAP_QUARANTINE_ALERT."""
+    """The number of waiting records; EbapError if a table has more than EBAP_QUARANTINE_ALERT."""
     found = counts(lake)
     if faults := too_many(found, lake.settings.quarantine_alert):
         raise EbapError("; ".join(faults))
@@ -43,7 +43,7 @@ def check(lake: Lake) -> int:
 
 
 def too_many(counts: Iterable[Mapping[str, Any]], limit: int) -> list[str]:
-    """A line for each table of which more than `limit` records wait."""
+    """A line for each table with more than `limit` waiting records."""
     of_table: dict[str, dict[str, int]] = {}
     for row in counts:
         of_table.setdefault(row["source_table"], {})[row["reason"]] = row["waiting"]

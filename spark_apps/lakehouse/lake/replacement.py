@@ -1,6 +1,6 @@
-"""Replacement of a source table's stored changes in one commit, against the version it was computed from.
+"""Replacement of a source table's stored changes in one commit, based on the version it was computed from.
 
-The same numbers are taken as by `storage.merge_silver`: of all that is made for one version of the stored changes, one is committed.
+It uses the same commit numbers as `storage.merge_silver`: only one of the commits computed from a version succeeds.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from lakehouse.lake import commits, storage
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-GONE = "_is_gone"
+IS_DELETED = "_is_deleted"
 
 
 def replace_all(spark: SparkSession, table: Table, rows: DataFrame, read_at: int, checkpoint: Mapping[str, Any]) -> None:
-    """Replace all stored changes of a table, which are at version `read_at`: readers see the old ones until the new ones are whole.
+    """Replace all stored changes of a table, computed from version `read_at`: readers see the old ones until the commit.
 
-    The commit carries the checkpoint, which must not be beyond what the rows were made from. ConflictError: see `commits.commit_once`.
+    The commit carries the checkpoint, which must not be beyond the rows' input. ConflictError: see `commits.commit_once`.
     """
     stored = platform_tables.stored(table)
     insert = storage.replacing(spark, stored, rows, "true")
@@ -29,16 +29,16 @@ def replace_all(spark: SparkSession, table: Table, rows: DataFrame, read_at: int
 
 
 def replace_some(spark: SparkSession, table: Table, rows: DataFrame, read_at: int, checkpoint: Mapping[str, Any]) -> None:
-    """Write these rows by identity into the stored changes, which are at version `read_at`, and remove those with `_is_gone`.
+    """Write these rows by identity into the stored changes at version `read_at`, and delete those with `_is_deleted`.
 
-    The commit carries the checkpoint, as that of `replace_all` does.
+    The commit carries the checkpoint, as in `replace_all`.
     """
     stored = platform_tables.stored(table)
-    storage.conform(rows.drop(GONE), stored)
-    rows.createOrReplaceTempView("ebap_anew")
+    storage.conform(rows.drop(IS_DELETED), stored)
+    rows.createOrReplaceTempView("ebap_replacement")
     same = " AND ".join(f"t.`{name}` = s.`{name}`" for name in stored.key)
     merge = (
-        f"MERGE INTO {stored.full_name} t USING ebap_anew s ON {same} WHEN MATCHED AND s.{GONE} THEN DELETE "
-        f"WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED AND NOT s.{GONE} THEN INSERT *"
+        f"MERGE INTO {stored.full_name} t USING ebap_replacement s ON {same} WHEN MATCHED AND s.{IS_DELETED} THEN DELETE "
+        f"WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED AND NOT s.{IS_DELETED} THEN INSERT *"
     )
     commits.commit_once(spark, stored, merge, read_at=read_at, writer=platform_tables.writer_of(table), checkpoint=checkpoint)

@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 
 class Rows:
-    """The rows of a small table, or those that meet a filter of its partitions, as of now, and the commit that changes some of them."""
+    """The current rows of a small table, or those that match a partition filter, and the commit that changes them."""
 
     def __init__(self, lake: Lake, table: Table, where: Filter | None = None) -> None:
         self._lake, self._table, self._where = lake, table, where
@@ -30,9 +30,9 @@ class Rows:
         self.rows: list[Row] = found.to_pylist()
 
     def write(self, changed: Mapping[int, Row | None], new: Sequence[Row] = ()) -> None:
-        """Give rows (by `id`) these values, or remove them for None, and add new ones, in one commit; none where there is nothing to do.
+        """Update rows (by `id`; None deletes) and add new ones, in one commit; no commit if there is nothing to do.
 
-        Raises ConflictError where another writer changed the rows since they were read.
+        Raises ConflictError if another writer changed the rows since they were read.
         """
         if not changed and not new:
             return

@@ -1,8 +1,7 @@
-"""State of each table: a row a table in the platform's Postgres, read and written in milliseconds.
+"""State of each table: one row per table in the platform's Postgres, read and written in milliseconds.
 
-The checkpoint also travels in the commits of the table it belongs to (see `silver.refine` and `gold.aggregate`), so that rows that
-are lost can be made again. A row may lag behind its table, which costs a repetition without effect; it never leads it, because it is
-written after the commit.
+The table's commits carry the checkpoint too (see `silver.refine` and `gold.aggregate`), so that lost rows can be restored. A row may be
+behind its table, which repeats work without effect; it is never ahead, because it is written after the commit.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from lakehouse.contract import Table
     from lakehouse.settings import Settings
 
-READER = "state_reader"  # the role by which Spark shows the rows
-NO_CHECKPOINT = -1  # version of bronze that a table that was never refined has consumed
+READER = "state_reader"  # the role with which Spark reads the rows
+NO_CHECKPOINT = -1  # version of bronze consumed by a table that was never refined
 
 _COLUMNS = ("table_name", "bronze_version", "inputs", "truncates", "complete_to", "updated_at", "records", "quarantined", "error")
 _PAUSE = ("paused_at", "paused_by", "pause_reason")
@@ -46,7 +45,7 @@ CREATE TABLE IF NOT EXISTS ebap.table_state (
 GRANT USAGE ON SCHEMA ebap TO {READER};
 GRANT SELECT ON ebap.table_state TO {READER};
 GRANT CONNECT ON DATABASE metastore TO {READER}"""
-# Advancing is refused where the row was written since it was read: a run that began before a rebuild must not say how far the table is.
+# The update fails if the row was written since it was read: a run that started before a rebuild must not overwrite its checkpoint.
 _ADVANCE = f"""
 INSERT INTO ebap.table_state AS t ({", ".join(_COLUMNS)}, turn)
 VALUES ({", ".join(f"%({name})s" for name in _COLUMNS)}, %(turn)s + 1)
@@ -57,12 +56,12 @@ _TIMEOUT_S = 10
 
 @dataclass(frozen=True, kw_only=True)
 class TableState:
-    """How far a table is, by full name; times are UTC, `updated_at` is None before its first run.
+    """State of a table, by full name; times are UTC, `updated_at` is None before its first run.
 
-    Of a source table: `bronze_version` is the version of bronze.changes consumed, inclusive, `truncates` every truncate so far, and
-    `records` and `quarantined` count those of the last run that took any. Of a gold table: `inputs` is what was consumed of each
-    input. `complete_to`: source commit time up to which the table is complete. `error`: why it is stopped, with the cure. `paused_at`,
-    `paused_by`, `pause_reason` are an operator's. `turn` counts the writes of the row, pauses left out.
+    Source table: `bronze_version` is the version of bronze.changes consumed, inclusive, `truncates` every truncate so far; `records` and
+    `quarantined` are counts of the last run with records. Gold table: `inputs` is what was consumed of each input. `complete_to`: source
+    commit time up to which the table is complete. `error`: why it is stopped, with the cure. `paused_at`, `paused_by`, `pause_reason` are
+    set by an operator. `turn` counts the writes of the row, without pauses.
     """
 
     table_name: str
@@ -86,19 +85,19 @@ class TableState:
 
     @staticmethod
     def unknown(known: TableState) -> TableState:
-        """The same row of a table of which nothing is known but whether it is paused."""
+        """The row of a table with nothing known but its pause."""
         own = {name: getattr(known, name) for name in ("table_name", *_PAUSE, "turn")}
         return TableState(**own)
 
     def checkpoint(self) -> dict[str, Any]:
-        """What a commit of the table carries, from which `restored` makes the state again."""
+        """The metadata of a table's commit, from which `restored` rebuilds the state."""
         at = self.complete_to.isoformat() if self.complete_to else None
         own = {"bronze_version": self.bronze_version, "inputs": dict(self.inputs), "truncates": to_json(self.truncates)}
         return {"checkpoint": self.table_name, "complete_to": at, **own}
 
     @property
     def pause_notice(self) -> str | None:
-        """Since when, by whom and why the table is paused, with the cure; None while it runs."""
+        """Since when, by whom and why the table is paused, with the cure; None if it is not paused."""
         if self.paused_at is None:
             return None
         why = f" ({self.pause_reason})" if self.pause_reason else ""
@@ -108,7 +107,7 @@ class TableState:
 
 
 def restored(table_name: str, checkpoint: Mapping[str, Any]) -> TableState:
-    """The state that a commit of the table carried, see `TableState.checkpoint`; `updated_at` is now."""
+    """The state from a commit's metadata, see `TableState.checkpoint`; `updated_at` is now."""
     at = checkpoint["complete_to"]
     return TableState(
         table_name=table_name,
@@ -121,7 +120,7 @@ def restored(table_name: str, checkpoint: Mapping[str, Any]) -> TableState:
 
 
 class StateStore:
-    """The rows, over one connection that is opened at first use, shared by threads, and opened again where it was lost."""
+    """Access to the rows over one connection, which is opened at first use, shared by threads, and reopened after a loss."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -129,11 +128,11 @@ class StateStore:
         self._lock = threading.Lock()
 
     def create(self) -> None:
-        """Make the table where there is none; safe to repeat."""
+        """Create the table if it does not exist."""
         self._run(_CREATE)
 
     def read(self, table: Table) -> TableState:
-        """The state of a table; that of one that never ran where there is no row."""
+        """The state of a table; the initial state if there is no row."""
         return self.read_all([table])[table.full_name]
 
     def read_all(self, wanted: Iterable[Table]) -> dict[str, TableState]:
@@ -145,7 +144,7 @@ class StateStore:
         return {name: found.get(name, TableState(table_name=name)) for name in names}
 
     def advance(self, read: TableState, made: TableState) -> TableState:
-        """Replace the row that is as `read`; ConflictError where another run has written it since. Pauses stay as they are."""
+        """Replace the row if it is still as `read`; ConflictError if another run has written it. Pauses are kept."""
         values = {name: getattr(made, name) for name in _COLUMNS}
         values |= {"inputs": json.dumps(made.inputs), "truncates": to_json(made.truncates), "turn": read.turn}
         if self._run(_ADVANCE, values, is_write=True) == 0:
@@ -153,7 +152,7 @@ class StateStore:
         return replace(made, turn=read.turn + 1)
 
     def stop(self, table: Table, error: str) -> None:
-        """Record why a table is stopped, whatever else its row says."""
+        """Record why a table is stopped, whatever the rest of its row."""
         self._upsert(table, {"error": error})
 
     def pause(self, table: Table, by: str, reason: str | None) -> None:
@@ -183,7 +182,7 @@ class StateStore:
                         cursor.execute(sql, values)
                         return cursor.rowcount if is_write else (cursor.fetchall() if cursor.description else [])
                 except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-                    # A server that was restarted closes the connection; what it had not committed it has not done.
+                    # A restarted server closes the connection; uncommitted work is rolled back.
                     self._connection = None
                     if is_last:
                         address = f"{self._settings.postgres_host}:{self._settings.postgres_port}"
@@ -202,7 +201,7 @@ class StateStore:
             user="metastore",
             password=settings.secret("metastore"),
             connect_timeout=_TIMEOUT_S,
-            # The environment's PGOPTIONS are a person's.
+            # Ignores PGOPTIONS of the user's environment.
             options="-c timezone=UTC -c statement_timeout=30000",
         )
         opened.autocommit = True
@@ -219,13 +218,13 @@ def store(settings: Settings) -> StateStore:
 
 
 def in_utc(moment: datetime | None) -> datetime | None:
-    """A moment with its zone in UTC; a naive one, as Spark collects it, is of this process's zone."""
+    """A time in UTC; a naive one, as Spark collects it, is in this process's zone."""
     return moment.astimezone(UTC) if moment else None
 
 
 def _state(row: dict[str, Any]) -> TableState:
     moments = {name: in_utc(row[name]) for name in ("complete_to", "updated_at", "paused_at")}
-    # The driver has read the JSON already.
+    # The driver has already parsed the JSON.
     return TableState(**{**row, **moments, "truncates": from_json(json.dumps(row["truncates"]))})
 
 

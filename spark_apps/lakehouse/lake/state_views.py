@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def bring_up(spark: SparkSession, settings: Settings) -> None:
-    """Make the rows' table and what shows it; what an older lake kept in tables of its own is taken over, once."""
+    """Create the state table and its views; the state that an older lake keeps in its own tables is migrated once."""
     state.store(settings).create()
     for table in platform_tables.STATE_VIEWS:
         if _is_stored(spark, table.full_name):
             _take_over(spark, settings, table.full_name)
             spark.sql(f"DROP TABLE {table.full_name}")
-    # Made anew at each start: address and password are those of now.
+    # Recreated at each start with the current address and password.
     spark.sql(f"DROP TABLE IF EXISTS {platform_tables.STATE}")
     options = {
         "url": f"jdbc:postgresql://{settings.postgres_host}:{settings.postgres_port}/metastore",
@@ -44,7 +44,7 @@ def _is_stored(spark: SparkSession, full_name: str) -> bool:
 
 
 def _take_over(spark: SparkSession, settings: Settings, full_name: str) -> None:
-    """Write each row as the state of its table, where none is known yet."""
+    """Write each row as the state of its table, unless the table has one."""
     store = state.store(settings)
     for row in spark.read.table(full_name).collect():
         values = row.asDict()
@@ -60,7 +60,7 @@ def _take_over(spark: SparkSession, settings: Settings, full_name: str) -> None:
             try:
                 store.advance(known, made)
             except ConflictError:
-                continue  # it has run meanwhile
+                continue  # it has run concurrently
 
 
 def _silver(row: dict[str, Any]) -> TableState:

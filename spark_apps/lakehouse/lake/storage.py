@@ -1,6 +1,6 @@
 """Reads and writes of tables by Spark; each is checked against the table's declaration.
 
-Everything works on classic and on Connect sessions alike: SQL and DataFrames, no JVM gateway, no `DeltaTable`.
+Works on classic and on Connect sessions: SQL and DataFrames, no JVM gateway, no `DeltaTable`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 BRONZE = platform_tables.CHANGES.full_name
 
-# Kafka's own defaults, which are kept where they are larger.
+# Kafka's defaults, which apply where they are larger.
 _FETCH_BYTES = {"max.partition.fetch.bytes": 1024 * 1024, "fetch.max.bytes": 50 * 1024 * 1024}
 
 
 def kafka_records(spark: SparkSession, settings: Settings, topics: Sequence[str], most: int | None = None) -> DataFrame:
-    """The stream of records of these topics, each topic named: one that is missing is an error, not an empty table.
+    """The stream of records of these topics. They are subscribed by name, so that a missing one is an error.
 
-    A batch holds at most `most` records, or what the settings allow, where that is less.
+    A batch holds at most `most` records, or the setting's maximum if that is less.
     """
     reader = (
         spark.readStream.format("kafka")
@@ -39,9 +39,9 @@ def kafka_records(spark: SparkSession, settings: Settings, topics: Sequence[str]
         .option("includeHeaders", "true")
         .option("maxOffsetsPerTrigger", min(most or settings.max_offsets_per_trigger, settings.max_offsets_per_trigger))
     )
-    # A record that Kafka dropped before it landed is lost: stop and say so, never skip.
+    # A record that Kafka deleted before it landed is lost: fail, never skip.
     reader = reader.option("failOnDataLoss", "true")
-    # The largest record that a topic takes is read in one fetch.
+    # The largest allowed record must fit in one fetch.
     for limit in ("max.partition.fetch.bytes", "fetch.max.bytes"):
         reader = reader.option(f"kafka.{limit}", max(settings.max_batch_bytes, _FETCH_BYTES[limit]))
     # The default wait of 500 ms would be most of the latency of a quiet topic.
@@ -49,9 +49,9 @@ def kafka_records(spark: SparkSession, settings: Settings, topics: Sequence[str]
 
 
 def bronze_sink(frame: DataFrame, settings: Settings, until_caught_up: bool = False) -> StreamingQuery:
-    """Start the query that appends `frame` to bronze: exactly once per checkpoint, one commit a batch.
+    """Start the query that appends `frame` to bronze: exactly once per checkpoint, one commit per batch.
 
-    It runs until it is stopped; with `until_caught_up` it ends once it has landed what the topics held when it began.
+    It runs until it is stopped; with `until_caught_up` it ends after landing the records present at its start.
     """
     writer = (
         frame.writeStream.format("delta")
@@ -81,7 +81,7 @@ def change_feed(spark: SparkSession, full_name: str, start: int, end: int) -> Da
 
 
 def read_changes_feed(spark: SparkSession, start: int, end: int) -> DataFrame:
-    """What bronze versions `start` to `end` (both inclusive) landed. Compaction of bronze is no news to it, nor is removal by age."""
+    """Records landed by bronze versions `start` to `end` (both inclusive); compaction and removal by age are ignored."""
     return change_feed(spark, BRONZE, start, end).where("_change_type = 'insert'").select(*platform_tables.CHANGES.column_names)
 
 
@@ -101,7 +101,7 @@ def silver_version(spark: SparkSession, table: Table) -> int:
 
 
 def read_quarantine(spark: SparkSession, table: Table) -> DataFrame:
-    """What quarantine holds of a source table."""
+    """The quarantined records of a source table."""
     return spark.read.table(platform_tables.QUARANTINE.full_name).where(f"source_table = '{table.name}'")
 
 
@@ -114,11 +114,11 @@ def merge_silver(
     read_at: int,
     checkpoint: Mapping[str, Any] | None = None,
 ) -> None:
-    """Apply a finished difference to a table's stored changes in one commit.
+    """Apply a difference to a table's stored changes in one commit.
 
-    `only_last` promises that every updated row is the newest of its key; `bounds` are the least and greatest value of the
-    first key column. Both become literals, by which Delta leaves files unread. `read_at` is the version of the stored changes
-    that the difference was made from: see `commits.commit_once`. The commit carries the checkpoint, if one is given.
+    `only_last`: every updated row is the newest of its key; `bounds`: minimum and maximum of the first key column. Both become literals, by
+    which Delta skips files. `read_at` is the version of the stored changes that the difference was computed from: see
+    `commits.commit_once`. The commit carries the checkpoint, if one is given.
     """
     stored = platform_tables.stored(table)
     conform(diff, stored)
@@ -135,19 +135,19 @@ def merge_silver(
 
 
 def append_quarantine(spark: SparkSession, rows: DataFrame) -> None:
-    """Add the records that quarantine does not hold yet; running it again adds nothing.
+    """Add records that are not in quarantine yet; safe to repeat.
 
-    One that had been replayed waits again: code that reads less than the replay's has taken it out of the table.
+    A replayed record waits again: code that reads less than the replay did has removed it from the table.
     """
     quarantine = platform_tables.QUARANTINE
     conform(rows, quarantine)
-    # Worked out first: MERGE reads its source twice, and refuses one that is merely cached.
+    # Materialized first: MERGE reads its source twice, and rejects one that is only cached.
     bad = rows.select(*quarantine.column_names).dropDuplicates([*quarantine.key, "sha256"]).localCheckpoint()
     names = sorted(row["source_table"] for row in bad.select("source_table").distinct().collect())
     bad.createOrReplaceTempView("ebap_bad")
-    # As literals: a partition a table, so that runs of two tables do not meet.
+    # As literals: each table is a partition, so that runs of different tables do not conflict.
     own = f"q.source_table IN ({', '.join(ddl.quote(name) for name in names) or 'NULL'})"
-    # By its bytes too: a topic that was made anew counts from 0 again.
+    # By content too: a recreated topic restarts its offsets at 0.
     same = " AND ".join([own, *(f"q.`{name}` = b.`{name}`" for name in quarantine.key), "q.sha256 <=> b.sha256"])
     merge = (
         f"MERGE INTO {quarantine.full_name} q USING ebap_bad b ON {same} "
@@ -176,7 +176,7 @@ def replace_where(spark: SparkSession, table: Table, rows: DataFrame, condition:
 def replacing(spark: SparkSession, table: Table, rows: DataFrame, condition: str) -> str:
     """The statement that replaces the rows that meet the condition."""
     conform(rows, table)
-    # By position, and a column that was declared later stands last in the stored table.
+    # By position: a column declared later is last in the stored table.
     rows.select(*spark.read.table(table.full_name).columns).createOrReplaceTempView("ebap_rows")
     return f"INSERT INTO {table.full_name} REPLACE WHERE {condition} SELECT * FROM ebap_rows"
 
@@ -187,12 +187,12 @@ def write_row(spark: SparkSession, table: Table, values: dict[str, Any]) -> None
 
 
 def in_utc(values: dict[str, Any]) -> dict[str, Any]:
-    """Collected timestamps are naive in this machine's time zone, whatever the session's is: make them UTC, and say so."""
+    """Collected timestamps, which are naive in this machine's time zone, as aware ones in UTC."""
     return {name: value.astimezone(UTC) if isinstance(value, datetime) else value for name, value in values.items()}
 
 
 def conform(rows: DataFrame, table: Table) -> None:
-    """Raise EbapError with all differences between the rows' columns and the declaration at once."""
+    """Raise EbapError with all differences between the rows' columns and the declaration."""
     given = {field.name: field.dataType.simpleString().upper().replace(" ", "") for field in rows.schema.fields}
     wanted = {column.name: column.type.upper().replace(" ", "") for column in table.columns}
     faults = [f"{name} is missing" for name in wanted if name not in given]

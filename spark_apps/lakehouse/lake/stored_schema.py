@@ -1,8 +1,8 @@
 """Stored schema of a silver table against its declaration: what is applied automatically, and what needs a rebuild.
 
-A column that was declared later is added, a type that was declared wider is widened, and a column that the source widened stays
-so until the declaration follows. A table of another key, kind of history or set of tracked columns would hold two truths in one:
-the shape its rows were made with is kept with it as a table property, and any other is refused before a write.
+New columns are added and wider types applied; a column widened by the source stays so until the declaration follows. Rows written with
+another key, kind of history or set of tracked columns cannot be mixed: the shape they were written with is stored as a table property, and
+a write with any other is refused.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ def effective(spark: SparkSession, table: Table) -> Table:
 
 
 def judged(spark: SparkSession, table: Table) -> tuple[Table, str | None]:
-    """The effective declaration, and why the stored table cannot take changes by it; None where it can."""
+    """The effective declaration, and why the stored table cannot take changes by it; None if it can."""
     stored = platform_tables.stored(table)
     return judge(table, types(spark, stored), _recorded(spark, stored))
 
 
 def judge(table: Table, given: Mapping[str, str], recorded: str | None) -> tuple[Table, str | None]:
-    """The same from the stored columns' types by name, and from the shape that is recorded with the table, if one is."""
+    """The same from the stored columns' types by name, and from the recorded shape, if there is one."""
     made = _effective(table, given)
     faults = _faults(recorded, given, made)
     if not faults:
         return made, None
     return made, (
         f"{table.full_name} was made by another declaration: {'; '.join(faults)}. Nothing is written. "
-        f"`python -m lakehouse rebuild {table.name}` makes it anew from bronze"
+        f"`python -m lakehouse rebuild {table.name}` rebuilds it from bronze"
     )
 
 
@@ -52,17 +52,17 @@ def _effective(table: Table, given: Mapping[str, str]) -> Table:
 
 
 def types(spark: SparkSession, table: Table) -> dict[str, str]:
-    """The types of a stored table's columns, written as declarations do."""
+    """The types of a stored table's columns, written as in declarations."""
     return {field.name: as_declared(field.dataType.simpleString()) for field in spark.read.table(table.full_name).schema.fields}
 
 
 def as_declared(simple: str) -> str:
-    """Spark's name of a type as a declaration has it."""
+    """Spark's name of a type, written as in declarations."""
     return simple.upper().replace(" ", "")
 
 
 def widen(spark: SparkSession, table: Table, column: str, type_: str) -> bool:
-    """Make a stored column that wide; whether it was narrower."""
+    """Widen a stored column to that type; whether it was narrower."""
     stored = platform_tables.stored(table)
     if not is_widening(types(spark, stored)[column], type_):
         return False
@@ -82,16 +82,16 @@ def _faults(recorded: str | None, given: Mapping[str, str], table: Table) -> lis
 
 
 def differences(recorded: str, table: Table) -> list[str]:
-    """What a declaration changed of the shape that a table was made with, beside columns that are new."""
+    """Differences between a declaration and the recorded shape, except new columns."""
     was, now = json.loads(recorded), json.loads(ddl.shape(table))
     known = {*was["key"], *was["tracked"], *was["untracked"]}
-    faults = [f"{what} was {_said(was[what])} and is {_said(now[what])}" for what in ("key", "history") if was[what] != now[what]]
+    faults = [f"{what} was {_listed(was[what])} and is {_listed(now[what])}" for what in ("key", "history") if was[what] != now[what]]
     tracked = [name for name in now["tracked"] if name in known]
-    gone = sorted(known - {*now["key"], *now["tracked"], *now["untracked"]})
-    if gone:
-        faults.append(f"column {', '.join(gone)} is no longer declared")
+    removed = sorted(known - {*now["key"], *now["tracked"], *now["untracked"]})
+    if removed:
+        faults.append(f"column {', '.join(removed)} is no longer declared")
     elif set(tracked) != set(was["tracked"]) and was["key"] == now["key"]:
-        faults.append(f"tracked columns were {_said(was['tracked'])} and are {_said(tracked)}")
+        faults.append(f"tracked columns were {_listed(was['tracked'])} and are {_listed(tracked)}")
     return faults
 
 
@@ -101,8 +101,8 @@ def has_columns(spark: SparkSession, table: Table) -> bool:
 
 
 def replace_whole(rows: DataFrame, table: Table) -> None:
-    """Put these rows in a stored table's place, with the declared columns in place of its own, in one commit."""
-    from pyspark.sql import functions as F  # the rest is used where there is no Spark
+    """Replace a stored table's rows and columns by these rows with the declared columns, in one commit."""
+    from pyspark.sql import functions as F  # the rest of the module runs without Spark
 
     documented = [F.col(column.name).alias(column.name, metadata={"comment": column.doc}) for column in table.columns]
     writer = rows.select(*documented).write.format("delta").mode("overwrite").option("overwriteSchema", "true")
@@ -110,7 +110,7 @@ def replace_whole(rows: DataFrame, table: Table) -> None:
 
 
 def remember(spark: SparkSession, table: Table) -> None:
-    """Keep the declared shape with the stored table, where it says another."""
+    """Store the declared shape with the stored table, if it differs."""
     stored = platform_tables.stored(table)
     if _recorded(spark, stored) != ddl.shape(table):
         with commits.commit(spark, stored.full_name):
@@ -118,7 +118,7 @@ def remember(spark: SparkSession, table: Table) -> None:
 
 
 def fitted(rows: DataFrame, table: Table) -> DataFrame:
-    """Rows in the declared types where they come wider; a value that does not fit is an error of the query, never a NULL."""
+    """Rows cast to the declared types where they are wider; a value that does not fit is an error, never NULL."""
     from pyspark.sql import functions as F
 
     declared = {column.name: column.type for column in table.columns}
@@ -132,5 +132,5 @@ def _recorded(spark: SparkSession, stored: Table) -> str | None:
     return next((row["value"] for row in properties if row["key"] == ddl.SHAPE), None)
 
 
-def _said(value: str | list[str]) -> str:
+def _listed(value: str | list[str]) -> str:
     return value if isinstance(value, str) else ", ".join(value) or "none"

@@ -221,8 +221,10 @@ def _write(spark: SparkSession, made: _Anew, read_at: int, checkpoint: Mapping[s
         others = _as_of_now(spark, whole.join(made.wanted, on=key, how="left_anti"))
         replacement.replace_all(spark, table, others.unionByName(rows).localCheckpoint(), read_at, checkpoint)
     else:
-        fresh = rows.join(differing, on=key, how="left_semi").withColumn(replacement.GONE, F.lit(False))
-        gone = stored.join(made.rows, on=list(platform_tables.stored(table).key), how="left_anti").withColumn(replacement.GONE, F.lit(True))
+        fresh = rows.join(differing, on=key, how="left_semi").withColumn(replacement.IS_DELETED, F.lit(False))
+        gone = stored.join(made.rows, on=list(platform_tables.stored(table).key), how="left_anti").withColumn(
+            replacement.IS_DELETED, F.lit(True)
+        )
         # MERGE reads its source twice.
         replacement.replace_some(spark, table, fresh.unionByName(gone).localCheckpoint(), read_at, checkpoint)
     return True
