@@ -1,18 +1,17 @@
 """Compaction: merge small files into large ones, and delete files that no reader needs any more.
 
-**Does**: one task a stored table. Small files are joined. Once a day, files are deleted that no version of the table's last `retention_h`
-hours needs; none while a run has waited for longer that has yet to read what was written since its mark. Where
-`EBAP_BRONZE_KEEP_DAYS` is set, older days of bronze go, as far as every table has refined them. What was found and left is in the
-task's log and in `silver.compactions`.
+**Does**: one task per stored table. Merges small files. Once a day, deletes files that no version of the last `retention_h` hours needs;
+none while a run that reads the table is further behind than that. Where `EBAP_BRONZE_KEEP_DAYS` is set, also deletes older days of
+bronze that every table has refined. The results are in the task's log and in `silver.compactions`.
 
-**Runs**: every hour, one run at a time. A missed run costs nothing but time: the next one takes up what is left.
+**Runs**: every hour, one run at a time. A missed run loses nothing: the next one does its work.
 
-**Safe to rerun?** Yes, beside land, silver, gold and people's queries: a reader keeps the version it began with, and where a writer
-changed the same files first, the joining is tried again.
+**Safe to rerun?** Yes, concurrently with land, silver, gold and queries: a reader keeps the version it started with, and a merge that
+conflicts with another writer is retried.
 
-**When it fails**: the task's last log lines name the reason and the cure. Tables stay as they were, only slower to read.
+**When it fails**: the task's last log lines give the reason and the cure. The table is unchanged, only slower to read.
 
-**Owner**: each task has its table's owner.
+**Owner**: the owner of the task's table.
 """
 
 from datetime import timedelta
@@ -26,7 +25,7 @@ from lakehouse.lake import ddl
 
 
 def pool(table: Table) -> str:
-    """The pool of the table's other writer, so that the two do not meet; bronze's appends meet nobody."""
+    """The pool of the table's other writer, so that the two never run at once; appends to bronze cause no conflict."""
     if table.kind is Kind.GOLD:
         return pools.gold(table)
     return pools.SILVER if table.kind is Kind.CHANGES else pools.PLATFORM
@@ -34,7 +33,7 @@ def pool(table: Table) -> str:
 
 with DAG(
     dag_id="compaction",
-    # Without the last word a start within six minutes of that time would begin with a run.
+    # Without run_immediately, a DAG created within six minutes after a scheduled time runs at once.
     schedule=CronTriggerTimetable("23 * * * *", timezone="UTC", run_immediately=timedelta(0)),
     catchup=False,
     max_active_runs=1,
@@ -43,4 +42,4 @@ with DAG(
     tags=["batch"],
 ):
     for table in ddl.stored_tables():
-        table_task(table, pool(table), "compact", [table.full_name], task_id=table.full_name, is_news=False, can_wait=True)
+        table_task(table, pool(table), "compact", [table.full_name], task_id=table.full_name, emits_event=False, can_wait=True)

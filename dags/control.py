@@ -1,18 +1,18 @@
-"""Control of single tables: pause, resume, rebuild from bronze, or read again from the source.
+"""Control of single tables: pause, resume, rebuild from bronze, or resnapshot from the source.
 
-**Does**: `pause` keeps a table from being refined, `resume` lets it go on from where it stood; its changes land in bronze all the while.
-`rebuild` makes a table, or the keys named, or those that changed on the days named, anew from bronze, in one commit. `resnapshot` has
-the capture read a table's rows again, all of them or those named, beside the changes that it goes on capturing.
+**Does**: `pause` stops a table from being refined, `resume` continues from its checkpoint; its changes land in bronze meanwhile.
+`rebuild` recomputes a table from bronze in one commit, or only the given keys, or the keys that changed on the given days.
+`resnapshot` reads a table's rows from the source again, all or the selected ones, while the capture of changes continues.
 
-**Runs**: when triggered, with a form that asks for the table; the tasks of the other tables are skipped. From a shell:
+**Runs**: when triggered, with a form to choose the table; the tasks of the other tables are skipped. From a shell:
 `python -m lakehouse pause`, `resume`, `rebuild`, `resnapshot`.
 
-**Safe to rerun?** Yes, beside land, silver and gold. What is paused stays paused, what differs in nothing is not written, and a row that
-is read twice opens no version.
+**Safe to rerun?** Yes, concurrently with land, silver and gold. A paused table stays paused, unchanged rows are not written, and a row
+that is read twice opens no version.
 
-**When it fails**: the task's last log lines name the reason and the cure. The table is as it was.
+**When it fails**: the task's last log lines give the reason and the cure. The table is unchanged.
 
-**Owner**: each task has its table's owner.
+**Owner**: the owner of the task's table.
 """
 
 from datetime import timedelta
@@ -25,7 +25,7 @@ from ebap_tasks import changed_task, table_task
 from infra.airflow import pools
 from lakehouse import tables
 
-# By verb: the pool of what it writes: a rebuild takes turns with silver, the others write the platform's own.
+# The pool of the tables that each command writes: rebuild shares silver's, the others write platform tables.
 ACTIONS = {
     "pause": pools.PLATFORM,
     "resume": pools.PLATFORM,
@@ -42,13 +42,13 @@ for action, pool in ACTIONS.items():
         dagrun_timeout=timedelta(hours=1),
         params=control_forms.params(action),
         render_template_as_native_obj=True,
-        user_defined_macros={"words": control_forms.words},
+        user_defined_macros={"argv": control_forms.argv},
         doc_md=__doc__,
         tags=["control"],
     ):
         tasks: list[Any] = []
         for table in tables.SOURCES:
-            asked = f"{{{{ words('{action}', '{table.name}', params, dag_run) }}}}"
-            tasks.append(table_task(table, pool, action, asked, is_news=action == "rebuild"))
+            argv = f"{{{{ argv('{action}', '{table.name}', params, dag_run) }}}}"
+            tasks.append(table_task(table, pool, action, argv, emits_event=action == "rebuild"))
         if action == "rebuild":
             tasks >> changed_task(tables.SOURCES)

@@ -1,18 +1,18 @@
-"""Gold: recompute what changes of silver affect.
+"""Gold: recompute the slices that changes in silver affect.
 
-**Does**: one task a gold table, after the gold tables it reads. `gold` recomputes the slices that changed since the table's mark;
-`gold_daily` recomputes the one day of its interval, whatever changed. Small work is done in the task, by DuckDB; Spark does the rest.
+**Does**: one task per gold table, after the gold tables it reads. `gold` recomputes the slices that changed since the table's
+checkpoint; `gold_daily` recomputes the day of its data interval. Small batches run in the task, in DuckDB; large ones run in Spark.
 
-**Runs**: `gold` once after a run of `silver` or `rebuild` that changed a table; `gold_daily` once a UTC day, and for past days by
+**Runs**: `gold` once after a run of `silver` or `rebuild` that changed a table; `gold_daily` once per UTC day, and for past days by
 `python -m infra.airflow backfill create --dag-id gold_daily --from-date 2026-01-01 --to-date 2026-01-31`
-(both days included; `--reprocess-behavior completed` where they ran before).
+(both days included; with `--reprocess-behavior completed` if they ran before).
 
-**Safe to rerun?** Yes, and side by side: a slice is replaced whole, and one slot a table lets one writer in.
+**Safe to rerun?** Yes, also concurrently: a slice is replaced as a whole, and a table's one-slot pool admits one writer.
 
-**When it fails**: the task's last log lines name the reason and the cure. Tables that read the failed one wait for the next run; the
-others go on.
+**When it fails**: the task's last log lines give the reason and the cure. Tables that read the failed one wait for the next run; the
+others continue.
 
-**Owner**: each task has its table's owner.
+**Owner**: the owner of the task's table.
 """
 
 from datetime import timedelta
@@ -35,12 +35,12 @@ for dag_id, schedule, members in (("gold", [SILVER], STORED), ("gold_daily", DAI
         catchup=False,
         max_active_runs=1,
         dagrun_timeout=timedelta(hours=2),
-        deadline=None if schedule is DAILY else due(dag_id, members),  # a backfilled day was never due
+        deadline=None if schedule is DAILY else due(dag_id, members),  # a backfilled day has no deadline
         user_defined_macros={"day_of": day_of},
         doc_md=__doc__,
         tags=["batch"],
     ):
         days = [THE_DAY] if schedule is DAILY else []
-        made = {t.name: table_task(t, pools.gold(t), "aggregate", [t.name, *days]) for t in members}
+        tasks = {t.name: table_task(t, pools.gold(t), "aggregate", [t.name, *days]) for t in members}
         for table in members:
-            made[table.name] << [made[name] for name in table.inputs if name in made]
+            tasks[table.name] << [tasks[name] for name in table.inputs if name in tasks]

@@ -1,18 +1,18 @@
 """Reconcile: compare silver with the source every hour, while both change.
 
-**Does**: one task a captured table. It opens a snapshot of the source, waits until silver has all that it saw, and compares rows by ranges
-of keys, by counts and digests. What a table was last found equal to is in `silver.reconciliations`, as `verified_through`. A key whose
-newer change waits in quarantine is named, and no fault.
+**Does**: one task per captured table. Opens a snapshot of the source, waits until silver has caught up with it, and compares rows by
+key range, count and checksum. The commit time up to which a table was last verified is in `silver.reconciliations`, as
+`verified_through`. A key whose newer change is in quarantine is reported, and is not a difference.
 
-**Runs**: every hour, one table at a time. While machines in a cloud are off by the clock it is skipped.
+**Runs**: every hour, one table at a time. Skipped while cloud machines are off by schedule.
 
-**Safe to rerun?** Yes. It only reads, and notes what it found.
+**Safe to rerun?** Yes. It only reads, and records its result.
 
 **When it fails**: with keys in the log, the table differs from the source: `python -m lakehouse reconcile TABLE --repair` reads them
-again, and closes rows that the source has no more; then look for what was lost, and when. Where the log says that a stage lags, the
-comparison did not take place: see that stage.
+again and closes rows that are missing at the source; then find out what was lost, and when. If the log names a stage that lags, no
+comparison took place: check that stage.
 
-**Owner**: each task has its table's owner.
+**Owner**: the owner of the task's table.
 """
 
 from datetime import timedelta
@@ -25,7 +25,7 @@ from lakehouse import tables
 
 with DAG(
     dag_id="reconcile",
-    # Without the last word a start within six minutes of that time would begin with a run.
+    # Without run_immediately, a DAG created within six minutes after a scheduled time runs at once.
     schedule=CronTriggerTimetable("41 * * * *", timezone="UTC", run_immediately=timedelta(0)),
     catchup=False,
     max_active_runs=1,
@@ -34,4 +34,4 @@ with DAG(
     tags=["batch"],
 ):
     for table in tables.SOURCES:
-        table_task(table, pools.RECONCILE, "reconcile", [table.name], is_news=False, can_wait=True)
+        table_task(table, pools.RECONCILE, "reconcile", [table.name], emits_event=False, can_wait=True)

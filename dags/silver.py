@@ -1,20 +1,20 @@
-"""Silver: refine what was captured into tables, every minute.
+"""Silver: refine captured changes into tables, every minute.
 
-**Does**: one task a captured table. It takes what was appended to bronze since the table's checkpoint and writes it into silver, in its
-own process where that is little and by the Spark server where it is much; a table without a change is skipped and emits no event. Then
-`changed` starts gold, once, where any table changed, and `quarantine` looks at what waits: it fails, and holds nothing up, where more
-records of a table wait than EBAP_QUARANTINE_ALERT.
+**Does**: one task per captured table. Reads the records appended to bronze since the table's checkpoint and merges them into silver,
+small batches in the task's process, large ones on the Spark server; a table without a change is skipped and emits no event. Then
+`changed` triggers gold once if any table changed, and `quarantine` fails, without blocking anything, if more records of a table are
+in quarantine than EBAP_QUARANTINE_ALERT.
 
-**Runs**: every minute, one run at a time. A night without runs loses nothing: a run takes all there is since the mark,
-not a window of time. While machines in a cloud are off by the clock it is skipped.
+**Runs**: every minute, one run at a time. Missed runs lose nothing: a run reads everything since the checkpoint, not a time window.
+Skipped while cloud machines are off by schedule.
 
-**Safe to rerun?** Yes. Each write repeats to nothing; a second try interrupts the first and finds it done or undone.
+**Safe to rerun?** Yes. Writes are idempotent; a retry interrupts the earlier try and finds its commit either complete or absent.
 
-**When it fails**: the task's last log lines name the reason and the cure. The other tables go on. A Spark server that is away comes
-back by itself, `make status` shows it.
-Where `quarantine` failed, mend what its reasons name, then run the command that it tells.
+**When it fails**: the task's last log lines give the reason and the cure. The other tables continue. The Spark server restarts by
+itself; `make status` shows its state.
+If `quarantine` failed, fix the causes it names, then run the command it prints.
 
-**Owner**: each task has its table's owner.
+**Owner**: the owner of the task's table.
 """
 
 from datetime import timedelta

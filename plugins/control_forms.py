@@ -15,28 +15,28 @@ _KEYS = 'Only these keys, as JSON: 17, or [17, 18], or {"order_id": 17, "line_no
 def params(action: str) -> dict[str, Param]:
     """The fields of that action's form."""
     names = [table.name for table in tables.SOURCES]
-    # Without a default: nothing is done to a table that nobody chose.
-    asked = {"table": Param(type="string", enum=names, title="Table")}
+    # No default: a table must be chosen explicitly.
+    fields = {"table": Param(type="string", enum=names, title="Table")}
     if action == "pause":
-        asked["reason"] = _optional("Why, for whoever finds it paused.")
+        fields["reason"] = _optional("Why the table is paused.")
     if action in ("rebuild", "resnapshot"):
-        asked["keys"] = _optional(_KEYS)
+        fields["keys"] = _optional(_KEYS)
     if action == "rebuild":
-        asked["first_day"] = _optional("Instead of keys: those that changed on this UTC day, or on the days up to the next.", format="date")
-        asked["last_day"] = _optional("The last of those days; empty: the first day alone.", format="date")
+        fields["first_day"] = _optional("Instead of keys: the keys that changed on this UTC day, or through the last day.", format="date")
+        fields["last_day"] = _optional("The last of those days. Empty: only the first day.", format="date")
     if action == "resnapshot":
-        asked["where"] = _optional("Only rows that meet this condition of the source's SQL, instead of keys.")
-    return asked
+        fields["where"] = _optional("Instead of keys: only rows that meet this SQL condition of the source.")
+    return fields
 
 
-def words(action: str, table_name: str, given: Mapping[str, Any], dag_run: Any) -> list[str]:
-    """The words for that table's task; none where the form names another table."""
+def argv(action: str, table_name: str, given: Mapping[str, Any], dag_run: Any) -> list[str]:
+    """The command's arguments for that table's task; empty if the form names another table."""
     if given["table"] != table_name:
         return []
-    # With a sign of equality: a text may begin with a dash.
+    # With an equals sign, because a value may begin with a dash.
     options = [f"--{name}={given[name]}" for name in ("reason", "keys", "where") if given.get(name)]
     if action == "pause":
-        options.append(f"--by={getattr(dag_run, 'triggering_user_name', None) or 'somebody'} in Airflow")
+        options.append(f"--by={getattr(dag_run, 'triggering_user_name', None) or 'unknown user'} in Airflow")
     days = [given[name] for name in ("first_day", "last_day") if given.get(name)]
     options += ["--days", *days] if days else []
     return [*([action] if action in ("pause", "resume") else []), table_name, *options]

@@ -17,12 +17,12 @@ _PAGE = f"{Settings.from_environment().boards_page}/freshness"
 
 
 class TableLink(BaseOperatorLink):
-    """From a task to its table's row of the freshness page."""
+    """Link from a task to its table's row of the freshness page."""
 
     name = "Freshness"
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        """The page, at the row of the task's table; a machine's task has none."""
+        """The page, at the row of the task's table; tasks of machines have no link."""
         if ti_key.dag_id.startswith("vm_"):
             return ""
         layer = Layer.SILVER if ti_key.dag_id == "silver" else Layer.GOLD

@@ -1,8 +1,8 @@
 """Spark sessions on the warm server, one per try of a task and shared with no other.
 
-The id of a try's session follows from DAG, run, task and try. A later try first ends the sessions of the earlier ones: what they left
-running is interrupted, and a try that was only frozen finds its session closed when it wakes, so two tries never write side by side.
-A closed session cannot be taken up again, which is why each try has its own.
+The session id is derived from DAG, run, task and try. A later try first ends the sessions of the earlier ones: their running statements
+are interrupted, and a try that was only suspended finds its session closed when it resumes, so two tries never write concurrently.
+A closed session cannot be reopened, so each try has its own.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _END_WITHIN_S = 30
 
 
 def session_id(dag_id: str, run_id: str, task_id: str, map_index: int, try_number: int) -> str:
-    """The id of the Spark session of that try: the same wherever it is asked for."""
+    """The id of the Spark session of that try, the same in every process."""
     return str(uuid.uuid5(_NAMESPACE, "\n".join((dag_id, run_id, task_id, str(map_index), str(try_number)))))
 
 
 @contextmanager
 def session_of_this_try(settings: Settings) -> Iterator[SparkSession]:
-    """The session of the running task's try, after those of its earlier tries are ended; released at the end."""
+    """The session of the running task's try, opened after those of its earlier tries are ended; released at the end."""
     instance = get_current_context()["ti"]
     map_index = -1 if instance.map_index is None else instance.map_index
     for number in range(1, instance.try_number):
@@ -44,30 +44,30 @@ def session_of_this_try(settings: Settings) -> Iterator[SparkSession]:
     try:
         yield spark
     finally:
-        # A session that is only left behind holds its memory in the server for another ten minutes.
+        # A session that is not stopped holds its memory in the server for another ten minutes.
         spark.stop()
 
 
 def end_session(settings: Settings, identifier: str) -> None:
-    """Interrupt what runs in that session and close it for good, even where it was never opened; raises after 30 s without success."""
+    """Interrupt that session's statements and close it permanently, even if it was never opened; raises after 30 s without success."""
     from pyspark.errors import PySparkException
     from pyspark.sql.connect.client import SparkConnectClient
 
-    # The bare client: a second SparkSession object would, when it is collected, wait for a thread of the first, for ever.
+    # The bare client: a second SparkSession object would, when garbage-collected, wait forever for a thread of the first.
     client = SparkConnectClient(f"{settings.spark_remote}/;session_id={identifier}")
     try:
         for elapsed_s in wait.looks(_END_WITHIN_S, every_s=0.2):
             try:
                 interrupted = client.interrupt_all()
                 if interrupted:
-                    log.warning("interrupted what an earlier try left running: %s", ", ".join(interrupted))
+                    log.warning("interrupted statements of an earlier try: %s", ", ".join(interrupted))
                 client.release_session()
                 return
             except PySparkException as error:
-                # The usual end of a try: it closed its session itself.
+                # The usual case: the earlier try closed its session itself.
                 if "SESSION_CLOSED" in str(error):
                     return
-                # A statement interrupted before it began to run cannot be closed at once.
+                # A statement interrupted before it started cannot be closed at once.
                 if elapsed_s >= _END_WITHIN_S:
                     raise
     finally:

@@ -1,4 +1,4 @@
-"""A chat tool as alerts see one: an address that takes JSON messages and keeps their texts."""
+"""Fake of a chat webhook: an address that accepts JSON messages and keeps their texts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.serving import Request, answering, serving
 
 @dataclass
 class Chat:
-    """Its address, the texts it was sent, and the status it answers with."""
+    """The webhook's address, the texts received, and the status of its responses."""
 
     url: str = ""
     texts: list[str] = field(default_factory=list)
@@ -21,7 +21,7 @@ class Chat:
 
 @contextmanager
 def listening() -> Iterator[Chat]:
-    """A chat on a port of its own, until the end of the block."""
+    """A chat on a free port, until the end of the block."""
     chat = Chat()
 
     def take(request: Request) -> tuple[int, None]:

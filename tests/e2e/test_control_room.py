@@ -51,14 +51,14 @@ def test_the_freshness_page_is_in_the_menu_and_has_every_table(page: Page) -> No
     assert set(shown) >= {"bronze.changes", "silver.quarantine", *(table.full_name for table in (*tables.SOURCES, *tables.GOLD))}
 
 
-def test_a_failing_table_is_seen_in_the_grid_and_told(platform: Platform, page: Page) -> None:
+def test_a_failing_table_is_shown_in_the_grid_and_sends_an_alert(platform: Platform, page: Page) -> None:
     airflow = Airflow(platform.settings)
     with platform.broken_mark("products"):
         run_id = airflow.trigger("silver")
         make_due(platform, run_id)
         assert airflow.end_of("silver", run_id) == "failed"
-    for told in ("silver.products gave up after try 3", "a run of DAG silver has not ended after"):
-        until(lambda told=told: [text for text in platform.chat.texts if told in text], 120, f"to be told that {told}")  # type: ignore[misc]
+    for part in ("silver.products failed after try 3", "a run of DAG silver has not ended after"):
+        until(lambda part=part: [text for text in platform.chat.texts if part in text], 120, f"an alert with {part!r}")  # type: ignore[misc]
     page.goto(f"{platform.settings.airflow_url}/dags/silver/runs/{run_id}")
     row = page.get_by_role("row").filter(has=page.get_by_role("link", name="products"))
     row.get_by_text("Failed").first.wait_for()

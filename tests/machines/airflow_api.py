@@ -1,4 +1,4 @@
-"""Airflow's API as tasks ask it: a login, the runs that are active, and runs on demand."""
+"""Fake of Airflow's REST API: login, active runs, and triggered runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.serving import serving as listening
 
 @dataclass
 class AirflowApi:
-    """The runs that are active, and what triggering a DAG does: its states by task."""
+    """The active runs; `trigger` returns the task states of a triggered DAG."""
 
     active: list[tuple[str, str]] = field(default_factory=list)
     trigger: Callable[[str], dict[str, str]] = lambda dag_id: {}
@@ -22,7 +22,7 @@ class AirflowApi:
     _states: dict[str, str] = field(default_factory=dict)
 
     def answer(self, method: str, path: str) -> dict[str, Any]:
-        """The body of one answer."""
+        """The body of one response."""
         if path.startswith("/auth/token"):
             return {"access_token": "token"}
         if path.startswith("/api/v2/dags/~/dagRuns"):

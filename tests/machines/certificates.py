@@ -1,4 +1,4 @@
-"""A certificate for a name, and the authority that vouches for it, made for one test run."""
+"""A server certificate and the certificate authority that signed it, created for one test run."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import subprocess
 from pathlib import Path
 
 
-def made(folder: Path, name: str) -> tuple[Path, ssl.SSLContext]:
-    """The authority's file, and a server's context with a certificate for that name."""
+def create(folder: Path, name: str) -> tuple[Path, ssl.SSLContext]:
+    """The authority's file, and a server's context with a certificate for that host name."""
     folder.mkdir(parents=True, exist_ok=True)
 
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+    def openssl(*args: str) -> None:
+        subprocess.run(["openssl", *args], cwd=folder, check=True, capture_output=True)
 
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=test authority", "-days", "2")

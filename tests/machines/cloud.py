@@ -1,7 +1,7 @@
-"""Google's Compute API as a client meets it: instances that start and stop by operations, and refuse as the real one does.
+"""Fake of Google's Compute API: instances that start and stop through operations, with the errors of the real API.
 
-One port takes plain HTTP (what gcloud is pointed at) and, as a proxy, CONNECT to compute.googleapis.com, where it shows a certificate
-of its own making: an unmodified client with HTTPS_PROXY and HTTPLIB2_CA_CERTS talks to it without knowing.
+One port accepts plain HTTP (for gcloud) and, as a proxy, CONNECT to compute.googleapis.com with a self-signed certificate, so that an
+unmodified client reaches it through HTTPS_PROXY and HTTPLIB2_CA_CERTS.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PENDING_S, _RUNNING_S = 0.2, 0.2
 
 @dataclass
 class Machine:
-    """An instance; `on_change` is told every state it enters."""
+    """An instance; `on_change` is called with every state it enters."""
 
     name: str
     status: str = "TERMINATED"
@@ -46,7 +46,7 @@ class Machine:
 
 @dataclass
 class Fault:
-    """What a call comes to instead: an HTTP refusal, or an operation that ends in an error; `left` times."""
+    """An injected fault: an HTTP error, or an operation that ends in an error; `left` times."""
 
     verb: str
     name: str
@@ -58,7 +58,7 @@ class Fault:
 
 @dataclass
 class Operation:
-    """A call that was accepted: PENDING, then RUNNING, then DONE."""
+    """An accepted call: PENDING, then RUNNING, then DONE."""
 
     name: str
     verb: str
@@ -71,7 +71,7 @@ class Operation:
 
 @dataclass
 class Cloud:
-    """Its machines, what it was asked, and the faults planted in it."""
+    """The machines, the calls received, and the injected faults."""
 
     project: str
     zone: str
@@ -86,20 +86,20 @@ class Cloud:
     _ids: Iterator[int] = field(default_factory=lambda: count(1))
 
     def states(self) -> dict[str, str]:
-        """Every machine's state."""
+        """The state of every machine."""
         with self.lock:
             return {name: machine.status for name, machine in self.machines.items()}
 
     def refuse(self, verb: str, name: str, status: int, text: str, times: int = 1_000_000) -> None:
-        """Answer that call with that HTTP status."""
+        """Respond to that call with an HTTP error."""
         self.faults.append(Fault(verb, name, status=status, text=text, left=times))
 
     def fail(self, verb: str, name: str, code: str, text: str, times: int = 1_000_000) -> None:
-        """Accept that call, and end its operation with that error."""
+        """Accept that call, and end its operation with an error."""
         self.faults.append(Fault(verb, name, code=code, text=text, left=times))
 
     def preempt(self, name: str) -> None:
-        """Take a Spot machine back."""
+        """Preempt a Spot machine."""
         with self.lock:
             self.machines[name].enter("STOPPING")
             self.machines[name].enter("TERMINATED")
@@ -112,23 +112,23 @@ class Cloud:
                 return _refusal(404, f"The resource '{path}' was not found", "notFound")
             self._advance()
             if found["kind"] == "operations":
-                return 200, self._told(self.operations[found["name"]])
+                return 200, self._operation(self.operations[found["name"]])
             return self._instance(method, found["name"], found["verb"] or "get")
 
     def _instance(self, method: str, name: str, verb: str) -> tuple[int, dict[str, Any]]:
         self.calls.append(f"{verb} {name}")
-        machine, fault = self.machines.get(name), self._planted(verb, name)
+        machine, fault = self.machines.get(name), self._take_fault(verb, name)
         if fault and fault.status:
             return _refusal(fault.status, fault.text, {403: "forbidden", 429: "rateLimitExceeded"}.get(fault.status, "backendError"))
         if machine is None:
             return _refusal(404, f"The resource 'projects/{self.project}/zones/{self.zone}/instances/{name}' was not found", "notFound")
         if verb == "get":
-            return 200, self._described(machine)
+            return 200, self._resource(machine)
         operation = Operation(f"operation-{next(self._ids)}", verb, machine, is_stuck=self.is_stuck, error=fault)
         self.operations[operation.name] = operation
-        return 200, self._told(operation)
+        return 200, self._operation(operation)
 
-    def _planted(self, verb: str, name: str) -> Fault | None:
+    def _take_fault(self, verb: str, name: str) -> Fault | None:
         for fault in self.faults:
             if (fault.verb, fault.name) == (verb, name) and fault.left > 0:
                 fault.left -= 1
@@ -136,7 +136,7 @@ class Cloud:
         return None
 
     def _advance(self) -> None:
-        """Bring operations to where time has brought them; those of one machine come one after the other."""
+        """Advance operations to the current time; those of one machine run one after the other."""
         every = list(self.operations.values())
         for place, operation in enumerate(every):
             waits = any(o.machine is operation.machine and o.status != "DONE" for o in every[:place])
@@ -161,7 +161,7 @@ class Cloud:
         if verb == "stop" and machine.status != "TERMINATED":
             machine.enter("PENDING_STOP" if machine.graceful_s else "STOPPING")
 
-    def _described(self, machine: Machine) -> dict[str, Any]:
+    def _resource(self, machine: Machine) -> dict[str, Any]:
         graceful = {"enabled": bool(machine.graceful_s), "maxDuration": {"seconds": str(machine.graceful_s)}}
         link = f"{_ROOT}/projects/{self.project}/zones/{self.zone}"
         return {
@@ -176,9 +176,9 @@ class Cloud:
             "scheduling": {"provisioningModel": "SPOT" if machine.is_spot else "STANDARD", "gracefulShutdown": graceful},
         }
 
-    def _told(self, operation: Operation) -> dict[str, Any]:
+    def _operation(self, operation: Operation) -> dict[str, Any]:
         link = f"{_ROOT}/projects/{self.project}/zones/{self.zone}"
-        told: dict[str, Any] = {
+        resource: dict[str, Any] = {
             "kind": "compute#operation",
             "id": operation.name.rpartition("-")[2],
             "name": operation.name,
@@ -191,9 +191,9 @@ class Cloud:
             "targetLink": f"{link}/instances/{operation.machine.name}",
         }
         if operation.error and operation.status == "DONE":
-            told |= {"httpErrorStatusCode": 503, "httpErrorMessage": "SERVICE UNAVAILABLE"}
-            told["error"] = {"errors": [{"code": operation.error.code, "message": operation.error.text}]}
-        return told
+            resource |= {"httpErrorStatusCode": 503, "httpErrorMessage": "SERVICE UNAVAILABLE"}
+            resource["error"] = {"errors": [{"code": operation.error.code, "message": operation.error.text}]}
+        return resource
 
 
 def _refusal(status: int, text: str, reason: str) -> tuple[int, dict[str, Any]]:
@@ -202,7 +202,7 @@ def _refusal(status: int, text: str, reason: str) -> tuple[int, dict[str, Any]]:
 
 @contextmanager
 def serving(cloud: Cloud, context: ssl.SSLContext) -> Iterator[None]:
-    """Serve it until the end of the block, with that context's certificate."""
+    """Serve the fake until the end of the block, with that context's certificate."""
 
     class Handler(JsonHandler):
         protocol_version = "HTTP/1.1"
@@ -214,7 +214,7 @@ def serving(cloud: Cloud, context: ssl.SSLContext) -> Iterator[None]:
 
         def do_CONNECT(self) -> None:  # noqa: N802  the name http.server calls
             if self.path != f"{HOST}:443":
-                self.send_error(502, f"{self.path} is not to be asked in a test")
+                self.send_error(502, f"{self.path} is not reachable in a test")
                 return
             self.send_response(200)
             self.end_headers()

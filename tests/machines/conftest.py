@@ -1,4 +1,4 @@
-"""A project in the fake cloud, its machines' guests, Airflow's API and a chat; and the DAGs run by Airflow's own task runner."""
+"""Fixtures: a project in the fake cloud with its machines, fakes of Airflow's API and a chat, and DAG runs by Airflow's task runner."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 if importlib.util.find_spec("airflow"):
-    _HOME = tempfile.TemporaryDirectory(prefix="ebap-airflow-machines-")  # removed when this module goes
+    _HOME = tempfile.TemporaryDirectory(prefix="ebap-airflow-machines-")  # removed with this module
     os.environ["AIRFLOW_HOME"] = _HOME.name
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
     os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).resolve().parents[2] / "dags")
@@ -34,7 +34,7 @@ _ROLES = {"node1": "source", "node2": "spark"}
 
 @dataclass
 class World:
-    """All that a test looks at."""
+    """The fakes and settings of one test."""
 
     cloud: cloud.Cloud
     guests: dict[str, Guest]
@@ -47,7 +47,7 @@ class World:
 
 @pytest.fixture(scope="session")
 def database() -> None:
-    """Airflow's metadata database, an empty one."""
+    """An empty metadata database for Airflow."""
     from airflow.utils import db
 
     db.initdb()
@@ -55,8 +55,8 @@ def database() -> None:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSLContext]:
-    """One for the whole run: Google's client reads the authorities it trusts once, when it is loaded."""
-    return certificates.made(tmp_path_factory.mktemp("ca"), cloud.HOST)
+    """One certificate per test run: Google's client reads its trusted authorities once, at import."""
+    return certificates.create(tmp_path_factory.mktemp("ca"), cloud.HOST)
 
 
 @pytest.fixture
@@ -65,22 +65,22 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, certificate: tuple[Pa
     events: list[str] = []
     guests = {name: Guest(name, role, events) for name, role in _ROLES.items()}
     machines = {name: cloud.Machine(name, on_change=guest.entered) for name, guest in guests.items()}
-    made = cloud.Cloud(project="shop-1", zone="us-central1-a", machines=machines)
+    fake = cloud.Cloud(project="shop-1", zone="us-central1-a", machines=machines)
     api = airflow_api.AirflowApi()
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "airflow_admin").write_text("password")
-    with cloud.serving(made, certificate[1]), airflow_api.serving(api), chat.listening() as told:
+    with cloud.serving(fake, certificate[1]), airflow_api.serving(api), chat.listening() as alerts:
         ports = {f"EBAP_{name.upper()}_PORT": str(port) for guest in guests.values() for name, port in guest.ports.items()}
         variables = ports | {
             "EBAP_HOME": str(tmp_path),
-            "EBAP_GCP_PROJECT": made.project,
-            "EBAP_GCP_ZONE": made.zone,
+            "EBAP_GCP_PROJECT": fake.project,
+            "EBAP_GCP_ZONE": fake.zone,
             "EBAP_NODES": "node2:spark@127.0.0.1,node1:source@127.0.0.1",
             "EBAP_AIRFLOW_PORT": str(api.port),
-            "EBAP_ALERT_URL": told.url,
-            # How an unmodified client of Google's is led here.
-            "HTTPS_PROXY": f"http://127.0.0.1:{made.port}",
-            "https_proxy": f"http://127.0.0.1:{made.port}",
+            "EBAP_ALERT_URL": alerts.url,
+            # Routes Google's unmodified client to the fake.
+            "HTTPS_PROXY": f"http://127.0.0.1:{fake.port}",
+            "https_proxy": f"http://127.0.0.1:{fake.port}",
             "HTTPLIB2_CA_CERTS": str(certificate[0]),
             "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": json.dumps({"conn_type": "google_cloud_platform", "extra": _CONNECTION}),
         }
@@ -88,9 +88,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, certificate: tuple[Pa
             monkeypatch.setenv(name, value)
         for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.delenv(name, raising=False)
-        _hurry(monkeypatch)
+        _shorten_waits(monkeypatch)
         settings = Settings.from_environment()
-        world = World(made, guests, api, told, settings, run, events)
+        world = World(fake, guests, api, alerts, settings, run, events)
         yield world
         for guest in guests.values():
             guest.entered("STOPPING")
@@ -99,7 +99,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, certificate: tuple[Pa
 
 @pytest.fixture
 def on(world: World) -> World:
-    """The same with its machines running."""
+    """The same project with its machines running."""
     for machine in world.cloud.machines.values():
         machine.enter("RUNNING")
     world.events.clear()
@@ -108,7 +108,7 @@ def on(world: World) -> World:
 
 @pytest.fixture
 def a_task_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Act as a task of a run of that kind, at a time that is no working hour."""
+    """Act as a task of a run of that type, outside working hours."""
     import vm_tasks
 
     def act(run_type: str) -> None:
@@ -119,7 +119,7 @@ def a_task_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 
 def run(dag_id: str, limit_s: float = 60) -> dict[str, str]:
-    """Run the DAG once, retries and callbacks included; each task's state. `limit_s` is every task's execution_timeout."""
+    """Run the DAG once, with retries and callbacks; returns each task's state. `limit_s` is every task's execution_timeout."""
     from airflow.dag_processing.dagbag import DagBag
 
     dag: Any = DagBag(dag_folder=PROJECT / "dags" / "vm.py", bundle_path=PROJECT / "dags").dags[dag_id]
@@ -128,12 +128,12 @@ def run(dag_id: str, limit_s: float = 60) -> dict[str, str]:
         task.execution_timeout = timedelta(seconds=limit_s)
     done = dag.test()
     failed = [instance.task_id for instance in done.get_task_instances() if str(instance.state) == "failed"]
-    # A start that gave back what it had is no success for that.
+    # A successful give_back does not make the run successful.
     assert (str(done.state) == "failed") is bool(set(failed) - {"give_back"}), (done.state, failed)
     return {instance.task_id: str(instance.state) for instance in done.get_task_instances()}
 
 
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def _shorten_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.providers.google.cloud.hooks import compute
 
     import machines

@@ -1,4 +1,4 @@
-"""The fake against Google's own description of its API, which the client carries with it."""
+"""The fake against Google's discovery document of the API, which the client ships."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 
 pytest.importorskip("airflow", reason="Airflow has an environment of its own; `make test` runs these tests there")
 
-pytestmark = pytest.mark.timeout(120, method="thread")  # as Airflow's own time-outs take the signal
+pytestmark = pytest.mark.timeout(120, method="thread")  # Airflow's own timeouts use the signal
 
 
-def test_the_fake_speaks_the_published_contract(on):
-    """Every body it sent holds fields and states that Google's own description of the API knows."""
+def test_the_fake_follows_the_published_contract(on):
+    """Every response body has only fields and states of the discovery document."""
     from googleapiclient import discovery_cache
 
     on.cloud.fail("start", "node1", "QUOTA_EXCEEDED", "no")

@@ -1,4 +1,4 @@
-"""Tasks that need the machines: what they do while those are off, going off, or taken away."""
+"""Tasks that need the machines, while the machines are off, stopping, or preempted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ON = {"node1": "RUNNING", "node2": "RUNNING"}
 OFF = {"node1": "TERMINATED", "node2": "TERMINATED"}
 
 
-def test_by_the_clock_a_run_that_can_wait_is_skipped_while_the_machines_are_off(world, a_task_of):
+def test_a_scheduled_run_that_can_wait_is_skipped_while_the_machines_are_off(world, a_task_of):
     import vm_tasks
 
     a_task_of("scheduled")
@@ -22,7 +22,7 @@ def test_by_the_clock_a_run_that_can_wait_is_skipped_while_the_machines_are_off(
     assert world.airflow.triggered == []
 
 
-def test_by_the_clock_vm_start_waits_for_the_hours_and_by_hand_it_does_not(world, a_task_of):
+def test_a_scheduled_vm_start_waits_for_working_hours_and_a_manual_one_does_not(world, a_task_of):
     import vm_tasks
 
     a_task_of("scheduled")
@@ -32,7 +32,7 @@ def test_by_the_clock_vm_start_waits_for_the_hours_and_by_hand_it_does_not(world
     vm_tasks.is_wanted(world.settings, "manual__1")
 
 
-def test_in_working_hours_vm_stop_by_the_clock_leaves_the_machines_on(on, a_task_of, monkeypatch):
+def test_in_working_hours_a_scheduled_vm_stop_leaves_the_machines_on(on, a_task_of, monkeypatch):
     import vm_tasks
 
     a_task_of("scheduled")
@@ -53,7 +53,7 @@ def test_a_run_that_needs_the_machines_starts_them(world, a_task_of, run_type, c
     assert world.cloud.states() == ON
 
 
-def test_a_preemption_in_mid_run_is_mended_by_the_next_try(on):
+def test_the_next_try_recovers_from_a_preemption_during_a_run(on):
     import vm_tasks
 
     vm_tasks.wait_for_machines(on.settings, can_wait=False)
@@ -67,12 +67,12 @@ def test_a_preemption_in_mid_run_is_mended_by_the_next_try(on):
     assert on.cloud.calls.count("start node2") == 1
 
 
-def test_a_failed_start_is_what_the_waiting_task_says(world, a_task_of):
+def test_the_waiting_task_reports_a_failed_start(world, a_task_of):
     import vm_tasks
 
     a_task_of("manual")
     world.airflow.trigger = lambda dag_id: {"node1": "failed", "node2": "upstream_failed"}
-    with pytest.raises(vm_tasks.AirflowException, match="node1, node2 of DAG vm_start failed; its alert says what to do"):
+    with pytest.raises(vm_tasks.AirflowException, match="node1, node2 of DAG vm_start failed; its alert gives the next step"):
         vm_tasks.wait_for_machines(world.settings, can_wait=False)
 
 
@@ -92,7 +92,7 @@ def test_a_task_that_begins_during_a_stop_waits_for_its_end(on, a_task_of):
 
 
 def _starting(world):
-    """Start the machines as DAG vm_start would, tasks one after the other, and answer with their states."""
+    """Start the machines as DAG vm_start does, one task after the other, and return the task states."""
 
     def trigger(dag_id):
         from infra import nodes

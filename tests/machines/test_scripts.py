@@ -1,4 +1,4 @@
-"""`infra/nodes/start` and `stop`: gcloud itself against the fake API, and what they say where something is missing."""
+"""`infra/nodes/start` and `stop`: the real gcloud against the fake API, and their error messages."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import subprocess
 
 import pytest
 
-pytest.importorskip("airflow", reason="the fake world is Airflow's too; `make test` runs these tests there")
+pytest.importorskip("airflow", reason="the fixtures need Airflow; `make test` runs these tests in its environment")
 
 from lakehouse.settings import PROJECT
 
-pytestmark = pytest.mark.timeout(120, method="thread")  # as Airflow's own time-outs take the signal
+pytestmark = pytest.mark.timeout(120, method="thread")  # Airflow's own timeouts use the signal
 
 ON = {"node1": "RUNNING", "node2": "RUNNING"}
 OFF = {"node1": "TERMINATED", "node2": "TERMINATED"}
@@ -21,10 +21,10 @@ needs_gcloud = pytest.mark.skipif(not shutil.which("gcloud"), reason="there is n
 
 @pytest.fixture
 def script(world, tmp_path, monkeypatch):
-    """Run one of the two, with gcloud pointed at the fake."""
+    """Run one of the scripts, with gcloud configured to use the fake."""
     for name in ("HTTPS_PROXY", "https_proxy"):
         monkeypatch.delenv(name)
-    pointed = {
+    gcloud = {
         "CLOUDSDK_CONFIG": str(tmp_path / "gcloud"),
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"http://127.0.0.1:{world.cloud.port}/compute/v1/",
         "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "True",
@@ -32,9 +32,9 @@ def script(world, tmp_path, monkeypatch):
         "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "True",
     }
 
-    def run(name, *words, **more):
-        environment = {**os.environ, **pointed, **more}
-        return subprocess.run([PROJECT / "infra" / "nodes" / name, *words], env=environment, capture_output=True, text=True, timeout=120)
+    def run(name, *args, **more):
+        environment = {**os.environ, **gcloud, **more}
+        return subprocess.run([PROJECT / "infra" / "nodes" / name, *args], env=environment, capture_output=True, text=True, timeout=120)
 
     return run
 
@@ -52,7 +52,7 @@ def test_start_and_stop_by_hand(world, script):
 
 
 @needs_gcloud
-def test_stop_by_hand_refuses_what_would_cut_a_batch_short(world, script):
+def test_stop_by_hand_refuses_a_machine_without_graceful_shutdown(world, script):
     for machine in world.cloud.machines.values():
         machine.enter("RUNNING")
     world.cloud.machines["node2"].graceful_s = 0
@@ -62,7 +62,7 @@ def test_stop_by_hand_refuses_what_would_cut_a_batch_short(world, script):
     assert world.cloud.states() == ON
 
 
-def test_without_a_project_they_say_why(world, script, tmp_path):
+def test_without_a_project_they_fail_with_the_reason(world, script, tmp_path):
     (tmp_path / "gcloud").symlink_to("/bin/true")
     done = script("start", EBAP_GCP_PROJECT="", PATH=f"{tmp_path}:{os.environ['PATH']}")
     assert done.returncode != 0

@@ -1,4 +1,4 @@
-"""Policy over every DAG and task. Runs where Airflow is: `.ebap/venv/dev-airflow/bin/python -m pytest tests/policy_airflow`."""
+"""Policy for every DAG and task. Runs in Airflow's environment: `.ebap/venv/dev-airflow/bin/python -m pytest tests/policy_airflow`."""
 
 import io
 import itertools
@@ -47,7 +47,7 @@ def test_the_tasks_are_the_declared_tables(bag):
     assert sorted(bag.dags["compaction"].task_ids) == sorted(COMPACTED)
 
 
-def test_every_task_says_who_owns_it_how_often_it_tries_and_when_it_gives_up(bag):
+def test_every_task_has_an_owner_retries_a_timeout_and_documentation(bag):
     for task in every_task(bag):
         assert task.owner not in ("", "airflow"), task
         assert task.retries >= 1, task
@@ -63,7 +63,7 @@ def test_the_owner_and_the_asset_are_those_of_the_declaration(bag):
         assert [asset.name for asset in task.outlets] == [table.full_name]
 
 
-def test_compaction_tells_nobody_and_meets_no_writer_of_its_table(bag):
+def test_compaction_emits_no_event_and_shares_the_pool_of_its_tables_writer(bag):
     for name, table in COMPACTED.items():
         task = bag.dags["compaction"].get_task(name)
         assert (task.outlets, task.owner) == ([], table.owner), name
@@ -72,7 +72,7 @@ def test_compaction_tells_nobody_and_meets_no_writer_of_its_table(bag):
         assert bag.dags["compaction"].get_task(written).pool == bag.dags[dag_id].get_task(table.name).pool, written
 
 
-def test_control_is_asked_for_by_table_and_a_rebuild_takes_turns_with_refine(bag):
+def test_control_requires_a_table_and_a_rebuild_shares_the_pool_of_refine(bag):
     from airflow.sdk.exceptions import ParamValidationError
 
     for action in CONTROLS:
@@ -80,11 +80,11 @@ def test_control_is_asked_for_by_table_and_a_rebuild_takes_turns_with_refine(bag
         assert not dag.timetable.can_be_scheduled, action
         assert [name for name in dag.task_ids if name != "changed"] == table.schema["enum"] == [source.name for source in tables.SOURCES]
         with pytest.raises(ParamValidationError):
-            table.resolve()  # nothing is done to a table that nobody chose
+            table.resolve()  # a table must be chosen explicitly
     for table in tables.SOURCES:
         task = bag.dags["rebuild"].get_task(table.name)
         assert task.pool == bag.dags["silver"].get_task(table.name).pool
-        assert [asset.name for asset in task.outlets] == [table.full_name], "gold hears of it"
+        assert [asset.name for asset in task.outlets] == [table.full_name], "gold is triggered"
         assert not bag.dags["pause"].get_task(table.name).outlets
 
 
@@ -99,17 +99,17 @@ def test_control_is_asked_for_by_table_and_a_rebuild_takes_turns_with_refine(bag
         ("resnapshot", {"where": "id > 3"}, ["T", "--where=id > 3"]),
     ],
 )
-def test_a_form_becomes_the_words_of_the_command_for_its_table_alone(bag, action, given, expected):
+def test_a_form_becomes_the_arguments_of_the_command_for_its_table_only(bag, action, given, expected):
     from types import SimpleNamespace
 
     import control_forms
 
     run, (table, other) = SimpleNamespace(triggering_user_name="ann"), [table.name for table in tables.SOURCES[:2]]
     task = bag.dags[action].get_task(table)
-    context = {"words": control_forms.words, "params": {"table": table, **given}, "dag_run": run}
+    context = {"argv": control_forms.argv, "params": {"table": table, **given}, "dag_run": run}
     rendered = task.render_template(task.op_args[0], context, bag.dags[action].get_template_env())
-    assert rendered == [table if word == "T" else word for word in expected]
-    assert control_forms.words(action, other, {"table": table, **given}, run) == []
+    assert rendered == [table if argument == "T" else argument for argument in expected]
+    assert control_forms.argv(action, other, {"table": table, **given}, run) == []
 
 
 def test_every_dag_has_a_runbook_and_one_run_at_a_time(bag):
@@ -136,24 +136,24 @@ def test_one_writer_of_a_gold_table_across_dags(bag):
         assert [task.task_id for task in bag.dags["gold"].tasks if task.pool == pool] == [table.name]
 
 
-def test_silver_runs_every_minute_and_gold_once_a_run_that_changed_something(bag):
+def test_silver_runs_every_minute_and_gold_once_per_run_that_changed_a_table(bag):
     from airflow.sdk import CronDataIntervalTimetable
 
     assert bag.dags["silver"].timetable.expression == "* * * * *"
     (trigger,) = bag.dags["gold"].timetable.asset_condition.objects
     for dag_id in ("silver", "rebuild"):
         emitting = [task.task_id for task in bag.dags[dag_id].tasks if trigger.name in [asset.name for asset in task.outlets]]
-        assert emitting == ["changed"], "one event a run, however many tables changed"
+        assert emitting == ["changed"], "one event per run, however many tables changed"
         changed = bag.dags[dag_id].get_task("changed")
         assert changed.upstream_task_ids == {table.name for table in tables.SOURCES}
-        # As a teardown it runs whatever became of the tables, and a run is as red as its tables are.
+        # As a teardown it runs although tables failed, and does not affect the run's state.
         assert changed.is_teardown
     daily = bag.dags["gold_daily"].timetable
     assert isinstance(daily, CronDataIntervalTimetable)
     assert daily.expression == "0 0 * * *"
 
 
-def test_a_gold_table_waits_for_the_gold_tables_it_reads_and_an_unchanged_one_does_not_stop_it(bag):
+def test_a_gold_table_waits_for_the_gold_tables_it_reads_and_runs_if_those_are_skipped(bag):
     for dag_id in ("gold", "gold_daily"):
         dag = bag.dags[dag_id]
         for task in dag.tasks:
@@ -162,18 +162,18 @@ def test_a_gold_table_waits_for_the_gold_tables_it_reads_and_an_unchanged_one_do
             assert task.trigger_rule == "none_failed"
 
 
-def test_no_silver_table_waits_for_another_and_the_check_for_all_of_them(bag):
+def test_silver_tables_do_not_wait_for_each_other_and_the_check_waits_for_all(bag):
     dag = bag.dags["silver"]
     assert all(not dag.get_task(table.name).upstream_task_ids for table in tables.SOURCES)
     check = dag.get_task("quarantine")
     assert check.upstream_task_ids == {table.name for table in tables.SOURCES}
-    # As a teardown it runs whatever became of the tables, and a run is as red as its tables are.
+    # As a teardown it runs although tables failed, and does not affect the run's state.
     assert check.is_teardown
     assert not check.on_failure_fail_dagrun
 
 
 @pytest.mark.parametrize("path", DAG_FILES, ids=lambda path: path.name)
-def test_no_table_name_stands_in_a_dag_file(path):
+def test_a_dag_file_contains_no_table_name(path):
     names = {table.name for table in (*tables.SOURCES, *tables.GOLD)}
     tokens = list(tokenize.generate_tokens(io.StringIO(path.read_text()).readline))
     written = {word for token in tokens if token.type in (tokenize.STRING, tokenize.NAME) for word in re.findall(r"\w+", token.string)}
@@ -197,13 +197,13 @@ def test_parsing_takes_less_than_two_seconds_and_loads_no_engine(bag):
     shown = subprocess.run([sys.executable, "-c", code], cwd=PROJECT / "dags", env={"HOME": "/nonexistent"}, capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
     seconds, has_spark = shown.stdout.split()[-2:]
-    # CPU seconds: other work on the machine does not count.
+    # CPU seconds, so that other load on the machine does not count.
     assert float(seconds) < 2, f"parsing took {seconds} CPU seconds"
     assert has_spark == "False"
 
 
 @pytest.mark.parametrize(("project", "is_paused"), [("", True), ("shop-1", False)])
-def test_the_machines_dags_are_paused_without_a_project_and_say_why(monkeypatch, project, is_paused):
+def test_the_machines_dags_are_paused_without_a_project_and_give_the_reason(monkeypatch, project, is_paused):
     from airflow.dag_processing.dagbag import DagBag
 
     monkeypatch.setenv("EBAP_GCP_PROJECT", project)
@@ -214,7 +214,7 @@ def test_the_machines_dags_are_paused_without_a_project_and_say_why(monkeypatch,
         assert ("EBAP_GCP_PROJECT is empty" in dag.description) is is_paused
 
 
-def test_machines_start_in_order_and_stop_the_other_way_round(bag):
+def test_machines_start_in_order_and_stop_in_reverse(bag):
     from infra import nodes
 
     names = [node.name for node in nodes.in_start_order(Settings())]

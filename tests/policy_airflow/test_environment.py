@@ -1,4 +1,4 @@
-"""Policy over the environment of Airflow's processes, judged by Airflow's own list of options."""
+"""Policy for the environment of Airflow's processes, checked against Airflow's own list of options."""
 
 import os
 import stat
@@ -26,7 +26,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(home=str(tmp_path))
 
 
-def test_every_setting_is_an_option_airflow_knows(settings):
+def test_every_setting_is_an_option_of_airflow(settings):
     from airflow.configuration import conf
 
     for name in environment(settings):
@@ -36,13 +36,13 @@ def test_every_setting_is_an_option_airflow_knows(settings):
 
 
 def test_nothing_listens_beyond_this_machine(settings):
-    made = environment(settings)
-    assert made["AIRFLOW__API__HOST"] == "127.0.0.1"
-    assert made["AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK"] == "False"
-    assert not [value for value in made.values() if "0.0.0.0" in value]
+    variables = environment(settings)
+    assert variables["AIRFLOW__API__HOST"] == "127.0.0.1"
+    assert variables["AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK"] == "False"
+    assert not [value for value in variables.values() if "0.0.0.0" in value]
 
 
-def test_a_password_with_signs_of_its_own_survives_the_address(settings):
+def test_a_password_with_reserved_characters_is_quoted_in_the_address(settings):
     from sqlalchemy.engine import make_url
 
     for name in ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC"):
@@ -56,28 +56,28 @@ def test_a_missing_password_file_is_named(settings, name):
         environment(settings)
 
 
-def test_the_login_file_is_for_its_owner_only(settings, monkeypatch):
+def test_only_its_owner_can_read_the_password_file(settings, monkeypatch):
     from infra.airflow import __main__ as command
     from infra.airflow import passwords_file
 
     called = []
-    monkeypatch.setattr(command, "_airflow", lambda settings, environment, *words: called.append(words[:2]))
+    monkeypatch.setattr(command, "_airflow", lambda settings, environment, *args: called.append(args[:2]))
     command.init(settings, {})
     command.init(settings, {})
     assert stat.S_IMODE(passwords_file(settings).stat().st_mode) == 0o600
-    # The second time nothing has changed, and a start costs nothing.
+    # The second call finds nothing changed and runs no command.
     assert called == [("db", "migrate"), ("pools", "import")]
 
 
-def test_one_pool_a_stored_gold_table_and_one_for_each_other_kind_of_work(settings):
-    made = pools.slots(settings)
+def test_one_pool_per_stored_gold_table_and_one_per_other_kind_of_work(settings):
+    slots = pools.slots(settings)
     others = {pools.SILVER, pools.MACHINES, pools.PLATFORM, pools.RECONCILE}
-    assert made.keys() == others | {pools.gold(table) for table in tables.GOLD if not table.is_view}
-    assert made[pools.SILVER][0] == settings.silver_slots
-    assert made[pools.MACHINES][0] == 1  # a start waits for a stop to end
+    assert slots.keys() == others | {pools.gold(table) for table in tables.GOLD if not table.is_view}
+    assert slots[pools.SILVER][0] == settings.silver_slots
+    assert slots[pools.MACHINES][0] == 1  # a start waits for a stop to end
 
 
-def test_a_shell_s_own_airflow_and_its_proxies_reach_no_process_of_ours(settings, monkeypatch):
+def test_airflow_variables_and_proxies_of_the_shell_do_not_reach_our_processes(settings, monkeypatch):
     import httpx
 
     from infra.airflow import __main__ as command
@@ -91,12 +91,12 @@ def test_a_shell_s_own_airflow_and_its_proxies_reach_no_process_of_ours(settings
     monkeypatch.setattr(os, "environ", {**shell, **hostile.VARIABLES, **socks})
     monkeypatch.setattr(os, "execve", started := MagicMock())
     command.main(["scheduler"])
-    made = started.call_args.args[2]
-    assert {name for name in made if name.startswith("AIRFLOW")} == {name for name in environment(settings) if name.startswith("AIRFLOW")}
-    assert (made["AIRFLOW_HOME"], made["TZ"]) == (f"{settings.home}/airflow", "UTC")
-    assert not (set(hostile.VARIABLES) - {"AIRFLOW_HOME", "AIRFLOW__CORE__PARALLELISM"}) & set(made)
-    # A task's client of the API, made in that environment, goes past the proxy.
-    monkeypatch.setattr(os, "environ", made)
+    variables = started.call_args.args[2]
+    assert {name for name in variables if name.startswith("AIRFLOW")} == {name for name in environment(settings) if name.startswith("AIRFLOW")}
+    assert (variables["AIRFLOW_HOME"], variables["TZ"]) == (f"{settings.home}/airflow", "UTC")
+    assert not (set(hostile.VARIABLES) - {"AIRFLOW_HOME", "AIRFLOW__CORE__PARALLELISM"}) & set(variables)
+    # A task's API client, created in that environment, bypasses the proxy.
+    monkeypatch.setattr(os, "environ", variables)
     client = httpx.Client()
     ours, another = (client._transport_for_url(httpx.URL(url)) for url in (settings.airflow_url, "http://elsewhere.example"))
     assert ours is client._transport
