@@ -16,14 +16,14 @@ from lakehouse import process
 from lakehouse.errors import EbapError, SettingsError, exit_code_of
 from lakehouse.settings import PROJECT, Settings
 
-_USAGE = "usage: python -m infra.airflow init | COMMAND OF AIRFLOW …   (such as scheduler, api-server, backfill create --help)"
+_USAGE = "usage: python -m infra.airflow init | AIRFLOW COMMAND …   (such as scheduler, api-server, backfill create --help)"
 
-# Airflow's own commands, with something loaded before they fork.
-_OURS = {"scheduler": "infra.airflow.scheduler", "dag-processor": "infra.airflow.dag_processor"}
+# Airflow's own commands, with modules loaded before they fork.
+_PRELOADED = {"scheduler": "infra.airflow.scheduler", "dag-processor": "infra.airflow.dag_processor"}
 
 
 def main(arguments: list[str]) -> None:
-    """Replace this process by Airflow's; exits with 2 and one line where a setting or a password is missing."""
+    """Replace this process with Airflow's; exits with 2 and one line if a setting or a password is missing."""
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.exit(_USAGE)
     settings = process.begin()
@@ -34,26 +34,26 @@ def main(arguments: list[str]) -> None:
     if arguments[0] == "init":
         init(settings, environment)
         return
-    module = _OURS.get(arguments[0], "airflow")
+    module = _PRELOADED.get(arguments[0], "airflow")
     os.execve(python, [str(python), "-m", module, *arguments], environment)
 
 
 def init(settings: Settings, environment: dict[str, str]) -> None:
-    """Bring the metadata database to this version, write the login file, create or correct every pool."""
+    """Migrate the metadata database, write the password file, and create or update every pool."""
     airflow.home(settings).mkdir(parents=True, exist_ok=True)
     _write_login(settings)
     declared = json.dumps({name: _pool(size, purpose) for name, (size, purpose) in pools.slots(settings).items()})
-    # Two starts of Airflow's command are 20 s on two cores: only when its lock or the pools changed since they were done.
-    done = hashlib.sha256((PROJECT / "infra" / "locks" / "airflow.txt").read_bytes() + declared.encode()).hexdigest()
+    # The two Airflow commands take 20 s on two cores, so they run only if Airflow's lock file or the pools changed.
+    digest = hashlib.sha256((PROJECT / "infra" / "locks" / "airflow.txt").read_bytes() + declared.encode()).hexdigest()
     stamp = airflow.home(settings) / "prepared"
-    if stamp.is_file() and stamp.read_text() == done:
+    if stamp.is_file() and stamp.read_text() == digest:
         return
     _airflow(settings, environment, "db", "migrate")
     with tempfile.TemporaryDirectory(dir=airflow.home(settings)) as folder:
         file = Path(folder) / "pools.json"
         file.write_text(declared)
         _airflow(settings, environment, "pools", "import", str(file))
-    stamp.write_text(done)
+    stamp.write_text(digest)
 
 
 def _pool(size: int, purpose: str) -> dict[str, object]:

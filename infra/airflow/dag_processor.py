@@ -1,6 +1,6 @@
 """Airflow's DAG processor, with the imports of the DAG files loaded before it forks.
 
-To be started by `python -m infra.airflow dag-processor`.
+Started by `python -m infra.airflow dag-processor`.
 """
 
 from __future__ import annotations

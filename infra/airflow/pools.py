@@ -13,17 +13,17 @@ MACHINES = "machines"
 
 
 def gold(table: Table) -> str:
-    """The pool of that gold table; its one slot lets one writer in, whichever DAG, run or backfill it belongs to."""
+    """The pool of that gold table; its one slot admits one writer across DAGs, runs and backfills."""
     return f"gold_{table.name}"
 
 
 def slots(settings: Settings) -> dict[str, tuple[int, str]]:
-    """Every pool by name, with its slots and what it is for."""
+    """Every pool by name, with its slots and description."""
     pools = {
         SILVER: (settings.silver_slots, "Silver tables refined at the same time."),
-        MACHINES: (1, "Machines are switched one by one: a start waits for a stop to end, and the other way round."),
+        MACHINES: (1, "Machines are switched one at a time: a start waits for a stop to end, and vice versa."),
         PLATFORM: (1, "Compaction of bronze and of the platform's own tables."),
-        RECONCILE: (1, "One table at a time is compared with the source."),
+        RECONCILE: (1, "Tables are compared with the source one at a time."),
     }
     for table in tables.GOLD:
         if not table.is_view:

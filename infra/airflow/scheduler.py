@@ -1,8 +1,8 @@
 """Airflow's scheduler, with two additions made before it forks its workers.
 
-The workers die with it: after a kill -9 they would stay for good, each waiting on a queue nobody writes to, and a task would run on
-beside its own second try. And the Spark client is loaded once, here, so that a task neither spends 1.7 CPU seconds on importing it
-nor 100 MB on a copy. To be started by `python -m infra.airflow scheduler`.
+Workers are killed when the scheduler dies: after a kill -9 they would otherwise remain, each waiting on a queue without a writer, and a
+task would run concurrently with its own second try. The Spark client is imported once, here, which saves each task 1.7 CPU seconds and
+100 MB. Started by `python -m infra.airflow scheduler`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ def _die_with_the_parent() -> None:
 
 def main(arguments: list[str]) -> None:
     """Run `airflow scheduler` in this process."""
-    import pyspark.sql.connect.session  # noqa: F401 (only to have it loaded)
+    import pyspark.sql.connect.session  # noqa: F401 (loaded before the fork)
 
     from airflow.__main__ import main as airflow_main
 
     providers.load()
     os.register_at_fork(after_in_child=_die_with_the_parent)
-    # No log server: it listens on every address, and the page reads the files itself.
+    # No log server: it listens on all interfaces, and the API server reads the files itself.
     sys.argv = ["airflow", *arguments, "--skip-serve-logs"]
     airflow_main()
 

@@ -1,6 +1,6 @@
 """Machines in a cloud: list, schedule and cost. Plain Python, without Airflow or Google's client.
 
-`start` and `stop` beside this file are for people; DAGs `vm_start` and `vm_stop` do it by the clock.
+The scripts `start` and `stop` in this folder are for manual use; DAGs `vm_start` and `vm_stop` follow the schedule.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from lakehouse.errors import SettingsError
 from lakehouse.settings import Settings
 
-# In the order of their start: land and the warm server read what the source's machine holds.
+# In start order: land and the Spark server read from the source's machine.
 ROLES = ("source", "spark")
 
 _SHAPE = "write name:role or name:role@address, separated by commas, such as node1:source,node2:spark"
@@ -19,7 +19,7 @@ _SHAPE = "write name:role or name:role@address, separated by commas, such as nod
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """A machine: its name in the zone, what it does, and the address it is reached at."""
+    """A machine: its name in the zone, its role, and its address."""
 
     name: str
     role: str
@@ -27,7 +27,7 @@ class Node:
 
 
 def in_start_order(settings: Settings) -> list[Node]:
-    """The machines of EBAP_NODES, those that others depend on first; SettingsError names what does not fit."""
+    """The machines of EBAP_NODES in dependency order; SettingsError names an invalid entry."""
     nodes = [_node(text.strip()) for text in settings.nodes.split(",") if text.strip()]
     names = [node.name for node in nodes]
     if not nodes or len(set(names)) < len(names):
@@ -41,7 +41,7 @@ def in_start_order(settings: Settings) -> list[Node]:
 
 
 def in_stop_order(settings: Settings) -> list[Node]:
-    """The same the other way round: land is gone before what it reads from."""
+    """The machines in reverse order: land stops before the services it reads from."""
     return in_start_order(settings)[::-1]
 
 

@@ -1,11 +1,11 @@
-"""`python infra/nodes`, on any machine with Python: a laptop has nothing installed."""
+"""`python infra/nodes`: runs on any machine with Python, without an installation."""
 
 import sys
 from pathlib import Path
 
 if __name__ == "__main__":
     project = Path(__file__).resolve().parents[2]
-    # A folder that is run as a program is the first place for imports: its modules are found by their full names instead.
+    # Python puts a folder that is run as a program first on the import path; modules are imported by full name instead.
     sys.path[:1] = [str(project / "spark_apps"), str(project)]
     from infra.nodes import by_hand
 

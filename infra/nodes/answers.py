@@ -1,6 +1,6 @@
 """Readiness of a machine's services by their own protocols, because an open port may belong to one that is still starting.
 
-Standard library only, and no password: Airflow's machine holds none of the source's.
+Standard library only, and no passwords: Airflow's machine has none of the source's.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _Probe = Callable[[str, int], None]
 
 
 def missing(settings: Settings, node: Node) -> list[str]:
-    """A line for each service of that machine that does not answer yet: its name, where it was asked, what was seen."""
-    return [line for line in (_asked(node, *service) for service in _services(settings)[node.role]) if line]
+    """One line per service of that machine that does not respond yet: its name, its address and what was observed."""
+    return [line for line in (_problem(node, *service) for service in _services(settings)[node.role]) if line]
 
 
 def _services(settings: Settings) -> dict[str, tuple[tuple[str, _Probe, int], ...]]:
@@ -35,7 +35,7 @@ def _services(settings: Settings) -> dict[str, tuple[tuple[str, _Probe, int], ..
     }
 
 
-def _asked(node: Node, name: str, probe: _Probe, port: int) -> str | None:
+def _problem(node: Node, name: str, probe: _Probe, port: int) -> str | None:
     try:
         probe(node.address, port)
     except (NotReadyError, OSError) as error:
@@ -44,23 +44,23 @@ def _asked(node: Node, name: str, probe: _Probe, port: int) -> str | None:
 
 
 def _postgres(host: str, port: int) -> None:
-    """It asks for a password, which it does only once it takes connections."""
+    """Expect an authentication request, which Postgres sends only once it accepts connections."""
     parameters = b"user\0ebap\0database\0postgres\0\0"
-    answer = _say(host, port, struct.pack(">ii", 8 + len(parameters), 196608) + parameters, 1)
+    answer = _exchange(host, port, struct.pack(">ii", 8 + len(parameters), 196608) + parameters, 1)
     if answer != b"R":
-        raise NotReadyError("it does not take connections yet")
+        raise NotReadyError("it does not accept connections yet")
 
 
 def _kafka(host: str, port: int) -> None:
-    """It names the versions of its API."""
+    """Expect a response to ApiVersions."""
     request = struct.pack(">hhih", 18, 0, 1, -1)  # ApiVersions, version 0, correlation id 1, no client id
-    answer = _say(host, port, struct.pack(">i", len(request)) + request, 8)
+    answer = _exchange(host, port, struct.pack(">i", len(request)) + request, 8)
     if answer[4:] != struct.pack(">i", 1):
         raise NotReadyError("it does not speak Kafka's protocol yet")
 
 
 def _connect(host: str, port: int) -> None:
-    """The REST interface lists its connectors, which it does only once the worker has joined its group."""
+    """Expect the list of connectors, which the REST interface returns only once the worker has joined its group."""
     try:
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://{host}:{port}/connectors", timeout=_TIMEOUT_S).close()
     except urllib.error.HTTPError as error:
@@ -68,20 +68,20 @@ def _connect(host: str, port: int) -> None:
 
 
 def _listens(host: str, port: int) -> None:
-    """HiveServer2 opens its port last."""
-    _say(host, port, b"", 0)
+    """Expect an open port: HiveServer2 opens it last."""
+    _exchange(host, port, b"", 0)
 
 
 def _grpc(host: str, port: int) -> None:
-    """It opens an HTTP/2 connection: both sides send their settings, frame type 4."""
-    answer = _say(host, port, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0", 9)
+    """Expect an HTTP/2 SETTINGS frame, type 4."""
+    answer = _exchange(host, port, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0", 9)
     if answer[3:4] != b"\4":
         raise NotReadyError("it does not speak HTTP/2 yet")
 
 
-def _say(host: str, port: int, words: bytes, size: int) -> bytes:
+def _exchange(host: str, port: int, request: bytes, size: int) -> bytes:
     with socket.create_connection((host, port), timeout=_TIMEOUT_S) as connection:
-        connection.sendall(words)
+        connection.sendall(request)
         answer = b""
         while len(answer) < size:
             more = connection.recv(size - len(answer))

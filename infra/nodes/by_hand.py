@@ -25,7 +25,7 @@ def _list(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _wait(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Wait until every service of that machine answers; 1 and what was seen after eight minutes."""
+    """Wait until every service of that machine responds; after eight minutes print its state and return 1."""
     node = next((node for node in nodes.in_start_order(settings) if node.name == arguments.name), None)
     if node is None:
         raise SettingsError(f"EBAP_NODES has no {arguments.name}")
@@ -39,7 +39,7 @@ def _wait(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def main() -> int:
-    """Run one command; a setting that does not fit is one line on standard error."""
+    """Run one command; an invalid setting is reported as one line on standard error."""
     parser = argparse.ArgumentParser(prog="python infra/nodes", description=__doc__)
     commands = parser.add_subparsers(required=True)
     listed = commands.add_parser("list")

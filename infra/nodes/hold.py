@@ -13,44 +13,44 @@ from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-# A hold that is forgotten costs money: a longer need is a change of the working hours.
+# Limits the cost of a forgotten hold; for longer, change the working hours.
 _LONGEST = timedelta(days=7)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hold:
-    """Until when, and who wanted it."""
+    """A hold: until when, and who placed it."""
 
     until: datetime
     by: str
 
 
 def file(settings: Settings) -> Path:
-    """Where the hold is written down."""
+    """The file that stores the hold."""
     return settings.control_dir / "machines.hold"
 
 
 def placed(settings: Settings) -> Hold | None:
-    """The last hold that was placed and not ended by hand, expired or not."""
+    """The last hold that was placed and not released, expired or not."""
     try:
-        told = json.loads(file(settings).read_text())
+        stored = json.loads(file(settings).read_text())
     except FileNotFoundError:
         return None
-    return Hold(until=datetime.fromisoformat(told["until"]), by=told["by"])
+    return Hold(until=datetime.fromisoformat(stored["until"]), by=stored["by"])
 
 
 def current(settings: Settings, at: datetime) -> Hold | None:
-    """The hold that is in force at that instant."""
+    """The hold in force at that instant."""
     hold = placed(settings)
     return hold if hold and hold.until > at else None
 
 
 def place(settings: Settings, duration: str, at: datetime) -> Hold:
-    """Hold the machines for that long from now, such as `90m`, `2h` or `1d`; EbapError for anything else."""
+    """Hold the machines for a duration such as `90m`, `2h` or `1d`, from `at`; EbapError for anything else."""
     found = re.fullmatch(r"(\d+)([mhd])", duration)
     length = timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta(0)
     if not timedelta(0) < length <= _LONGEST:
-        raise EbapError(f"{duration!r} is no duration of a hold", "write 90m, 2h or 1d, seven days at most")
+        raise EbapError(f"invalid duration {duration!r}", "write 90m, 2h or 1d, seven days at most")
     hold = Hold(until=at + length, by=getpass.getuser())
     settings.control_dir.mkdir(parents=True, exist_ok=True)
     draft = file(settings).with_suffix(".draft")
@@ -60,5 +60,5 @@ def place(settings: Settings, duration: str, at: datetime) -> Hold:
 
 
 def release(settings: Settings) -> None:
-    """End the hold, where there is one."""
+    """End the hold, if there is one."""
     file(settings).unlink(missing_ok=True)

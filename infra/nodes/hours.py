@@ -11,14 +11,14 @@ from lakehouse.errors import SettingsError
 from lakehouse.settings import Settings
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-# Two machines boot and their services come up one after the other, on two cores each.
+# Two machines and their services start one after the other, on two cores each.
 _LEAD = timedelta(minutes=15)
 _HOURS = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkingHours:
-    """When people work; machines are started a quarter of an hour before."""
+    """The working hours; machines are started 15 minutes before."""
 
     days: frozenset[int]
     start: time
@@ -26,16 +26,16 @@ class WorkingHours:
     zone: ZoneInfo
 
     def closes(self, at: datetime) -> datetime | None:
-        """When the window that holds that instant ends; None outside of one."""
+        """When the window that contains that instant ends; None outside of one."""
         ends = [end for start, end in self._windows(at) if start <= at < end]
         return max(ends, default=None)
 
     def closed_at(self, at: datetime) -> datetime | None:
-        """When the last window before that instant ended, within the last week or so."""
+        """When the last window before that instant ended, within the last eight days."""
         return max((end for _, end in self._windows(at) if end <= at), default=None)
 
     def opens(self, at: datetime) -> datetime | None:
-        """When the next window begins; None where no day is a working day."""
+        """When the next window begins; None if there is none within the next eight days."""
         return min((start for start, _ in self._windows(at) if start > at), default=None)
 
     def hours_a_month(self) -> float:
@@ -49,18 +49,18 @@ class WorkingHours:
         return [self._window(day) for day in dates if day.weekday() in self.days]
 
     def _window(self, day: date) -> tuple[datetime, datetime]:
-        # Wall time plus a length of wall time: a day on which the clocks change is an hour longer or shorter.
+        # In wall time: on a day when the clocks change the window is an hour longer or shorter.
         start = datetime.combine(day, self.start)
         ends = start + self.length
         return self._instant(start - _LEAD), self._instant(ends)
 
     def _instant(self, wall: datetime) -> datetime:
-        # Compared as instants: two times of one zone would be compared by their wall clocks.
+        # In UTC, because Python compares two datetimes of the same zone by wall clock.
         return wall.replace(tzinfo=self.zone).astimezone(UTC)
 
 
 def of(settings: Settings) -> WorkingHours:
-    """The working hours of these settings; SettingsError names the one that does not fit."""
+    """The working hours of these settings; SettingsError names the invalid one."""
     found = _HOURS.fullmatch(settings.work_hours.strip())
     try:
         if not found:

@@ -1,4 +1,4 @@
-"""What the set-up costs: the arithmetic, and the page that shows it."""
+"""The cost report: its arithmetic, and the page that shows it."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def test_every_price_has_its_date_and_source() -> None:
     assert all(re.search(r"\((\d{4}-\d\d-\d\d|unchecked), .*https://", line) for line in sources)
 
 
-def test_another_region_is_said_to_cost_something_else() -> None:
+def test_another_region_is_reported_to_have_other_prices() -> None:
     assert "EBAP_GCP_ZONE is europe-west1-b: its prices differ" in cost.report(Settings(gcp_zone="europe-west1-b"))
 
 
-def test_what_was_saved_comes_from_the_journal(tmp_path: Path) -> None:
+def test_savings_come_from_the_journal(tmp_path: Path) -> None:
     settings = Settings(home=str(tmp_path))
     now = datetime(2026, 11, 20, 12, tzinfo=UTC)
-    assert "nothing is recorded yet" in cost.report(settings, now)
+    assert "no data yet" in cost.report(settings, now)
     journal.write(settings, "node1", journal.OFF, "r", datetime(2026, 11, 19, 12, tzinfo=UTC))
     assert "Saved so far: 1.61 USD" in cost.report(settings, now)  # 24 h x 0.06701142
 
 
-def test_the_page_shows_what_the_command_says() -> None:
+def test_the_page_shows_the_commands_output() -> None:
     assert cost.report(Settings()) in (PROJECT / "infra" / "docs" / "cost.md").read_text()

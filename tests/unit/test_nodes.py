@@ -1,4 +1,4 @@
-"""When machines run, in which order they are switched, and what was written down about them. No Airflow, no cloud."""
+"""Schedule, order and journal of the machines, without Airflow or a cloud."""
 
 from __future__ import annotations
 
@@ -63,31 +63,31 @@ def test_all_day_every_day_never_closes_for_long() -> None:
 @pytest.mark.parametrize(
     ("text", "days"), [("mon-fri", 5), ("sat-mon", 3), ("mon,wed,sat", 3), ("sun", 1), ("Mon - Fri".replace(" ", ""), 5)]
 )
-def test_days_are_written_as_people_write_them(text: str, days: int) -> None:
+def test_days_are_ranges_and_lists(text: str, days: int) -> None:
     assert len(hours.of(Settings(work_days=text)).days) == days
 
 
 @pytest.mark.parametrize(
     "wrong", [{"work_days": "monday"}, {"work_days": ""}, {"work_hours": "8-18"}, {"work_hours": "08:00-25:00"}, {"time_zone": "Mars/Base"}]
 )
-def test_hours_that_do_not_fit_are_named_with_a_cure(wrong: dict[str, str]) -> None:
+def test_invalid_hours_are_named_with_a_cure(wrong: dict[str, str]) -> None:
     with refused(f"EBAP_{next(iter(wrong)).upper()}", cure="write ", kind=SettingsError):
         hours.of(Settings(**wrong))  # type: ignore[arg-type]
 
 
-def test_what_others_depend_on_starts_first_and_stops_last() -> None:
+def test_the_source_starts_first_and_stops_last() -> None:
     settings = Settings(nodes="b:spark, a:source@10.0.0.2")
     assert [(node.name, node.address) for node in nodes.in_start_order(settings)] == [("a", "10.0.0.2"), ("b", "b")]
     assert [node.name for node in nodes.in_stop_order(settings)] == ["b", "a"]
 
 
 @pytest.mark.parametrize("text", ["", "node1", "node1:kitchen", ":source", "a:spark,a:source"])
-def test_machines_that_do_not_fit_are_refused(text: str) -> None:
+def test_invalid_machines_are_refused(text: str) -> None:
     with refused("EBAP_NODES", kind=SettingsError):
         nodes.in_start_order(Settings(nodes=text))
 
 
-def test_airflows_own_machine_is_not_ours_to_switch() -> None:
+def test_airflows_own_machine_is_refused() -> None:
     with refused("EBAP_NODES", cure="instance schedule", kind=SettingsError):
         nodes.in_start_order(Settings(nodes=f"{socket.gethostname()}:source", gcp_project="shop-1"))
     assert nodes.in_start_order(Settings(nodes=f"{socket.gethostname()}:source"))  # nothing is switched without a project
@@ -110,13 +110,13 @@ def test_a_hold_needs_a_length_and_an_end(settings: Settings, text: str) -> None
         hold.place(settings, text, _at(FRIDAY))
 
 
-def test_machines_still_on_are_news_once_an_hour(settings: Settings) -> None:
-    looks = [_at(f"{FRIDAY}T18:00") + timedelta(minutes=10 * look) for look in range(24)]
-    news = [at for at in looks if plan.is_news_that_late(settings, at)]
-    assert news == [_at(f"{FRIDAY}T{hour}:00") for hour in (19, 20, 21)]
+def test_an_alert_is_due_once_an_hour_while_machines_are_overdue(settings: Settings) -> None:
+    checks = [_at(f"{FRIDAY}T18:00") + timedelta(minutes=10 * number) for number in range(24)]
+    due = [at for at in checks if plan.is_alert_due(settings, at)]
+    assert due == [_at(f"{FRIDAY}T{hour}:00") for hour in (19, 20, 21)]
 
 
-def test_a_stop_is_due_when_hours_or_hold_end_and_when_a_run_at_night_had_them_started(settings: Settings) -> None:
+def test_machines_are_overdue_since_hours_or_hold_ended_or_the_last_start(settings: Settings) -> None:
     def late(at: str) -> float:
         return plan.overdue(settings, _at(f"{FRIDAY}T{at}")).total_seconds() / 3600
 
@@ -127,7 +127,7 @@ def test_a_stop_is_due_when_hours_or_hold_end_and_when_a_run_at_night_had_them_s
     assert late("22:30") == 0.5
 
 
-def test_hours_off_are_counted_from_seen_off_to_asked_on(settings: Settings) -> None:
+def test_hours_off_are_counted_from_off_to_the_next_start(settings: Settings) -> None:
     for hour, event in enumerate(
         (journal.STOPPING, journal.OFF, journal.OFF, journal.STARTING, journal.RUNNING, journal.STOPPING, journal.OFF)
     ):
@@ -137,7 +137,7 @@ def test_hours_off_are_counted_from_seen_off_to_asked_on(settings: Settings) -> 
     assert journal.last(settings, "node1") == journal.OFF
 
 
-def test_land_is_drained_when_it_takes_the_request_away(settings: Settings) -> None:
+def test_land_is_drained_when_it_removes_the_request(settings: Settings) -> None:
     threading.Timer(0.3, lambda: stop_file(settings, "land").unlink()).start()
     assert drain.drain(settings, limit_s=5)
     assert not drain.drain(settings, limit_s=0.3)
