@@ -1,8 +1,8 @@
 """`docker-compose.yaml`, rendered from the declaration of the services: `python -m infra.docker.compose` (in `make generated`).
 
 What runs, after what, how it is seen to be ready, its memory and its restart are taken from `infra/services`, addresses from
-the settings. Only what a container adds stands here: image, volumes, networks, and the steps that lead to the demo's end card. A
-test fails where the file is not what this module gives.
+the settings. This module adds image, volumes, networks, and the steps that lead to the demo's end card. A test fails if the file
+differs from the output of this module.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ IMAGE = "ebap:0.1.0"
 CHECKOUT = "/opt/ebap"  # as infra/docker/ebap.Dockerfile lays it out
 HOME = f"{CHECKOUT}/.ebap"
 
-# Each container's name in the network; the other containers find it under that name.
+# Each container's host name in the network.
 HOSTS = {step.host: step.name for step in services.declared() if isinstance(step, Service) and step.host}
-# Settings that are taken from .env beside docker-compose.yaml. Those left out decide what is in that file: memory, folders, hosts.
+# Settings taken from .env next to docker-compose.yaml. The others determine the content of that file: memory, folders, hosts.
 PASSED_ON = (
     "max_slot_wal_keep_mb",
     "rate",
@@ -41,9 +41,9 @@ PASSED_ON = (
     "alert_url",
     "quarantine_alert",
 )
-# They write passwords; all others only read them.
+# Steps that write passwords; all others only read them.
 _WRITE_SECRETS = ("passwords", "metabase-boards")
-# The health check is a Python of its own beside the service.
+# The health check runs a Python process next to the service.
 PROBE_MB = 128
 # A one-shot's Python with the Spark client, or Airflow's commands.
 ONE_SHOT_MB = 1024
@@ -54,18 +54,18 @@ _HEADER = """\
 """
 
 
-# What `make demo` and `make metabase` do between and after the services.
+# Steps of `make demo` and `make metabase` between and after the services.
 _DEMO: tuple[Step, ...] = (
     OneShot(
         name="past",
-        doc="Simulated past days, written before the traffic of the present begins.",
+        doc="Simulated past days, written before live traffic starts.",
         command=python("-m", "infra.docker.demo", "past"),
         after=("snapshot",),
         folders=("control",),
     ),
     OneShot(
         name="demo",
-        doc="Waits until every gold table has rows, and says where to look.",
+        doc="Waits until every gold table has rows, and prints the end card.",
         command=python("-m", "infra.docker.demo", "card"),
         after=("generator", "boards", "airflow-api", "airflow-scheduler", "airflow-dag-processor"),
     ),
@@ -79,13 +79,13 @@ _DEMO: tuple[Step, ...] = (
 
 
 def platform() -> list[Step]:
-    """Every step that has a container, in the order of the declarations."""
+    """Every step that has a container, in declaration order."""
     declared = [*services.steps(container_settings()), metabase.METABASE, *_DEMO]
     return [dataclasses.replace(step, after=(*step.after, "past")) if step.name == "generator" else step for step in declared]
 
 
 def container_settings() -> Settings:
-    """The settings in a container; a port is left to compose to fill in, so that whatever is made of it follows."""
+    """The settings in a container; ports are Compose variables, so that everything derived from them follows."""
     addresses: dict[str, Any] = HOSTS | {
         name.removeprefix("EBAP_").lower(): _given(name, port) for name, port in Settings().ports().items()
     }
@@ -93,22 +93,22 @@ def container_settings() -> Settings:
 
 
 def environment() -> dict[str, str]:
-    """The settings that a container is given; all others have their defaults there."""
-    made, default = container_settings(), Settings()
+    """The settings passed to containers; all others have their defaults there."""
+    chosen, default = container_settings(), Settings()
     names = ["bind", *HOSTS, *(name.removeprefix("EBAP_").lower() for name in default.ports())]
     passed_on = {settings.variable(name): _given(settings.variable(name), "") for name in PASSED_ON}
-    return {settings.variable(name): getattr(made, name) for name in names} | passed_on
+    return {settings.variable(name): getattr(chosen, name) for name in names} | passed_on
 
 
 def document() -> dict[str, Any]:
-    """The whole file as an object."""
+    """The file's content as an object."""
     steps = platform()
     volumes = {volume.partition(":")[0]: None for step in steps for volume in _volumes(step)}
     return {
         "name": "ebap",
         "x-ebap": {
             "image": IMAGE,
-            # Built here, by the first service; never asked for at a registry.
+            # Built by the first service; never pulled from a registry.
             "pull_policy": "never",
             "environment": environment(),
             "networks": ["platform"],
@@ -125,18 +125,17 @@ def document() -> dict[str, Any]:
 
 def render() -> str:
     """The text of the file, with each service's doc above it."""
-    made = document()
+    content = document()
     docs = {step.name: step.doc for step in platform()}
-    containers = [f"  # {docs[name]}\n{textwrap.indent(_yaml({name: one}), '  ')}" for name, one in made.pop("services").items()]
-    head = (
-        _yaml(made).replace("x-ebap:\n", "\nx-ebap: &ebap\n").replace("\nnetworks:", "\n\nnetworks:").replace("\nvolumes:", "\n\nvolumes:")
-    )
+    containers = [f"  # {docs[name]}\n{textwrap.indent(_yaml({name: one}), '  ')}" for name, one in content.pop("services").items()]
+    head = _yaml(content).replace("x-ebap:\n", "\nx-ebap: &ebap\n")
+    head = head.replace("\nnetworks:", "\n\nnetworks:").replace("\nvolumes:", "\n\nvolumes:")
     services_text = "\n".join(containers)
     return f"{_HEADER}{head}\nservices:\n{services_text}"
 
 
 class _Dumper(yaml.SafeDumper):
-    """Lists on one line; an empty value as nothing; YAML's merge key, which the library only reads."""
+    """Lists on one line, null as an empty value, and YAML's merge key, which PyYAML reads but does not write."""
 
 
 def _yaml(value: dict[str, Any]) -> str:
@@ -149,22 +148,22 @@ _Dumper.add_representer(type(None), lambda dumper, data: dumper.represent_scalar
 
 
 def _container(step: Step, steps: list[Step]) -> dict[str, Any]:
-    made: dict[str, Any] = {"<<": "*ebap"}
+    container: dict[str, Any] = {"<<": "*ebap"}
     if step.name == "passwords":
-        made |= {"build": {"context": ".", "dockerfile": "infra/docker/ebap.Dockerfile"}, "pull_policy": "build"}
+        container |= {"build": {"context": ".", "dockerfile": "infra/docker/ebap.Dockerfile"}, "pull_policy": "build"}
     if isinstance(step, Service):
-        made["command"] = ["python", "-m", "infra.local.launch", step.name]
+        container["command"] = ["python", "-m", "infra.local.launch", step.name]
         kept = _kept_running(step, ["CMD", "python", "-m", "infra.services.probe", step.name])
     else:
-        made["command"] = step.command(container_settings())
+        container["command"] = step.command(container_settings())
         kept = {"mem_limit": f"{ONE_SHOT_MB}m", "restart": "no"}
     if step.after:
-        made["depends_on"] = _conditions(step, steps)
-    return made | {"volumes": _volumes(step)} | kept
+        container["depends_on"] = _conditions(step, steps)
+    return container | {"volumes": _volumes(step)} | kept
 
 
 def _metabase(step: Step) -> dict[str, Any]:
-    """Metabase's own image, whose entrypoint drops to an account of its own and so needs some capabilities."""
+    """Metabase's own image, whose entrypoint switches to its own user and therefore needs some capabilities."""
     assert isinstance(step, Service)
     made = container_settings()
     secret = {"MB_DB_PASS_FILE": "/secrets/metabase_db", "JAVA_OPTS": f"-Xmx{made.metabase_heap_mb}m"}
@@ -194,7 +193,7 @@ def _kept_running(service: Service, probe: list[str]) -> dict[str, Any]:
     made: dict[str, Any] = {
         "healthcheck": {
             "test": probe,
-            # Asked often until it is ready, for the others wait; later each question only costs CPU.
+            # Frequent until the service is ready, because others wait for it; rare afterwards, to save CPU.
             "start_period": f"{service.limit_s}s",
             "start_interval": "5s",
             "interval": "60s",
@@ -202,7 +201,7 @@ def _kept_running(service: Service, probe: list[str]) -> dict[str, Any]:
             "retries": 3,
         },
         "mem_limit": f"{service.memory_mb(Settings()) + PROBE_MB}m",
-        # Nobody asks a container by file to end, and "on-failure" would leave it down when the machine starts anew.
+        # "on-failure" would leave the container stopped after a reboot.
         "restart": "unless-stopped",
         "stop_signal": f"SIG{service.stop_signal}",
         "stop_grace_period": f"{service.stop_s}s",
@@ -213,7 +212,7 @@ def _kept_running(service: Service, probe: list[str]) -> dict[str, Any]:
 
 
 def _given(variable: str, default: object) -> str:
-    """What compose fills in: the variable of its own environment or of .env."""
+    """A variable that Compose substitutes from its environment or from .env."""
     return f"${{{variable}:-{default}}}"
 
 

@@ -23,15 +23,15 @@ _NEXT = (
 
 
 def past(settings: Settings) -> int:
-    """Write the past, or go on where an earlier one ended; nothing to do where the shop trades already."""
+    """Write the past, or continue an interrupted one; does nothing if the generator already runs."""
     if Control(settings.control_dir).is_alive():
-        print("the shop trades: its past is written")
+        print("the generator is running: the past is already written")
         return 0
     return subprocess.run([sys.executable, "-m", "generator", "backfill", "--days", str(settings.backfill_days)]).returncode
 
 
 def card(settings: Settings) -> int:
-    """Wait until every gold table has rows, then say where to look."""
+    """Wait until every gold table has rows, then print the end card."""
     console = Console(width=140)
     demo.fill_gold(settings, console)
     demo.end_card(settings, console, None, _NEXT)

@@ -1,7 +1,7 @@
 # The one image of every service: the project's own installer, run at build time, with every dependency from its lock.
 FROM python:3.11-slim-bookworm
 
-# By number: a volume's files keep their owner whatever is built later.
+# A fixed id: files of a volume keep their owner across builds.
 RUN groupadd --gid 10001 ebap \
  && useradd --uid 10001 --gid 10001 --create-home ebap \
  && install -d -o ebap -g ebap /opt/ebap
@@ -10,7 +10,7 @@ WORKDIR /opt/ebap
 ENV PYTHONUNBUFFERED=1 \
     TZ=UTC
 
-# Only what the installer reads, so that a change of the rest installs nothing anew. A new container finds its Python compiled.
+# Only what the installer reads, so that other changes keep this layer cached. Python files are compiled in the image.
 COPY --chown=10001:10001 pyproject.toml ./
 COPY --chown=10001:10001 infra/locks infra/locks
 COPY --chown=10001:10001 infra/install infra/install
@@ -22,7 +22,7 @@ RUN --mount=type=cache,target=/home/ebap/.cache/ebap,uid=10001,gid=10001 \
     UV_COMPILE_BYTECODE=1 python infra/install && .ebap/venv/main/bin/python -m infra.install.java
 ENV PATH=/opt/ebap/.ebap/venv/main/bin:$PATH
 
-# A volume that is mounted over one of these folders takes over its owner and mode.
+# A new volume mounted on one of these folders inherits its owner and mode.
 RUN mkdir -p .ebap/data .ebap/lake .ebap/control .ebap/airflow .ebap/logs .ebap/tmp .ebap/run \
  && mkdir -m 0700 .ebap/secrets
 COPY --chown=10001:10001 . .

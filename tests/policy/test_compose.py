@@ -1,4 +1,4 @@
-"""The Compose file is what the declaration of the services says, and what every container must keep to."""
+"""The Compose file equals what is rendered from the services, and policies for every container."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from lakehouse.settings import LOOPBACK, PROJECT, Settings
 
 FILE: dict[str, Any] = yaml.safe_load(compose.FILE.read_text())
 CONTAINERS: dict[str, dict[str, Any]] = FILE["services"]
-# What the local runner runs; the folder is read for nothing but a Metabase that was fetched.
+# The steps of the local runner; the folder is read only for a downloaded Metabase.
 LOCAL = {step.name: step for step in services.steps(Settings(home="/nowhere"))}
 
 
 def _filled_in(text: str) -> str:
-    """As compose reads it where nothing is set."""
+    """The text as Compose reads it with no variable set."""
     return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
 
 
-def test_the_file_is_what_the_declaration_gives():
+def test_the_file_is_up_to_date():
     assert compose.FILE.read_text() == compose.render(), "run `make generated`"
 
 
-def test_every_step_of_the_local_runner_has_a_container_and_only_the_demos_steps_come_on_top():
+def test_every_step_of_the_local_runner_has_a_container_and_only_the_demos_steps_are_added():
     assert set(CONTAINERS) - set(LOCAL) == {"metabase", "past", "demo", "metabase-boards"}
     assert set(LOCAL) <= set(CONTAINERS)
 
@@ -63,14 +63,13 @@ def test_a_one_shot_runs_its_declared_command_once(name):
     assert CONTAINERS[name]["restart"] == "no"
 
 
-def test_a_container_has_the_local_settings_but_for_its_addresses():
+def test_a_container_has_the_local_settings_except_addresses():
     given = {name: _filled_in(value) for name, value in FILE["x-ebap"]["environment"].items()}
-    made, local = Settings.from_environment(given), Settings()
+    in_container, local = Settings.from_environment(given), Settings()
     addresses = {"bind", *compose.HOSTS}
     for field in vars(local):
-        assert getattr(made, field) == (getattr(compose.container_settings(), field) if field in addresses else getattr(local, field)), (
-            field
-        )
+        expected = compose.container_settings() if field in addresses else local
+        assert getattr(in_container, field) == getattr(expected, field), field
 
 
 def test_every_host_is_a_container_and_every_host_setting_has_one():
@@ -85,7 +84,7 @@ def test_every_container_has_limits_a_health_check_or_an_end_and_one_network():
         assert container["networks"] == ["platform"], name
 
 
-def test_nothing_is_published_but_on_this_machine_alone():
+def test_ports_are_published_on_localhost_only():
     published = {name: container["ports"] for name, container in CONTAINERS.items() if "ports" in container}
     declared = {step.name: step.published for step in services.declared() if isinstance(step, Service) and step.published}
     assert set(published) == set(declared) >= {"postgres", "spark", "boards"}
@@ -94,7 +93,7 @@ def test_nothing_is_published_but_on_this_machine_alone():
         assert [_filled_in(port) for port in ports] == expected
 
 
-def test_images_have_versions_and_ours_is_never_asked_for_elsewhere():
+def test_images_have_versions_and_our_own_is_never_pulled():
     for name, container in CONTAINERS.items():
         tag = container["image"].rpartition(":")[2]
         assert re.fullmatch(r"v?\d+\.\d+\.\d+", tag), name
@@ -107,7 +106,7 @@ def test_no_container_is_root_or_may_become_it():
     assert re.findall(r"^USER (.+)$", dockerfile, re.MULTILINE) == ["10001"]
     assert "syntax=" not in dockerfile
     for name, container in CONTAINERS.items():
-        # Metabase's own entrypoint begins as root and drops to an account of its own.
+        # Metabase's own entrypoint starts as root and switches to its own user.
         assert name == "metabase" or (container["cap_drop"] == ["ALL"] and container["security_opt"] == ["no-new-privileges:true"]), name
 
 
@@ -115,10 +114,10 @@ def test_the_image_s_install_step_has_every_file_that_it_imports(tmp_path: Path)
     text = (PROJECT / "infra" / "docker" / "ebap.Dockerfile").read_text().partition("RUN --mount")[0].replace("\\\n", " ")
     for sources, target in re.findall(r"^COPY --chown=\S+ (.+) (\S+)$", text, re.MULTILINE):
         for source in map(PROJECT.joinpath, sources.split()):
-            made = tmp_path / target if source.is_dir() else tmp_path / target / source.name
-            made.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(source, made) if source.is_dir() else shutil.copy(source, made)
-    # Nothing is installed there yet, so nothing but the standard library may be imported.
+            copy = tmp_path / target if source.is_dir() else tmp_path / target / source.name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(source, copy) if source.is_dir() else shutil.copy(source, copy)
+    # Nothing is installed there yet, so only the standard library may be imported.
     done = subprocess.run([sys.executable, "-I", "-S", "infra/install", "home"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
