@@ -12,7 +12,7 @@ from lakehouse.errors import exit_code_of
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until the process is stopped."""
     settings = process.begin()
     uvicorn.run(application(settings), host=settings.bind, port=settings.boards_port, access_log=False, log_level="info")
 

@@ -33,51 +33,51 @@ log = logging.getLogger(__name__)
 CHOICES = ("category", "region")
 _CHOICE = "SELECT DISTINCT {name} FROM gold.daily_sales WHERE {name} IS NOT NULL ORDER BY 1"
 _EVERY_FILTER = {"from": "2026-01-01", "to": "2026-01-31", "category": "x", "region": "x"}
-# A question costs Spark seconds and this process milliseconds.
+# A question takes seconds in Spark and milliseconds in this process.
 _KEEP_SPARK_S, _KEEP_S = 5.0, 1.0
 _KEEP_SAME_S = 3600.0
 
 
 class Answers:
-    """What the page asks, each at most once within a moment however many look."""
+    """Answers for the page, each computed at most once within its caching time regardless of the number of viewers."""
 
     def __init__(self, settings: Settings, questions: Iterable[Question]) -> None:
         self._settings = settings
         self._questions = list(questions)
         planned = [question.render(_EVERY_FILTER) for question in self._questions] + [_CHOICE.format(name=name) for name in CHOICES]
-        self._lake, self._looking = Lake(settings), threading.Lock()
+        self._lake, self._lake_lock = Lake(settings), threading.Lock()
         self._engine = Engine(settings, planned, lake=self._lake)
         self._pool = Pool(settings)
         self._ages = Ages(self._complete_to)
         self._cache, self._same = Cache(), Cache()
 
     def warm(self) -> None:
-        """Load what the boards read before the first viewer comes; what is not there yet is loaded when it is."""
+        """Load what the boards read before the first request; tables that do not exist yet are loaded once they do."""
         for question in self._questions:
             with contextlib.suppress(duckdb.Error):  # the page may be stopped meanwhile
                 self._in_process([question], {})
 
     def close(self) -> None:
-        """Let go of what was loaded; nothing can be asked after."""
+        """Release the loaded tables; the object cannot be used afterwards."""
         self._engine.close()
 
     def answer(self, question: Question, values: Mapping[str, str]) -> dict[str, Any]:
-        """Columns and rows as JSON values, when and where it was asked, how long that took, and how old the data is, in seconds.
+        """Columns and rows as JSON values, the time and duration of the query, and the age of the data in seconds.
 
         Raises EbapError, and BoardError for a filter that does not fit.
         """
         sql = question.render(values)
         found = self._cache.get(sql, _KEEP_S, lambda: self._in_process([question], values)[question.name])
         if "later" in found:
-            found = self._cache.get(f"spark {sql}", _KEEP_SPARK_S, lambda: self._of_spark(sql)) | {"note": found["later"]}
+            found = self._cache.get(f"spark {sql}", _KEEP_SPARK_S, lambda: self._by_spark(sql)) | {"note": found["later"]}
         if "error" in found:
             raise EbapError(found["error"])
         return found | self._age(question)
 
     def board(self, questions: list[Question], values: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-        """The answers to all of these as of one state of the tables, by question: as `answer` gives them, or `error` says why not.
+        """The answers to all of these as of one state of the tables, by question: in the form of `answer`, or `error` with the reason.
 
-        One that only Spark can answer has nothing but `later`, the reason; nobody waits for it here.
+        A question that only Spark can answer has just `later`, the reason; it is not executed here.
         """
         key = " ".join([question.name for question in questions] + [f"{name}={value!r}" for name, value in sorted(values.items())])
         found = self._cache.get(f"board {key}", _KEEP_S, lambda: self._in_process(questions, values))
@@ -92,12 +92,12 @@ class Answers:
         """The values that a filter can take; raises EbapError."""
         sql = _CHOICE.format(name=name)
 
-        def ask() -> list[str]:
+        def query() -> list[str]:
             with self._engine.reading(["gold.daily_sales"]) as reader:
-                return [row[0] for row in reader.ask(sql, ["gold.daily_sales"]).rows]
+                return [row[0] for row in reader.query(sql, ["gold.daily_sales"]).rows]
 
         try:
-            found: list[str] = self._cache.get(sql, _KEEP_S, ask)
+            found: list[str] = self._cache.get(sql, _KEEP_S, query)
         except duckdb.Error as error:
             raise EbapError(str(error)) from None
         return found
@@ -107,45 +107,45 @@ class Answers:
         return {"age_s": self._ages.age_s(question.tables), "allowed_age_s": allowed_s}
 
     def _in_process(self, questions: list[Question], values: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-        """The answers by question; those that are not there say why in `error`, or in `later` where Spark can give them."""
+        """The answers by question; a missing one has the reason in `error`, or in `later` if Spark can give it."""
         found: dict[str, dict[str, Any]] = {}
-        asked = {question: _full_names(question) for question in questions}
+        reads = {question: _full_names(question) for question in questions}
         for question in questions:
             try:
-                self._engine.check(question.render(values), asked[question])
+                self._engine.check(question.render(values), reads[question])
             except EbapError as error:
-                found[question.name] = {"later": f"Asked of Spark: {error}"}
+                found[question.name] = {"later": f"Answered by Spark: {error}"}
         here = [question for question in questions if question.name not in found]
         try:
-            with self._engine.reading({name for question in here for name in asked[question]}) as reader:
-                return found | {question.name: self._asked(reader, question, values) for question in here}
+            with self._engine.reading({name for question in here for name in reads[question]}) as reader:
+                return found | {question.name: self._query(reader, question, values) for question in here}
         except NoTableError as error:
             if len(here) == 1:
                 return found | {here[0].name: {"error": str(error)}}
         except (EbapError, duckdb.Error, OSError) as error:
             log.warning("the lake cannot be read in this process: %s", error)
             reason = str(error).strip().splitlines()[0]
-            return found | {question.name: {"later": f"Asked of Spark: {reason}"} for question in here}
-        # A board whose tables are not all there: each question by itself says what it misses.
+            return found | {question.name: {"later": f"Answered by Spark: {reason}"} for question in here}
+        # Some of the board's tables are missing: run each question separately, so that each names the tables it lacks.
         return found | {name: each for question in here for name, each in self._in_process([question], values).items()}
 
-    def _asked(self, reader: Reader, question: Question, values: Mapping[str, str]) -> dict[str, Any]:
-        """The answer, as long as the tables beneath it are the same the one that was given before; or `error` says why there is none."""
+    def _query(self, reader: Reader, question: Question, values: Mapping[str, str]) -> dict[str, Any]:
+        """The answer, cached as long as the tables it reads are unchanged; or `error` with the reason."""
         sql, names = question.render(values), _full_names(question)
 
-        def ask() -> dict[str, Any]:
+        def query() -> dict[str, Any]:
             asked_at, began = datetime.now(UTC), time.monotonic()
-            found = reader.ask(sql, names)
+            found = reader.query(sql, names)
             shown = _shown(found.columns, found.rows, asked_at, began)
-            return shown | ({"note": _nothing_in(found.empty)} if found.empty else {})
+            return shown | ({"note": _empty_note(found.empty)} if found.empty else {})
 
         state = reader.state(sql, names)
         try:
-            return ask() if state is None else self._same.get(f"{sql} {state}", _KEEP_SAME_S, ask)
+            return query() if state is None else self._same.get(f"{sql} {state}", _KEEP_SAME_S, query)
         except (duckdb.Error, TimeoutError) as error:
             return {"error": str(error).strip().splitlines()[0]}
 
-    def _of_spark(self, sql: str) -> dict[str, Any]:
+    def _by_spark(self, sql: str) -> dict[str, Any]:
         asked_at, began = datetime.now(UTC), time.monotonic()
         try:
             names, rows = self._pool.rows(sql)
@@ -155,11 +155,11 @@ class Answers:
 
     def _collect(self) -> dict[str, Any]:
         runs = freshness.runs(self._settings)
-        with self._looking:
+        with self._lake_lock:
             return freshness.collect(self._lake, runs, partial(liveness.beat_sent_at, self._settings))
 
     def _complete_to(self) -> dict[str, datetime | None]:
-        with self._looking:
+        with self._lake_lock:
             return status.gold_complete_to(self._lake)
 
 
@@ -167,7 +167,7 @@ def _full_names(question: Question) -> list[str]:
     return [f"gold.{name}" for name in question.tables]
 
 
-def _nothing_in(names: tuple[str, ...]) -> str:
+def _empty_note(names: tuple[str, ...]) -> str:
     layers = sorted({name.split(".")[0] for name in names})
     runs = " and ".join(f"the first run of DAG {layer}" for layer in layers if layer != "bronze") or "the first change"
     return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} empty so far: {runs} fills {'it' if len(names) == 1 else 'them'}"

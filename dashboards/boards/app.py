@@ -21,10 +21,10 @@ from lakehouse.settings import LOOPBACK, Settings
 
 _STATIC = Path(__file__).parent / "static"
 _FIRST = "orders_live"
-# Boards that are not named here come after, by name.
+# Boards that are not listed here follow, sorted by name.
 _ORDER = (_FIRST, "sales_trends", "customers", "products")
 _HEADERS = {
-    # ECharts writes style attributes into its tooltips; scripts come from here alone.
+    # ECharts writes style attributes into its tooltips; scripts are loaded from this server only.
     "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -32,7 +32,7 @@ _HEADERS = {
 
 
 def application(settings: Settings) -> FastAPI:
-    """The service; raises SettingsError where what the page loads is not installed, BoardError for a file that is not right."""
+    """The service; raises SettingsError if the page's assets are not installed, BoardError for an invalid file."""
     echarts = settings.home_dir / "assets" / "echarts.min.js"
     if not echarts.is_file():
         raise SettingsError(f"there is no {echarts}", "run `make install`")
@@ -46,7 +46,7 @@ def application(settings: Settings) -> FastAPI:
         answers.close()
 
     app = FastAPI(title="EBAP boards", lifespan=running, docs_url=None, redoc_url=None, openapi_url=None)
-    # A page elsewhere that has its name point here must not read the answers.
+    # Protects against DNS rebinding.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[settings.public_host, settings.boards_host, LOOPBACK, "localhost"])
 
     @app.middleware("http")
@@ -72,7 +72,7 @@ def application(settings: Settings) -> FastAPI:
 
     @app.get("/freshness")
     def freshness_page() -> HTMLResponse:
-        # Airflow shows it in a frame of its own menu.
+        # Airflow embeds the page in a frame.
         frame = _HEADERS["Content-Security-Policy"].replace("frame-ancestors 'none'", f"frame-ancestors {settings.airflow_page}")
         return HTMLResponse(shell.freshness_page(in_order), headers={"Content-Security-Policy": frame})
 
@@ -86,7 +86,7 @@ def application(settings: Settings) -> FastAPI:
 
     @app.get("/static/echarts.js")
     def charts() -> FileResponse:
-        # A megabyte that changes with an upgrade alone.
+        # A megabyte that changes only with an upgrade.
         return FileResponse(echarts, headers={"Cache-Control": "max-age=86400"})
 
     @app.get("/static/{name}")
@@ -104,15 +104,15 @@ def application(settings: Settings) -> FastAPI:
     @app.get("/api/boards/{name}/{question}")
     def answer(name: str, question: str, request: Request) -> dict[str, Any]:
         board = _one(boards, name)
-        asked = _one({tile.question.name: tile.question for tile in board.tiles}, question)
+        requested = _one({tile.question.name: tile.question for tile in board.tiles}, question)
         values = _values(board, request)
-        return _answered(lambda: answers.answer(asked, values))
+        return _answered(lambda: answers.answer(requested, values))
 
     return app
 
 
 def _choices(answers: Answers, name: str) -> list[str]:
-    """What a filter offers; nothing where it cannot be asked, for the tiles say why."""
+    """The choices of a filter; empty if they cannot be read, since the tiles then show the reason."""
     try:
         return answers.choices(name)
     except EbapError:
@@ -120,11 +120,11 @@ def _choices(answers: Answers, name: str) -> list[str]:
 
 
 def _values(board: files.Board, request: Request) -> dict[str, str]:
-    """The filters that are set; one that the board does not have is refused."""
+    """The filters that are set; a filter that the board does not have is refused."""
     values = dict(request.query_params)
-    strange = sorted(set(values) - set(board.filters))
-    if strange:
-        raise HTTPException(422, f"filter {strange[0]!r} is none of this board's: {', '.join(board.filters) or 'it has none'}")
+    unknown = sorted(set(values) - set(board.filters))
+    if unknown:
+        raise HTTPException(422, f"unknown filter {unknown[0]!r}; this board has {', '.join(board.filters) or 'no filters'}")
     return values
 
 
@@ -134,9 +134,9 @@ def _one(known: dict[str, Any], name: str) -> Any:
     return known[name]
 
 
-def _answered(ask: Any) -> Any:
+def _answered(query: Any) -> Any:
     try:
-        return ask()
+        return query()
     except files.BoardError as error:
         raise HTTPException(422, str(error)) from None
     except EbapError as error:

@@ -18,14 +18,14 @@ _HELP = {
     liveness.LAND: "make logs S=land, then make restart S=land",
     liveness.REFINE: "see DAG silver, then make logs S=airflow-scheduler",
     liveness.GOLD: "see DAG gold, then make logs S=airflow-scheduler",
-    liveness.LATE: "it moves, and is behind: wait, or make rate R=5",
+    liveness.LATE: "wait until it catches up, or make rate R=5",
 }
 
 Runs = dict[tuple[str, str], dict[str, Any]]
 
 
 def runs(settings: Settings) -> Runs | None:
-    """The last run of each table's task, by DAG and task; None while Airflow is away."""
+    """The last run of each table's task, by DAG and task; None while Airflow is not available."""
     try:
         return airflow_client.last_tasks(settings)
     except NotReadyError:
@@ -33,11 +33,11 @@ def runs(settings: Settings) -> Runs | None:
 
 
 def collect(lake: Lake, last_runs: Runs | None, ask_beat: status.AskBeat) -> dict[str, Any]:
-    """`tables`, a row each, what is `waiting` in quarantine, and how long a commit takes to bronze and to gold, in seconds."""
+    """One row per table in `tables`, the records `waiting` in quarantine, and the delays from commit to bronze and gold, in seconds."""
     now = datetime.now(UTC)
     tables = [vars(entry) for entry in status.collect(lake, now, ask_beat)]
     held = quarantine_counts.counts(lake)
-    stopped = {name.split(".")[1]: made.error for name, made in lake.states.read_all(declared.SOURCES).items()}
+    stopped = {name.split(".")[1]: state.error for name, state in lake.states.read_all(declared.SOURCES).items()}
     shown = []
     for entry in tables:
         layer, name = entry["name"].split(".")
@@ -52,13 +52,13 @@ def collect(lake: Lake, last_runs: Runs | None, ask_beat: status.AskBeat) -> dic
 
 
 def _help(entry: dict[str, Any], more: dict[str, Any], error: str | None) -> str:
-    """The next step for whoever looks, empty where nothing is wrong."""
+    """The next step for the operator; empty if nothing is wrong."""
     if error or entry["paused"]:
         return str(error or entry["paused"])
     if entry["state"] in (liveness.KAFKA, liveness.CAPTURE, liveness.LAND):
         return _HELP[entry["state"]]
     if more["run"] and more["run"]["state"] == "failed":
-        return "read the task's log: its last lines name the reason and the cure"
+        return "read the task's log: its last lines give the reason and the cure"
     if entry["state"] in _HELP:
         return _HELP[entry["state"]]
     if more["quarantined"]:

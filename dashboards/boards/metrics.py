@@ -16,24 +16,24 @@ Sample = tuple[dict[str, str], float]
 
 
 def exposition(found: dict[str, Any]) -> str:
-    """The text of what `freshness.collect` found; a table without an age yet has no sample of it."""
+    """The result of `freshness.collect` as text; a table whose age is unknown has no sample of it."""
     tables = found["tables"]
 
     def of(name: str) -> list[Sample]:
         return [({"table": table["name"]}, table[name]) for table in tables if table[name] is not None]
 
     states: list[Sample] = [
-        ({"table": table["name"], "state": word}, int(table["state"] == word)) for table in tables for word in liveness.STATES
+        ({"table": table["name"], "state": state}, int(table["state"] == state)) for table in tables for state in liveness.STATES
     ]
     waiting: list[Sample] = [({"table": row["source_table"], "reason": row["reason"]}, row["waiting"]) for row in found["waiting"]]
     families = [
-        ("ebap_table_age_seconds", "Now less the commit time up to which the table is complete.", of("age_s")),
-        ("ebap_table_allowed_age_seconds", "The age that the table's declaration allows.", of("allowed_age_s")),
-        ("ebap_table_state", "1 for the state that the table is in: idle or dead, see the freshness page.", states),
-        ("ebap_table_rows", "Rows, or versions of a history.", of("rows")),
-        ("ebap_table_blocked_keys", "Keys of which a newer change waits in quarantine.", of("blocked")),
-        ("ebap_table_unresolved_versions", "Versions with a value that is not known yet.", of("unresolved")),
-        ("ebap_quarantine_waiting_records", "Records that wait in quarantine, by table and reason.", waiting),
+        ("ebap_table_age_seconds", "Time since the commit up to which the table is complete.", of("age_s")),
+        ("ebap_table_allowed_age_seconds", "Maximum age of the table as declared.", of("allowed_age_s")),
+        ("ebap_table_state", "1 for the current state of the table, 0 for the others; states as on the freshness page.", states),
+        ("ebap_table_rows", "Number of rows, or of versions in a history.", of("rows")),
+        ("ebap_table_blocked_keys", "Number of keys with a newer change in quarantine.", of("blocked")),
+        ("ebap_table_unresolved_versions", "Number of versions with a value that is not resolved yet.", of("unresolved")),
+        ("ebap_quarantine_waiting_records", "Number of records in quarantine, by table and reason.", waiting),
     ]
     return "".join(_family(*family) for family in families)
 

@@ -30,22 +30,22 @@ _HEAD = """<!doctype html>
 {body}
   </main>
   <footer class="foot"><p id="age" class="age"></p><p id="pulse"></p></footer>
-  <noscript><p class="failed">The figures are drawn by JavaScript: switch it on for this page.</p></noscript>
+  <noscript><p class="failed">This page requires JavaScript.</p></noscript>
 </body>
 </html>
 """
 _BOARD_SCRIPTS = """<script src="/static/board.js" type="module"></script>
   <script src="/static/echarts.js" id="charts-library" async></script>"""
-_FRESHNESS = """    <p id="about" class="about" role="status">How old each table may be, and how old it is.</p>
+_FRESHNESS = """    <p id="about" class="about" role="status">The age of each table, and its maximum.</p>
     <div id="causes" class="causes"></div>
     <section class="panel" aria-labelledby="tables-title">
       <h2 id="tables-title">Tables</h2>
       <div class="scroll" tabindex="0" role="group" aria-label="Tables"><table id="tables"><tbody>{rows}</tbody></table></div>
     </section>
     <section class="panel" aria-labelledby="waiting-title">
-      <h2 id="waiting-title">Waiting in quarantine</h2>
-      <p class="why">Records that silver could not take. After the fix, the command moves what can be read into its table.</p>
-      <div class="scroll" tabindex="0" role="group" aria-label="Waiting in quarantine"><table id="waiting"></table></div>
+      <h2 id="waiting-title">Quarantine</h2>
+      <p class="why">Records that could not be refined into silver. After the cause is fixed, run the command to replay them.</p>
+      <div class="scroll" tabindex="0" role="group" aria-label="Quarantine"><table id="waiting"></table></div>
     </section>
     <section class="panel" aria-labelledby="delays-title">
       <h2 id="delays-title">From commit to board</h2>
@@ -54,7 +54,7 @@ _FRESHNESS = """    <p id="about" class="about" role="status">How old each table
 
 
 def board_page(board: Board, boards: Iterable[Board], choices: dict[str, list[str]], values: dict[str, str]) -> str:
-    """A board's page: its tiles as skeletons, and its filters with these choices, set to these values."""
+    """A board's page: its tiles as skeletons, and its filters with their choices and current values."""
     tiles = "\n".join(_tile(tile) for tile in sorted(board.tiles, key=lambda tile: (tile.row, tile.column)))
     body = f"""    <p class="about">{escape(board.about)}</p>
 {_form(board.filters, choices, values)}    <div id="tiles" class="tiles" data-board="{board.name}" data-refresh="{board.refresh_s}">
@@ -65,7 +65,7 @@ def board_page(board: Board, boards: Iterable[Board], choices: dict[str, list[st
 
 
 def freshness_page(boards: Iterable[Board]) -> str:
-    """The page of the tables' ages; its links leave the frame in which Airflow shows it."""
+    """The freshness page; its links open outside the frame in which Airflow embeds it."""
     script = '<script src="/static/freshness.js" type="module"></script>'
     nav = _nav(boards, "freshness", ' target="_top"')
     rows = '<tr><td><span class="skeleton line"></span></td></tr>' * 8
@@ -109,6 +109,6 @@ def _tile(tile: Tile) -> str:
 
 
 def _why(audience: str) -> str:
-    """What the question is asked for, without who asks: the board as a whole says for whom it is."""
+    """The question's purpose without its audience, which is stated once per board."""
     text = audience.partition(": ")[2] or audience
     return text[:1].upper() + text[1:]

@@ -15,12 +15,12 @@ from lakehouse.settings import Settings
 
 ADMIN = "admin@ebap.local"
 PASSWORD = "metabase_admin"
-_ANSWER_S = 120  # making a connection waits for Spark's first answer
+_ANSWER_S = 120  # creating a connection waits for Spark's first response
 _POLL_S = 0.5
 
 
 class Metabase:
-    """One Metabase, asked as its admin once `log_in` is done."""
+    """Client of one Metabase; requests are made as its admin after `log_in`."""
 
     def __init__(self, settings: Settings) -> None:
         self.url = settings.metabase_address
@@ -29,15 +29,15 @@ class Metabase:
 
     def get(self, path: str, **params: str) -> Any:
         """The answer of GET /api/`path`; raises EbapError."""
-        return self._ask("GET", path, params=params)
+        return self._request("GET", path, params=params)
 
     def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """The answer of POST /api/`path`; raises EbapError."""
-        return self._ask("POST", path, body=body)
+        return self._request("POST", path, body=body)
 
     def put(self, path: str, body: dict[str, Any]) -> Any:
         """The answer of PUT /api/`path`; raises EbapError."""
-        return self._ask("PUT", path, body=body)
+        return self._request("PUT", path, body=body)
 
     def wait_until_healthy(self, limit_s: float) -> None:
         """Return when /api/health says ok; raises EbapError with what was seen last when `limit_s` seconds have passed."""
@@ -46,20 +46,20 @@ class Metabase:
                 answer = self._http.get(f"{self.url}/api/health", timeout=5)
                 if answer.ok:
                     return
-                seen = f"it says {answer.text[:80]}"
+                seen = f"its response is {answer.text[:80]}"
             except requests.RequestException as error:
                 seen = type(error).__name__
         raise EbapError(f"no Metabase is ready at {self.url} ({seen})", "`make metabase` starts one, EBAP_METABASE_URL names another")
 
     def properties(self) -> dict[str, Any]:
-        """What Metabase says of itself: `has-user-setup`, `setup-token` until then, `anon-tracking-enabled`."""
+        """Metabase's session properties: `has-user-setup`, `setup-token` until then, `anon-tracking-enabled`."""
         answer: dict[str, Any] = self.get("session/properties")
         return answer
 
     def set_up(self, token: str) -> None:
-        """Make the admin, with a generated password that is kept before it is sent: an interrupted run locks nobody out."""
+        """Create the admin. The generated password is stored before it is sent, so that an interrupted run can be repeated."""
         self._password_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Metabase asks for a digit; one password in 250 has none.
+        # Metabase requires a digit; one generated password in 250 has none.
         write_once(self._password_file, secrets.token_urlsafe(24) + "7")
         user = {"email": ADMIN, "password": self._password(), "first_name": "EBAP", "last_name": "Admin"}
         self.post("setup", {"token": token, "user": user, "prefs": {"site_name": "EBAP", "allow_tracking": False}})
@@ -83,7 +83,7 @@ class Metabase:
             )
         return self._password_file.read_text().strip()
 
-    def _ask(self, verb: str, path: str, body: dict[str, Any] | None = None, params: dict[str, str] | None = None) -> Any:
+    def _request(self, verb: str, path: str, body: dict[str, Any] | None = None, params: dict[str, str] | None = None) -> Any:
         try:
             answer = self._http.request(verb, f"{self.url}/api/{path}", json=body, params=params, timeout=_ANSWER_S)
         except requests.RequestException as error:
@@ -91,8 +91,8 @@ class Metabase:
                 f"Metabase at {self.url} went away during {verb} /api/{path} ({type(error).__name__})", "run it again"
             ) from None
         if not answer.ok:
-            said = " ".join(answer.text.split())[:300]
-            raise _RefusedError(f"Metabase refuses {verb} /api/{path} with {answer.status_code}: {said}", answer.status_code)
+            reason = " ".join(answer.text.split())[:300]
+            raise _RefusedError(f"Metabase refuses {verb} /api/{path} with {answer.status_code}: {reason}", answer.status_code)
         try:
             return answer.json() if answer.content else None
         except ValueError:

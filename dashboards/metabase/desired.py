@@ -1,6 +1,6 @@
 """The desired state of Metabase as request bodies, built from files and declarations, and live objects in the same form.
 
-Each `*_seen` brings an answer of Metabase into the shape of what is sent, so that equal means nothing to do.
+Each `*_seen` converts an object from Metabase's API into the shape of a request, so that the two can be compared.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from lakehouse.settings import Settings
 Body = dict[str, Any]
 
 DATABASE = "EBAP gold"
-COLLECTION: Body = {"name": "EBAP", "description": "Boards made from files by EBAP: changes made here are undone. Save your own elsewhere."}
-# Ours are recognised by how their entity id begins, also when their file is gone.
+COLLECTION: Body = {"name": "EBAP", "description": "Managed by EBAP: changes made here are overwritten. Save your own items elsewhere."}
+# Prefix of the entity ids of managed cards, by which they are recognised after their file is deleted.
 CARD_PREFIX = "ebap-"
-# Metabase takes an entity id for a card alone; a dashboard is known by its caveats, which Metabase keeps and no page shows.
-BOARD_MARK = "ebap:board:"
+# Only cards accept an entity id; a managed dashboard is recognised by its caveats, a field that no page shows.
+BOARD_PREFIX = "ebap:board:"
 
 _DISPLAYS = {"number": "scalar", "bar": "bar", "stacked": "bar", "combo": "combo", "table": "table"}
 _TAG_TYPES = {"from": "date", "to": "date", "category": "text", "region": "text"}
@@ -35,46 +35,46 @@ _PLACE_KEYS = ("card_id", "row", "col", "size_x", "size_y")
 
 
 def entity_id(kind: str, name: str) -> str:
-    """The 21 characters by which Metabase knows it: the same for the same kind and name, everywhere."""
+    """The 21-character id of an object in Metabase, derived from its kind and name."""
     digest = base64.urlsafe_b64encode(hashlib.sha256(f"{kind}/{name}".encode()).digest()).decode()
     return CARD_PREFIX + digest[: 21 - len(CARD_PREFIX)]
 
 
 def database(settings: Settings) -> Body:
-    """The connection; no flags, since Metabase's Spark driver speaks binary transport only and one of HTTP would break it."""
+    """The connection, without JDBC flags: Metabase's Spark driver supports binary transport only."""
     details = {"host": settings.spark_host, "port": settings.thrift_port, "dbname": Layer.GOLD.value, "user": "ebap", "jdbc-flags": ""}
     return {"name": DATABASE, "engine": "sparksql", "details": details}
 
 
 def database_seen(live: Mapping[str, Any], wanted: Body) -> Body:
-    """Details that Metabase adds of its own are no difference."""
+    """Without the details that Metabase adds itself."""
     return {**live, "details": {key: live.get("details", {}).get(key) for key in wanted["details"]}}
 
 
 def table(declared: Table) -> Body:
-    """What is told about a table: its comment in the catalog."""
+    """A table's metadata: its comment in the catalog."""
     return {"description": ddl.comment(declared)}
 
 
-def column(declared: Table, told: Column) -> Body:
-    """What is told about a column: its doc, its meaning where that is plain, and that personal data is hidden.
+def column(declared: Table, column: Column) -> Body:
+    """A column's metadata: its doc, its semantic type where it follows from the name, and hidden visibility for personal data.
 
-    Only a key of one column is marked as such: Metabase opens one row by it.
+    Only a single-column key gets the type of a primary key, which Metabase uses to open one row.
     """
-    body: Body = {"description": told.doc}
-    if declared.key == (told.name,):
+    body: Body = {"description": column.doc}
+    if declared.key == (column.name,):
         body["semantic_type"] = "type/PK"
-    elif told.name.endswith("_usd"):
+    elif column.name.endswith("_usd"):
         body["semantic_type"] = "type/Currency"
-    elif told.name.rsplit("_", 1)[-1] in _CATEGORIES:
+    elif column.name.rsplit("_", 1)[-1] in _CATEGORIES:
         body["semantic_type"] = "type/Category"
-    if told.pii:
+    if column.pii:
         body["visibility_type"] = "sensitive"
     return body
 
 
 def card(question: Question, database_id: int | None, collection_id: int | None) -> Body:
-    """The question as a native card; the ids are None where a plan has not made them yet."""
+    """The question as a native card; the ids are None in a plan that would create them."""
     tags = {name: _tag(question, name) for name in question.filters}
     return {
         "name": question.title,
@@ -89,7 +89,7 @@ def card(question: Question, database_id: int | None, collection_id: int | None)
 
 
 def card_seen(live: Mapping[str, Any]) -> Body:
-    """Metabase before 57 gives a query back as sent, later ones as stages: both are read."""
+    """Metabase returns a query as sent before version 57 and as stages from 57 on; both are read."""
     query = live["dataset_query"]
     stage = (query.get("stages") or [{}])[0]
     native = query.get("native") or {"query": stage.get("native"), "template-tags": stage.get("template-tags")}
@@ -100,20 +100,20 @@ def card_seen(live: Mapping[str, Any]) -> Body:
 
 
 def dashboard(board: Board, card_ids: Mapping[str, int | None], collection_id: int | None) -> Body:
-    """The board with all its dashcards, which have no id yet; `card_ids` is by question name."""
+    """The board with all its dashcards, without their ids; `card_ids` is by question name."""
     return {
         "name": board.title,
         "description": board.about,
         "archived": False,
         "collection_id": collection_id,
-        "caveats": f"{BOARD_MARK}{board.name} is made from a file.",
+        "caveats": f"{BOARD_PREFIX}{board.name} is made from a file.",
         "parameters": [_parameter(name) for name in board.filters],
         "dashcards": sorted((_dashcard(board, tile, card_ids) for tile in board.tiles), key=_place),
     }
 
 
 def dashboard_seen(live: Mapping[str, Any]) -> Body:
-    """Parameters and dashcards without what Metabase adds; a dashcard on a tab made by hand differs by that tab."""
+    """Parameters and dashcards without the keys that Metabase adds; a dashcard on a manually added tab differs by that tab."""
     dashcards = []
     for found in live.get("dashcards", []):
         mappings = sorted(found.get("parameter_mappings") or [], key=lambda mapping: str(mapping["parameter_id"]))
@@ -125,14 +125,14 @@ def dashboard_seen(live: Mapping[str, Any]) -> Body:
 
 
 def board_name(live: Mapping[str, Any]) -> str | None:
-    """The board a live dashboard was made from, None where it is not ours."""
+    """The board a live dashboard was created from; None if the dashboard is not managed."""
     caveats = live.get("caveats") or ""
-    return caveats.removeprefix(BOARD_MARK).split()[0] if caveats.startswith(BOARD_MARK) else None
+    return caveats.removeprefix(BOARD_PREFIX).split()[0] if caveats.startswith(BOARD_PREFIX) else None
 
 
 def _tag(question: Question, name: str) -> Body:
-    made = hashlib.sha256(f"{question.name}/{name}".encode()).hexdigest()
-    uuid = "-".join((made[:8], made[8:12], f"4{made[13:16]}", f"8{made[17:20]}", made[20:32]))
+    digest = hashlib.sha256(f"{question.name}/{name}".encode()).hexdigest()
+    uuid = "-".join((digest[:8], digest[8:12], f"4{digest[13:16]}", f"8{digest[17:20]}", digest[20:32]))
     return {"id": uuid, "name": name, "display-name": name.title(), "type": _TAG_TYPES[name]}
 
 
@@ -160,7 +160,7 @@ def _parameter(name: str) -> Body:
 
 
 def _dashcard(board: Board, tile: Tile, card_ids: Mapping[str, int | None]) -> Body:
-    """Only the filters that both the board offers and the question understands are wired."""
+    """Connects the filters that both the board and the question have."""
     card_id = card_ids[tile.question.name]
     wired = sorted(name for name in tile.question.filters if name in board.filters)
     return {

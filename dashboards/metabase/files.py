@@ -1,9 +1,9 @@
 """Questions and boards on disk: one SQL file per question, one YAML file per board.
 
-A question begins with three comment lines: title, chart, audience; a fourth, empty, may say what it means that there is no row.
-Its first column is what a chart is drawn over, the others are drawn. Chart kinds: `number` (one row; a column `before` is the period
-before), `bar`, `stacked`, `combo: COLUMN as line`, `table`. Filters are Metabase's: `{{from}}` is replaced by a literal, and `[[…]]`
-is left out while a filter within it is not set.
+A question begins with three comment lines: title, chart, audience; an optional fourth, empty, is the text shown for an empty result.
+The first column is the chart's dimension, the others are its series. Chart kinds: `number` (one row; a column `before` is the value of
+the previous period), `bar`, `stacked`, `combo: COLUMN as line`, `table`. Filters use Metabase's syntax: `{{from}}` is replaced by a
+literal, and `[[…]]` is omitted unless every filter in it is set.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class BoardError(EbapError):
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One question: its SQL with filters in it, and how the answer is drawn."""
+    """One question: its SQL with filters, and how its result is displayed."""
 
     name: str
     title: str
@@ -53,7 +53,7 @@ class Question:
 
     @property
     def filters(self) -> tuple[str, ...]:
-        """The filters it understands, in the order of FILTERS."""
+        """The filters used in its SQL, in the order of FILTERS."""
         found = set(_TAG.findall(self.sql))
         return tuple(name for name in FILTERS if name in found)
 
@@ -63,20 +63,20 @@ class Question:
         return tuple(sorted(set(_TABLE.findall(self.sql))))
 
     def render(self, values: Mapping[str, str]) -> str:
-        """The SQL with these filters set; raises BoardError for a value that does not fit its filter."""
+        """The SQL with these filters set; raises BoardError for an invalid value."""
         literals = {name: _literal(name, value) for name, value in values.items() if value and name in self.filters}
 
         def keep(part: re.Match[str]) -> str:
             is_set = all(name in literals for name in _TAG.findall(part[1]))
             return _TAG.sub(lambda tag: literals[tag[1]], part[1]) if is_set else ""
 
-        # Once: a value that looks like a tag stays a value. Tags outside of [[…]] were refused when the file was read.
+        # In one pass: a value that looks like a tag is not replaced. Tags outside of [[…]] are refused when the file is read.
         return _OPTIONAL.sub(keep, self.sql)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
-    """Where a question stands on its board, in cells of a grid of 24 columns."""
+    """The position of a question on its board, in cells of a grid of 24 columns."""
 
     question: Question
     column: int
@@ -87,7 +87,7 @@ class Tile:
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """One board: its tiles, the filters it offers, and how often it is asked again, in seconds."""
+    """One board: its tiles, its filters, and its refresh interval in seconds."""
 
     name: str
     title: str
@@ -98,12 +98,12 @@ class Board:
 
 
 def questions(folder: Path = FOLDER) -> dict[str, Question]:
-    """Every question by name; raises BoardError for a file that is not one."""
+    """Every question by name; raises BoardError for an invalid file."""
     return {path.stem: _question(path) for path in sorted((folder / "questions").glob("*.sql"))}
 
 
 def boards(folder: Path = FOLDER) -> dict[str, Board]:
-    """Every board by name; raises BoardError for a file that is not one."""
+    """Every board by name; raises BoardError for an invalid file."""
     known = questions(folder)
     return {path.stem: _board(path, known) for path in sorted((folder / "boards").glob("*.yaml"))}
 
@@ -120,15 +120,15 @@ def _question(path: Path) -> Question:
         header["empty"] = lines.pop(0).removeprefix(_EMPTY).strip()
     if not lines:
         raise BoardError(f"{path.name}: there is no SQL after its {len(_HEADER)} header lines")
-    made = Question(name=path.stem, sql="\n".join(lines).strip(), **header)
-    if made.kind not in KINDS:
-        raise BoardError(f"{path.name}: chart {made.kind!r} is not one of {', '.join(KINDS)}")
-    strange = sorted(set(_TAG.findall(made.sql)) - set(FILTERS))
-    if strange:
-        raise BoardError(f"{path.name}: filter {strange[0]!r} is not one of {', '.join(FILTERS)}")
-    if _TAG.search(_OPTIONAL.sub("", made.sql)):
-        raise BoardError(f"{path.name}: a filter stands outside of [[…]], so the question cannot be asked without it")
-    return made
+    question = Question(name=path.stem, sql="\n".join(lines).strip(), **header)
+    if question.kind not in KINDS:
+        raise BoardError(f"{path.name}: chart {question.kind!r} is not one of {', '.join(KINDS)}")
+    unknown = sorted(set(_TAG.findall(question.sql)) - set(FILTERS))
+    if unknown:
+        raise BoardError(f"{path.name}: filter {unknown[0]!r} is not one of {', '.join(FILTERS)}")
+    if _TAG.search(_OPTIONAL.sub("", question.sql)):
+        raise BoardError(f"{path.name}: a filter is outside of [[…]], so the question cannot run without it")
+    return question
 
 
 def _board(path: Path, known: Mapping[str, Question]) -> Board:
@@ -143,10 +143,10 @@ def _board(path: Path, known: Mapping[str, Question]) -> Board:
         column, row, width, height = place
         tiles.append(Tile(question=known[name], column=column, row=row, width=width, height=height))
     _refuse_misplaced(path, tiles)
-    understood = {name for tile in tiles for name in tile.question.filters}
+    used = {name for tile in tiles for name in tile.question.filters}
     for name in given["filters"]:
-        if name not in understood:
-            raise BoardError(f"{path.name}: no question understands filter {name!r}", "leave it out")
+        if name not in used:
+            raise BoardError(f"{path.name}: no question uses filter {name!r}", "remove it")
     return Board(
         name=path.stem, tiles=tuple(tiles), **{key: given[key] for key in wanted - {"tiles", "filters"}}, filters=tuple(given["filters"])
     )
@@ -156,10 +156,10 @@ def _refuse_misplaced(path: Path, tiles: list[Tile]) -> None:
     taken: dict[tuple[int, int], str] = {}
     for tile in tiles:
         if min(tile.column, tile.row) < 0 or min(tile.width, tile.height) < 1 or tile.column + tile.width > GRID_WIDTH:
-            raise BoardError(f"{path.name}: {tile.question.name} stands outside of the {GRID_WIDTH} columns")
+            raise BoardError(f"{path.name}: {tile.question.name} is outside of the {GRID_WIDTH} columns")
         for cell in ((x, y) for x in range(tile.column, tile.column + tile.width) for y in range(tile.row, tile.row + tile.height)):
             if cell in taken:
-                raise BoardError(f"{path.name}: {tile.question.name} covers {taken[cell]}")
+                raise BoardError(f"{path.name}: {tile.question.name} overlaps {taken[cell]}")
             taken[cell] = tile.question.name
 
 

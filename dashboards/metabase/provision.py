@@ -1,7 +1,7 @@
 """Bring Metabase to the state that files and declarations describe: `python -m dashboards.metabase.provision plan|apply`.
 
-A plan after an apply has nothing; apply stops at the first error and goes on from there when run again. Both look at the whole state
-every time. What others made in the same Metabase is left alone: a card is ours by its entity id, a dashboard by its caveats.
+A plan after an apply is empty; apply stops at the first error and continues when run again. Both compare the whole state every time.
+Objects that are not managed are left unchanged: managed cards are recognised by their entity id, dashboards by their caveats.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from lakehouse.errors import EbapError, exit_code_of
 from lakehouse.settings import Settings
 
 _EXIT_CODES = "Exits with 0 when done, or where a plan finds no difference, 1 on an error, 2 where a plan finds a difference."
-_NEW = -1  # the id of what a plan has not made: no request is ever sent with it
+_NEW = -1  # the id of an object that a plan would create; never sent in a request
 
 
 @dataclass(kw_only=True)
 class Provisioner:
-    """One look at a Metabase, and what was or would be changed, a line each; a dry one sends no change.
+    """One comparison with a Metabase, and the changes made, one line each; a dry run only lists them.
 
     `ready_limit_s` is how long Metabase may take to start.
     `sync_limit_s` is how long Metabase may take to read the tables from Spark: 10 s on a warm server, minutes on a cold one.
@@ -55,16 +55,16 @@ class Provisioner:
         return self._dashboards(card_ids, collection_id)
 
     def _open(self) -> bool:
-        """Log in, as an admin made now where there is none; False when a plan finds none and so can look no further."""
-        said = self.metabase.properties()
-        if not said["has-user-setup"]:
+        """Log in, creating the admin if there is none; False if a plan finds none and cannot continue."""
+        properties = self.metabase.properties()
+        if not properties["has-user-setup"]:
             self._note("create admin")
             if self.is_dry:
                 return False
-            self.metabase.set_up(said["setup-token"])
+            self.metabase.set_up(properties["setup-token"])
         self.metabase.log_in()
         if self.metabase.properties().get("anon-tracking-enabled"):
-            # Setting up switches it on, whatever was asked for.
+            # Metabase's setup turns it on, whatever the request contains.
             self._note("change setting anon-tracking-enabled")
             if not self.is_dry:
                 self.metabase.put("setting/anon-tracking-enabled", {"value": False})
@@ -77,18 +77,18 @@ class Provisioner:
         return self._settle("connection", wanted["name"], "database", seen, wanted)
 
     def _describe(self, database: Body) -> None:
-        """Tell Metabase what the contract says of each table and column."""
+        """Set the metadata of each table and column from its declaration."""
         found = {} if database["id"] == _NEW else self._synced(database["id"])
         for declared in self.gold:
             live = found.get(declared.name)
             self._settle("table", declared.name, "table", live or {"id": _NEW}, desired.table(declared))
             fields = {one["name"]: one for one in live["fields"]} if live else {}
-            for told in declared.columns:
-                name = f"{declared.name}.{told.name}"
-                self._settle("column", name, "field", fields.get(told.name) or {"id": _NEW}, desired.column(declared, told))
+            for column in declared.columns:
+                name = f"{declared.name}.{column.name}"
+                self._settle("column", name, "field", fields.get(column.name) or {"id": _NEW}, desired.column(declared, column))
 
     def _synced(self, database_id: int) -> dict[str, Any]:
-        """Live tables by name, every declared one with all its columns, asking for a sync where one lacks."""
+        """Live tables by name, with every declared table and column; starts a sync if one is missing."""
         found = self._live_tables(database_id)
         lacking = _lacking(self.gold, found)
         if lacking:
@@ -108,7 +108,7 @@ class Provisioner:
         )
 
     def _live_tables(self, database_id: int) -> dict[str, Any]:
-        # Without include_hidden, sensitive columns are left out, and so would look as if never synced.
+        # Without include_hidden, sensitive columns are omitted and would appear not to be synced.
         answer = self.metabase.get(f"database/{database_id}/metadata", include_hidden="true")
         return {one["name"]: one for one in answer["tables"] if one.get("active", True)}
 
@@ -138,20 +138,20 @@ class Provisioner:
         for board in self.boards.values():
             wanted = desired.dashboard(board, card_ids, collection_id)
             ours = [one for one in listed if desired.board_name(one) == board.name]
-            # An apply that was interrupted leaves one without its caveats.
-            begun = [
+            # An interrupted apply leaves a dashboard without caveats.
+            incomplete = [
                 one for one in listed if not one.get("caveats") and (one["name"], one["collection_id"]) == (board.title, collection_id)
             ]
-            live = next(iter(ours or begun), None)
-            made = self._dashboard(board, self.metabase.get(f"dashboard/{live['id']}") if live else None, wanted)
-            links[board.title] = f"{self.settings.metabase_page}/dashboard/{made}#refresh={board.refresh_s}"
+            live = next(iter(ours or incomplete), None)
+            dashboard_id = self._dashboard(board, self.metabase.get(f"dashboard/{live['id']}") if live else None, wanted)
+            links[board.title] = f"{self.settings.metabase_page}/dashboard/{dashboard_id}#refresh={board.refresh_s}"
         for one in listed:
             if desired.board_name(one) not in (None, *self.boards):
                 self._archive("dashboard", one)
         return links
 
     def _dashboard(self, board: Board, live: Body | None, wanted: Body) -> int:
-        """All dashcards go in one request: Metabase deletes those that are left out of it."""
+        """Create or change one dashboard; all dashcards are sent in one request, since Metabase deletes those omitted from it."""
         seen = desired.dashboard_seen(live) if live else {}
         fields = _differing(seen, wanted)
         if not fields:
@@ -162,7 +162,7 @@ class Provisioner:
         if not live:
             live = self.metabase.post("dashboard", {key: wanted[key] for key in ("name", "description", "collection_id")})
         elif live["archived"]:
-            # What is archived takes no dashcards.
+            # An archived dashboard accepts no dashcards.
             live = self.metabase.put(f"dashboard/{live['id']}", {"archived": False, "collection_id": wanted["collection_id"]})
         body = {key: wanted[key] for key in fields if key != "archived"}
         if "dashcards" in body:
@@ -170,12 +170,12 @@ class Provisioner:
         self.metabase.put(f"dashboard/{live['id']}", body)
         return int(live["id"])
 
-    def _settle(self, what: str, name: str, path: str, seen: Body | None, wanted: Body, at_birth: Body | None = None) -> Body:
-        """Create it, or change the fields that differ; gives what is there then, of id -1 where a plan would create it."""
+    def _settle(self, what: str, name: str, path: str, seen: Body | None, wanted: Body, only_at_creation: Body | None = None) -> Body:
+        """Create the object, or change the fields that differ; returns it, with id -1 if a plan would create it."""
         if seen is None:
             self._note(f"create {what} {name}")
-            # Nothing is born archived, and Metabase's create takes no such key.
-            body = {key: value for key, value in wanted.items() if key != "archived"} | (at_birth or {})
+            # Metabase's create endpoints do not accept `archived`.
+            body = {key: value for key, value in wanted.items() if key != "archived"} | (only_at_creation or {})
             return {"id": _NEW} if self.is_dry else dict(self.metabase.post(path, body))
         fields = _differing(seen, wanted)
         if fields:
@@ -195,7 +195,7 @@ class Provisioner:
         return list(answer["data"] if isinstance(answer, dict) else answer)
 
     def _note(self, change: str) -> None:
-        """Said when it is done, not at the end: after an error it is known what was changed."""
+        """Print the change at once, so that the output is complete up to an error."""
         self.changes.append(change)
         print(change, flush=True)
 
@@ -214,29 +214,29 @@ def _differing(seen: Mapping[str, Any], wanted: Body) -> list[str]:
 
 
 def _lacking(declared: Sequence[Table], found: Mapping[str, Any]) -> list[str]:
-    """Declared tables that Metabase does not know, or not with every column."""
+    """Declared tables that are missing in Metabase, or lack a column there."""
     known = {name: {one["name"] for one in live["fields"]} for name, live in found.items()}
     return [table.name for table in declared if not known.get(table.name, set()) >= set(table.column_names)]
 
 
 def _with_ids(dashcards: Sequence[Body], live: Body) -> list[Body]:
-    """A card that is on the dashboard keeps its dashcard; negative ids are new ones. A tab takes its dashcards with it."""
+    """Cards already on the dashboard keep their dashcard id; negative ids create new ones. Deleting a tab deletes its dashcards."""
     known = {one["card_id"]: one["id"] for one in live.get("dashcards", []) if one.get("dashboard_tab_id") is None}
     return [{"id": known.get(one["card_id"], -number), **one} for number, one in enumerate(dashcards, start=1)]
 
 
 def parser() -> argparse.ArgumentParser:
-    """Both verbs."""
-    text = "Bring Metabase, the one started here or that of EBAP_METABASE_URL, to what the files and the declarations say."
-    made = argparse.ArgumentParser(prog="python -m dashboards.metabase.provision", description=text, epilog=_EXIT_CODES)
-    verbs = made.add_subparsers(dest="verb", required=True, metavar="VERB")
-    verbs.add_parser("plan", help="Print what differs, and change nothing.")
-    verbs.add_parser("apply", help="Change what differs, and print each change and each board's link.")
-    return made
+    """The command line: `plan` and `apply`."""
+    text = "Bring Metabase, the local one or that of EBAP_METABASE_URL, to the state that files and declarations describe."
+    commands = argparse.ArgumentParser(prog="python -m dashboards.metabase.provision", description=text, epilog=_EXIT_CODES)
+    verbs = commands.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs.add_parser("plan", help="Print the differences without changing anything.")
+    verbs.add_parser("apply", help="Apply the differences, and print each change and each board's link.")
+    return commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Plan or apply; gives the exit code."""
+    """Plan or apply; returns the exit code."""
     is_dry = parser().parse_args(arguments).verb == "plan"
     return exit_code_of("error  ", lambda: _do(is_dry), failed=1)
 

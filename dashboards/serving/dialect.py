@@ -1,6 +1,6 @@
 """Translation of the questions' SQL from Spark to DuckDB, limited to what the parity test shows to be equal on both.
 
-What is not on the list is refused by name, and the question is asked of Spark instead.
+A function that is not on the list is refused by name, and Spark runs the question instead.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sqlglot.errors import ParseError
 
 from lakehouse.errors import EbapError
 
-# The epoch as whole seconds, the earlier one before 1970 too.
+# Whole seconds since the epoch, rounded down before 1970 too.
 MACROS = ("CREATE OR REPLACE MACRO unix_seconds(moment) AS CAST(floor(epoch(moment)) AS BIGINT)",)
 _FUNCTIONS = (
     *(exp.And, exp.Or, exp.Case, exp.If, exp.Coalesce, exp.Greatest, exp.Cast, exp.TryCast),
@@ -36,16 +36,16 @@ def duckdb_sql(spark_sql: str) -> str:
         if not isinstance(function, _FUNCTIONS):
             name = function.name if isinstance(function, exp.Anonymous) else function.sql("spark").partition("(")[0]
             raise EbapError(f"{name.lower()} is not known to mean the same in DuckDB")
-    return tree.transform(_meant).sql("duckdb", comments=False)
+    return tree.transform(_translated).sql("duckdb", comments=False)
 
 
-def _meant(node: exp.Expression) -> exp.Expression:
+def _translated(node: exp.Expression) -> exp.Expression:
     if isinstance(node, exp.StrToUnix):
         return exp.Anonymous(this="unix_seconds", expressions=[node.this])
     if isinstance(node, (exp.Cast, exp.TryCast)) and not isinstance(node.this, (exp.Literal, exp.Column, exp.Cast, exp.TryCast)):
         kind = node.to.this
         if kind in _WHOLE:
-            # Spark cuts a fraction off, DuckDB rounds it.
+            # Spark truncates, DuckDB rounds.
             node.set("this", exp.Anonymous(this="trunc", expressions=[node.this]))
         elif kind == exp.DataType.Type.DECIMAL:
             return _decimal(node)
@@ -53,7 +53,7 @@ def _meant(node: exp.Expression) -> exp.Expression:
 
 
 def _decimal(node: exp.Expression) -> exp.Expression:
-    """A cast to DECIMAL; Spark rounds a double by its text (1.005 to 1.01), DuckDB by its binary value."""
+    """A cast to DECIMAL; Spark rounds a double by its decimal text (1.005 to 1.01), DuckDB by its binary value."""
     is_double = exp.EQ(this=exp.Anonymous(this="typeof", expressions=[node.this.copy()]), expression=exp.Literal.string("DOUBLE"))
     text = exp.Cast(this=node.this.copy(), to=exp.DataType.build("text"))
     as_text = node.copy()

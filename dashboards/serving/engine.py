@@ -1,7 +1,7 @@
 """DuckDB over the lake's files in this process: what questions read is kept in memory and reloaded when a table changes.
 
-While somebody looks, a thread follows the tables' versions; who comes after a while waits for one look at the logs. All that changed
-is put in place in one transaction, and a board is answered in one, so that its tiles agree with each other.
+While queries arrive, a thread polls the tables' versions; the first query after a pause checks the logs itself. Changed tables are
+loaded in one transaction, and a board is answered in one, so that its tiles are consistent with each other.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from lakehouse.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# Beyond this DuckDB writes to its folder of temporary files; the page's process as a whole is to stay below 400 MB.
+# Beyond this DuckDB spills to its temporary folder; the page's whole process should stay below 400 MB.
 _MEMORY = "200MB"
-_LOOKED_AT_LATELY_S = 90
+_POLL_AFTER_QUERY_S = 90
 
 
 class Engine:
-    """The lake's tables as the questions see them; thread-safe.
+    """The lake's tables as the questions read them; thread-safe.
 
-    For tests, `rewritten` changes the views' SQL before it is translated, `clock` says when the last hour ends, and with a `poll_s` of 0
-    every question looks at the logs itself.
+    For tests, `rewritten` changes the views' SQL before it is translated, `clock` sets the end of the last hour, and with a `poll_s` of 0
+    every query checks the logs itself.
     """
 
     def __init__(
@@ -53,27 +53,27 @@ class Engine:
     ) -> None:
         self._plan: Plan = plan(questions, rewritten)
         self._lake = lake or Lake(settings)
-        # A look at a bucket is a request a table.
+        # A check of a bucket takes one request per table.
         self._poll_s = poll_s if poll_s is not None else 5.0 if settings.is_on_gcs else 1.0
         self._clock = clock or partial(datetime.now, UTC)
         self._connection = _opened(settings)
         self._live = Live(self._lake.log(platform_tables.CHANGES), self._lake.store)
         self._loaded: Loaded = {}
-        self._made: dict[str, State] = {}  # of each view: what it was made from
+        self._created: dict[str, State] = {}  # per view: the state it was created from
         self._needed: set[str] = set()
         self._loading, self._starting = threading.RLock(), threading.Lock()
-        self._checked_at = self._looked_at = float("-inf")
+        self._checked_at = self._queried_at = float("-inf")
         self._follower: threading.Thread | None = None
         self._is_closed = threading.Event()
 
     @contextlib.contextmanager
     def reading(self, names: Iterable[str]) -> Iterator[Reader]:
-        """Answers over one state of these tables and views (full names), which are brought up to date where nobody has lately.
+        """A reader of one state of these tables and views (full names), which are first refreshed unless they are up to date.
 
         Raises NoTableError, EbapError.
         """
-        self._bring_up(set(names))
-        # Before the transaction begins: rows may be newer than what they are said to depend on, never older.
+        self._refresh(set(names))
+        # Read before the transaction begins: rows may be newer than the state reported for them, never older.
         loaded, today = self._loaded, self._clock().date()
         with contextlib.closing(self._connection.cursor()) as cursor:
             yield Reader(cursor, self._plan, loaded, today)
@@ -84,18 +84,18 @@ class Engine:
         self._plan.needs(names)
 
     def close(self) -> None:
-        """Let go of the memory; nothing can be asked after."""
+        """Release the memory; the engine cannot be used afterwards."""
         self._is_closed.set()
         if self._follower:
             self._follower.join()
         self._connection.close()
 
-    def _bring_up(self, names: set[str]) -> None:
-        """Have all of it loaded, and not longer ago than the follower takes to come round again."""
+    def _refresh(self, names: set[str]) -> None:
+        """Load these names unless the follower has checked them within its last polls."""
         now = time.monotonic()
-        self._plan.needs(names)  # what cannot be had is refused before anything is loaded
+        self._plan.needs(names)  # raises before anything is loaded
         is_followed = names <= self._needed and now - self._checked_at < 3 * self._poll_s
-        self._looked_at = now
+        self._queried_at = now
         if not is_followed:
             with self._loading:
                 if not names <= self._needed or time.monotonic() - self._checked_at >= self._poll_s:
@@ -107,23 +107,23 @@ class Engine:
     def _follow(self) -> None:
         with self._starting:
             if self._follower is None or not self._follower.is_alive():
-                self._follower = threading.Thread(target=self._keep_up, daemon=True, name="lake-follower")
+                self._follower = threading.Thread(target=self._poll, daemon=True, name="lake-follower")
                 self._follower.start()
 
-    def _keep_up(self) -> None:
-        while time.monotonic() - self._looked_at < _LOOKED_AT_LATELY_S and not self._is_closed.wait(self._poll_s):
+    def _poll(self) -> None:
+        while time.monotonic() - self._queried_at < _POLL_AFTER_QUERY_S and not self._is_closed.wait(self._poll_s):
             try:
                 with self._loading:
                     self._load(self._needed)
-            except Exception as error:  # the next request loads for itself and raises it
-                log.warning("the lake's tables could not be followed: %s", error)
+            except Exception as error:  # the next query loads the tables itself and raises the error
+                log.warning("polling the lake's tables failed: %s", error)
                 self._checked_at = float("-inf")
                 break
 
     def _load(self, names: set[str]) -> None:
-        """Load what moved, and make the views that are missing, in one transaction."""
+        """Load changed tables, and create outdated views, in one transaction."""
         bases, views, has_live = self._plan.needs(names)
-        # Before the transaction: around midnight a view is rather made once more than kept from yesterday.
+        # Read before the transaction: around midnight a view may be created twice, but never kept from the day before.
         today = self._clock().date()
         run(self._connection, "BEGIN")
         try:
@@ -131,20 +131,20 @@ class Engine:
             if has_live:
                 with _named(platform_tables.CHANGES.full_name):
                     self._live.refresh(self._connection, self._clock())
-            made = {view.name: self._view(view, state_of(self._plan, [view.name], found, today)) for view in views}
+            created = {view.name: self._view(view, state_of(self._plan, [view.name], found, today)) for view in views}
             run(self._connection, "COMMIT")
         except BaseException:
             run(self._connection, "ROLLBACK")
             self._live.forget()
             raise
         self._loaded = {**self._loaded, **found}
-        self._made |= made
+        self._created |= created
         self._checked_at = time.monotonic()
 
     def _view(self, view: View, state: State) -> State:
-        """Make the view where it is not what it should be: a table of its rows, which several questions read, or a view of the moment."""
+        """Create the view unless it is up to date: as a table, which several questions read, or as a view if it depends on the time."""
         kind = "VIEW" if state is None else "TABLE"
-        if view.name not in self._made or state != self._made[view.name]:
+        if view.name not in self._created or state != self._created[view.name]:
             run(self._connection, f"CREATE OR REPLACE {kind} {view.name} AS {view.sql}")
         return state
 
@@ -155,7 +155,7 @@ class Engine:
         at = snapshot.metadata.raw["id"], snapshot.version
         if known and known[:2] == at:
             return known
-        # Compaction is a version too; what it leaves is the same, so loading it again is only work.
+        # A new version by compaction has the same rows; it is loaded again nevertheless.
         found = reading.relation(self._connection, snapshot, self._lake.store, columns=base.columns, where=base.only)
         self._connection.register("found", found)
         run(
@@ -168,7 +168,7 @@ class Engine:
 
 
 def _opened(settings: Settings) -> Any:
-    # A thread a query: the queries of several viewers run beside each other, each in the thread that asks.
+    # One thread per query: concurrent queries run in the threads that issue them.
     config: dict[str, Any] = {"memory_limit": _MEMORY, "threads": 1, "temp_directory": str(settings.home_dir / "run" / "boards_spill")}
     connection = duckdb.connect(config=config)
     schemas = [f"CREATE SCHEMA {name}" for name in ("bronze", "silver", "gold", "live")]

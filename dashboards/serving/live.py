@@ -1,7 +1,7 @@
 """`orders_live` in memory: order changes that landed within the hour, each parsed once, and the newest change per order.
 
-Each new version of bronze adds its own files' rows; what is older than the hour goes. A version that took something out of bronze
-(a forgotten person, an old day) has the hour read again.
+Each new version of bronze adds the rows of its files; rows older than the hour are deleted. After a version that removed rows from
+bronze (a forgotten person, an old day) the whole hour is read again.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _READ = (*_KEPT, "value", "commit_at")
 
 
 def run(connection: Any, sql: str, *values: Any) -> list[Any]:
-    """Run a statement to its end: one whose rows nobody fetched keeps the connection."""
+    """Run a statement and fetch its rows: an unfetched result blocks the connection."""
     return list(connection.execute(sql, list(values)).fetchall())
 
 
 class Live:
-    """The tables `live.changes` and `live.newest` of one DuckDB; `refresh` is called by one thread at a time."""
+    """The tables `live.changes` and `live.newest` of one DuckDB database; `refresh` must not be called concurrently."""
 
     def __init__(self, table: Any, store: Any) -> None:
         self._table, self._store = table, store
@@ -45,7 +45,7 @@ class Live:
         known, self._seen = self._seen, None
         table_id = snapshot.metadata.raw["id"]
         added = self._added(known[1], snapshot) if known and known[0] == table_id else None
-        is_anew = added is None
+        is_full = added is None
         if added is None:
             run(connection, _created())
             added = [file for file in snapshot.files if file.partition["source_table"] == SOURCE and _may_hold(file, now - _WINDOW)]
@@ -54,38 +54,38 @@ class Live:
             connection.register("landed", found)
             run(connection, _decoded(), now - _WINDOW)
             connection.unregister("landed")
-        ((gone,),) = run(connection, "DELETE FROM live.changes WHERE _landed_at < $1", now - _WINDOW)
-        if added or gone or is_anew:
+        ((deleted,),) = run(connection, "DELETE FROM live.changes WHERE _landed_at < $1", now - _WINDOW)
+        if added or deleted or is_full:
             run(connection, _newest())
         self._seen = table_id, snapshot.version
 
     def forget(self) -> None:
-        """Read the whole hour next time: what was done since was rolled back."""
+        """Read the whole hour next time, because the transaction was rolled back."""
         self._seen = None
 
     def _added(self, known: int, snapshot: Any) -> list[Any] | None:
-        """Files of orders that came since; None where the hour has to be read again."""
+        """Files of orders added since that version; None if the whole hour must be read again."""
         if snapshot.version <= known:
             return [] if snapshot.version == known else None
         try:
             commits = self._table.commits(known + 1, snapshot.version)
-        except Exception as error:  # the log no longer reaches back, or another reader of it failed: the snapshot has all that is needed
-            log.info("bronze is read again: %s", error)
+        except Exception as error:  # the log no longer reaches back, or cannot be read: the snapshot has all that is needed
+            log.info("reading the last hour of bronze again: %s", error)
             return None
         changing = [commit for commit in commits if commit.changes_rows]
-        # Where it was is an optional part of what the log says of a removed file.
+        # A removed file's partition values are optional in the log.
         if any(file.partition.get("source_table") in (SOURCE, None) for commit in changing for file in commit.removes):
             return None
         return [file for commit in changing for file in commit.adds if file.partition["source_table"] == SOURCE]
 
 
 def _may_hold(file: Any, since: datetime) -> bool:
-    """Whether the file can hold a record that landed since; by its day, and by its statistics where it has some."""
+    """Whether the file can contain a record that landed since then, by its day and, if present, its statistics."""
     day = file.partition.get("_landed_on")
     if day and day < since.date().isoformat():
         return False
     newest = file.statistics.get("maxValues", {}).get("_landed_at")
-    # Statistics are cut to milliseconds.
+    # Statistics are truncated to milliseconds.
     return newest is None or datetime.fromisoformat(newest).astimezone(UTC) + timedelta(milliseconds=1) >= since
 
 
@@ -99,7 +99,7 @@ def _created() -> str:
 
 
 def _decoded() -> str:
-    """INSERT of the landed rows; what is no UTF-8 or no JSON has no values, and its order is left out until its next change."""
+    """INSERT of the landed rows; invalid UTF-8 or JSON yields NULL values, which exclude the order until its next change."""
     shape = json.dumps({"after": dict.fromkeys(orders_live.source_columns(), "VARCHAR")})
     typed = duckdb_sql(f"SELECT {', '.join(orders_live.typed_columns())}").removeprefix("SELECT ")
     own = ", ".join(f'"{name}"' for name in _KEPT)

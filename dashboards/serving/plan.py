@@ -22,22 +22,22 @@ LIVE = "live.newest"
 
 
 class Pace(IntEnum):
-    """How an answer moves while the tables beneath it do not."""
+    """How often a result changes while the tables it reads do not."""
 
     NEVER, DAILY, ALWAYS = range(3)
 
     @staticmethod
     def of(spark_sql: str) -> Pace:
-        """By the clocks that the statement reads."""
+        """The pace of a statement, by the clock functions it calls."""
         text = spark_sql.lower()
         return Pace.ALWAYS if "current_timestamp" in text else Pace.DAILY if "current_date" in text else Pace.NEVER
 
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """A table of DuckDB: `select` (a select list) and `where` over the stored table of that declaration.
+    """A table in DuckDB: `select` (a select list) and `where` over the stored table of that declaration.
 
-    `only` is the part of `where` by which files can be left out, as `lake.reading` takes it.
+    `only` is the part of `where` by which files can be skipped, in the form of `delta.reading`.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Base:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The stored columns that it is made from, in the order of the declaration."""
+        """The stored columns that it reads, in declaration order."""
         text = f"SELECT {', '.join(self.select)} WHERE {self.where or 'true'}"
         read = {column.name for column in sqlglot.parse_one(text, read="duckdb").find_all(exp.Column)}
         return tuple(name for name in self.stored.column_names if name in read)
@@ -56,9 +56,9 @@ class Base:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """A view and the full names that it reads; `refused` says why it cannot be made, then there is no SQL.
+    """A view and the full names that it reads; `refused` is the reason it cannot be created, then `sql` is empty.
 
-    `pace` says whether it is another one at every instant, or every day, with the same rows beneath.
+    `pace` is how often its rows change while those of the tables it reads do not.
     """
 
     name: str
@@ -70,56 +70,56 @@ class View:
 
 @dataclass
 class Plan:
-    """All bases and views that some set of questions can need, by full name."""
+    """All bases and views that a set of questions can need, by full name."""
 
     bases: dict[str, Base] = field(default_factory=dict)
     views: dict[str, View] = field(default_factory=dict)
 
     def needs(self, names: Iterable[str]) -> tuple[list[Base], list[View], bool]:
-        """Bases, then views in the order in which they can be made, and whether `orders_live` is among them.
+        """Bases, views in the order in which they can be created, and whether `orders_live` is among them.
 
         Raises EbapError where one of the views cannot be made, KeyError for a name that no question was planned with.
         """
         bases: dict[str, Base] = {}
-        made: dict[str, View] = {}
+        views: dict[str, View] = {}
 
         def visit(name: str) -> None:
             if name in self.bases:
                 bases[name] = self.bases[name]
-            elif name != LIVE and name not in made:
+            elif name != LIVE and name not in views:
                 view = self.views[name]
                 if view.refused:
                     raise EbapError(f"the view {name}: {view.refused}")
                 for read in view.reads:
                     visit(read)
-                made[name] = view
+                views[name] = view
 
         for name in names:
             visit(name)
-        return list(bases.values()), list(made.values()), any(LIVE in view.reads for view in made.values())
+        return list(bases.values()), list(views.values()), any(LIVE in view.reads for view in views.values())
 
 
 def plan(questions: Iterable[str], rewritten: Callable[[str], str] = str) -> Plan:
-    """The plan for these questions (Spark SQL); the views' SQL goes through `rewritten` before it is translated."""
-    made = Plan()
+    """The plan for these questions (Spark SQL); `rewritten` is applied to the views' SQL before it is translated."""
+    result = Plan()
     columns: dict[str, set[str]] = {}
     waiting = list(questions)
     while waiting:
         for name, read in reads(waiting.pop()).items():
             known = columns.setdefault(name, set())
             known |= read
-            if (text := _view_text(name)) and name not in made.views:
+            if (text := _view_text(name)) and name not in result.views:
                 text = rewritten(text)
-                made.views[name] = _view(name, text)
+                result.views[name] = _view(name, text)
                 waiting.append(text)
     for name, read in columns.items():
-        if name not in made.views and name != LIVE:
-            made.bases[name] = _base(name, read)
-    return made
+        if name not in result.views and name != LIVE:
+            result.bases[name] = _base(name, read)
+    return result
 
 
 def reads(spark_sql: str) -> dict[str, set[str]]:
-    """The columns that a statement may read of each table, by full name: none too few; `*` stands for all."""
+    """The columns that a statement may read of each table, by full name, possibly too many; `*` stands for all."""
     tree = sqlglot.parse_one(spark_sql, read="spark")
     found = {table.alias_or_name: f"{table.db}.{table.name}" for table in tree.find_all(exp.Table) if table.db}
     read: dict[str, set[str]] = {name: set() for name in found.values()}
@@ -134,7 +134,7 @@ def reads(spark_sql: str) -> dict[str, set[str]]:
 
 
 def _view_text(name: str) -> str | None:
-    """The view's SELECT in Spark's dialect; None where the name is not one of gold's views."""
+    """The view's SELECT in Spark's dialect; None if the name is not a view of gold."""
     layer, _, short = name.partition(".")
     table = next((table for table in tables.GOLD if table.name == short and table.is_view), None) if layer == "gold" else None
     if table is None:
@@ -147,7 +147,7 @@ def _view_text(name: str) -> str | None:
 def _view(name: str, text: str) -> View:
     names = tuple(reads(text))
     try:
-        # As gold's own runs take it; what reads bronze is written for Spark alone.
+        # Translated as in gold's own runs, except views that read bronze, which are written for Spark only.
         sql = duckdb_sql(text) if LIVE in names else queries.query(text).duckdb
         return View(name=name, sql=sql, reads=names, pace=Pace.of(text))
     except EbapError as error:
@@ -168,6 +168,6 @@ def _base(name: str, read: set[str]) -> Base:
 
 
 def _chosen(outputs: Mapping[str, str], read: set[str]) -> tuple[str, ...]:
-    """Those expressions whose column is read; the first where none is, for a count of rows needs one too."""
+    """The expressions whose column is read; the first if none is, since a count of rows needs one too."""
     chosen = tuple(text for text, name in outputs.items() if name in read or "*" in read)
     return chosen or tuple(outputs)[:1]

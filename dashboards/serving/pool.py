@@ -23,7 +23,7 @@ _QUERY_S = 30
 _MOST_ROWS = 2000
 _POLL_S = 0.02
 _RUNNING = (ttypes.TOperationState.INITIALIZED_STATE, ttypes.TOperationState.PENDING_STATE, ttypes.TOperationState.RUNNING_STATE)
-_LOST = (TTransportException, OSError)  # what a connection to a server that went away raises
+_LOST = (TTransportException, OSError)  # raised by a connection whose server has stopped
 
 
 class Pool:
@@ -43,7 +43,7 @@ class Pool:
                     names = [column[0] for column in cursor.description]
                     return names, [tuple(map(_utc, row)) for row in cursor.fetchmany(_MOST_ROWS)]
             except _LOST:
-                if is_last:  # a server that was restarted has lost the first connection, not the second
+                if is_last:  # a restart of the server breaks the first connection, not the second
                     raise EbapError("the Spark server is away", "`make status` shows whether it is back") from None
             except HiveError as error:
                 raise EbapError(f"the Spark server refuses: {thrift.first_line(str(error))}") from None
@@ -64,8 +64,8 @@ class Pool:
                     yield cursor
             except BaseException as error:
                 if isinstance(error, _LOST):
-                    # The server was restarted since: the connections that wait are as dead, the next one is new.
-                    self._forget_connections()
+                    # The server was restarted: idle connections are broken too.
+                    self._close_idle()
                 with contextlib.suppress(Exception):  # it may be what failed
                     connection.close()
                 raise
@@ -73,7 +73,7 @@ class Pool:
         finally:
             self._slots.release()
 
-    def _forget_connections(self) -> None:
+    def _close_idle(self) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
                 connection = self._idle.get_nowait()
@@ -82,7 +82,7 @@ class Pool:
 
 
 class _Cursor:
-    """A PyHive cursor whose queries have a time limit. Closed after use: the server keeps what a question made until then."""
+    """A PyHive cursor whose queries have a time limit. Close it after use: the server keeps a query's resources until then."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -107,5 +107,5 @@ class _Cursor:
 
 
 def _utc(value: Any) -> Any:
-    """The Thrift Server answers in the session's time zone, which is UTC, without naming it."""
+    """The Thrift Server returns timestamps without a zone, in the session's time zone, which is UTC."""
     return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value

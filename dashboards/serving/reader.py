@@ -20,15 +20,15 @@ _QUERY_S = 30
 _MOST_ROWS = 2000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-# Of each base: its stored table's id, its version, its rows.
+# Per base: its stored table's id, version and number of rows.
 Loaded = Mapping[str, tuple[str, int, int]]
-# What an answer depends on; None where it is another one at every instant.
+# The state a result depends on; None if it changes with the current time.
 State = tuple[Any, ...] | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """An answer: its columns' names, its rows as Python values, and the stored tables behind it that hold no row at all."""
+    """A result: column names, rows as Python values, and the stored tables it reads that are empty."""
 
     columns: list[str]
     rows: list[tuple[Any, ...]]
@@ -36,7 +36,7 @@ class Rows:
 
 
 class Reader:
-    """Asks by a cursor of its own; what it sees is what was loaded when it was made."""
+    """Runs queries on its own cursor, over the state that was loaded when it was created."""
 
     def __init__(self, cursor: Any, plan: Plan, loaded: Loaded, today: date) -> None:
         self._cursor, self._plan, self._loaded, self._today = cursor, plan, loaded, today
@@ -44,11 +44,11 @@ class Reader:
         self._begin()
 
     def state(self, spark_sql: str, names: Iterable[str]) -> State:
-        """What the answer depends on: with an equal state it is equal. None where it moves at every instant."""
+        """The state a result depends on: equal states give equal results. None if the result changes with the current time."""
         return state_of(self._plan, names, self._loaded, self._today, Pace.of(spark_sql))
 
-    def ask(self, spark_sql: str, names: Iterable[str]) -> Rows:
-        """The answer to a statement in Spark's dialect over these names; raises EbapError, TimeoutError, duckdb.Error."""
+    def query(self, spark_sql: str, names: Iterable[str]) -> Rows:
+        """The result of a statement in Spark's dialect over these names; raises EbapError, TimeoutError, duckdb.Error."""
         sql = dialect.duckdb_sql(spark_sql)
         limit = threading.Timer(_QUERY_S, self._cursor.interrupt)
         limit.start()
@@ -66,19 +66,19 @@ class Reader:
         return Rows(columns=found.column_names, rows=list(zip(*columns, strict=True)), empty=self._empty(names))
 
     def _begin(self) -> None:
-        """Begin a transaction that sees the tables as they are now: DuckDB's sees them as they are at its first read."""
+        """Begin a transaction over the current state: DuckDB takes its snapshot at the transaction's first read."""
         run(self._cursor, "BEGIN TRANSACTION READ ONLY")
         run(self._cursor, "SELECT * FROM live.begun")
 
     def _empty(self, names: Iterable[str]) -> tuple[str, ...]:
         bases, _, _ = self._plan.needs(names)
-        # The platform's own tables are empty for good reasons, such as a list of forgotten people.
+        # Platform tables may be empty legitimately, such as the list of forgotten people.
         wanted = [base for base in bases if base.name in self._loaded and base.stored not in platform_tables.STORED]
         return tuple(base.stored.full_name for base in wanted if not self._loaded[base.name][2])
 
 
 def state_of(plan: Plan, names: Iterable[str], loaded: Loaded, today: date, pace: Pace = Pace.NEVER) -> State:
-    """What rows over these names depend on, where they are asked for by a statement of that pace."""
+    """The state that rows over these names depend on, for a statement of that pace."""
     bases, views, _ = plan.needs(names)
     pace = max([pace, *(view.pace for view in views)])
     if pace is Pace.ALWAYS:
@@ -87,7 +87,7 @@ def state_of(plan: Plan, names: Iterable[str], loaded: Loaded, today: date, pace
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
-    """The column's Python values; instants are made here, because Arrow imports pandas (seconds) to make the first."""
+    """The column's Python values; timestamps are converted here, because Arrow would import pandas, which takes seconds."""
     if not pa.types.is_timestamp(column.type):
         return column.to_pylist()
     return [None if us is None else _EPOCH + timedelta(microseconds=us) for us in column.cast(pa.int64()).to_pylist()]

@@ -1,4 +1,4 @@
-"""A real browser for the tests of pages."""
+"""A browser for tests of pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lakehouse.settings import Settings
 
 
 def launched() -> Iterator[Browser]:
-    """Chromium of this machine; the test is skipped, with the cure, where there is none."""
+    """The locally installed Chromium; skips the test, with the cure, if there is none."""
     path = shutil.which("chromium") or shutil.which("google-chrome")
     if not path:
         pytest.skip("there is no chromium on the PATH: install it (Debian: apt-get install chromium) to see the pages in a browser")
@@ -23,7 +23,7 @@ def launched() -> Iterator[Browser]:
 
 
 def serious(page: Page, settings: Settings) -> list[str]:
-    """What axe finds on the page that is serious or worse."""
+    """The accessibility violations that axe rates as serious or critical."""
     axe = settings.home_dir / "venv" / "dev" / "node_modules" / "axe-core" / "axe.min.js"
     page.evaluate(axe.read_text())
     found = page.evaluate("axe.run()")["violations"]

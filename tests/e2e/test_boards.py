@@ -1,4 +1,4 @@
-"""The boards on real parts: every question over the Hive JDBC driver and in the page's own process, and the page in a real browser."""
+"""The boards on the real platform: every question over the Hive JDBC driver and in the page's process, and the page in a browser."""
 
 from __future__ import annotations
 
@@ -31,33 +31,33 @@ SHAPES = {"wall": (1920, 1080), "phone": (390, 844)}
 
 @pytest.fixture(scope="module")
 def trading(platform: Platform) -> Platform:
-    """The platform after the shop has traded for a while, with all of it in gold."""
+    """The platform after some traffic, with all changes in gold."""
     platform.run("generator", "rate", "100")
     platform.trade("SELECT count(*) FROM gold.orders_live", 300)
-    # How complete the tables are is looked up beside the first answer, not before it.
+    # The completeness of the tables is read in the background of the first answer.
     until(lambda: _get(platform, "/api/boards/sales_trends/sales_units").json()["age_s"] is not None, 120, "the age of the data")
     return platform
 
 
 def test_every_question_over_jdbc_with_every_filter_set_and_unset(trading: Platform) -> None:
-    asked = [(question, values) for question in QUESTIONS for values in ({}, *({name: SET[name]} for name in question.filters), SET)]
-    # A mark before each answer, so that answers and questions stay together.
-    script = [f"SELECT '@{number}' AS mark;\n{question.render(values)};" for number, (question, values) in enumerate(asked)]
+    queries = [(question, values) for question in QUESTIONS for values in ({}, *({name: SET[name]} for name in question.filters), SET)]
+    # A marker before each result assigns results to questions.
+    script = [f"SELECT '@{number}' AS marker;\n{question.render(values)};" for number, (question, values) in enumerate(queries)]
     began = time.monotonic()
     out = beeline(trading.settings, script)
     took = time.monotonic() - began
     answers = dict(part.split("\n", 1) for part in out.split("\n@")[1:])
-    assert len(answers) == len(asked)
-    for number, (question, values) in enumerate(asked):
-        lines = [line for line in answers[str(number)].splitlines() if line and line != "mark"]
+    assert len(answers) == len(queries)
+    for number, (question, values) in enumerate(queries):
+        lines = [line for line in answers[str(number)].splitlines() if line and line != "marker"]
         assert not any("Error" in line for line in lines), (question.name, values, lines)
-        # Nothing was sold two weeks ago in a shop that is minutes old, and nobody has moved: those have a header alone.
+        # A shop that is minutes old has no earlier sales and no tier changes: those results have only a header.
         assert lines, (question.name, values)
-    print(f"\n{len(asked)} questions over JDBC in {took:.0f} s, {1000 * took / len(asked):.0f} ms each")
+    print(f"\n{len(queries)} questions over JDBC in {took:.0f} s, {1000 * took / len(queries):.0f} ms each")
 
 
 def test_every_question_has_the_same_answer_over_thrift_and_on_the_page(trading: Platform) -> None:
-    """The shop is paused; what still moves with the clock or with gold is asked again until both were asked in the same moment."""
+    """The shop is paused; results that still change with the time or with gold are repeated until both agree."""
     boards = {tile.question.name: board for board in BOARDS for tile in board.tiles}
     for question in QUESTIONS:
         board = boards[question.name]
@@ -70,7 +70,7 @@ def test_every_question_has_the_same_answer_over_thrift_and_on_the_page(trading:
                 answer = _get(trading, f"/api/boards/{board.name}/{question.name}", values)
                 assert answer.status_code == 200, answer.text
                 found = answer.json()
-                assert "note" not in found or "Asked of Spark" not in found["note"], "this process answers it"
+                assert "note" not in found or "Answered by Spark" not in found["note"], "the page's process must answer it"
                 by_thrift = [[_shown(value) for value in row] for row in rows]
                 if (found["columns"], found["rows"]) != (names, by_thrift):
                     raise AssertionError(f"{question.name} {values}: {found['rows'][:3]} on the page, {by_thrift[:3]} over Thrift")
@@ -80,7 +80,7 @@ def test_every_question_has_the_same_answer_over_thrift_and_on_the_page(trading:
 
 
 def _shown(value: Any) -> Any:
-    """A value of PyHive's as the page's JSON has it."""
+    """A value of PyHive in the form of the page's JSON."""
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, datetime):
@@ -113,7 +113,7 @@ def test_every_board_answers_with_rows(trading: Platform) -> None:
             assert found["age_s"] is not None
             if not found["rows"]:
                 empty.append(tile.question.name)
-    # In minutes of shop no order waits for a quarter of an hour, hardly one is shipped, and few accounts move.
+    # Within minutes no order is stuck for a quarter of an hour, hardly any is shipped, and few tiers change.
     assert set(empty) <= {"live_stuck", "customers_tier_moves", "products_price_changes", "products_return_rate"}
 
 
@@ -128,20 +128,20 @@ def test_ten_viewers_cost_one_query(trading: Platform) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "values", "status", "says"),
+    ("path", "values", "status", "message"),
     [
         ("/api/answers/nope", {}, 404, "there is no 'nope': there are customers"),
         ("/boards/nope", {}, 404, "there is no 'nope'"),
         ("/api/boards/customers/sales_daily", {}, 404, "there is no 'sales_daily'"),
-        ("/api/boards/customers/customers_buyers", {"sql": "DROP"}, 422, "filter 'sql' is none of this board's"),
+        ("/api/boards/customers/customers_buyers", {"sql": "DROP"}, 422, "unknown filter 'sql'"),
         ("/api/boards/sales_trends/sales_daily", {"from": "x"}, 422, "filter from is 'x': give a day"),
         ("/static/app.py", {}, 404, "there is no file"),
         ("/static/..%2fapp.py", {}, 404, ""),
     ],
 )
-def test_what_is_not_offered_is_refused(trading: Platform, path: str, values: dict[str, str], status: int, says: str) -> None:
+def test_unknown_paths_and_filters_are_refused(trading: Platform, path: str, values: dict[str, str], status: int, message: str) -> None:
     answer = _get(trading, path, values)
-    assert (answer.status_code, says in answer.text) == (status, True), answer.text
+    assert (answer.status_code, message in answer.text) == (status, True), answer.text
 
 
 def test_another_site_cannot_read_the_answers(trading: Platform) -> None:
@@ -160,15 +160,15 @@ def browser() -> Iterator[Browser]:
 def test_a_board_in_a_browser(trading: Platform, browser: Browser, board: files.Board, shape: str, scheme: Any, tmp_path: Path) -> None:
     width, height = SHAPES[shape]
     page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: said.append(str(error)))
+    errors: list[str] = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(f"{trading.settings.boards_url}/boards/{board.name}")
     page.wait_for_selector("body[data-ready]", timeout=120_000)
     folder = Path(os.environ.get("KEEP_LOGS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=folder / f"board_{board.name}_{shape}_{scheme}.png", full_page=True)
-    assert not said
+    assert not errors
     assert page.locator(".tile").count() == len(board.tiles)
     assert page.locator(".failed").all_inner_texts() == []
     page.wait_for_function("document.querySelector('.age').textContent.endsWith('old')")
@@ -177,7 +177,7 @@ def test_a_board_in_a_browser(trading: Platform, browser: Browser, board: files.
     page.close()
 
 
-def test_figures_on_the_page_are_those_of_the_query_also_when_filtered(trading: Platform, browser: Browser) -> None:
+def test_figures_on_the_page_equal_the_querys_also_when_filtered(trading: Platform, browser: Browser) -> None:
     page = browser.new_page()
     page.goto(f"{trading.settings.boards_url}/boards/sales_trends")
     page.wait_for_selector("body[data-ready='1']", timeout=120_000)
@@ -192,7 +192,7 @@ def test_figures_on_the_page_are_those_of_the_query_also_when_filtered(trading: 
     page.close()
 
 
-def test_a_query_that_fails_leaves_a_clear_tile_and_its_neighbours_alone(trading: Platform, browser: Browser) -> None:
+def test_a_failed_query_is_shown_in_its_tile_and_does_not_affect_others(trading: Platform, browser: Browser) -> None:
     page = browser.new_page()
     reason = "the Spark server is away: `make status` shows whether it is back"
 
@@ -202,7 +202,7 @@ def test_a_query_that_fails_leaves_a_clear_tile_and_its_neighbours_alone(trading
     page.route("**/api/answers/**", failing)
     page.goto(f"{trading.settings.boards_url}/boards/sales_trends")
     page.wait_for_selector("body[data-ready]", timeout=120_000)
-    assert page.locator(".failed span:last-child").all_inner_texts() == [f"No figures: {reason}"]
+    assert page.locator(".failed span:last-child").all_inner_texts() == [f"No data: {reason}"]
     assert page.locator("#sales_revenue .number").count() == 1
     page.close()
 

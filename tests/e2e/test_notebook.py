@@ -1,4 +1,4 @@
-"""The notebook runs from its first cell to its last on the running platform."""
+"""The notebook runs completely on the running platform."""
 
 from __future__ import annotations
 

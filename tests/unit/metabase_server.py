@@ -1,8 +1,8 @@
-"""A small Metabase in memory, held to Metabase's own published schemas: each request body and each answer is checked against them.
+"""In-memory fake of Metabase; each request and response body is validated against Metabase's own published schemas.
 
-It behaves as the server's documentation and source say: the setup token works once, everything else asks for a session, fields
-appear only after a sync, dashcards are replaced as a whole and negative ids get new ones, sensitive columns are left out of
-metadata unless asked for, queries come back as stages, keys that an endpoint does not take are refused.
+It follows the server's documentation and source: the setup token works once, all other endpoints require a session, fields appear only
+after a sync, dashcards are replaced as a whole and negative ids get new ones, sensitive columns are omitted from metadata unless
+requested, queries are returned as stages, and unknown keys are refused.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.serving import Request, answering, serving
 
 Body = dict[str, Any]
 
-# What `mb COMMAND --help --json` tells of each; it has no command that makes a connection.
+# Commands whose schemas `mb COMMAND --help --json` prints; it has no command to create a connection.
 COMMANDS = (
     "setup",
     "db get",
@@ -38,7 +38,7 @@ COMMANDS = (
     "table update",
     "field update",
 )
-# Taken from the server's own check of POST and PUT /api/database.
+# From the server's own validation of POST and PUT /api/database.
 _CONNECTION = {
     "type": "object",
     "required": ["name", "engine", "details"],
@@ -64,29 +64,29 @@ _DASHBOARD_DEFAULTS: Body = {
 
 
 def published_schemas(settings: Settings) -> dict[str, Body]:
-    """Metabase's schemas by command, from the CLI among the checks of the boards; each has `inputSchema` or `outputSchema`."""
+    """Metabase's schemas by command, from the CLI that `make install-dev` installs; each has `inputSchema` or `outputSchema`."""
     program = settings.home_dir / "venv" / "dev" / "node_modules" / ".bin" / "mb"
     path = f"{settings.home_dir / 'venv' / 'dev' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     assert program.exists(), f"there is no {program}: run `make install-dev`"
     found = {}
     for command in COMMANDS:
-        asked = [str(program), *command.split(), "--help", "--json"]
-        done = subprocess.run(asked, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=True)
+        argv = [str(program), *command.split(), "--help", "--json"]
+        done = subprocess.run(argv, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=True)
         found[command] = json.loads(done.stdout)
         assert found[command]["command"] == command
     return found
 
 
 class Refusal(Exception):  # noqa: N818
-    """An answer that is no success: its status and what it says."""
+    """An error response: its status and body."""
 
-    def __init__(self, status: int, said: Any) -> None:
-        super().__init__(status, said)
-        self.status, self.said = status, said
+    def __init__(self, status: int, body: Any) -> None:
+        super().__init__(status, body)
+        self.status, self.body = status, body
 
 
 class FakeMetabase:
-    """The state, and one method an endpoint. `unread` are tables that no sync finds; `starting` is how often health says no."""
+    """The state, and one method per endpoint. A sync skips tables in `unread`; the first `starting` health checks fail."""
 
     def __init__(self, schemas: dict[str, Body], gold: Sequence[Table]) -> None:
         self.schemas, self.gold = schemas, gold
@@ -103,7 +103,7 @@ class FakeMetabase:
         self.lock = threading.Lock()
 
     def answer(self, verb: str, path: str, query: dict[str, str], body: Any, session: str | None) -> Any:
-        """What the server says to this request; raises Refusal."""
+        """The response body to a request; raises Refusal."""
         is_open = path in ("health", "session/properties", "setup", "session")
         if not is_open and session not in self.sessions:
             raise Refusal(401, "Unauthenticated")
@@ -152,7 +152,7 @@ class FakeMetabase:
         if len(body["user"]["password"]) < 6 or not re.search(r"\d", body["user"]["password"]):
             raise Refusal(400, {"errors": {"password": "password is too common."}})
         self.token, self.password, self.is_tracking = None, body["user"]["password"], True
-        return self._said("setup", self._new_session())
+        return self._checked("setup", self._new_session())
 
     def _session(self, body: Body) -> Body:
         if body != {"username": "admin@ebap.local", "password": self.password}:
@@ -200,7 +200,7 @@ class FakeMetabase:
         for table in self.rows["table"].values():
             fields = [one for one in self.rows["field"].values() if one["table_id"] == table["id"] and one["visibility_type"] not in hidden]
             tables.append({**table, "fields": fields})
-        return self._said("db get", {**self._row("database", database_id), "tables": tables})
+        return self._checked("db get", {**self._row("database", database_id), "tables": tables})
 
     def _list(self, kind: str, f: str = "all") -> Any:
         is_archived = f == "archived"
@@ -213,8 +213,8 @@ class FakeMetabase:
 
     def _get(self, kind: str, number: int) -> Body:
         row = self._row(kind, number)
-        # What is in the trash says so, and keeps to itself where it came from.
-        return self._said(_answers_of(kind), {**row, "collection_id": _TRASH} if row.get("archived") else row)
+        # An archived object reports the trash as its collection.
+        return self._checked(_answers_of(kind), {**row, "collection_id": _TRASH} if row.get("archived") else row)
 
     def _create(self, kind: str, body: Body) -> Body:
         if kind == "database":
@@ -227,7 +227,7 @@ class FakeMetabase:
             row = self._insert(kind, **(_DASHBOARD_DEFAULTS | body), entity_id=f"{self._last:021d}")
         else:
             row = self._insert(kind, **body, archived=False, location="/", entity_id=f"{self._last:021d}")
-        return self._said(_answers_of(kind), row)
+        return self._checked(_answers_of(kind), row)
 
     def _card(self, body: Body) -> Body:
         if any(row["entity_id"] == body["entity_id"] for row in self.rows["card"].values()):
@@ -239,7 +239,7 @@ class FakeMetabase:
         return row
 
     def _query(self, sent: Body) -> Body:
-        """As of 57 Metabase gives every query back as stages, whatever was sent."""
+        """From version 57 on, Metabase returns every query as stages, whatever was sent."""
         self._row("database", sent["database"])
         stage = {"lib/type": "mbql.stage/native", "native": sent["native"]["query"], "template-tags": sent["native"]["template-tags"]}
         return {"lib/type": "mbql/query", "database": sent["database"], "stages": [stage]}
@@ -258,10 +258,10 @@ class FakeMetabase:
                 raise Refusal(404, "The object has been archived.")
             changed["dashcards"] = [self._dashcard(row, sent) for sent in body["dashcards"]]
         row.update(changed)
-        return self._said(_answers_of(kind), row)
+        return self._checked(_answers_of(kind), row)
 
     def _dashcard(self, dashboard: Body, sent: Body) -> Body:
-        # Tabs that are not sent are deleted, and what stood on them.
+        # Tabs omitted from the request are deleted with their dashcards.
         known = {one["id"] for one in dashboard["dashcards"] if one["dashboard_tab_id"] is None}
         if self._row("card", sent["card_id"])["archived"] or (sent["id"] > 0 and sent["id"] not in known):
             raise Refusal(404, "Not found.")
@@ -286,11 +286,11 @@ class FakeMetabase:
     def _check(self, command: str, side: str, body: Any) -> None:
         schema = self.schemas[command][side]
         if side == "inputSchema":
-            # The published schemas leave unknown keys open; the server's own maps are closed.
-            strange = sorted(set(body) - set(schema["properties"]))
-            if strange:
-                self.faults.append(f"{command}: unknown {strange}")
-                raise Refusal(400, {"errors": dict.fromkeys(strange, "disallowed key")})
+            # The published schemas allow unknown keys; the server does not.
+            unknown = sorted(set(body) - set(schema["properties"]))
+            if unknown:
+                self.faults.append(f"{command}: unknown {unknown}")
+                raise Refusal(400, {"errors": dict.fromkeys(unknown, "disallowed key")})
         self._validate(f"{command} {side}", schema, body)
 
     def _validate(self, what: str, schema: Body, body: Any) -> None:
@@ -299,8 +299,8 @@ class FakeMetabase:
             self.faults.append(f"{what}: {errors}")
             raise Refusal(400, {"errors": errors})
 
-    def _said(self, command: str, answer: Body) -> Body:
-        """The fake's own answer, which has to fit what Metabase publishes as well."""
+    def _checked(self, command: str, answer: Body) -> Body:
+        """The response, validated against Metabase's published schema as well."""
         self._check(command, "outputSchema", answer)
         return answer
 
@@ -315,7 +315,7 @@ def _arguments(verb: str, query: dict[str, str], body: Any) -> Body:
 
 @contextmanager
 def serve(fake: FakeMetabase) -> Iterator[str]:
-    """The fake on a port of this machine; gives its base URL."""
+    """Serve the fake on a free local port; yields its base URL."""
 
     def answer(request: Request) -> tuple[int, Any]:
         parts = urlsplit(request.path)
@@ -325,7 +325,7 @@ def serve(fake: FakeMetabase) -> Iterator[str]:
             try:
                 return 200, fake.answer(request.method, parts.path.removeprefix("/api/"), query, body, session)
             except Refusal as refusal:
-                return refusal.status, refusal.said
+                return refusal.status, refusal.body
 
     with serving(answering(answer)) as address:
         yield address

@@ -1,4 +1,4 @@
-"""The pages in a real browser, fed by a drawn lake without a platform: what a viewer sees, at two widths and in both colours."""
+"""The pages in a real browser over a sample lake, without a platform, at two widths and in both colour schemes."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from tests.e2e.browser import launched, serious
 
 BOARDS = list(files.boards().values())
 GOLD = [table.name for table in tables.GOLD]
-PAGES = ["Orders, live", "Sales trends", "Customers", "Products", "Freshness"]
+PAGES = ["Live orders", "Sales trends", "Customers", "Products", "Freshness"]
 SHAPES = {"desk": (1280, 800), "phone": (390, 844)}
-WELL = {"state": "fresh", "since": None, "blocked": 0, "quarantined": 0, "run": None, "help": ""}
+FRESH = {"state": "fresh", "since": None, "blocked": 0, "quarantined": 0, "run": None, "help": ""}
 FRESHNESS: dict[str, Any] = {
     "tables": [
-        WELL | {"name": "bronze.changes", "rows": 10, "age_s": 3.0, "allowed_age_s": 60},
-        WELL | {"name": "silver.users", "rows": 10, "age_s": 900.0, "allowed_age_s": 300, "state": "stopped", "help": "accept the change"},
-        WELL
+        FRESH | {"name": "bronze.changes", "rows": 10, "age_s": 3.0, "allowed_age_s": 60},
+        FRESH | {"name": "silver.users", "rows": 10, "age_s": 900.0, "allowed_age_s": 300, "state": "stopped", "help": "accept the change"},
+        FRESH
         | {
             "name": "silver.users_history",
             "rows": 30,
@@ -43,7 +43,7 @@ FRESHNESS: dict[str, Any] = {
             "state": "stopped",
             "help": "accept the change",
         },
-        WELL | {"name": "gold.customers", "rows": 5, "age_s": None, "allowed_age_s": 600, "state": "late"},
+        FRESH | {"name": "gold.customers", "rows": 5, "age_s": None, "allowed_age_s": 600, "state": "late"},
     ],
     "waiting": [
         {
@@ -93,7 +93,7 @@ def home() -> str:
 
 @pytest.fixture(scope="module", autouse=True)
 def known_ages() -> Iterator[None]:
-    """Ages and freshness as the platform would say them, which is not there."""
+    """Fixed ages and freshness in place of the platform's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(answers_of.Answers, "_complete_to", lambda self: dict.fromkeys(GOLD, datetime.now(UTC) - timedelta(seconds=20)))
         patch.setattr(answers_of.Answers, "freshness", lambda self: FRESHNESS)
@@ -114,7 +114,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Page]]:
-    """Opens a path of a page; the console must have stayed silent, and what was shown last is kept."""
+    """Opens a page; checks that its console has no errors, and keeps a screenshot."""
     opened: list[Page] = []
     errors: list[str] = []
 
@@ -138,12 +138,12 @@ def open_page(browser: Browser, request: pytest.FixtureRequest, tmp_path: Path) 
 
 
 LOOKS = [("desk", "light"), ("desk", "dark"), ("phone", "light")]
-# What a chart writes lies within the chart, and no name is shortened.
+# Texts of a chart that lie outside of it or are truncated.
 CUT = """[...document.querySelectorAll('.chart')].flatMap(chart => { const box = chart.getBoundingClientRect();
   return [...chart.querySelectorAll('text')].filter(text => { const t = text.getBoundingClientRect();
     return t.left < box.left - 1 || t.right > box.right + 1 || t.top < box.top - 1 || t.bottom > box.bottom + 1
       || text.textContent.includes('…') }).map(text => text.textContent) })"""
-# A table's tile ends where its last row does, but for its padding.
+# Empty space between a table's last row and the end of its tile.
 EMPTY_PX = """[...document.querySelectorAll('.tile.is-table table')].map(table =>
   table.closest('.tile').getBoundingClientRect().bottom - table.getBoundingClientRect().bottom)"""
 
@@ -165,17 +165,16 @@ def test_a_page_is_readable_at_every_width_and_in_both_colours(
     assert page.locator("nav a[aria-current=page]").count() == 1
 
 
-def test_a_board_stands_before_its_figures_do(shop: Served, open_page: Callable[..., Page]) -> None:
+def test_a_board_has_its_layout_before_its_data(shop: Served, open_page: Callable[..., Page]) -> None:
     page = open_page("about:blank")
     page.route("**/api/answers/**", lambda route: None)
     page.goto(f"{shop.url}/boards/customers")
     tiles = len(files.boards()["customers"].tiles)
     assert page.locator(".tile h2").count() == tiles
     assert page.locator(".tile[aria-busy=true] .skeleton").count() == tiles
-    assert "asking" not in page.locator("body").inner_text()
 
 
-def test_what_changed_is_said_with_an_arrow_a_percent_and_words(shop: Served, open_page: Callable[..., Page]) -> None:
+def test_a_change_is_shown_with_an_arrow_a_percentage_and_text(shop: Served, open_page: Callable[..., Page]) -> None:
     page = open_page(f"{shop.url}/boards/sales_trends")
     page.wait_for_selector("body[data-ready]")
     found = requests.get(f"{shop.url}/api/boards/sales_trends/sales_units", timeout=30).json()
@@ -185,7 +184,7 @@ def test_what_changed_is_said_with_an_arrow_a_percent_and_words(shop: Served, op
     assert page.locator("#sales_units .against").inner_text() == f"{arrow} {abs(percent):.1f} % {word} than {before:,} before"
 
 
-def test_a_filter_is_in_the_address_and_reset_takes_it_out(shop: Served, open_page: Callable[..., Page]) -> None:
+def test_a_filter_is_in_the_address_and_reset_removes_it(shop: Served, open_page: Callable[..., Page]) -> None:
     page = open_page(f"{shop.url}/boards/sales_trends?region=EMEA")
     page.wait_for_selector("body[data-ready='1']")
     units = page.locator("#sales_units .number").inner_text()
@@ -197,7 +196,7 @@ def test_a_filter_is_in_the_address_and_reset_takes_it_out(shop: Served, open_pa
     assert page.get_by_role("button", name="Reset").count() == 0
 
 
-def test_an_empty_tile_says_what_that_means_and_takes_no_room(shop: Served, open_page: Callable[..., Page]) -> None:
+def test_an_empty_tile_shows_its_text_and_is_small(shop: Served, open_page: Callable[..., Page]) -> None:
     page = open_page("about:blank")
 
     def empty(route: Any) -> None:
@@ -214,7 +213,7 @@ def test_an_empty_tile_says_what_that_means_and_takes_no_room(shop: Served, open
     assert box and box["height"] < 150
 
 
-def test_a_tile_that_only_spark_can_answer_is_drawn_later_and_says_so(shop: Served, open_page: Callable[..., Page]) -> None:
+def test_a_tile_that_only_spark_can_answer_is_drawn_later_with_a_note(shop: Served, open_page: Callable[..., Page]) -> None:
     page = open_page("about:blank")
     answer = requests.get(f"{shop.url}/api/boards/sales_trends/sales_units", timeout=30).json()
 
@@ -225,27 +224,27 @@ def test_a_tile_that_only_spark_can_answer_is_drawn_later_and_says_so(shop: Serv
 
     page.route("**/api/answers/**", later)
     page.route(
-        "**/api/boards/sales_trends/sales_units*", lambda route: route.fulfill(json=answer | {"note": "Asked of Spark: x is not known"})
+        "**/api/boards/sales_trends/sales_units*", lambda route: route.fulfill(json=answer | {"note": "Answered by Spark: x is not known"})
     )
     page.goto(f"{shop.url}/boards/sales_trends")
     page.wait_for_selector("body[data-ready]")
-    assert "Asked of Spark: x is not known" in page.locator("#sales_units .note").inner_text()
+    assert "Answered by Spark: x is not known" in page.locator("#sales_units .note").inner_text()
     assert page.locator("#sales_units .number").count() == 1
 
 
-def test_freshness_says_one_cause_once(shop: Served, open_page: Callable[..., Page]) -> None:
+def test_freshness_shows_each_cause_once(shop: Served, open_page: Callable[..., Page]) -> None:
     page = open_page(f"{shop.url}/freshness")
     page.wait_for_selector("body[data-ready]")
-    assert page.locator("#about").inner_text().startswith("3 of 4 tables need a look.")
+    assert page.locator("#about").inner_text().startswith("3 of 4 tables need attention.")
     causes = page.locator(".cause").all_inner_texts()
     assert len(causes) == 2, "two tables are stopped by one change"
     assert "silver.users, silver.users_history" in causes[0]
     assert "accept the change" in causes[0]
     assert page.locator("#tables tbody th").all_inner_texts() == [table["name"] for table in FRESHNESS["tables"]]
-    assert page.locator("nav a").first.get_attribute("target") == "_top", "in Airflow it stands in a frame"
+    assert page.locator("nav a").first.get_attribute("target") == "_top", "Airflow embeds the page in a frame"
 
 
-def test_before_the_first_run_each_tile_says_what_is_missing_and_what_to_do(
+def test_before_the_first_run_each_tile_names_the_missing_table_and_the_cure(
     home: str, open_page: Callable[..., Page], tmp_path: Path
 ) -> None:
     for served in serve(tmp_path / "lake", home):

@@ -1,4 +1,4 @@
-"""Every question asked both ways, of Spark and of the boards' own process, over the same files: equal rows in equal order."""
+"""Every question run by Spark and by the boards' own process over the same files: equal rows in equal order."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tests import sample_lake
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Midday, so that the last hour and the day are not cut by midnight.
+# Midday, so that neither the last hour nor the day spans midnight.
 NOW = datetime(2026, 11, 27, 12, 0, 30, 250_000, tzinfo=UTC)
 QUESTIONS = list(files.questions().values())
 SET = {"from": "2026-11-10", "to": "2026-11-27", "category": "toys", "region": "EMEA"}
 
 
 def pinned(sql: str) -> str:
-    """The statement as of NOW: both sides would otherwise read clocks of their own."""
+    """The statement as of NOW: otherwise each side would use its own clock."""
     at = NOW.isoformat(sep=" ")
     sql = re.sub(r"current_timestamp\(\)", f"CAST('{at}' AS TIMESTAMP)", sql)
     return re.sub(r"current_date\(\)", f"CAST('{NOW.date()}' AS DATE)", sql)
@@ -63,29 +63,29 @@ def engine(lake: Settings) -> Iterator[Engine]:
 
 @pytest.mark.parametrize("is_set", [False, True], ids=["unset", "set"])
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
-def test_both_give_the_same_rows_in_the_same_order(spark: SparkSession, engine: Engine, question: Question, is_set: bool) -> None:
+def test_both_return_the_same_rows_in_the_same_order(spark: SparkSession, engine: Engine, question: Question, is_set: bool) -> None:
     values = {name: SET[name] for name in question.filters} if is_set else {}
     sql = pinned(question.render(values))
     found = spark.sql(sql)
     by_spark = [tuple(map(plain, row)) for row in found.collect()]
     names = [f"gold.{name}" for name in question.tables]
     with engine.reading(names) as reader:
-        here = reader.ask(sql, names)
+        here = reader.query(sql, names)
     assert here.columns == found.columns
     assert [tuple(map(plain, row)) for row in here.rows] == by_spark
     assert by_spark, "nothing was compared"
 
 
-def test_a_difference_would_be_seen(spark: SparkSession, engine: Engine) -> None:
+def test_a_difference_would_be_detected(spark: SparkSession, engine: Engine) -> None:
     question = files.questions()["sales_by_region"]
     by_spark = spark.sql(question.render({"category": "toys"})).collect()
     with engine.reading(["gold.daily_sales"]) as reader:
-        here = reader.ask(question.render({"category": "home"}), ["gold.daily_sales"])
+        here = reader.query(question.render({"category": "home"}), ["gold.daily_sales"])
     assert [tuple(map(plain, row)) for row in here.rows] != [tuple(map(plain, row)) for row in by_spark]
 
 
 def plain(value: Any) -> Any:
-    """A value as text: a sum of whole numbers is a decimal without digits in DuckDB, and 1.50 is not 1.5."""
+    """A value as text: the sum of integers is a decimal of scale 0 in DuckDB, and 1.50 must differ from 1.5."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
     return None if value is None else str(value)

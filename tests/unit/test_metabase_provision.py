@@ -1,4 +1,4 @@
-"""The provisioner against a Metabase in memory that enforces Metabase's published schemas: from nothing to ready, and kept so."""
+"""The provisioner against an in-memory fake that enforces Metabase's published schemas: creation, idempotence and repair."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.refusals import refused
 from tests.unit.metabase_server import Body, FakeMetabase, Refusal, published_schemas, serve
 
 BOARDS = files.boards()
-# No gold column is personal data; here one is.
+# Gold has no personal data, so the tests add a column with some.
 _EMAIL = Column(name="email", type="STRING", doc="Hash of an address.", pii=True, hashed=True)
 WITH_PII = tuple(
     dataclasses.replace(table, columns=(*table.columns, _EMAIL)) if table.name == "daily_sales" else table for table in tables.GOLD
@@ -51,7 +51,7 @@ Run = Callable[..., list[str]]
 
 @pytest.fixture
 def run(settings: Settings) -> Run:
-    """Plan or apply; gives the changes."""
+    """Plan or apply; returns the changes."""
 
     def do(verb: str, boards: dict[str, Board] = BOARDS, **options: Any) -> list[str]:
         work = Provisioner(settings=settings, is_dry=verb == "plan", boards=boards, gold=WITH_PII, ready_limit_s=2, **options)
@@ -70,7 +70,7 @@ def card(fake: FakeMetabase, question: str) -> Body:
     return only(fake, "card", entity_id=desired.entity_id("card", question))
 
 
-def test_one_apply_leads_from_nothing_to_ready_and_the_second_changes_nothing(run: Run, fake: FakeMetabase) -> None:
+def test_the_first_apply_creates_everything_and_the_second_changes_nothing(run: Run, fake: FakeMetabase) -> None:
     fake.starting = 2
     assert run("apply")
     tiles = sum(len(board.tiles) for board in BOARDS.values())
@@ -81,15 +81,15 @@ def test_one_apply_leads_from_nothing_to_ready_and_the_second_changes_nothing(ru
     fake.writes.clear()
     assert run("plan") == []
     assert run("apply") == []
-    # Logging in is the only thing that is sent.
+    # The login is the only request that writes.
     assert {path for _, path, _ in fake.writes} == {"session"}
 
 
-def test_a_plan_sends_no_change_and_says_the_same_as_apply(run: Run, fake: FakeMetabase) -> None:
+def test_a_plan_sends_no_change_and_lists_the_same_as_apply(run: Run, fake: FakeMetabase) -> None:
     planned = run("plan")
     assert fake.writes == []
     applied = run("apply")
-    # What a sync is asked for and what Metabase switches on by itself is known only then.
+    # The sync, and the setting that Metabase's setup turns on, are known only during apply.
     later = ("change connection", "change setting")
     assert planned == [change for change in applied if not change.startswith(later)]
 
@@ -101,7 +101,7 @@ def test_each_dashboard_is_filled_in_one_request(run: Run, fake: FakeMetabase) -
     assert all(dashcard["id"] < 0 for body in puts for dashcard in body["dashcards"])
 
 
-def test_the_exit_code_tells_a_pipeline_what_a_plan_found(
+def test_the_exit_code_reports_whether_a_plan_found_differences(
     settings: Settings, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Settings, "from_environment", lambda: settings)
@@ -115,7 +115,7 @@ def test_the_exit_code_tells_a_pipeline_what_a_plan_found(
     assert re.search(rf"^Sales trends: {settings.metabase_url}/dashboard/\d+#refresh=60$", capsys.readouterr().out, re.MULTILINE)
 
 
-def test_the_admin_is_set_up_once_with_a_password_only_its_owner_reads(run: Run, fake: FakeMetabase, settings: Settings) -> None:
+def test_the_admin_is_set_up_once_with_a_password_that_only_its_owner_can_read(run: Run, fake: FakeMetabase, settings: Settings) -> None:
     run("apply")
     run("apply")
     assert [path for _, path, _ in fake.writes].count("setup") == 1
@@ -124,7 +124,7 @@ def test_the_admin_is_set_up_once_with_a_password_only_its_owner_reads(run: Run,
     assert kept.read_text() == fake.password
 
 
-def test_a_password_kept_by_an_interrupted_run_is_used(run: Run, fake: FakeMetabase, settings: Settings) -> None:
+def test_a_password_stored_by_an_interrupted_run_is_used(run: Run, fake: FakeMetabase, settings: Settings) -> None:
     settings.secrets_dir.mkdir()
     settings.secret_file("metabase_admin").write_text("kept-before-1")
     run("apply")
@@ -141,7 +141,7 @@ def test_the_connection_is_binary_and_repaired(run: Run, fake: FakeMetabase, set
     assert run("plan") == []
 
 
-def test_tables_and_columns_tell_what_the_contract_says(run: Run, fake: FakeMetabase) -> None:
+def test_tables_and_columns_have_the_metadata_of_their_declaration(run: Run, fake: FakeMetabase) -> None:
     run("apply")
     sales = only(fake, "table", name="daily_sales")
     assert "Grain: " in sales["description"]
@@ -177,14 +177,14 @@ def test_tables_and_columns_tell_what_the_contract_says(run: Run, fake: FakeMeta
         ("live_latest", "table", {}),
     ],
 )
-def test_a_question_is_drawn_as_its_file_says(run: Run, fake: FakeMetabase, question: str, display: str, drawn: Body) -> None:
+def test_a_question_is_displayed_as_declared_in_its_file(run: Run, fake: FakeMetabase, question: str, display: str, drawn: Body) -> None:
     run("apply")
     made = card(fake, question)
     assert (made["display"], made["visualization_settings"]) == (display, drawn)
     assert len(made["entity_id"]) == 21
 
 
-def test_filters_are_wired_only_where_they_are_understood(run: Run, fake: FakeMetabase) -> None:
+def test_filters_are_connected_only_to_questions_that_use_them(run: Run, fake: FakeMetabase) -> None:
     run("apply")
     board = only(fake, "dashboard", name="Products")
     assert [(one["slug"], one["type"]) for one in board["parameters"]] == [
@@ -196,20 +196,20 @@ def test_filters_are_wired_only_where_they_are_understood(run: Run, fake: FakeMe
     for dashcard in board["dashcards"]:
         wired = {one["parameter_id"]: one["target"] for one in dashcard["parameter_mappings"]}
         assert wired == {name: ["variable", ["template-tag", name]] for name in questions[dashcard["card_id"]].filters}
-    # The stock of today knows no days.
+    # The current stock has no date filter.
     stock = next(one for one in board["dashcards"] if questions[one["card_id"]].name == "products_stock_cover")
     assert [one["parameter_id"] for one in stock["parameter_mappings"]] == ["category"]
     tags = card(fake, "products_best")["dataset_query"]["stages"][0]["template-tags"]
     assert {name: tag["type"] for name, tag in tags.items()} == {"from": "date", "to": "date", "category": "text"}
 
 
-def test_a_filter_that_the_board_does_not_offer_is_not_wired(run: Run, fake: FakeMetabase) -> None:
+def test_a_filter_that_the_board_does_not_have_is_not_connected(run: Run, fake: FakeMetabase) -> None:
     run("apply", {"products": dataclasses.replace(BOARDS["products"], filters=("category",))})
     mappings = [one for dashcard in only(fake, "dashboard")["dashcards"] for one in dashcard["parameter_mappings"]]
     assert {one["parameter_id"] for one in mappings} == {"category"}
 
 
-def test_tabs_made_by_hand_go(run: Run, fake: FakeMetabase) -> None:
+def test_manually_added_tabs_are_removed(run: Run, fake: FakeMetabase) -> None:
     run("apply")
     board = only(fake, "dashboard", name="Products")
     board["tabs"] = [{"id": 900, "dashboard_id": board["id"], "name": "Tab"}]
@@ -221,7 +221,7 @@ def test_tabs_made_by_hand_go(run: Run, fake: FakeMetabase) -> None:
     assert run("plan") == []
 
 
-def test_what_was_changed_by_hand_is_repaired(run: Run, fake: FakeMetabase) -> None:
+def test_manual_changes_are_reverted(run: Run, fake: FakeMetabase) -> None:
     run("apply")
     before = [one["id"] for one in only(fake, "dashboard", name="Sales trends")["dashcards"]]
     card(fake, "sales_by_region")["display"] = "pie"
@@ -245,11 +245,11 @@ def test_what_was_changed_by_hand_is_repaired(run: Run, fake: FakeMetabase) -> N
     ]
     assert run("apply") == planned
     assert run("plan") == []
-    # Who linked to a dashcard still finds it.
+    # Links to a dashcard remain valid.
     assert [one["id"] for one in only(fake, "dashboard", name="Sales trends")["dashcards"]] == before
 
 
-def test_what_no_file_describes_any_more_is_archived_and_what_others_made_stays(run: Run, fake: FakeMetabase) -> None:
+def test_objects_without_a_file_are_archived_and_unmanaged_ones_are_kept(run: Run, fake: FakeMetabase) -> None:
     run("apply")
     collection = only(fake, "collection", name="EBAP")["id"]
     query = desired.card(BOARDS["sales_trends"].tiles[0].question, only(fake, "database")["id"], collection)["dataset_query"]
@@ -259,18 +259,18 @@ def test_what_no_file_describes_any_more_is_archived_and_what_others_made_stays(
     live = BOARDS["orders_live"]
     kept = dataclasses.replace(live, tiles=tuple(tile for tile in live.tiles if tile.question.name != "live_stuck"))
     fewer = {name: board for name, board in BOARDS.items() if name not in (live.name, "products")} | {live.name: kept}
-    gone = {tile.question.title for tile in BOARDS["products"].tiles} | {card(fake, "live_stuck")["name"]}
+    removed = {tile.question.title for tile in BOARDS["products"].tiles} | {card(fake, "live_stuck")["name"]}
     changes = run("apply", fewer)
-    assert {row["name"] for row in fake.rows["card"].values() if row["archived"]} == gone
+    assert {row["name"] for row in fake.rows["card"].values() if row["archived"]} == removed
     assert [row["name"] for row in fake.rows["dashboard"].values() if row["archived"]] == ["Products"]
     assert f"change dashboard {live.name}: dashcards" in changes
     assert run("plan", fewer) == []
-    # And it comes back, as the same card.
+    # A file that is added again restores the same card.
     assert "change card live_stuck: archived, collection_id" in run("apply")
     assert run("plan") == []
 
 
-def test_an_apply_that_was_interrupted_goes_on(run: Run, fake: FakeMetabase) -> None:
+def test_an_interrupted_apply_can_be_repeated(run: Run, fake: FakeMetabase) -> None:
     run("apply")
     only(fake, "dashboard", name="Sales trends").update(caveats=None, dashcards=[], parameters=[])
     assert run("apply") == ["change dashboard sales_trends: caveats, dashcards, parameters"]
@@ -303,11 +303,11 @@ def test_a_sync_that_is_not_done_in_time_names_the_tables(run: Run, fake: FakeMe
     assert run("plan") == []
 
 
-def test_a_column_that_was_added_is_synced_and_told(run: Run, fake: FakeMetabase) -> None:
+def test_an_added_column_is_synced_and_described(run: Run, fake: FakeMetabase) -> None:
     run("apply")
     table = only(fake, "table", name="customers")
-    gone = next(row for row in fake.rows["field"].values() if (row["table_id"], row["name"]) == (table["id"], "tier"))
-    del fake.rows["field"][gone["id"]]
+    missing = next(row for row in fake.rows["field"].values() if (row["table_id"], row["name"]) == (table["id"], "tier"))
+    del fake.rows["field"][missing["id"]]
     assert run("plan") == [
         "change connection EBAP gold: sync customers",
         "change column customers.tier: description, semantic_type",
@@ -317,7 +317,7 @@ def test_a_column_that_was_added_is_synced_and_told(run: Run, fake: FakeMetabase
 
 
 def test_the_fake_refuses_what_metabase_would(schemas: dict[str, Body]) -> None:
-    """The negative control: a body that does not fit the published schema is no success."""
+    """Negative control: a body that violates the published schema is refused."""
     fake = FakeMetabase(schemas, WITH_PII)
     collection = fake._create("collection", {"name": "EBAP"})
     made = fake._create("dashboard", {"name": "B", "collection_id": collection["id"]})

@@ -1,4 +1,4 @@
-"""The questions' dialect where Spark and DuckDB differ, against values that Spark is known to give; the parity test asks both."""
+"""The questions' dialect where Spark and DuckDB differ, against known results of Spark; the parity test runs both."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ def connection() -> Any:
 @pytest.mark.parametrize(
     ("spark", "value"),
     [
-        # A fraction is cut off, towards zero.
+        # Truncated towards zero.
         ("CAST(119 / 60 AS INT)", 1),
         ("CAST(-119 / 60 AS INT)", -1),
-        # A double is rounded by its text, half away from zero: its binary value is a little less.
+        # A double is rounded by its decimal text, half away from zero; its binary value is slightly smaller.
         ("CAST(201 / 200 AS DECIMAL(18,2))", Decimal("1.01")),
         ("CAST(-201 / 200 AS DECIMAL(18,2))", Decimal("-1.01")),
         ("CAST(100 * 3 / 80 AS DECIMAL(5,1))", Decimal("3.8")),
-        # A decimal stays exact whatever its size.
+        # A decimal stays exact at any size.
         ("CAST(CAST(9007199254740993.25 AS DECIMAL(18,2)) + 0.01 AS DECIMAL(19,2))", Decimal("9007199254740993.26")),
-        # NULL where one part is.
+        # NULL if one argument is.
         ("concat('a', CAST(NULL AS STRING))", None),
         ("greatest(1, CAST(NULL AS INT))", 1),
         ("try_divide(1, 0)", None),
         ("datediff(DATE'2026-03-01', DATE'2026-02-27')", 2),
         ("CAST(date_trunc('WEEK', DATE'2026-11-29') AS DATE)", date(2026, 11, 23)),
         ("CAST(floor(datediff(DATE'2026-02-27', DATE'2026-03-01') / 7) AS INT)", -1),
-        # Whole seconds, the earlier one before 1970 too.
+        # Whole seconds, rounded down before 1970 too.
         ("unix_timestamp(TIMESTAMP'1969-12-31 23:59:58.5')", -2),
         ("'O\\'Neil \\\\ Sons'", "O'Neil \\ Sons"),
     ],
 )
-def test_a_value_is_sparks(connection: Any, spark: str, value: Any) -> None:
+def test_a_value_equals_sparks(connection: Any, spark: str, value: Any) -> None:
     assert connection.execute(duckdb_sql(f"SELECT {spark} AS v")).fetchall() == [(value,)]
 
 
-def test_null_comes_first_upwards_and_last_downwards(connection: Any) -> None:
+def test_null_sorts_first_ascending_and_last_descending(connection: Any) -> None:
     rows = "(SELECT explode(sequence(1, 3)) AS n) ORDER BY CASE WHEN n <> 2 THEN n END"
     assert connection.execute(duckdb_sql(f"SELECT n FROM {rows}")).fetchall() == [(2,), (1,), (3,)]
     assert connection.execute(duckdb_sql(f"SELECT n FROM {rows} DESC")).fetchall() == [(3,), (1,), (2,)]
@@ -60,11 +60,11 @@ def test_null_comes_first_upwards_and_last_downwards(connection: Any) -> None:
     ("spark", "name"),
     [("percentile_approx(n, 0.5)", "percentile_approx"), ("upper(n)", "upper"), ("my_own(n)", "my_own"), ("first(n)", "first")],
 )
-def test_what_is_not_on_the_list_is_refused_by_name(spark: str, name: str) -> None:
+def test_a_function_that_is_not_on_the_list_is_refused_by_name(spark: str, name: str) -> None:
     with pytest.raises(EbapError, match=f"{name} is not known to mean the same in DuckDB"):
         duckdb_sql(f"SELECT {spark} AS v FROM gold.daily_sales")
 
 
-def test_what_is_no_sql_is_refused() -> None:
+def test_invalid_sql_is_refused() -> None:
     with pytest.raises(EbapError, match="cannot be parsed"):
         duckdb_sql("SELECT (")

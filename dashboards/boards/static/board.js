@@ -1,7 +1,7 @@
-// One board: all its tiles are asked for at once, drawn, and asked for again; nothing here knows SQL.
+// One board: queries all its tiles in one request, draws them, and refreshes them periodically.
 
 import { draw as drawChart } from "./charts.js";
-import { ask, duration, element, now } from "./format.js";
+import { duration, element, now, query } from "./format.js";
 import "./nav.js";
 import { number, table } from "./tiles.js";
 
@@ -9,13 +9,13 @@ const place = document.getElementById("tiles");
 const form = document.getElementById("filters");
 const board = place.dataset.board;
 const refresh_s = Number(place.dataset.refresh);
-const UNKNOWN_AGAIN_S = 3;
+const RETRY_UNKNOWN_AGE_S = 3;
 const tiles = new Map();
 let round = 0;
 
-for (const made of place.querySelectorAll(".tile")) {
-  const tile = { chart: made.dataset.chart, title: made.querySelector("h2").textContent, filters: made.dataset.filters.split(" ").filter(Boolean), empty: made.dataset.empty };
-  tiles.set(made.id, { tile, made, body: made.querySelector(".body"), note: made.querySelector(".note"), chart: null, found: null, at: 0 });
+for (const node of place.querySelectorAll(".tile")) {
+  const tile = { chart: node.dataset.chart, title: node.querySelector("h2").textContent, filters: node.dataset.filters.split(" ").filter(Boolean), empty: node.dataset.empty };
+  tiles.set(node.id, { tile, node, body: node.querySelector(".body"), note: node.querySelector(".note"), chart: null, found: null, at: 0 });
 }
 
 const chosen = () => (form ? [...new FormData(form)].filter(([, value]) => value) : []);
@@ -33,10 +33,10 @@ function message(kind, text) {
 async function draw(entry, found) {
   const { tile } = entry;
   const kind = tile.chart.split(":")[0];
-  entry.made.classList.toggle("is-empty", !found.rows.length);
+  entry.node.classList.toggle("is-empty", !found.rows.length);
   if (!found.rows.length) {
     const isFiltered = chosen().some(([name]) => tile.filters.includes(name));
-    const text = found.note ?? (isFiltered ? "Nothing here with these filters." : tile.empty || "Nothing here now.");
+    const text = found.note ?? (isFiltered ? "No data for these filters." : tile.empty || "No data yet.");
     return clear(entry, message(found.note ? "empty waiting" : "empty", text[0].toUpperCase() + text.slice(1)));
   }
   if (kind === "number") return clear(entry, ...number(found, tile.chart));
@@ -47,15 +47,15 @@ async function draw(entry, found) {
 
 function fail(entry, reason) {
   entry.found = null;
-  entry.made.classList.remove("is-empty");
-  clear(entry, message("failed", `No figures: ${reason}`));
+  entry.node.classList.remove("is-empty");
+  clear(entry, message("failed", `No data: ${reason}`));
 }
 
 async function show(entry, found, mine) {
   if (found.later) {
-    // Seconds, in Spark: the others are drawn meanwhile.
+    // Takes seconds in Spark; the other tiles are drawn meanwhile.
     const set = chosen().filter(([name]) => entry.tile.filters.includes(name));
-    found = await ask(`/api/boards/${board}/${entry.made.id}?${new URLSearchParams(set)}`).catch((error) => ({ error: error.message }));
+    found = await query(`/api/boards/${board}/${entry.node.id}?${new URLSearchParams(set)}`).catch((error) => ({ error: error.message }));
     if (mine !== round) return;
   }
   if (found.error) fail(entry, found.error);
@@ -64,29 +64,30 @@ async function show(entry, found, mine) {
     entry.at = Date.now();
     await draw(entry, found).catch((error) => fail(entry, error.message));
   }
-  entry.made.removeAttribute("aria-busy");
+  entry.node.removeAttribute("aria-busy");
 }
 
-// What a reader of this tile must know beside its figures; most tiles need nothing.
+// Notes below a tile's figures: ignored filters, the server's note, an exceeded age.
 function notes({ tile, found, at }) {
-  if (!found) return [];
-  const said = [];
+  if (!found) return { texts: [], isLate: false };
+  const texts = [];
   const ignored = chosen().map(([name]) => name).filter((name) => !tile.filters.includes(name));
-  if (ignored.length) said.push(`Not filtered by ${ignored.join(", ")}`);
-  if (found.note && found.rows.length) said.push(found.note[0].toUpperCase() + found.note.slice(1));
+  if (ignored.length) texts.push(`Not filtered by ${ignored.join(", ")}`);
+  if (found.note && found.rows.length) texts.push(found.note[0].toUpperCase() + found.note.slice(1));
   const age_s = found.age_s === null ? null : found.age_s + (Date.now() - at) / 1000;
-  if (age_s > found.allowed_age_s) said.push(`${duration(age_s)} old: later than the ${duration(found.allowed_age_s)} promised`);
-  return said;
+  const isLate = age_s > found.allowed_age_s;
+  if (isLate) texts.push(`${duration(age_s)} old, maximum ${duration(found.allowed_age_s)}`);
+  return { texts, isLate };
 }
 
 function tick() {
   const ages = [];
   let took_ms = 0;
   for (const entry of tiles.values()) {
-    const said = notes(entry);
-    entry.note.textContent = said.join(" · ");
-    entry.note.hidden = !said.length;
-    entry.note.classList.toggle("late", said.some((text) => text.includes("promised")));
+    const { texts, isLate } = notes(entry);
+    entry.note.textContent = texts.join(" · ");
+    entry.note.hidden = !texts.length;
+    entry.note.classList.toggle("late", isLate);
     if (!entry.found) continue;
     took_ms += entry.found.took_ms;
     ages.push(entry.found.age_s === null ? null : entry.found.age_s + (Date.now() - entry.at) / 1000);
@@ -94,7 +95,7 @@ function tick() {
   const oldest = ages.length && !ages.includes(null) ? Math.max(...ages) : null;
   const age = document.getElementById("age");
   age.classList.toggle("is-known", oldest !== null);
-  age.textContent = !ages.length ? "No figures" : oldest === null ? "How old the figures are is not known yet" : `Figures are ${duration(oldest)} old`;
+  age.textContent = !ages.length ? "No data" : oldest === null ? "Age of the data not known yet" : `Data is ${duration(oldest)} old`;
   return { isKnown: oldest !== null, took_ms };
 }
 
@@ -102,7 +103,7 @@ async function refreshAll() {
   const mine = ++round;
   let found;
   try {
-    found = await ask(`/api/answers/${board}?${new URLSearchParams(chosen())}`);
+    found = await query(`/api/answers/${board}?${new URLSearchParams(chosen())}`);
   } catch (error) {
     found = Object.fromEntries([...tiles.keys()].map((name) => [name, { error: error.message }]));
   }
@@ -110,7 +111,7 @@ async function refreshAll() {
   await Promise.all([...tiles].map(([name, entry]) => show(entry, found[name], mine)));
   if (mine !== round) return;
   const { took_ms } = tick();
-  document.getElementById("pulse").textContent = `Asked at ${now()} in ${took_ms} ms, again every ${refresh_s} s`;
+  document.getElementById("pulse").textContent = `Queried at ${now()} in ${took_ms} ms · refreshes every ${refresh_s} s`;
   document.body.dataset.ready = String(mine);
 }
 
@@ -134,11 +135,11 @@ function follow() {
 
 async function loop() {
   for (;;) {
-    // A page nobody sees asks nothing; it asks when it is seen again.
+    // A hidden page does not refresh until it is visible again.
     if (document.hidden) await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
     await refreshAll();
-    const again_s = tick().isKnown || round > 3 ? refresh_s : UNKNOWN_AGAIN_S;
-    await new Promise((resolve) => setTimeout(resolve, again_s * 1000));
+    const wait_s = tick().isKnown || round > 3 ? refresh_s : RETRY_UNKNOWN_AGE_S;
+    await new Promise((resolve) => setTimeout(resolve, wait_s * 1000));
   }
 }
 

@@ -1,13 +1,13 @@
-// Charts by ECharts, with colours from the style sheet and the figures as a table for who cannot see them.
+// Charts drawn by ECharts, with colours from the style sheet and a table of the values for screen readers.
 
-import { count, decimals, element, figure, isMoney, isToday, moment, words } from "./format.js";
+import { count, decimals, element, figure, isMoney, isToday, label, moment } from "./format.js";
 import { table } from "./tiles.js";
 
 const FONT = "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
 const BAR_PX = 34;
 const measure = document.createElement("canvas").getContext("2d");
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-// Orange is what needs a look; the others take the colours that are left, in order.
+// Orange marks series that need attention; the others use the remaining colours in order.
 const isWarning = (name) => /risk|returned/.test(name);
 function tones(names) {
   const left = ["series-1", "series-2", "series-3", "series-4"].filter((tone) => tone !== "series-2" || !names.some(isWarning));
@@ -21,7 +21,7 @@ export function echarts() {
     if (window.echarts?.init) return resolve();
     const script = document.getElementById("charts-library");
     script.addEventListener("load", () => resolve());
-    script.addEventListener("error", () => reject(new Error("the charts' library could not be loaded: reload the page")));
+    script.addEventListener("error", () => reject(new Error("the chart library could not be loaded: reload the page")));
   });
   return loaded;
 }
@@ -40,7 +40,7 @@ function shared(found, chart) {
   return { asLine, names, colours, kind: chart.split(":")[0], title: found.columns[0] };
 }
 
-// Names down the side with room for the longest, and the figure at the end of each bar.
+// Categories along the side, sized for the longest name, and the value at the end of each bar.
 function ofNames(found, chart, width) {
   const { names, colours } = shared(found, chart);
   const labels = found.rows.map((row) => String(row[0] ?? "none"));
@@ -57,9 +57,9 @@ function ofNames(found, chart, width) {
 
 function ofTime(found, chart) {
   const { asLine, names, colours, kind } = shared(found, chart);
-  // A line of another unit than its bars has an axis of its own.
+  // A line with a different unit than the bars has its own axis.
   const hasTwo = Boolean(asLine) && names.some((name) => name !== asLine && isMoney(name) !== isMoney(asLine));
-  const label = (text) => (String(text).includes("T") ? text.slice(11, 16) : moment(String(text)));
+  const tickLabel = (text) => (String(text).includes("T") ? text.slice(11, 16) : moment(String(text)));
   const axis = (isUsd) => ({ type: "value", axisLabel: { color: style("soft"), fontSize: 12, formatter: (value) => compact(value, isUsd) }, splitLine: { lineStyle: { color: style("line") } }, splitNumber: 4, minInterval: isUsd ? 0 : 1 });
   const first = names.find((name) => name !== asLine) ?? names[0];
   const isFlat = kind === "stacked";
@@ -69,7 +69,7 @@ function ofTime(found, chart) {
   const room = (name) => Math.max(textWidth(compact(1.25 * Math.max(...found.rows.map((row) => row[names.indexOf(name) + 1] ?? 0), 1), isMoney(name))), 16) + 14;
   return {
     grid: { left: room(first), right: hasTwo ? room(asLine) : 12, top: names.length > 1 ? 40 : 10, bottom: 26 },
-    xAxis: { type: "category", data: found.rows.map((row) => label(row[0])), axisTick: { show: false }, axisLine: { lineStyle: { color: style("line") } }, axisLabel: { color: style("soft"), fontSize: 12, hideOverlap: true, margin: 10 } },
+    xAxis: { type: "category", data: found.rows.map((row) => tickLabel(row[0])), axisTick: { show: false }, axisLine: { lineStyle: { color: style("line") } }, axisLabel: { color: style("soft"), fontSize: 12, hideOverlap: true, margin: 10 } },
     yAxis: hasTwo ? [axis(isMoney(first)), { ...axis(isMoney(asLine)), splitLine: { show: false } }] : axis(isMoney(first)),
     series: names.map((name, i) => ({ ...(name === asLine ? line(name, i) : bar(name, i, i === names.length - 1)), data: data(name, i) })),
   };
@@ -79,7 +79,7 @@ function tooltip(points, found) {
   const encode = window.echarts.format.encodeHTML;
   const first = String(found.rows[points[0].dataIndex][0] ?? "none");
   const head = first.includes("T") ? `${first.slice(11, 16)} UTC` : moment(first) + (isToday(first) ? ", so far" : "");
-  return [`<b>${encode(head)}</b>`, ...points.map((point) => `${point.marker}${encode(words(point.seriesName))} <b>${encode(text(found, found.rows[point.dataIndex], point.seriesIndex + 1))}</b>`)].join("<br>");
+  return [`<b>${encode(head)}</b>`, ...points.map((point) => `${point.marker}${encode(label(point.seriesName))} <b>${encode(text(found, found.rows[point.dataIndex], point.seriesIndex + 1))}</b>`)].join("<br>");
 }
 
 function options(found, chart, width) {
@@ -89,24 +89,24 @@ function options(found, chart, width) {
   return {
     animation: false,
     textStyle: { fontFamily: FONT, color: style("ink") },
-    legend: names.length > 1 ? { top: 3, left: 0, padding: 0, itemWidth: 12, itemHeight: 12, itemGap: 16, icon: "roundRect", textStyle: { color: style("soft"), fontSize: 12 }, formatter: words } : undefined,
+    legend: names.length > 1 ? { top: 3, left: 0, padding: 0, itemWidth: 12, itemHeight: 12, itemGap: 16, icon: "roundRect", textStyle: { color: style("soft"), fontSize: 12 }, formatter: label } : undefined,
     tooltip: { trigger: "axis", confine: true, backgroundColor: style("tile"), borderColor: style("line"), textStyle: { color: style("ink"), fontSize: 13 }, axisPointer: { type: isTime ? "line" : "none", lineStyle: { color: style("soft") } }, formatter: (points) => tooltip(points, found) },
     ...drawn,
   };
 }
 
-// Draws into the tile's body; the chart of the round before is kept where there is one.
+// Draws into the tile's body, reusing the chart of the previous refresh if there is one.
 export async function draw(entry, found) {
   await echarts();
   const { body, tile } = entry;
   const isTime = /^\d{4}-\d\d-\d\d/.test(String(found.rows[0][0]));
   if (!entry.chart) {
-    const place = element("div", { className: "chart", role: "img", ariaLabel: `Chart: ${tile.title}. Its ${count(found.rows.length)} values follow as a table.` });
+    const place = element("div", { className: "chart", role: "img", ariaLabel: `Chart: ${tile.title}. A table with its ${count(found.rows.length)} values follows.` });
     entry.figures = element("div", { className: "sr-only" });
     body.replaceChildren(place, entry.figures);
     entry.place = place;
   }
-  // As tall as its bars need; what is drawn over time has a height of its own.
+  // Bar charts grow with their bars; time series have a fixed height.
   const series = found.columns.length - 1;
   entry.place.style.minHeight = isTime ? "" : `${found.rows.length * (series > 1 ? BAR_PX + 8 : BAR_PX) + (series > 1 ? 34 : 6)}px`;
   entry.place.classList.toggle("over-time", isTime);

@@ -1,7 +1,7 @@
-// Figures, moments and names as people read them, in English and UTC.
+// Formatting of numbers, times and column names, in English and UTC.
 
 export const isMoney = (name, unit) => name.endsWith("_usd") || unit === "usd";
-export const words = (name) => name.replace(/_usd$/, "").replaceAll("_", " ");
+export const label = (name) => name.replace(/_usd$/, "").replaceAll("_", " ");
 export const count = (value) => value.toLocaleString("en-US");
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -12,7 +12,7 @@ export function money(value) {
   return value.toLocaleString("en-US", { style: "currency", currency: "USD", minimumFractionDigits: Math.abs(value) >= 10000 ? 0 : 2, maximumFractionDigits: Math.abs(value) >= 10000 ? 0 : 2 });
 }
 
-// Digits after the point that a column's figures share: as many as the one with most has, at most two.
+// Decimal places of a column: those of its most precise value, at most two.
 export function decimals(found, i) {
   return Math.max(0, ...found.rows.map((row) => (typeof row[i] === "number" ? (String(row[i]).split(".")[1] ?? "").slice(0, 2).length : 0)));
 }
@@ -23,7 +23,7 @@ export function figure(value, name, unit, digits = 0) {
   return isMoney(name, unit) ? money(value) : value.toLocaleString("en-US", { minimumFractionDigits: digits });
 }
 
-// A day as 23 Nov, with its year where it is not this one; an instant as its time where it is today.
+// A day as 23 Nov, with the year if it is not the current one; a timestamp of today as its time only.
 export function moment(text) {
   if (!/^\d{4}-\d\d-\d\d(T|$)/.test(text)) return text;
   const year = text.slice(0, 4) === today().slice(0, 4) ? "" : ` ${text.slice(0, 4)}`;
@@ -43,19 +43,19 @@ export function duration(seconds) {
 }
 
 export function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children.filter((child) => child !== null));
-  return made;
+  const node = Object.assign(document.createElement(name), properties);
+  node.append(...children.filter((child) => child !== null));
+  return node;
 }
 
-export async function ask(path) {
+export async function query(path) {
   let answer;
   try {
     answer = await fetch(path, { signal: AbortSignal.timeout(60000) });
   } catch (error) {
-    throw new Error(error.name === "TimeoutError" ? "the page's server gave no answer within a minute" : "the page's server cannot be reached: `make status` shows whether it runs");
+    throw new Error(error.name === "TimeoutError" ? "the server did not respond within a minute" : "the server cannot be reached: `make status` shows whether it is running");
   }
-  const found = await answer.json().catch(() => ({ detail: `the page's server answered ${answer.status}` }));
+  const found = await answer.json().catch(() => ({ detail: `the server responded with status ${answer.status}` }));
   if (!answer.ok) throw new Error(found.detail);
   return found;
 }

@@ -1,3 +1,3 @@
-// On a narrow screen the pages' names are a strip: the page that is open is brought into sight.
+// On a narrow screen the navigation scrolls: show the link to the current page.
 
 document.querySelector("nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });

@@ -1,7 +1,7 @@
--- title: Weekly cohorts: share of first buyers who bought again
+-- title: Retention by weekly cohort
 -- chart: table: percent
--- audience: marketing: how many first buyers come back, week by week?
--- empty: No account has bought yet: a cohort begins with its first order.
+-- audience: marketing: what share of first-time buyers buys again, week by week?
+-- empty: No account has bought yet. Cohorts start with a first order.
 SELECT cohort, count(DISTINCT user_id) AS buyers,
   CASE WHEN datediff(current_date(), cohort) >= 14 THEN CAST(100 * count(DISTINCT CASE WHEN week = 1 THEN user_id END) / count(DISTINCT user_id) AS DECIMAL(5,1)) END AS week_1,
   CASE WHEN datediff(current_date(), cohort) >= 21 THEN CAST(100 * count(DISTINCT CASE WHEN week = 2 THEN user_id END) / count(DISTINCT user_id) AS DECIMAL(5,1)) END AS week_2,

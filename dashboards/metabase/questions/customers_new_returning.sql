@@ -1,6 +1,6 @@
--- title: New and returning buyers a day
+-- title: New and returning buyers per day
 -- chart: stacked
--- audience: marketing: do we win customers, do they come back?
+-- audience: marketing: do we win new customers, and do they come back?
 -- empty: No account bought in this period.
 SELECT ordered_on AS day,
   count(DISTINCT CASE WHEN ordered_on = first_order_on THEN user_id END) AS new_buyers,

@@ -1,4 +1,4 @@
--- title: Orders and revenue a minute
+-- title: Orders and revenue per minute
 -- chart: combo: revenue_usd as line
 -- audience: order desk: is the shop selling right now?
 SELECT m.minute, count(o.order_id) AS orders, CAST(coalesce(sum(o.total_usd), 0) AS DECIMAL(18,2)) AS revenue_usd

@@ -1,4 +1,4 @@
--- title: Revenue of the last hour
+-- title: Revenue, last hour
 -- chart: number: usd
 -- audience: owner: how is this hour going?
 SELECT CAST(coalesce(sum(total_usd), 0) AS DECIMAL(18,2)) AS revenue_usd

@@ -1,6 +1,6 @@
 -- title: Best sellers
 -- chart: table
--- audience: merchandising: what do we order again?
+-- audience: merchandising: what should we reorder?
 -- empty: Nothing was sold in this period.
 SELECT p.name, p.category, sum(d.units) AS units, CAST(sum(d.revenue_usd) AS DECIMAL(18,2)) AS revenue_usd
 FROM gold.product_daily AS d

@@ -1,7 +1,7 @@
 -- title: Shortest stock cover, in days
 -- chart: table
 -- audience: purchasing: what runs out first?
--- empty: Nothing sold within 28 days, so no stock runs out.
+-- empty: Nothing was sold in the last 28 days.
 SELECT name, category, stock, units_28d, cover_days
 FROM gold.product_stock
 WHERE is_active AND cover_days IS NOT NULL [[AND category = {{category}}]]

@@ -1,6 +1,6 @@
--- title: Slowest sellers on sale
+-- title: Slowest sellers
 -- chart: table
--- audience: merchandising: what do we drop?
+-- audience: merchandising: what should we discontinue? Articles on sale.
 -- empty: No article is on sale.
 SELECT p.name, p.category, p.stock, coalesce(sum(d.units), CAST(0 AS BIGINT)) AS units
 FROM gold.product_stock AS p

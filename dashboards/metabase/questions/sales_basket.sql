@@ -1,6 +1,6 @@
 -- title: Average basket
 -- chart: number: usd, against the period before
--- audience: finance: what is an order worth? An order with lines of two categories counts in both.
+-- audience: finance: what is an order worth? An order with two categories counts in both.
 WITH period AS (
   SELECT coalesce([[CAST({{from}} AS DATE),]] date_sub(coalesce([[CAST({{to}} AS DATE),]] current_date()), 6)) AS first_day, coalesce([[CAST({{to}} AS DATE),]] current_date()) AS last_day
 ), sales AS (

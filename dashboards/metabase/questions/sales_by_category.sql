@@ -1,6 +1,6 @@
 -- title: Revenue by category
 -- chart: bar
--- audience: merchandising: which departments carry the shop?
+-- audience: merchandising: which categories bring the most revenue?
 -- empty: Nothing was sold in this period.
 SELECT category, CAST(sum(revenue_usd) AS DECIMAL(18,2)) AS revenue_usd
 FROM gold.daily_sales

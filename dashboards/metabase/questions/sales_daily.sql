@@ -1,6 +1,6 @@
--- title: Revenue a day, with the mean of seven days
+-- title: Revenue per day, with 7-day mean
 -- chart: combo: mean_7_days_usd as line
--- audience: finance: where is the trend?
+-- audience: finance: what is the trend?
 -- empty: Nothing was sold in this period.
 SELECT day, revenue_usd, mean_7_days_usd
 FROM (

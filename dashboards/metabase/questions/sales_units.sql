@@ -1,6 +1,6 @@
--- title: Units
+-- title: Units sold
 -- chart: number: units, against the period before
--- audience: finance: how many pieces left the shop?
+-- audience: finance: how many units did we sell?
 WITH period AS (
   SELECT coalesce([[CAST({{from}} AS DATE),]] date_sub(coalesce([[CAST({{to}} AS DATE),]] current_date()), 6)) AS first_day, coalesce([[CAST({{to}} AS DATE),]] current_date()) AS last_day
 ), sales AS (
