@@ -14,14 +14,14 @@ from generator import backfill, entries, pools
 from generator.control import Control
 from generator.live import Service
 from generator.personas import REAL
-from generator.report import say
+from generator.report import emit
 from generator.sink import PostgresSink
 from generator.world import World
 from lakehouse import process
 from lakehouse.errors import EbapError, exit_code_of
 from lakehouse.settings import Settings
 
-_EXIT_CODES = "Exits with 0 when done, 2 with one line that names the cure, 130 after Ctrl-C."
+_EXIT_CODES = "Exits with 0 on success, 2 with one line that gives the cure, 130 after Ctrl-C."
 _PAUSE_LIMIT_S = 15.0
 _MOST_ORDERS_PER_DAY = 1_000_000
 
@@ -32,7 +32,7 @@ class _OneLine(argparse.ArgumentParser):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do one command; returns 0, or 2 with one line on standard error that names the cure."""
+    """Run one command; returns 0, or 2 with one line on standard error that gives the cure."""
     try:
         return exit_code_of("generator:", lambda: _do(arguments))
     except KeyboardInterrupt:
@@ -40,8 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _do(arguments: list[str] | None) -> None:
-    asked = parser().parse_args(arguments)
-    asked.do(asked, process.begin())
+    args = parser().parse_args(arguments)
+    args.do(args, process.begin())
 
 
 def schema(_: argparse.Namespace, settings: Settings) -> None:
@@ -49,63 +49,63 @@ def schema(_: argparse.Namespace, settings: Settings) -> None:
     sink = _connect(settings)
     sink.create_schema()
     sink.close()
-    say("schema", schema="shop")
+    emit("schema", schema="shop")
 
 
-def seed(asked: argparse.Namespace, settings: Settings) -> None:
+def seed(args: argparse.Namespace, settings: Settings) -> None:
     """Fill empty tables users and products; the same seed gives the same rows."""
     sink = _connect(settings)
-    number = _seed(asked, settings)
+    number = _seed(args, settings)
     drawn = pools.build(number)
     added = {}
-    for table, count, make in (("users", asked.users, entries.seeded_users), ("products", asked.products, entries.seeded_products)):
-        rows = [] if sink.has_rows(table) else make(number, drawn, sink.reserve_many(table, count))
+    for table, count, build in (("users", args.users, entries.seeded_users), ("products", args.products, entries.seeded_products)):
+        rows = [] if sink.has_rows(table) else build(number, drawn, sink.reserve_many(table, count))
         sink.insert_many(table, rows) if rows else None
         added[table] = len(rows)
     sink.settle()
     sink.close()
-    say("seeded", seed=number, added=added)
+    emit("seeded", seed=number, added=added)
 
 
-def run(asked: argparse.Namespace, settings: Settings) -> None:
-    """Run the shop in the present until SIGTERM, or for a while."""
+def run(args: argparse.Namespace, settings: Settings) -> None:
+    """Run the live shop until SIGTERM, or for a given time."""
     control = Control(settings.control_dir)
-    number = _seed(asked, settings)
-    rate = asked.rate or _rate(str(settings.rate))
+    number = _seed(args, settings)
+    rate = args.rate or _rate(str(settings.rate))
     drawn = pools.build(number)
 
     def build(sink: PostgresSink) -> World:
-        return World(number, drawn, sink.load(), sink.reserve, is_curved=asked.curve)
+        return World(number, drawn, sink.load(), sink.reserve, is_curved=args.curve)
 
-    with control.alone():
-        if asked.rate:
-            control.ask(rate=None)
+    with control.lock():
+        if args.rate:
+            control.submit(rate=None)
         service = Service(control, rate, lambda: _connect(settings), build)
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: service.stop())
-        service.run(asked.for_s)
+        service.run(args.for_s)
 
 
-def past(asked: argparse.Namespace, settings: Settings) -> None:
-    """Write simulated past days up to now, or go on where an earlier backfill ended."""
+def past(args: argparse.Namespace, settings: Settings) -> None:
+    """Write simulated past days up to now, or continue where an earlier backfill ended."""
     control = Control(settings.control_dir)
-    number = _seed(asked, settings)
-    with control.alone():
-        control.tell(state="backfilling")
+    number = _seed(args, settings)
+    with control.lock():
+        control.report(state="backfilling")
         sink = _connect(settings)
         snapshot = sink.load()
         now, began = datetime.now(UTC), time.monotonic()
-        start = backfill.begin_at(now, asked.days, snapshot.newest_at)
+        start = backfill.begin_at(now, args.days, snapshot.newest_at)
         world = World(number, pools.build(number), snapshot, sink.reserve, delays=REAL)
 
-        def tell_day(day: datetime, done: int) -> None:
-            say("day", day=day.date().isoformat(), ops=done, elapsed_s=round(time.monotonic() - began, 1))
+        def report_day(day: datetime, done: int) -> None:
+            emit("day", day=day.date().isoformat(), ops=done, elapsed_s=round(time.monotonic() - began, 1))
 
-        say("backfill", start=start.isoformat(), end=now.isoformat(), goes_on=start == snapshot.newest_at)
-        done = backfill.write(backfill.past(world, start, now, asked.orders_per_day), sink.apply, tell_day)
+        emit("backfill", start=start.isoformat(), end=now.isoformat(), goes_on=start == snapshot.newest_at)
+        done = backfill.write(backfill.past(world, start, now, args.orders_per_day), sink.apply, report_day)
         sink.settle()
         sink.close()
-        say("backfilled", ops=done, elapsed_s=round(time.monotonic() - began, 1))
+        emit("backfilled", ops=done, elapsed_s=round(time.monotonic() - began, 1))
 
 
 def pause(_: argparse.Namespace, settings: Settings) -> None:
@@ -114,19 +114,19 @@ def pause(_: argparse.Namespace, settings: Settings) -> None:
 
 
 def resume(_: argparse.Namespace, settings: Settings) -> None:
-    """Let a paused service go on."""
+    """Resume a paused service."""
     _request(settings, "running", is_paused=False)
 
 
-def rate(asked: argparse.Namespace, settings: Settings) -> None:
-    """Give the service another rate."""
+def rate(args: argparse.Namespace, settings: Settings) -> None:
+    """Change the rate of the service."""
     control = Control(settings.control_dir)
-    control.ask(rate=asked.rate)
-    say("rate", target=asked.rate, state=control.status()["state"])
+    control.submit(rate=args.rate)
+    emit("rate", target=args.rate, state=control.status()["state"])
 
 
 def status(_: argparse.Namespace, settings: Settings) -> None:
-    """How the service stands, as one JSON object."""
+    """Print the state of the service as one JSON object."""
     control = Control(settings.control_dir)
     print(json.dumps({**control.status(), "is_paused": control.request().is_paused}))
 
@@ -135,22 +135,22 @@ def _request(settings: Settings, state: str, *, is_paused: bool) -> None:
     control = Control(settings.control_dir)
     if control.status()["state"] == "backfilling":
         raise EbapError("a backfill writes to the shop", "wait until it ends, or end it with Ctrl-C")
-    told = control.wait_until_followed(control.ask(is_paused=is_paused), state, _PAUSE_LIMIT_S)
-    say(state if told["state"] == state else "noted", **{k: v for k, v in told.items() if k in ("state", "total_ops", "pid")})
+    status = control.wait_until_applied(control.submit(is_paused=is_paused), state, _PAUSE_LIMIT_S)
+    emit(state if status["state"] == state else "noted", **{k: v for k, v in status.items() if k in ("state", "total_ops", "pid")})
 
 
 def _connect(settings: Settings) -> PostgresSink:
     return PostgresSink(settings.shop_dsn, settings.secret("shop_owner"))
 
 
-def _seed(asked: argparse.Namespace, settings: Settings) -> int:
-    return settings.seed if asked.seed is None else asked.seed
+def _seed(args: argparse.Namespace, settings: Settings) -> int:
+    return settings.seed if args.seed is None else args.seed
 
 
 def parser() -> argparse.ArgumentParser:
-    """Every command with its arguments."""
-    made = _OneLine(prog="python -m generator", description=__doc__, epilog=_EXIT_CODES)
-    commands = made.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_OneLine)
+    """The command line."""
+    main_parser = _OneLine(prog="python -m generator", description=__doc__, epilog=_EXIT_CODES)
+    commands = main_parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_OneLine)
 
     def command(do: object, name: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=do.__doc__, description=do.__doc__)
@@ -160,24 +160,24 @@ def parser() -> argparse.ArgumentParser:
     seeding, running, filling = command(seed, "seed"), command(run, "run"), command(past, "backfill")
     for one in (seeding, running, filling):
         one.add_argument("--seed", type=int, metavar="N", help="the same seed on the same database gives the same sequence")
-    seeding.add_argument("--users", type=_count, default=500, metavar="N", help="how many (default %(default)s)")
-    seeding.add_argument("--products", type=_count, default=200, metavar="N", help="how many (default %(default)s)")
-    running.add_argument("--rate", type=_rate, metavar="N", help="operations a second (default: EBAP_RATE)")
-    running.add_argument("--for", dest="for_s", type=_duration, metavar="TIME", help="how long, such as 90, 30s, 5m or 2h")
-    running.add_argument("--curve", action="store_true", help="hour and weekday choose what happens; the rate stays as asked")
-    filling.add_argument("--days", type=_count, required=True, metavar="N", help="how many days before now")
-    filling.add_argument("--orders-per-day", type=_count, default=80, metavar="N", help="how many (default %(default)s)")
+    seeding.add_argument("--users", type=_count, default=500, metavar="N", help="number of users (default %(default)s)")
+    seeding.add_argument("--products", type=_count, default=200, metavar="N", help="number of products (default %(default)s)")
+    running.add_argument("--rate", type=_rate, metavar="N", help="operations per second (default: EBAP_RATE)")
+    running.add_argument("--for", dest="for_s", type=_duration, metavar="TIME", help="duration, such as 90, 30s, 5m or 2h")
+    running.add_argument("--curve", action="store_true", help="vary the mix of operations by hour and weekday, at the same rate")
+    filling.add_argument("--days", type=_count, required=True, metavar="N", help="number of days before now")
+    filling.add_argument("--orders-per-day", type=_count, default=80, metavar="N", help="orders per day (default %(default)s)")
     command(schema, "schema")
     command(pause, "pause")
     command(resume, "resume")
-    command(rate, "rate").add_argument("rate", type=_rate, metavar="N", help="operations a second")
+    command(rate, "rate").add_argument("rate", type=_rate, metavar="N", help="operations per second")
     command(status, "status")
-    return made
+    return main_parser
 
 
 def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= _MOST_ORDERS_PER_DAY:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {_MOST_ORDERS_PER_DAY}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {_MOST_ORDERS_PER_DAY}")
     return int(text)
 
 
@@ -187,7 +187,7 @@ def _rate(text: str) -> float:
     except ValueError:
         number = 0.0
     if not 0 < number <= 100_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no rate above 0: to stop the shop use `python -m generator pause`")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a rate above 0: to stop the shop use `python -m generator pause`")
     return number
 
 
@@ -195,7 +195,7 @@ def _duration(text: str) -> float:
     units = {"s": 1, "m": 60, "h": 3600}
     digits, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
     if not digits.isdecimal() or not int(digits):
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration: write 90, 30s, 5m or 2h")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration: write 90, 30s, 5m or 2h")
     return float(int(digits) * unit)
 
 

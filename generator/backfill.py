@@ -11,13 +11,13 @@ from generator.world import PURCHASE_SHARE, World
 
 
 def begin_at(now: datetime, days: float, newest_at: datetime | None) -> datetime:
-    """Where the past begins: that many days ago, or at the newest order where the shop already has a past."""
+    """The start of the past: that many days ago, or at the newest order if the shop already has orders since then."""
     start = now - timedelta(days=days)
     return max(start, newest_at) if newest_at else start
 
 
 def past(world: World, start: datetime, end: datetime, orders_per_day: float) -> Iterator[Operation]:
-    """Every operation from `start` to `end` in order: orders take their next status when it is due, shoppers follow the curve."""
+    """Every operation from `start` to `end` in order: orders change status when due, other operations follow the load curve."""
     between_s = 86400 / (orders_per_day / PURCHASE_SHARE)
     at = start
     while True:
@@ -33,12 +33,12 @@ def _due(world: World, start: datetime, until: datetime) -> Iterator[Operation]:
         yield world.advance(max(due_at, start))
 
 
-def write(operations: Iterator[Operation], apply: Callable[[Operation], None], tell_day: Callable[[datetime, int], None]) -> int:
-    """Apply them all; `tell_day` hears of each finished day and the operations so far. Returns how many there were."""
+def write(operations: Iterator[Operation], apply: Callable[[Operation], None], report_day: Callable[[datetime, int], None]) -> int:
+    """Apply all operations; calls `report_day` with each finished day and the count so far. Returns the total count."""
     count, last = 0, None
     for operation in operations:
         if last and operation.at.date() != last.date():
-            tell_day(last, count)
+            report_day(last, count)
         apply(operation)
         count, last = count + 1, operation.at
     return count

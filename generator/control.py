@@ -22,7 +22,7 @@ _POLL_S = 0.05
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of the service; `rate` None leaves the rate it was started with. `number` rises with each request."""
+    """The requested state of the service; `rate` None keeps the rate it was started with. `number` increases with each request."""
 
     is_paused: bool = False
     rate: float | None = None
@@ -30,7 +30,7 @@ class Request:
 
 
 class Control:
-    """The files of one generator, in the folder of control files."""
+    """The control files of one generator."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,47 +41,47 @@ class Control:
         self._request = Request()
 
     def request(self) -> Request:
-        """The request in force; the file is read only when it changed."""
+        """The current request; the file is read only after it changed."""
         try:
             file = self._request_file.stat()
         except FileNotFoundError:
             return Request()
-        # Two requests may fall into one tick of the file system's clock; each is a file of its own.
+        # Two requests may have the same modification time, but not the same inode.
         if (changed := (file.st_mtime_ns, file.st_ino)) != self._seen:
             self._request = Request(**json.loads(self._request_file.read_text()))
             self._seen = changed
         return self._request
 
-    def ask(self, **changes: Any) -> Request:
-        """Put another request in force: the one before it with these changes."""
+    def submit(self, **changes: Any) -> Request:
+        """Replace the current request by one with these changes."""
         before = self.request()
         request = replace(before, **changes, number=before.number + 1)
         _write(self._request_file, asdict(request))
         return request
 
-    def tell(self, **status: Any) -> None:
-        """Say how the service stands."""
+    def report(self, **status: Any) -> None:
+        """Write the status of the service."""
         _write(self._status_file, status)
 
     def status(self) -> dict[str, Any]:
-        """What the service said last; its state is `stopped` where no generator runs, whatever was said before."""
+        """The last reported status; the state is `stopped` if no generator runs."""
         try:
-            said: dict[str, Any] = json.loads(self._status_file.read_text())
+            reported: dict[str, Any] = json.loads(self._status_file.read_text())
         except FileNotFoundError:
-            said = {}
-        return said if self.is_alive() else {**said, "state": "stopped"}
+            reported = {}
+        return reported if self.is_alive() else {**reported, "state": "stopped"}
 
     def is_alive(self) -> bool:
-        """Whether a generator holds the lock; a killed one does not."""
+        """Whether a generator holds the lock, which is released when it is killed."""
         try:
-            with self.alone():
+            with self.lock():
                 return False
         except EbapError:
             return True
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the lock: two generators would sell the same units. Raises EbapError where another one runs."""
+    def lock(self) -> Iterator[None]:
+        """Hold the lock: two generators would sell the same units. Raises EbapError if another one runs."""
         with self._lock_file.open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -89,8 +89,8 @@ class Control:
                 raise EbapError("another generator writes to this shop", "`python -m generator status` shows it; stop it first") from None
             yield
 
-    def wait_until_followed(self, request: Request, state: str, limit_s: float) -> dict[str, Any]:
-        """Wait until the service says that it stands as asked; returns its status, also where none runs. Raises EbapError."""
+    def wait_until_applied(self, request: Request, state: str, limit_s: float) -> dict[str, Any]:
+        """Wait until the service reports the requested state; returns its status, also if none runs. Raises EbapError."""
         for _ in wait.looks(limit_s, every_s=_POLL_S):
             status = self.status()
             if status["state"] == "stopped" or (status.get("request", 0) >= request.number and status["state"] == state):
@@ -99,7 +99,7 @@ class Control:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    # A reader never sees half a file; the name of the draft is this process's own.
+    # Replaced atomically; the draft's name is unique to this process.
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     draft.write_text(json.dumps(content))
     draft.replace(path)

@@ -15,7 +15,7 @@ _MATERIALS = ("cotton", "steel", "oak", "glass", "paper", "recycled plastic", "w
 
 
 def new_user(rng: random.Random, drawn: Pools, user_id: int, at: datetime, tier: str = "bronze") -> tuple[Any, ...]:
-    """The values of one new account in the order of `statements.USER_COLUMNS`."""
+    """The values of one new account, in the order of `statements.USER_COLUMNS`."""
     region, country = some_home(rng)
     return (
         user_id,
@@ -34,7 +34,7 @@ def new_user(rng: random.Random, drawn: Pools, user_id: int, at: datetime, tier:
 
 
 def new_product(rng: random.Random, drawn: Pools, product_id: int, at: datetime) -> tuple[Any, ...]:
-    """The values of one new article in the order of `statements.PRODUCT_COLUMNS`; it begins with a full shelf."""
+    """The values of one new article, in the order of `statements.PRODUCT_COLUMNS`; it starts fully stocked."""
     category = rng.choice(CATEGORIES)
     price = Decimal(round(100 * 3 ** rng.uniform(1, 5))) / 100  # 3 to 243 USD, most of them cheap
     return (
@@ -84,13 +84,13 @@ def some_birthday(rng: random.Random) -> date:
 
 
 def seeded_users(seed: int, drawn: Pools, ids: list[int]) -> list[tuple[Any, ...]]:
-    """The accounts a shop begins with, opened in the course of 2024."""
+    """The initial accounts, opened during 2024."""
     rng = random.Random(f"{seed}:users")
     return [new_user(rng, drawn, number, _in_2024(rng), rng.choices(TIERS, (60, 25, 12, 3))[0]) for number in ids]
 
 
 def seeded_products(seed: int, drawn: Pools, ids: list[int]) -> list[tuple[Any, ...]]:
-    """The catalogue a shop begins with, entered in the course of 2024."""
+    """The initial catalogue, entered during 2024."""
     rng = random.Random(f"{seed}:products")
     return [new_product(rng, drawn, number, _in_2024(rng)) for number in ids]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Statement:
-    """One SQL statement with its values, as psycopg2 takes them."""
+    """One SQL statement with its values, in psycopg2's form."""
 
     sql: str
     values: tuple[Any, ...]
@@ -18,7 +18,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Operation:
-    """One business step; its statements are committed together or not at all. `at` is the shop's clock."""
+    """One business operation; its statements are one transaction. `at` is the shop's clock."""
 
     kind: str
     at: datetime
@@ -27,7 +27,7 @@ class Operation:
 
 @dataclass
 class Article:
-    """A product as far as the shop needs to know it to sell it."""
+    """The columns of a product that are needed to sell it."""
 
     product_id: int
     price_usd: Decimal
@@ -37,7 +37,7 @@ class Article:
 
 @dataclass
 class Order:
-    """An order that something may still happen to; `lines` are (product_id, quantity)."""
+    """An order that may still change; `lines` are (product_id, quantity)."""
 
     order_id: int
     user_id: int | None
@@ -48,9 +48,9 @@ class Order:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a database holds of the shop, in the order of the keys; the world begins from it.
+    """The shop's state in the database, ordered by key, from which the world is built.
 
-    `users` are (user_id, tier). `newest_at` is the youngest instant of any order by the shop's clock, None without orders.
+    `users` are (user_id, tier). `newest_at` is the latest `ordered_at` of all orders, None without orders.
     """
 
     users: tuple[tuple[int, str], ...] = ()

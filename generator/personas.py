@@ -1,7 +1,7 @@
 """Shopper profiles, and the life cycle of an order.
 
-Nothing of this stands in the database: a user's persona and an order's fate follow from the seed and the key alone, so that a
-world rebuilt from the database goes on as the one before it would have.
+None of this is stored in the database: a user's persona and an order's stages are derived from the seed and the key, so that a world
+rebuilt from the database continues like the one before.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from generator.operation import Order
 
 @dataclass(frozen=True, kw_only=True)
 class Persona:
-    """A kind of shopper: its share of accounts, how much it does relative to others, and its odds (0 to 1)."""
+    """A kind of shopper: its share of accounts, its activity relative to others, and its probabilities (0 to 1)."""
 
     name: str
     share: float
@@ -38,7 +38,7 @@ GUEST = Persona(name="guest", share=0.0, orders=0.12, edits=0.0, max_lines=3, co
 
 @dataclass(frozen=True)
 class Delays:
-    """How long each stage of an order takes, in seconds, from shortest to longest."""
+    """The duration of each stage of an order, in seconds, as (minimum, maximum)."""
 
     pay: tuple[float, float]
     cancel: tuple[float, float]
@@ -48,16 +48,16 @@ class Delays:
 
 
 _HOUR, _DAY = 3600.0, 86400.0
-# As in life: for simulated past days.
+# Realistic delays, for simulated past days.
 REAL = Delays(
     pay=(60, 900), cancel=(1800, 2 * _HOUR), ship=(6 * _HOUR, 40 * _HOUR), deliver=(_DAY, 4 * _DAY), send_back=(3 * _DAY, 9 * _DAY)
 )
-# For the live shop: whoever watches for ten minutes has seen every status.
+# Short delays, for the live shop: every status occurs within ten minutes.
 FAST = Delays(pay=(5, 30), cancel=(10, 60), ship=(20, 60), deliver=(30, 90), send_back=(60, 180))
 
 
 def chance(*parts: object) -> float:
-    """A number in [0, 1) that follows from the parts alone, alike on every machine."""
+    """A number in [0, 1) derived from the parts, the same on every machine."""
     digest = hashlib.blake2b(":".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
@@ -75,7 +75,7 @@ def persona_of(seed: int, user_id: int | None) -> Persona:
 
 
 def next_stage(seed: int, order: Order, delays: Delays) -> tuple[str, datetime] | None:
-    """The status an order will take next and when; None where nothing more happens to it."""
+    """The next status of an order and its time; None if the order is final."""
     persona = persona_of(seed, order.user_id)
     luck = chance(seed, order.order_id, order.status)
     if order.status == "placed":

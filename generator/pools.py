@@ -35,7 +35,7 @@ _SENTENCES = 300
 
 @dataclass(frozen=True)
 class Pools:
-    """What the shop draws from; names and addresses by country, an address as the text of a JSON object."""
+    """Pools of values; names and addresses by country, an address as the text of a JSON object."""
 
     names: dict[str, tuple[str, ...]]
     addresses: dict[str, tuple[str, ...]]
@@ -45,7 +45,7 @@ class Pools:
 
 
 def build(seed: int) -> Pools:
-    """The pools of that seed; the same seed gives the same pools with the same Faker. Takes about a second."""
+    """The pools of that seed, reproducible with the same version of Faker. Takes about a second."""
     names, addresses = {}, {}
     for country, locale in _LOCALES.items():
         fake = Faker(locale)
@@ -69,5 +69,5 @@ def _address(fake: Faker, country: str) -> str:
 
 
 def some_text(rng: random.Random, pools: Pools) -> str:
-    """Sales text of 3 to 6 kB: wide enough to be stored out of line (from 2 kB on)."""
+    """A description of 3 to 6 kB, long enough to be stored out of line (from 2 kB on)."""
     return " ".join(rng.choices(pools.sentences, k=rng.randint(40, 65)))

@@ -11,50 +11,50 @@ from typing import Any
 EVERY_S = 10.0
 
 
-def say(event: str, **facts: Any) -> None:
-    """One line on standard output."""
+def emit(event: str, **facts: Any) -> None:
+    """Print one event as a line on standard output."""
     print(json.dumps({"at": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **facts}), flush=True)
 
 
 class Meter:
-    """Counts operations and the time in which they were wanted; a pause is not counted, an outage is."""
+    """Counts operations and the time during which they were due; pauses are excluded, outages are not."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self.total = 0
-        self._wanted_s = 0.0
+        self._active_s = 0.0
         self._since: float | None = None
         self._window: tuple[int, float] = (0, 0.0)
 
-    def go(self) -> None:
-        """Operations are wanted from now on."""
+    def start(self) -> None:
+        """Start the clock unless it runs."""
         if self._since is None:
             self._since = self._clock()
 
-    def halt(self) -> None:
-        """No operations are wanted from now on."""
-        self._wanted_s = self.wanted_s
+    def stop(self) -> None:
+        """Stop the clock."""
+        self._active_s = self.active_s
         self._since = None
 
     @property
-    def wanted_s(self) -> float:
-        """Seconds in which operations were wanted."""
-        return self._wanted_s + (0.0 if self._since is None else self._clock() - self._since)
+    def active_s(self) -> float:
+        """Seconds for which the clock ran."""
+        return self._active_s + (0.0 if self._since is None else self._clock() - self._since)
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time for a line."""
-        return self.wanted_s - self._window[1] >= EVERY_S
+        """Whether the next report is due."""
+        return self.active_s - self._window[1] >= EVERY_S
 
     def window(self) -> dict[str, float]:
-        """Operations and real rate since the window before; begins a new one."""
-        done, seconds = self.total - self._window[0], self.wanted_s - self._window[1]
-        self._window = (self.total, self.wanted_s)
+        """Operations and actual rate in the current window; starts a new one."""
+        done, seconds = self.total - self._window[0], self.active_s - self._window[1]
+        self._window = (self.total, self.active_s)
         return {"ops": done, "rate": _rate(done, seconds), "total_ops": self.total}
 
     def overall(self) -> dict[str, float]:
-        """Operations and real rate since the beginning."""
-        return {"total_ops": self.total, "rate": _rate(self.total, self.wanted_s), "seconds": round(self.wanted_s, 3)}
+        """Operations and actual rate since the start."""
+        return {"total_ops": self.total, "rate": _rate(self.total, self.active_s), "seconds": round(self.active_s, 3)}
 
 
 def _rate(done: int, seconds: float) -> float:

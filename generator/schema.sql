@@ -1,11 +1,11 @@
--- The shop's own tables: another team's database, which EBAP only reads.
--- Run by the owner of schema `shop`, as often as you like: `python -m generator schema`. Works on PostgreSQL 15 and newer.
--- Times are the shop's clock, so they may lie in the past of the commit. The application sets updated_at; no trigger does.
--- REPLICA IDENTITY stays DEFAULT: a delete carries its key only, an unchanged long text does not travel.
+-- The tables of the simulated shop, standing for another team's database that EBAP only reads.
+-- Run by the owner of schema `shop`: `python -m generator schema`. Idempotent. Requires PostgreSQL 15 or newer.
+-- Times are the shop's clock and may be earlier than the commit. updated_at is set by the application, not by a trigger.
+-- REPLICA IDENTITY stays DEFAULT: a delete contains only the key, and an update does not contain an unchanged TOAST value.
 
 DO $$
 BEGIN
-    -- Not IF NOT EXISTS: that asks for the right to create schemas even where this one stands.
+    -- Not IF NOT EXISTS, which requires the privilege to create schemas even if the schema exists.
     IF to_regnamespace('shop') IS NULL THEN
         CREATE SCHEMA shop;
     END IF;
@@ -51,7 +51,7 @@ CREATE TABLE IF NOT EXISTS shop.products (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
 );
--- Out of line and uncompressed from 2 kB on: substrings are read without the whole, and updates of price or stock never rewrite it.
+-- Stored out of line and uncompressed from 2 kB on, so that updates of price or stock do not rewrite it.
 ALTER TABLE shop.products ALTER COLUMN description SET STORAGE EXTERNAL;
 
 CREATE TABLE IF NOT EXISTS shop.orders (

@@ -12,11 +12,11 @@ from generator.operation import Article, Order, Snapshot
 from generator.personas import GUEST, PERSONAS, Delays, next_stage, persona_of
 
 _CANCELLED_KEPT = 1000
-_DRAWS = 8  # tries to find an article that can be sold before looking at all of them
+_DRAWS = 8  # random draws of an article that can be sold, before all articles are searched
 
 
 class Shop:
-    """The state that operations are drawn from; built from a snapshot, kept up by the world."""
+    """The state from which operations are drawn; built from a snapshot, updated by the world."""
 
     def __init__(self, seed: int, snapshot: Snapshot, delays: Delays) -> None:
         self._seed = seed
@@ -37,24 +37,24 @@ class Shop:
             self.note_order(order)
 
     def add_user(self, user_id: int, tier: str) -> None:
-        """An account was opened."""
+        """Add a new account."""
         self.tiers[user_id] = tier
         self.users.append(user_id)
         self._by_persona[persona_of(self._seed, user_id).name].append(user_id)
 
     def drop_user(self, user_id: int) -> None:
-        """An account was closed; its orders go on without it."""
+        """Remove a closed account; its orders continue without it."""
         del self.tiers[user_id]
         for accounts in (self.users, self._by_persona[persona_of(self._seed, user_id).name]):
             accounts.remove(user_id)
 
     def add_article(self, article: Article) -> None:
-        """An article was entered."""
+        """Add a new article."""
         self.articles[article.product_id] = article
         self._shelf.append(article.product_id)
 
     def note_order(self, order: Order) -> None:
-        """An order took its present status: plan the next one, or forget the order where there is none."""
+        """Record an order's current status and schedule the next one, or drop the order if there is none."""
         stage = next_stage(self._seed, order, self._delays)
         if stage:
             self.orders[order.order_id] = order
@@ -66,7 +66,7 @@ class Shop:
 
     @property
     def next_due_at(self) -> datetime | None:
-        """When the next order takes its next status; None while nothing is under way."""
+        """When the next status change is due; None without open orders."""
         return self._stages[0][0] if self._stages else None
 
     def pop_due(self) -> tuple[Order, str]:
@@ -75,7 +75,7 @@ class Shop:
         return self.orders[order_id], status
 
     def some_user(self, rng: random.Random, weigh: Callable[[str], float]) -> int | None:
-        """A user, by persona weights and then any of that persona; None for a guest."""
+        """A user: first a persona by weight, then any user of it; None for a guest."""
         weights = [weigh(persona.name) * len(self._by_persona[persona.name]) for persona in PERSONAS]
         total = sum(weights)
         names = [persona.name for persona in PERSONAS] + [GUEST.name]
@@ -83,11 +83,11 @@ class Shop:
         return rng.choice(self._by_persona[chosen]) if chosen != GUEST.name else None
 
     def some_article(self, rng: random.Random) -> Article:
-        """An article; the first entered sell best, as a few articles do in any shop."""
+        """An article; the first ones are drawn most often, so that a few articles sell best."""
         return self.articles[self._shelf[int(len(self._shelf) * rng.random() ** 1.8)]]
 
     def some_to_sell(self, rng: random.Random, units: int, besides: Sequence[int]) -> Article | None:
-        """An active article with that many units on hand that is not among `besides`; None where the shop has none."""
+        """An active article with that many units in stock that is not in `besides`; None if there is none."""
         for article in (self.some_article(rng) for _ in range(_DRAWS)):
             if _can_sell(article, units, besides):
                 return article

@@ -16,11 +16,11 @@ from lakehouse.errors import EbapError
 
 SCHEMA_FILE = Path(__file__).with_name("schema.sql")
 _CONNECT_TIMEOUT_S = 5
-_RESERVED = {"users": 20, "products": 5, "orders": 50}  # numbers taken at once; a restart leaves the rest as a gap
-_DELIVERED_KEPT = 20_000  # the newest ones, of which some come back
+_RESERVED = {"users": 20, "products": 5, "orders": 50}  # keys reserved at once; a restart leaves the rest as a gap
+_DELIVERED_KEPT = 20_000  # the newest ones, some of which will be returned
 _CANCELLED_KEPT = 1_000
 
-# Rows that another writer made unusable here (NaN, infinity) are left alone, not read.
+# Rows of other writers with values that are unusable here (NaN, infinity) are skipped.
 _ORDERS = """
 WITH wanted AS (
     SELECT * FROM shop.orders WHERE status IN ('placed', 'paid', 'shipped')
@@ -56,7 +56,7 @@ class RefusedError(EbapError):
 
 
 class PostgresSink:
-    """A connection to the shop. A commit does not wait for the disk; `settle` makes up for it."""
+    """A connection to the shop. Commits do not wait for the disk; `settle` makes them durable."""
 
     def __init__(self, dsn: str, password: str) -> None:
         self._reserved: dict[str, deque[int]] = defaultdict(deque)
@@ -66,23 +66,23 @@ class PostgresSink:
             )
         except psycopg2.OperationalError as error:
             raise LostConnectionError(one_line(error)) from error
-        # Several statements sent as one string are one transaction of their own: one round trip, and never one left open.
+        # Several statements sent as one string are one transaction in one round trip, which is never left open.
         self._connection.autocommit = True
         self._run("SET synchronous_commit = off")
 
     def close(self) -> None:
-        """Give the connection back; what was committed last may not be on the disk yet."""
+        """Close the connection; the last commits may not be durable yet."""
         self._connection.close()
 
     def settle(self) -> None:
         """Make every commit so far durable, without changing the shop."""
-        # A commit that waits for the disk makes all before it durable. Taking numbers is the smallest write; it is logged once in 32.
+        # A synchronous commit makes all earlier ones durable. nextval is the smallest write, logged once in 32 calls.
         self._run("SET synchronous_commit = on")
         self._reserved["orders"].extend(self.reserve_many("orders", 33))
         self._run("SET synchronous_commit = off")
 
     def create_schema(self) -> None:
-        """Create what is missing of schema `shop`."""
+        """Create missing objects of schema `shop`."""
         self._run(SCHEMA_FILE.read_text())
 
     def apply(self, operation: Operation) -> None:
@@ -91,13 +91,13 @@ class PostgresSink:
         self._run("; ".join(statement.sql for statement in operation.statements), values)
 
     def reserve(self, table: str) -> int:
-        """The next number of a table's key; taken from its sequence, so that other writers never get it."""
+        """The next key of a table, reserved from its sequence."""
         if not self._reserved[table]:
             self._reserved[table].extend(self.reserve_many(table, _RESERVED[table]))
         return self._reserved[table].popleft()
 
     def reserve_many(self, table: str, count: int) -> list[int]:
-        """That many numbers of a table's key, rising."""
+        """That many keys of a table, in ascending order."""
         key = {"users": "user_id", "products": "product_id", "orders": "order_id"}[table]
         rows = self._rows("SELECT nextval(pg_get_serial_sequence(%s, %s)) FROM generate_series(1, %s)", (f"shop.{table}", key, count))
         return [row[0] for row in rows]
@@ -109,7 +109,7 @@ class PostgresSink:
             execute_values(cursor, f"INSERT INTO shop.{table} ({columns}) VALUES %s", rows, page_size=max(len(rows), 1))
 
     def has_rows(self, table: str) -> bool:
-        """Whether a table holds anything."""
+        """Whether a table has rows."""
         return bool(self._rows(f"SELECT EXISTS (SELECT FROM shop.{table})")[0][0])
 
     def load(self) -> Snapshot:
@@ -144,5 +144,5 @@ class PostgresSink:
 
 
 def one_line(error: Exception) -> str:
-    """What the database said, without its further lines."""
+    """The first line of a database error."""
     return str(error).strip().split("\n")[0] or type(error).__name__

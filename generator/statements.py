@@ -47,7 +47,7 @@ def set_product(at: datetime, product_id: int, **values: Any) -> Statement:
 
 
 def move_stock(at: datetime, lines: tuple[tuple[int, int], ...], sign: int) -> Statement:
-    """Put the units of order lines back on the shelf (+1) or take them off it (-1)."""
+    """Add the units of order lines to the stock (+1) or subtract them (-1)."""
     return Statement(MOVE_STOCK, (at, [line[0] for line in lines], [sign * line[1] for line in lines]))
 
 

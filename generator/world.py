@@ -1,8 +1,7 @@
 """The simulated shop: each call returns one business operation as data.
 
-The sequence follows from the seed, the database it begins from and the instants it is given; no clock is read here.
-A shopper's step is `act`; an order that takes its next status is `advance`; `step` mixes both for the live shop.
-A later click stream joins at `_purchase`: the click and the order are one step.
+The sequence is determined by the seed, the initial state of the database and the given instants; no clock is read here.
+`act` is an operation of a shopper or merchandiser, `advance` a status change of an order; `step` mixes both for the live shop.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from generator.personas import FAST, GUEST, PERSONAS, Delays, Persona, persona_o
 from generator.pools import COUPONS, TIERS, Pools
 from generator.shop import Shop
 
-# How often each kind of step is taken, relative to the others.
+# Relative frequency of each kind of operation.
 WEIGHTS = {
     "purchase": 300,
     "edit_profile": 220,
@@ -34,7 +33,7 @@ WEIGHTS = {
 }
 PURCHASE_SHARE = WEIGHTS["purchase"] / sum(WEIGHTS.values())
 _BY_SHOPPERS = ("purchase", "edit_profile", "sign_up", "delete_account")
-_ADVANCE_SHARE = 0.7  # of live steps while an order is due: a backlog drains, and shoppers are still heard
+_ADVANCE_SHARE = 0.7  # of live steps while an order is due, so that a backlog drains and other operations continue
 _FEWEST_USERS = 20
 _LOW_STOCK = 150
 _CENT = Decimal("0.01")
@@ -42,7 +41,7 @@ _PERSONAS = {persona.name: persona for persona in (*PERSONAS, GUEST)}
 
 
 class World:
-    """The shop in motion. `reserve` gives the next number of a table's key."""
+    """Generates the operations of the shop. `reserve` returns the next key of a table."""
 
     def __init__(
         self,
@@ -59,27 +58,27 @@ class World:
         self._reserve = reserve
         self._is_curved = is_curved
         self.shop = Shop(seed, snapshot, delays)
-        # From where the database stands, so that a restart does not repeat the draws of the run before it.
+        # Depends on the database's state, so that a restart does not repeat the draws of the previous run.
         self._rng = random.Random(f"{seed}:{snapshot.last_order_id}:{len(snapshot.users)}")
 
     def step(self, at: datetime) -> Operation:
-        """The live shop's next step: an order that is due, or somebody acts."""
+        """The live shop's next operation: a status change that is due, or `act`."""
         due_at = self.shop.next_due_at
         if due_at and due_at <= at and self._rng.random() < _ADVANCE_SHARE:
             return self.advance(at)
         return self.act(at)
 
     def act(self, at: datetime) -> Operation:
-        """A shopper or a merchandiser does something."""
+        """An operation of a shopper or a merchandiser."""
         kinds = {kind: weight * busyness(at) if self._is_curved and kind in _BY_SHOPPERS else weight for kind, weight in WEIGHTS.items()}
         kind = self._rng.choices(list(kinds), list(kinds.values()))[0]
         done: list[Statement] = getattr(self, f"_{kind}")(at)
-        if not done:  # there is nobody or nothing to do that with
+        if not done:  # no user, article or order for this operation
             kind, done = "sign_up", self._sign_up(at)
         return Operation(kind, at, tuple(done))
 
     def advance(self, at: datetime) -> Operation:
-        """The order that is due first takes its next status; units of a cancelled or returned order go back on the shelf."""
+        """The next status change that is due; units of a cancelled or returned order are restocked."""
         order, status = self.shop.pop_due()
         done = [Statement(statements.SET_STATUS, (status, at, order.order_id))]
         if status in ("cancelled", "returned") and order.lines:
@@ -153,7 +152,7 @@ class World:
                 return [statements.set_user(at, user_id, preferences=entries.some_preferences(rng))]
             case "mail":
                 return [statements.set_user(at, user_id, marketing_opt_in=rng.random() < 0.5)]
-            case "birthday":  # taken back as often as given: a change to and from NULL
+            case "birthday":  # set to NULL as often as to a date
                 return [statements.set_user(at, user_id, birth_on=entries.some_birthday(rng) if rng.random() < 0.5 else None)]
             case _:
                 word = rng.choice(self._drawn.words).lower()
@@ -168,7 +167,7 @@ class World:
 
     def _restock(self, at: datetime) -> list[Statement]:
         article = min((self.shop.some_article(self._rng) for _ in range(6)), key=lambda article: article.stock)
-        # A full shelf is counted instead, and some units are always missing.
+        # A well-stocked article gets an inventory correction instead, always downwards.
         units = self._rng.randint(50, 200) if article.stock < _LOW_STOCK else -self._rng.randint(1, 5)
         article.stock += units
         return [statements.move_stock(at, ((article.product_id, units),), +1)]
@@ -181,7 +180,7 @@ class World:
 
     def _edit_article(self, at: datetime) -> list[Statement]:
         article = self.shop.some_article(self._rng)
-        if self._rng.random() < 0.5:  # the only step that rewrites the long text
+        if self._rng.random() < 0.5:  # the only operation that rewrites the long text
             return [statements.set_product(at, article.product_id, description=pools.some_text(self._rng, self._drawn))]
         article.is_active = not article.is_active or self._rng.random() < 0.3
         return [statements.set_product(at, article.product_id, is_active=article.is_active)]

@@ -62,7 +62,7 @@ def standing(settings: Settings) -> None:
             name = f"{rate} operations a second" if rate else "shop paused"
             _tell_cores(name, _over(settings, WINDOW_S), WINDOW_S, target)
     finally:
-        control.ask(is_paused=found.is_paused, rate=found.rate)
+        control.submit(is_paused=found.is_paused, rate=found.rate)
 
 
 def cycle(settings: Settings) -> None:
@@ -82,7 +82,7 @@ def cycle(settings: Settings) -> None:
             warm = [_warm_cycle(settings, lake, CYCLES + 1 + turn) for turn in range(CYCLES + 1)][1:]
         _tell_cycle("in one warm process", warm, WARM_TARGET_S)
     finally:
-        control.ask(is_paused=found.is_paused, rate=found.rate)
+        control.submit(is_paused=found.is_paused, rate=found.rate)
 
 
 def spent(settings: Settings) -> Spent:

@@ -1,4 +1,4 @@
-"""The generator's command line answers a mistake with one line that names the cure."""
+"""The generator's command line reports an error in one line that gives the cure."""
 
 import json
 from pathlib import Path
@@ -9,29 +9,29 @@ from generator import __main__ as cli
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["run", "--rate", "0"], "use `python -m generator pause`"),
-        (["run", "--rate", "fast"], "no rate above 0"),
+        (["run", "--rate", "fast"], "not a rate above 0"),
         (["run", "--for", "ever"], "write 90, 30s, 5m or 2h"),
         (["backfill"], "--days"),
-        (["backfill", "--days", "-3"], "no whole number"),
+        (["backfill", "--days", "-3"], "not a whole number"),
         (["sell"], "invalid choice"),
         (["seed"], "no password file"),
     ],
 )
-def test_a_wrong_call_is_one_line_with_the_cure(
-    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_an_invalid_call_is_one_line_with_the_cure(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("EBAP_HOME", str(tmp_path))
     assert cli.main(arguments) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert said in error
+    assert message in error
 
 
 @pytest.mark.parametrize("command", [["schema"], ["seed"], ["run"], ["backfill", "--days", "1"]])
-def test_a_database_that_is_not_there_is_one_line_with_the_cure(
+def test_an_unavailable_database_is_one_line_with_the_cure(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "password").write_text("secret")

@@ -1,4 +1,4 @@
-"""The live shop follows requests and survives its database."""
+"""The live shop applies requests and survives outages of its database."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ LIMIT_S = 10.0
 
 
 class Database:
-    """A sink that remembers; `fail` is raised once by the next operation, `is_down` by the next connections."""
+    """A recording sink; `fail` is raised once by the next operation, `is_down` makes connections fail."""
 
     def __init__(self) -> None:
         self.applied: list[Operation] = []
@@ -63,9 +63,9 @@ def wait_for(what: str, is_true: Callable[[], bool]) -> None:
 
 @contextmanager
 def running(folder: Path, database: Database, rate: float = 200) -> Iterator[Control]:
-    """A service in a thread of its own, held by the lock as the command does."""
+    """A service in its own thread, under the lock as in the command."""
     control = Control(folder)
-    with Control(folder).alone():
+    with Control(folder).lock():
         service = Service(Control(folder), rate, database.connect, database.build)
         thread = threading.Thread(target=service.run, args=(None,))
         thread.start()
@@ -81,18 +81,18 @@ def running(folder: Path, database: Database, rate: float = 200) -> Iterator[Con
 def test_a_confirmed_pause_is_a_quiet_source_until_resume(tmp_path: Path) -> None:
     database = Database()
     with running(tmp_path, database) as control:
-        status = control.wait_until_followed(control.ask(is_paused=True), "paused", LIMIT_S)
+        status = control.wait_until_applied(control.submit(is_paused=True), "paused", LIMIT_S)
         quiet = len(database.tried)
         assert status["total_ops"] == quiet
-        assert database.settled_at == quiet, "what it wrote is durable before it says so"
-        control.wait_until_followed(control.ask(rate=300.0), "paused", LIMIT_S)
+        assert database.settled_at == quiet, "writes are durable before the pause is confirmed"
+        control.wait_until_applied(control.submit(rate=300.0), "paused", LIMIT_S)
         assert len(database.tried) == quiet
-        control.wait_until_followed(control.ask(is_paused=False), "running", LIMIT_S)
+        control.wait_until_applied(control.submit(is_paused=False), "running", LIMIT_S)
         wait_for("operations after resume", lambda: len(database.applied) > quiet)
         assert control.status()["target"] == 300
 
 
-def test_a_lost_connection_is_waited_for_and_the_operation_under_way_is_not_repeated(tmp_path: Path) -> None:
+def test_a_lost_connection_is_waited_for_and_the_current_operation_is_not_repeated(tmp_path: Path) -> None:
     database = Database()
     with running(tmp_path, database) as control:
         database.is_down, database.fail = True, LostConnectionError("server closed the connection")
@@ -101,7 +101,7 @@ def test_a_lost_connection_is_waited_for_and_the_operation_under_way_is_not_repe
         lost = database.tried[-1]
         database.is_down = False
         wait_for("operations after the outage", lambda: database.applied[-1].at > lost.at)
-        assert database.worlds == 2, "its state was read again"
+        assert database.worlds == 2, "the shop's state was read again"
         assert lost not in database.applied
 
 
@@ -110,10 +110,10 @@ def test_a_pause_is_confirmed_during_an_outage_too(tmp_path: Path) -> None:
     with running(tmp_path, database) as control:
         database.is_down, database.fail = True, LostConnectionError("server closed the connection")
         wait_for("an attempt", lambda: database.refused_connections >= 1)
-        control.wait_until_followed(control.ask(is_paused=True), "paused", LIMIT_S)
+        control.wait_until_applied(control.submit(is_paused=True), "paused", LIMIT_S)
 
 
-def test_a_refused_operation_makes_it_read_the_shop_again(tmp_path: Path) -> None:
+def test_after_a_refused_operation_the_shop_is_read_again(tmp_path: Path) -> None:
     database = Database()
     with running(tmp_path, database):
         database.fail = RefusedError("violates check constraint")
@@ -122,7 +122,7 @@ def test_a_refused_operation_makes_it_read_the_shop_again(tmp_path: Path) -> Non
         wait_for("operations after it", lambda: len(database.applied) > done)
 
 
-def test_the_shops_clock_steps_evenly_and_stays_with_the_present(tmp_path: Path) -> None:
+def test_the_shops_clock_advances_evenly_and_stays_close_to_the_present(tmp_path: Path) -> None:
     database = Database()
     with running(tmp_path, database, rate=100):
         wait_for("50 operations", lambda: len(database.applied) >= 50)
@@ -134,21 +134,21 @@ def test_the_shops_clock_steps_evenly_and_stays_with_the_present(tmp_path: Path)
 
 def test_two_generators_are_refused(tmp_path: Path) -> None:
     control = Control(tmp_path)
-    with control.alone(), refused(cure="`python -m generator status`"), Control(tmp_path).alone():
+    with control.lock(), refused(cure="`python -m generator status`"), Control(tmp_path).lock():
         pass
     assert control.status()["state"] == "stopped"
 
 
 def test_a_pause_without_a_service_is_kept_for_the_next_one(tmp_path: Path) -> None:
     control = Control(tmp_path)
-    request = control.ask(is_paused=True)
-    assert control.wait_until_followed(request, "paused", LIMIT_S)["state"] == "stopped"
+    request = control.submit(is_paused=True)
+    assert control.wait_until_applied(request, "paused", LIMIT_S)["state"] == "stopped"
     assert Control(tmp_path).request().is_paused
 
 
-def test_a_service_that_does_not_follow_is_named(tmp_path: Path) -> None:
+def test_a_service_that_does_not_apply_a_request_is_reported(tmp_path: Path) -> None:
     control = Control(tmp_path)
-    with control.alone():
-        control.tell(state="running", request=0)
+    with control.lock():
+        control.report(state="running", request=0)
         with refused("running", "paused"):
-            control.wait_until_followed(control.ask(is_paused=True), "paused", 0)
+            control.wait_until_applied(control.submit(is_paused=True), "paused", 0)

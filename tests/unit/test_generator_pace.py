@@ -1,4 +1,4 @@
-"""The bucket hands out exactly the rate asked for, whatever the scheduler does."""
+"""The token bucket keeps the requested rate regardless of scheduling."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from generator.pace import MAX_DEBT_S, Bucket
 
 
 class Clock:
-    """A clock that goes when told."""
+    """A clock that is set by the test."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -40,7 +40,7 @@ def test_a_long_outage_is_not_made_up_for() -> None:
     assert pay(bucket) == 200 * MAX_DEBT_S
 
 
-def test_a_new_rate_holds_from_then_on() -> None:
+def test_a_new_rate_applies_from_then_on() -> None:
     clock = Clock()
     bucket = Bucket(100, clock)
     bucket.set_rate(10)

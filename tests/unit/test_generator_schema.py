@@ -1,4 +1,4 @@
-"""The source's tables fit what EBAP declares to read from them."""
+"""The source's tables match EBAP's declarations."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def source_columns(sql: str, name: str) -> dict[str, str]:
 
 
 def misfits(table: Table, columns: dict[str, str]) -> list[str]:
-    """What the declaration asks for and the source does not have."""
+    """Columns of the declaration that the source lacks or has with another type."""
     faults = []
     for column in table.columns:
         found = columns.get(column.name)
@@ -68,7 +68,7 @@ def test_the_declared_key_is_the_primary_key(table: Table) -> None:
     assert tuple(composite or single) == table.key
 
 
-def test_a_column_that_is_missing_or_of_another_type_is_seen() -> None:
+def test_a_column_that_is_missing_or_of_another_type_is_reported() -> None:
     columns = source_columns(SCHEMA.read_text(), "products")
     del columns["sku"]
     columns["price_usd"] = "DECIMAL(12, 2)"
@@ -78,7 +78,7 @@ def test_a_column_that_is_missing_or_of_another_type_is_seen() -> None:
     ]
 
 
-def test_the_long_text_is_stored_out_of_line_and_replica_identity_is_left_alone() -> None:
+def test_the_long_text_is_stored_out_of_line_and_replica_identity_is_the_default() -> None:
     text = SCHEMA.read_text()
     assert "ALTER COLUMN description SET STORAGE EXTERNAL" in text
     assert "REPLICA IDENTITY FULL" not in text

@@ -1,4 +1,4 @@
-"""The simulated shop repeats itself with its seed, and never does what a shop cannot do."""
+"""The simulated shop is reproducible by its seed, and its operations are consistent."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def world(seed: int = 1, **options: Any) -> World:
 
 
 def live(steps: int, seed: int = 1, start: datetime = MONDAY) -> list[Operation]:
-    """Operations of a shop that runs at 5 a second."""
+    """Operations of a shop that runs at 5 per second."""
     shop = world(seed)
     return [shop.step(start + timedelta(seconds=0.2 * number)) for number in range(steps)]
 
@@ -113,16 +113,16 @@ def test_an_order_only_takes_statuses_that_follow_each_other() -> None:
 
 
 def test_a_deleted_account_does_nothing_more() -> None:
-    gone: set[int] = set()
+    deleted: set[int] = set()
     for operation in live(5000):
         for statement in operation.statements:
             if statement.sql == statements.DELETE_USER:
-                gone.add(statement.values[0])
+                deleted.add(statement.values[0])
             elif statement.sql.startswith("UPDATE shop.users"):
-                assert statement.values[-1] not in gone
+                assert statement.values[-1] not in deleted
             elif statement.sql == statements.INSERT_ORDER:
-                assert statement.values[1] not in gone
-    assert gone
+                assert statement.values[1] not in deleted
+    assert deleted
 
 
 def test_a_world_rebuilt_from_the_database_plans_its_orders_as_before() -> None:
@@ -171,13 +171,13 @@ def test_the_mean_of_the_curve_over_a_week_is_one() -> None:
     assert abs(sum(minutes) / len(minutes) - 1) < 0.001
 
 
-def test_a_backfill_goes_on_where_the_shop_already_has_a_past() -> None:
+def test_a_backfill_continues_from_the_newest_order() -> None:
     assert backfill.begin_at(MONDAY, 30, None) == MONDAY - timedelta(days=30)
     assert backfill.begin_at(MONDAY, 30, MONDAY - timedelta(days=2)) == MONDAY - timedelta(days=2)
     assert backfill.begin_at(MONDAY, 30, MONDAY - timedelta(days=90)) == MONDAY - timedelta(days=30)
 
 
-def test_a_curved_live_shop_is_left_to_the_merchandisers_at_night() -> None:
+def test_a_curved_live_shop_has_fewer_purchases_at_night() -> None:
     def purchases(hour: int) -> int:
         shop = world(is_curved=True)
         return sum(shop.act(MONDAY + timedelta(hours=hour)).kind == "purchase" for _ in range(500))
