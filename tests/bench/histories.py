@@ -1,8 +1,7 @@
-"""Line 6: what a refine of type 2 history costs, against Spark's textbook forms, a rebuild, longer histories and late changes.
+"""Line 6: the cost of a refine of type 2 history, against Spark's textbook forms, a rebuild, longer histories and late changes.
 
-Uniform keys, the worst case for every side: each file of the table is touched. Parity of the live rows is checked by hash after
-every round, before a ratio of it is told; the rebuild's by the whole history. The lakes of ten versions have fewer keys: what is
-compared is two lakes of the same keys.
+Keys are uniform, the worst case for every side: each file of the table is touched. Live rows are compared by hash after every round,
+before its ratio is reported; the rebuild's whole history is compared. The lakes with ten versions have fewer keys, the same in both.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ HISTORY_KEYS = 200_000
 CHANGES = 10_000
 VERSIONS = (3, 10)
 ROUNDS = 5
-# A refine's compilation by the JVM takes half of its first run's time, and a tenth of its eighth: the warm server is past it.
+# JIT compilation takes half the time of the first refine and a tenth of the eighth's; the running Spark server is past it.
 WARM_UP = 7
 REBUILDS = 2
 _FORMS: dict[str, Callable[[SparkSession, str], None]] = {
@@ -41,7 +40,7 @@ _VERSION = ", ".join([*tables.source("users").column_names, *platform_tables.HIS
 
 @dataclass
 class Bench:
-    """The session, the lake it shows now, how much there is of all, and the turn that the last change was of."""
+    """The session, its current lake, the sizes, and the turn of the last change."""
 
     spark: SparkSession
     lake: Settings
@@ -51,33 +50,33 @@ class Bench:
     turn: int = 10
 
     def land(self, late: int = 0, again: int = 0) -> int:
-        """Land one change of every so many keys, other keys each time, and give bronze's version; a repeat is of the same ones."""
+        """Land one change of every n-th key, different keys each time, and return bronze's version; a repeat has the same keys."""
         self.turn += not again and not late
         step = self.keys // self.changes
         picked = synthetic.picked(self.spark, range(self.turn % step, self.keys, step), 0 if late else self.turn)
         return synthetic.land(self.spark, picked, late, again)
 
     def refine(self) -> Run:
-        """Refine what was landed."""
+        """Refine the landed changes."""
         return measured(lambda: heavy_refine.run(self.spark, self.lake, "users"))
 
     def live(self) -> tuple[int, int]:
-        """What the live rows are."""
+        """Count and hash of the live rows."""
         return textbook.hashed(self.spark, "silver.users")
 
     def history(self) -> tuple[int, int]:
-        """What all versions are."""
+        """Count and hash of all versions."""
         return textbook.hashed(self.spark, "silver.users_history", _VERSION)
 
 
 def scd2(settings: Settings) -> None:
-    """Run this line in a Spark process of its own."""
+    """Run this line in its own Spark process."""
     head = f" 6  SCD2: a refine of {CHANGES:,} changes on {KEYS:,} keys of {VERSIONS[0]} versions"
-    synthetic.apart(settings, head, __name__)
+    synthetic.run_apart(settings, head, __name__)
 
 
 def main() -> None:
-    """Every ratio of the line."""
+    """Measure and report every ratio of the line."""
     size = _size()
     with synthetic.scene() as (spark, settings, folder):
         bench = Bench(spark=spark, lake=synthetic.lake(settings, folder, "wide"), folder=folder, keys=size.keys, changes=size.changes)
@@ -98,7 +97,7 @@ def _size() -> argparse.Namespace:
 
 
 def _against_textbook(bench: Bench, rounds: int) -> None:
-    """Refine and every peer take the same changes in turns, and have the same live rows after each."""
+    """Refine and every peer process the same changes in turns, with the same live rows after each."""
     peers = {f"{name}{vectors}": (form, bool(vectors)) for vectors in ("", ", deletion vectors") for name, form in _FORMS.items()}
     places = {name: f"peer.form_{number}" for number, name in enumerate(peers)}
     bench.spark.sql(f"CREATE SCHEMA peer LOCATION 'file://{bench.folder}/peer'")
@@ -160,7 +159,7 @@ def _again(bench: Bench) -> None:
 
 
 def _against_rebuild(bench: Bench) -> None:
-    """A refine of one change in a hundred keys, and the same table made anew from all of bronze."""
+    """A refine with changes of one in a hundred keys, and a rebuild of the same table from bronze."""
     runs = []
     for _ in range(REBUILDS):
         bench.land()
@@ -183,7 +182,7 @@ def _longer(bench: Bench, rounds: int) -> None:
         for each in lakes:
             synthetic.use(bench.spark, each.lake)
             each.land()
-            each.refine()  # what a lake costs that was just shown is not its history's
+            each.refine()  # not measured: absorbs the cost of a new catalog
             each.land()
             pair.append(each.refine())
         runs.append(pair)

@@ -1,8 +1,8 @@
-"""Line 3: the rate from Kafka to bronze, of land's own query in a JVM with land's own settings.
+"""Line 3: the rate from Kafka to bronze, of land's own query in a JVM with land's settings.
 
-Three sides take the same envelopes in turns. L, the limit, reads and parses them and writes nothing; P, the peer, does without
-Spark. Left out are the peer's Delta log (delta-rs is in no lock of ours), confluent-kafka for the same reason, and envelopes with
-embedded schemas, which the platform's topics do not have.
+Three sides process the same envelopes in turns. The limit reads and parses them and writes nothing; the peer works without Spark.
+Omitted are the peer's Delta log and confluent-kafka, which are not installed, and envelopes with embedded schemas, which the platform's
+topics do not have.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from lakehouse.settings import PROJECT, Settings
 from lakehouse.spark import session, submit
 from lakehouse.transforms.records.placing import placed
 from tests.bench import peer, scratch
-from tests.bench.sides import Run, agree, begin, measured, tell
+from tests.bench.sides import Run, agree, begin, measured, report
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 ROUNDS = 3
 VERSIONS = (100, 1000)
-# Three appends of so many commits pass one of the checkpoints that Delta writes every 50.
+# Three appends of this many commits include one of the checkpoints that Delta writes every 50.
 COMMITS = 15
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What the sides share: the session, the platform's settings, topics with their number of records, and a folder for what they write."""
+    """What the sides share: the session, the platform's settings, topics with their number of records, and an output folder."""
 
     spark: SparkSession
     settings: Settings
@@ -52,12 +52,12 @@ class Bench:
     processes: list[psutil.Process]
 
     def measured(self, side: Callable[[], object]) -> Run:
-        """Run a side and say what it took, the broker's CPU included."""
+        """Run a side and measure it, the broker's CPU included."""
         return measured(side, self.processes)
 
 
 def rate(settings: Settings) -> None:
-    """Run this line in a Spark process of its own, so that the platform's are not disturbed."""
+    """Run this line in its own Spark process, so that the platform's are not disturbed."""
     begin(" 3  Kafka to bronze, land's query / limit (read and parse only) and / peer (kafka-python, DuckDB, Parquet)")
     log = settings.home_dir / "logs" / "bench.log"
     command = [*submit.command(settings, "land")[:-1], str(Path(__file__))]
@@ -68,7 +68,7 @@ def rate(settings: Settings) -> None:
 
 
 def main() -> None:
-    """Every ratio of the line; runs under spark-submit, whose JVM is this process's parent."""
+    """Measure and report every ratio of the line; runs under spark-submit, whose JVM is this process's parent."""
     settings = Settings.from_environment()
     spark = session.classic(settings, "land")
     broker = next(service["pid"] for service in service_states(settings, {}) if service["name"] == "kafka")
@@ -76,7 +76,7 @@ def main() -> None:
     with scratch.folder(settings) as folder, scratch.topics(spark, settings) as topics:
         bench = Bench(spark=spark, settings=settings, topics=topics, folder=folder, processes=processes)
         _against_limit_and_peer(bench)
-        _with_a_past(bench)
+        _by_table_age(bench)
 
 
 def _against_limit_and_peer(bench: Bench) -> None:
@@ -94,14 +94,14 @@ def _against_limit_and_peer(bench: Bench) -> None:
     for name, other, target in (("limit", 1, "0.7"), ("peer", 2, "0.35")):
         walls = [run[other].wall_s / run[0].wall_s for run in measured]
         rates = [total / statistics.median(run[side].wall_s for run in measured) for side in (0, other)]
-        tell(f"rate, land / {name} (target at least {target})", walls, f"{rates[0]:,.0f} / {rates[1]:,.0f} envelopes a second")
+        report(f"rate, land / {name} (target at least {target})", walls, f"{rates[0]:,.0f} / {rates[1]:,.0f} envelopes a second")
         cpus = [run[0].cpu_s / run[other].cpu_s for run in measured]
         spent = [1e6 * statistics.median(run[side].cpu_s for run in measured) / total for side in (0, other)]
-        tell(f"CPU seconds, land / {name}", cpus, f"{spent[0]:.0f} / {spent[1]:.0f} us an envelope, the broker's included")
+        report(f"CPU seconds, land / {name}", cpus, f"{spent[0]:.0f} / {spent[1]:.0f} us an envelope, the broker's included")
 
 
-def _with_a_past(bench: Bench) -> None:
-    """The same append to a table with a hundred versions and one with a thousand; the smallest topic, so that commits weigh most."""
+def _by_table_age(bench: Bench) -> None:
+    """The same append to tables with a hundred and a thousand versions, with the smallest topic, so that commits dominate."""
     topic, records = min(bench.topics.items(), key=lambda entry: entry[1])
     small = replace(bench.settings, max_offsets_per_trigger=max(records // COMMITS, 1))
     young = scratch.lake(bench.spark, small, bench.folder / "young")
@@ -114,11 +114,11 @@ def _with_a_past(bench: Bench) -> None:
             sys.exit(f"bench: {ROUNDS + 1} appends of {records} rows added {added}")
     medians = [statistics.median(run[side].wall_s for run in runs) for side in (0, 1)]
     what = f"{COMMITS} commits to a table of {VERSIONS[1]:,} versions / of {VERSIONS[0]} (target at most 1.15)"
-    tell(what, [old.wall_s / fresh.wall_s for fresh, old in runs], f"{medians[1]:.1f} s / {medians[0]:.1f} s, {records:,} rows")
+    report(what, [old.wall_s / fresh.wall_s for fresh, old in runs], f"{medians[1]:.1f} s / {medians[0]:.1f} s, {records:,} rows")
 
 
 def _land(bench: Bench, lake: Settings, topics: list[str]) -> None:
-    """Land all that these topics hold, whatever was landed before."""
+    """Land all records of these topics, from the beginning."""
     shutil.rmtree(urlsplit(lake.land_checkpoint).path, ignore_errors=True)
     land.start(bench.spark, lake, topics, is_backlog=True).awaitTermination()
 
@@ -130,7 +130,7 @@ def _parse_only(bench: Bench, checkpoint: Path) -> None:
     query.awaitTermination()
     read = sum(progress.numInputRows for progress in query.recentProgress)
     if read != sum(bench.topics.values()):
-        sys.exit(f"bench: of {sum(bench.topics.values())} envelopes the limit has read {read}")
+        sys.exit(f"bench: the limit has read {read} of {sum(bench.topics.values())} envelopes")
 
 
 def _counted(spark: SparkSession, lake: Settings) -> tuple[int, int, int]:
@@ -141,7 +141,7 @@ def _counted(spark: SparkSession, lake: Settings) -> tuple[int, int, int]:
 
 
 def _bronze(spark: SparkSession, lake: Settings) -> DataFrame:
-    # By path: the catalog knows the lake that was made last.
+    # By path: the catalog refers to the lake created last.
     return spark.read.format("delta").load(ddl.location(lake, platform_tables.CHANGES))
 
 

@@ -1,7 +1,7 @@
 """The peer of line 3: records from Kafka to Parquet without Spark, by kafka-python and DuckDB.
 
-The same columns, typed alike, in commits of the same number of records: a folder that gets its name when all its files are
-written, so that it is there once or not at all. Less work than land's in two ways: no Delta log, and no file statistics in one.
+The same columns and types, in commits of the same number of records; a commit is a folder that is renamed once complete. It does less
+than land: no Delta log and no file statistics.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FROM (SELECT *, from_json(CASE WHEN json_valid(text) THEN text END, '{_PLACE}') 
 
 
 def land(settings: Settings, topics: list[str], folder: Path) -> None:
-    """Land all that the topics hold now in the folder."""
+    """Land all current records of the topics in the folder."""
     consumer = KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, enable_auto_commit=False)
     places = [TopicPartition(topic, number) for topic in topics for number in consumer.partitions_for_topic(topic) or ()]
     consumer.assign(places)

@@ -1,4 +1,4 @@
-"""The rest of line 11: the boards' questions while the platform lands and refines, and with ten times as much in bronze."""
+"""The second part of line 11: the boards' questions while the platform lands and refines, and with ten times the bronze."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from lakehouse.source.connection import owner
 from lakehouse.spark import thrift
 from lakehouse.spark.streaming import report_file
 from tests.bench.boards import QUESTIONS, over_thrift
-from tests.bench.sides import agree, begin, p95, tell, timed, until
+from tests.bench.sides import agree, begin, p95, report, timed, until
 
 ROUNDS = 3
-ASKED = 3
+REPEATS = 3
 OPERATIONS_PER_S = 20
 TIMES = 10
-# More than this takes longer to refine than the whole bench may take.
+# More rows would take too long to refine.
 MOST_ROWS = 1_500_000
 _LIMIT_S = 600.0
 _APPLIED_WITHIN_S = 30
 
 
 def under_load(settings: Settings) -> None:
-    """The questions' p95 while the shop trades and the DAG silver runs again and again, against an idle platform, in turns."""
-    begin(f"11  board queries while landing and refining {OPERATIONS_PER_S} operations a second, against idle")
+    """The questions' p95 under traffic with repeated runs of DAG silver, against an idle platform, in turns."""
+    begin(f"11  board queries while landing and refining {OPERATIONS_PER_S} operations per second, against idle")
     control = Control(settings.control_dir)
     found = control.request()
     idle, busy = [], []
@@ -44,27 +44,25 @@ def under_load(settings: Settings) -> None:
             for _ in range(ROUNDS):
                 trade(control, "paused", OPERATIONS_PER_S)
                 settle(settings)
-                idle.append(_ask(cursor))
+                idle.append(_seconds(cursor))
                 trade(control, "running", OPERATIONS_PER_S)
                 with _refining(settings):
-                    busy.append(_ask(cursor))
+                    busy.append(_seconds(cursor))
     finally:
         control.submit(is_paused=found.is_paused, rate=found.rate)
     ratios = [p95(loaded) / p95(quiet) for quiet, loaded in zip(idle, busy, strict=True)]
     medians = [statistics.median(map(p95, rounds)) for rounds in (busy, idle)]
-    tell("1 user, p95 busy / idle (target at most 1.5)", ratios, f"p95 {medians[0]:.2f} s / {medians[1]:.2f} s")
+    report("1 user, p95 busy / idle (target at most 1.5)", ratios, f"p95 {medians[0]:.2f} s / {medians[1]:.2f} s")
 
 
 def tenfold(settings: Settings) -> None:
-    """The questions with ten times the bronze, by updates that change nothing, against before: no turns, as there is no way back."""
+    """The questions with ten times the bronze, filled by updates without changes, against before; not in turns, as it is irreversible."""
     begin(f"11  board queries with {TIMES} times the bronze, against before")
     with thrift.cursor(settings) as cursor:
         settle(settings)
         rows = _bronze_rows(cursor)
         if TIMES * rows > MOST_ROWS:
-            print(
-                f"    left out: bronze has {rows:,} rows already, and {TIMES} times as many would take too long: `make wipe`, `make demo`"
-            )
+            print(f"    skipped: bronze already has {rows:,} rows, and {TIMES} times as many would take too long: `make wipe`, `make demo`")
             return
         before = _medians(cursor)
         _update((TIMES - 1) * rows, settings)
@@ -74,25 +72,25 @@ def tenfold(settings: Settings) -> None:
     for name, (_, answer) in before.items():
         agree(name, answer, after[name][1])
     ratios = [after[name][0] / seconds for name, (seconds, _) in before.items()]
-    tell("1 user, after / before (target at most 1.1)", ratios, f"{len(ratios)} questions, bronze {now:,} / {rows:,} rows")
+    report("1 user, after / before (target at most 1.1)", ratios, f"{len(ratios)} questions, bronze {now:,} / {rows:,} rows")
 
 
-def _ask(cursor: Any) -> list[float]:
-    """Seconds of every question."""
+def _seconds(cursor: Any) -> list[float]:
+    """The duration of every question in seconds."""
     return [timed(partial(over_thrift, cursor, question.render({})))[0] for question in QUESTIONS]
 
 
 def _medians(cursor: Any) -> dict[str, tuple[float, list[Any]]]:
-    """The median seconds of each question, after one time that is thrown away, and its answer."""
+    """The median duration of each question in seconds, after one discarded run, and its result."""
     found = {}
     for question in QUESTIONS:
         answer = over_thrift(cursor, question.render({}))
-        found[question.name] = (statistics.median(_ask_again(cursor, question.render({}))), answer)
+        found[question.name] = (statistics.median(_repeated(cursor, question.render({}))), answer)
     return found
 
 
-def _ask_again(cursor: Any, text: str) -> list[float]:
-    return [timed(partial(over_thrift, cursor, text))[0] for _ in range(ASKED)]
+def _repeated(cursor: Any, text: str) -> list[float]:
+    return [timed(partial(over_thrift, cursor, text))[0] for _ in range(REPEATS)]
 
 
 def _bronze_rows(cursor: Any) -> int:
@@ -101,7 +99,7 @@ def _bronze_rows(cursor: Any) -> int:
 
 
 def _update(changes: int, settings: Settings) -> None:
-    """Commit at least so many updates that change nothing, a whole table at a time."""
+    """Commit at least that many updates that change no value, a whole table at a time."""
     done = 0
     while done < changes:
         for table in tables.SOURCES:
@@ -112,23 +110,23 @@ def _update(changes: int, settings: Settings) -> None:
 
 
 def settle(settings: Settings) -> None:
-    """Wait until all that is committed is in gold, and nothing is under way."""
+    """Wait until all commits are in gold and no run is active."""
     try:
-        with redirect_stderr(io.StringIO()):  # it tells its stages
+        with redirect_stderr(io.StringIO()):  # it prints its stages
             catch_up.run(settings, _LIMIT_S)
     except NotReadyError as error:
         sys.exit(f"bench: {error}")
 
 
 def trade(control: Control, state: str, rate: float) -> None:
-    """Pause the shop or have it trade at that pace, and wait until it does; exits where no shop runs."""
+    """Pause the generator or run it at that rate, and wait until it does."""
     request = control.submit(is_paused=state == "paused", rate=rate)
     control.wait_until_applied(request, state, _APPLIED_WITHIN_S)
 
 
 @contextmanager
 def _refining(settings: Settings) -> Iterator[None]:
-    """The DAG silver runs again and again; begins when new changes have landed and a run is under way."""
+    """Run DAG silver repeatedly; starts once new changes have landed and a run is active."""
     is_over, runs = threading.Event(), 0
 
     def refine() -> None:
@@ -145,7 +143,7 @@ def _refining(settings: Settings) -> Iterator[None]:
         until(lambda: runs, _LIMIT_S, "a run of silver")
         yield
         if not worker.is_alive():
-            sys.exit("bench: silver could not be run all the time: look at `make status`")
+            sys.exit("bench: a run of silver failed: see `make status`")
     finally:
         is_over.set()
         worker.join()

@@ -1,7 +1,7 @@
-"""Line 7: a refresh of gold after one line in a hundred changed in two of ninety days, against computing all of it again.
+"""Line 7: a refresh of gold after a change of one percent of the order lines in two of ninety days, against a full recompute.
 
-The gold tables made from `gold.order_lines`: by EBAP in this process what changed, by Spark and by DuckDB everything, from the same
-files. All three write what they computed, and have the same rows after each round.
+The gold tables computed from `gold.order_lines`: EBAP refreshes the changed days in this process, Spark and DuckDB recompute everything,
+from the same files. All three write their results, which have the same rows after each round.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ _GROUPS = {"daily_sales": ("category", "region"), "product_daily": ("product_id"
 
 
 def gold_refresh(settings: Settings) -> None:
-    """Run this line in a Spark process of its own."""
-    synthetic.apart(settings, f" 7  gold after a change of 1 % of {LINES:,} order lines in 2 of {DAYS} days", __name__)
+    """Run this line in its own Spark process."""
+    synthetic.run_apart(settings, f" 7  gold after a change of 1 % of {LINES:,} order lines in 2 of {DAYS} days", __name__)
 
 
 def main() -> None:
-    """Every ratio of the line."""
+    """Measure and report every ratio of the line."""
     parser = argparse.ArgumentParser(prog="tests.bench.refreshing")
     for name, value in (("lines", LINES), ("rounds", ROUNDS)):
         parser.add_argument(f"--{name}", type=int, default=value)
@@ -62,16 +62,16 @@ def main() -> None:
         runs: dict[str, list[tuple[Run, Run, Run]]] = {name: [] for name in _GROUPS}
         for number in range(size.rounds + 1):
             _change(spark, size.lines, number)
-            for name, told in runs.items():
-                told.append(_refreshed(spark, lake, folder, name))
-        for name, told in runs.items():
-            ours, full, beside = ([run[side] for run in told[1:]] for side in range(3))
-            compare(f"{name}, Spark's full recompute / refresh (target at least 5)", full, ours)
-            compare(f"{name}, refresh / DuckDB's full recompute (target at most 3)", ours, beside)
+            for name, of_table in runs.items():
+                of_table.append(_refreshed(spark, lake, folder, name))
+        for name, of_table in runs.items():
+            ours, spark_runs, duckdb_runs = ([run[side] for run in of_table[1:]] for side in range(3))
+            compare(f"{name}, Spark's full recompute / refresh (target at least 5)", spark_runs, ours)
+            compare(f"{name}, refresh / DuckDB's full recompute (target at most 3)", ours, duckdb_runs)
 
 
 def _refreshed(spark: SparkSession, lake: Settings, folder: Path, name: str) -> tuple[Run, Run, Run]:
-    """What the refresh of one table took, and its two peers; exits where they have other rows."""
+    """Runs of the refresh of one table and of its two peers; exits if their rows differ."""
     done: list[aggregate.AggregateResult] = []
     ours = measured(lambda: done.append(aggregate.run(Lake(lake), name)))
     if len(done[0].slices) != 2:
@@ -108,7 +108,7 @@ def _rows(frame: DataFrame) -> list[Any]:
 
 
 def _change(spark: SparkSession, lines: int, number: int) -> None:
-    """Give one line in a hundred another quantity, all of them in two neighbouring days."""
+    """Change the quantity of one percent of the lines, all within two consecutive days."""
     days = [_FIRST + timedelta(days=(2 * number + day) % DAYS) for day in range(2)]
     share = DAYS / 2 / 100
     table = tables.gold("order_lines")
@@ -119,7 +119,7 @@ def _change(spark: SparkSession, lines: int, number: int) -> None:
 
 
 def _lines(spark: SparkSession, lines: int, days: int, extra: str) -> DataFrame:
-    """That many order lines, their orders spread over the days as they came; `extra` units in each."""
+    """That many order lines, their orders spread over the days in order; `extra` units added to each."""
     orders = -(-lines // _LINES_AN_ORDER)
     columns = {
         "order_id": f"id DIV {_LINES_AN_ORDER}",
@@ -135,9 +135,9 @@ def _lines(spark: SparkSession, lines: int, days: int, extra: str) -> DataFrame:
         "tier": "'gold'",
         "is_assumed": "false",
     }
-    made = spark.range(0, lines, numPartitions=2).selectExpr("id", f"{columns['order_id']} AS order_id")
+    ids = spark.range(0, lines, numPartitions=2).selectExpr("id", f"{columns['order_id']} AS order_id")
     typed = [f"CAST({columns[column.name]} AS {column.type}) AS {column.name}" for column in tables.gold("order_lines").columns]
-    return made.selectExpr(*typed)
+    return ids.selectExpr(*typed)
 
 
 if __name__ == "__main__":

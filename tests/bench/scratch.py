@@ -1,4 +1,4 @@
-"""What line 3 works on, and leaves nothing of: topics full of real records, lakes of one table, tables with a past."""
+"""Temporary data of line 3: topics with real records, lakes of one table, tables with many versions."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ _LIMIT_S = 60
 
 @contextmanager
 def folder(settings: Settings) -> Iterator[Path]:
-    """An empty folder that is gone afterwards, whatever happened."""
-    made = settings.home_dir / "tmp" / "bench"
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir(parents=True)
+    """An empty folder that is removed afterwards."""
+    temporary = settings.home_dir / "tmp" / "bench"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
     try:
-        yield made
+        yield temporary
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
 def topics(spark: SparkSession, settings: Settings) -> Iterator[dict[str, int]]:
-    """Topics with copies of what the platform's own hold, about ENVELOPES in all, and how many are in each; gone afterwards."""
+    """Temporary topics with copies of the platform's records, about ENVELOPES in all, and the number in each."""
     admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     _remove(admin)
     try:
@@ -57,23 +57,23 @@ def topics(spark: SparkSession, settings: Settings) -> Iterator[dict[str, int]]:
 
 
 def lake(spark: SparkSession, settings: Settings, root: Path) -> Settings:
-    """Settings of a lake of its own, its bronze table made by the platform's own SQL and still empty."""
-    made = replace(settings, lake=f"file://{root}")
-    create = next(text for text in ddl.statements(made) if text.startswith(f"CREATE TABLE IF NOT EXISTS {storage.BRONZE} "))
-    # The catalog lives in this process alone; the files of the lake before stay where they are.
+    """Settings of a separate lake with an empty bronze table, created by the platform's own SQL."""
+    separate = replace(settings, lake=f"file://{root}")
+    create = next(text for text in ddl.statements(separate) if text.startswith(f"CREATE TABLE IF NOT EXISTS {storage.BRONZE} "))
+    # The catalog is local to this process; the files of the previous lake are kept.
     spark.sql("CREATE SCHEMA IF NOT EXISTS bronze")
     spark.sql(f"DROP TABLE IF EXISTS {storage.BRONZE}")
     spark.sql(create)
-    return made
+    return separate
 
 
 def aged(young: Settings, root: Path, versions: int) -> Settings:
-    """A lake whose table has that many versions: the first batch of a young one again and again, as commits that land could have made.
+    """A lake whose table has that many versions, by repeating the first batch of a young one in the form of land's commits.
 
-    The log is written here and the data files are links: a thousand real batches would take ten minutes.
+    The log is written here and the data files are hard links: a thousand real batches would take ten minutes.
     """
-    made = replace(young, lake=f"file://{root}")
-    table = _path(made)
+    older = replace(young, lake=f"file://{root}")
+    table = _path(older)
     shutil.copytree(_path(young), table, copy_function=os.link)
     log = table / "_delta_log"
     for later in log.glob("*"):
@@ -81,12 +81,12 @@ def aged(young: Settings, root: Path, versions: int) -> Settings:
             later.unlink()
     actions = [json.loads(line) for line in (log / f"{1:020}.json").read_text().splitlines()]
     for version in range(2, versions):
-        again = [_again(table, action, version) for action in actions if "txn" not in action]
-        (log / f"{version:020}.json").write_text("".join(json.dumps(action) + "\n" for action in again))
-    return made
+        repeated = [_repeated(table, action, version) for action in actions if "txn" not in action]
+        (log / f"{version:020}.json").write_text("".join(json.dumps(action) + "\n" for action in repeated))
+    return older
 
 
-def _again(table: Path, action: dict[str, Any], version: int) -> dict[str, Any]:
+def _repeated(table: Path, action: dict[str, Any], version: int) -> dict[str, Any]:
     if "add" not in action:
         return action
     path = Path(action["add"]["path"])

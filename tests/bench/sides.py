@@ -1,4 +1,4 @@
-"""What every line of the bench does: time a side, see that two sides gave the same, wait for what can be observed, tell a ratio."""
+"""Shared by all lines of the bench: time a side, check that two sides return the same rows, wait for a condition, report a ratio."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ PAIRS = 5
 
 
 def paired(name: str, one: Callable[[], list[Any]], other: Callable[[], list[Any]]) -> list[tuple[float, float]]:
-    """Seconds of both sides, alternating, after one run each that is thrown away; exits where they do not agree."""
+    """Seconds of both sides, alternating, after one discarded run each; exits if their results differ."""
     agree(name, one(), other())
     return [(timed(one)[0], timed(other)[0]) for _ in range(PAIRS)]
 
 
 def agree(name: str, some: list[Any], others: list[Any]) -> None:
-    """Exit where two answers are not the same rows, in any order: no ratio is told of different work."""
+    """Exit if two results have different rows, regardless of order."""
     if sorted(map(_plain, some)) != sorted(map(_plain, others)):
-        sys.exit(f"bench: the two sides of {name} gave different rows (is the shop paused? `make pause`)")
+        sys.exit(f"bench: the two sides of {name} returned different rows (is the shop paused? `make pause`)")
 
 
 def timed(run: Callable[[], T]) -> tuple[float, T]:
-    """Seconds it took, and what it gave."""
+    """The duration of a call in seconds, and its result."""
     began = time.perf_counter()
     found = run()
     return time.perf_counter() - began, found
@@ -41,14 +41,14 @@ def timed(run: Callable[[], T]) -> tuple[float, T]:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What one run of a side took, its processes together."""
+    """The cost of one run of a side, for all its processes."""
 
     wall_s: float
     cpu_s: float
 
 
 def measured(side: Callable[[], object], processes: Sequence[psutil.Process] = ()) -> Run:
-    """Run a side and say what it took: wall time, and CPU time of these processes, or of this one and all below it."""
+    """Run a side and measure its wall time, and the CPU time of these processes, by default of this one and its descendants."""
     before = _cpu_s(processes)
     wall_s, _ = timed(side)
     return Run(wall_s=wall_s, cpu_s=_cpu_s(processes) - before)
@@ -63,7 +63,7 @@ def until(condition: Callable[[], T | None], limit_s: float, what: str) -> T:
 
 
 def begin(line: str) -> None:
-    """The head of a line, with the load it begins under: on a machine that others use, the figures are theirs too."""
+    """Print the heading of a line, with the load average, since other load on the machine affects the figures."""
     print(f"\n{line}; load average {os.getloadavg()[0]:.1f}", flush=True)
 
 
@@ -72,21 +72,21 @@ def p95(values: Sequence[float]) -> float:
     return sorted(values)[int(0.95 * (len(values) - 1))]
 
 
-def tell(what: str, ratios: Sequence[float], context: str) -> None:
-    """One line: what was compared, the median of the paired ratios, the least and the greatest, and absolute figures as context."""
+def report(what: str, ratios: Sequence[float], context: str) -> None:
+    """Print what was compared, the median, minimum and maximum of the paired ratios, and absolute figures as context."""
     print(f"    {what}: median {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); {context}", flush=True)
 
 
 def compare(what: str, ones: Sequence[Run], others: Sequence[Run]) -> None:
-    """Tell how often the second side's time goes into the first's, by wall and by CPU."""
+    """Report the ratio of the first side's time to the second's, by wall time and by CPU time."""
     for clock, name in (("wall_s", "wall"), ("cpu_s", "CPU")):
         some, rest = ([getattr(run, clock) for run in runs] for runs in (ones, others))
         ratios = [one / other for one, other in zip(some, rest, strict=True)]
-        tell(f"{what}, {name}", ratios, f"{statistics.median(some):.2f} s / {statistics.median(rest):.2f} s")
+        report(f"{what}, {name}", ratios, f"{statistics.median(some):.2f} s / {statistics.median(rest):.2f} s")
 
 
 def _cpu_s(processes: Sequence[psutil.Process]) -> float:
-    """CPU time of the processes so far. That of a child that has ended is its parent's: Spark's Python workers come and go."""
+    """CPU time of the processes so far, with that of ended children: Spark's Python workers are short-lived."""
     spent = 0.0
     for process in processes or [psutil.Process(), *psutil.Process().children(recursive=True)]:
         with suppress(psutil.NoSuchProcess):
@@ -96,5 +96,5 @@ def _cpu_s(processes: Sequence[psutil.Process]) -> float:
 
 
 def _plain(row: Sequence[Any]) -> tuple[str, ...]:
-    # A DuckDB decimal may carry more scale, and PyHive gives dates as Python's.
+    # A DuckDB decimal may have a larger scale, and PyHive returns dates as Python dates.
     return tuple(f"{value:.4f}" if isinstance(value, (int, float)) or hasattr(value, "as_tuple") else str(value) for value in row)

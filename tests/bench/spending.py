@@ -1,7 +1,7 @@
-"""Lines 18 and 19: CPU time of all processes of the platform, by service: while it stands, and over one cycle of silver and gold.
+"""Lines 18 and 19: CPU time of all processes of the platform, by service: under standing load, and over one cycle of silver and gold.
 
-A service's time is that of its whole process tree, and of the children that have ended in it: Airflow's tasks live for seconds. The
-shop's own cost, Postgres and the generator, is part of the platform here and stands in the figures.
+A service's time is that of its whole process tree including ended children: Airflow's tasks live for seconds. The figures include the
+cost of the shop itself, Postgres and the generator.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from tests.bench import pressure
 from tests.bench.sides import begin, until
 
 WINDOW_S = 240
-# Compilers and caches settle, and the DAGs have run at the new pace.
+# Until JIT compilation and caches settle, and the DAGs have run at the new rate.
 SETTLING_S = 60
-# Operations a second (0: the shop is paused), and the cores that the whole platform may take.
-PACES = ((0, 0.15), (5, 0.4), (50, 0.8))
+# Operations per second (0: the shop is paused), and the maximum number of cores for the whole platform.
+RATES = ((0, 0.15), (5, 0.4), (50, 0.8))
 CHANGES = 1_200
 CYCLES = 3
 CYCLE_TARGET_S, WARM_TARGET_S = 6, 1
 _IDLE_S = 60
 _LIMIT_S = 600.0
-# What of each table is changed, so that gold has something to compute.
+# The column to change per table, so that gold has changes to compute.
 _CHANGED = {"orders": "total_usd", "order_items": "unit_price_usd", "products": "price_usd"}
 
 # CPU seconds by service.
@@ -49,24 +49,24 @@ Spent = dict[str, float]
 
 
 def standing(settings: Settings) -> None:
-    """Line 18: cores by service with the shop paused and at two paces, the DAGs at theirs, nobody looking."""
+    """Line 18: cores by service with the shop paused and at two rates, with the DAGs on schedule and no viewers."""
     begin(f"18  standing load of all processes, cores over {WINDOW_S} s")
     control = Control(settings.control_dir)
     found = control.request()
     try:
-        for rate, target in PACES:
+        for rate, target in RATES:
             pressure.trade(control, "running" if rate else "paused", rate or found.rate or settings.rate)
             if not rate:
                 pressure.settle(settings)
-            time.sleep(SETTLING_S)  # the new pace becomes the usual one
-            name = f"{rate} operations a second" if rate else "shop paused"
-            _tell_cores(name, _over(settings, WINDOW_S), WINDOW_S, target)
+            time.sleep(SETTLING_S)  # a fixed settling time, not a wait for a condition
+            name = f"{rate} operations per second" if rate else "shop paused"
+            _report_cores(name, _over(settings, WINDOW_S), WINDOW_S, target)
     finally:
         control.submit(is_paused=found.is_paused, rate=found.rate)
 
 
 def cycle(settings: Settings) -> None:
-    """Line 19: what silver's and gold's tasks take for so many changes, through Airflow, and by the same verbs in one warm process."""
+    """Line 19: the cost of silver's and gold's tasks for CHANGES changes, through Airflow, and by the same commands in one warm process."""
     begin(f"19  a cycle of {CHANGES:,} changes, {len(tables.SOURCES)} silver and {len(_gold())} gold tables, CPU seconds of all processes")
     control = Control(settings.control_dir)
     found = control.request()
@@ -75,12 +75,12 @@ def cycle(settings: Settings) -> None:
         pressure.settle(settings)
         idle = {name: seconds / _IDLE_S for name, seconds in _over(settings, _IDLE_S).items()}
         by_airflow = [_measured_cycle(settings, turn, idle) for turn in range(CYCLES + 1)][1:]
-        _tell_cycle("through Airflow", by_airflow, CYCLE_TARGET_S)
+        _report_cycle("through Airflow", by_airflow, CYCLE_TARGET_S)
         with _dag_paused(settings, "silver"):
             lake = Lake(settings)
-            # Other rows than Airflow's turns; the first warms up.
+            # Different rows than in the turns through Airflow; the first is the warm-up.
             warm = [_warm_cycle(settings, lake, CYCLES + 1 + turn) for turn in range(CYCLES + 1)][1:]
-        _tell_cycle("in one warm process", warm, WARM_TARGET_S)
+        _report_cycle("in one warm process", warm, WARM_TARGET_S)
     finally:
         control.submit(is_paused=found.is_paused, rate=found.rate)
 
@@ -89,17 +89,17 @@ def spent(settings: Settings) -> Spent:
     """CPU seconds of each running service so far, and of the supervisor."""
     pids = {service.name: runs.read(settings, service.name).pid for service in services(settings)}
     found = {name: tree_cpu_s(pid) for name, pid in pids.items() if pid and psutil.pid_exists(pid)}
-    # Its children are the services: its own time alone.
+    # Without its children, which are the services.
     own = psutil.Process(int((settings.home_dir / "run" / "supervisord.pid").read_text())).cpu_times()
     return found | {"supervisor": own.user + own.system}
 
 
 def tree_cpu_s(pid: int) -> float:
-    """CPU seconds of a process, of all below it, and of their children that have ended."""
+    """CPU seconds of a process and its descendants, including ended ones."""
     top = psutil.Process(pid)
     total = 0.0
     for process in (top, *top.children(recursive=True)):
-        # One that ends just now is its parent's from then on.
+        # The time of a process that ends now is then included in its parent's.
         with suppress(psutil.NoSuchProcess):
             times = process.cpu_times()
             total += times.user + times.system + times.children_user + times.children_system
@@ -107,7 +107,7 @@ def tree_cpu_s(pid: int) -> float:
 
 
 def _over(settings: Settings, seconds: float) -> Spent:
-    """What each service takes within so many seconds from now."""
+    """CPU time of each service within that many seconds from now."""
     before = spent(settings)
     time.sleep(seconds)  # the window itself
     return _between(before, spent(settings))
@@ -116,63 +116,63 @@ def _over(settings: Settings, seconds: float) -> Spent:
 def _between(before: Spent, after: Spent) -> Spent:
     restarted = sorted({name for name in after if after[name] < before.get(name, 0.0)} | (before.keys() ^ after.keys()))
     if restarted:
-        sys.exit(f"bench: {', '.join(restarted)} was started or stopped meanwhile: look at `make status`")
+        sys.exit(f"bench: {', '.join(restarted)} was started or stopped meanwhile: see `make status`")
     return {name: after[name] - before[name] for name in after}
 
 
-def _tell_cores(name: str, found: Spent, seconds: float, target: float) -> None:
+def _report_cores(name: str, found: Spent, seconds: float, target: float) -> None:
     total = sum(found.values()) / seconds
     verdict = "met" if total <= target else f"missed by {total - target:.2f}"
     print(f"    {name}: {total:.2f} cores (target at most {target}: {verdict}); {_listed(found, seconds)}", flush=True)
 
 
 def _listed(found: Mapping[str, float], seconds: float = 1.0) -> str:
-    """Services from the one that takes most to the least."""
+    """Services in descending order of their time."""
     ordered = sorted(found.items(), key=lambda entry: -entry[1])
     return ", ".join(f"{name} {taken / seconds:.2f}" for name, taken in ordered)
 
 
 def _measured_cycle(settings: Settings, turn: int, idle: Mapping[str, float]) -> Spent:
-    """One cycle through Airflow, less what every service takes while nothing happens."""
+    """One cycle through Airflow, less the idle load of every service."""
     _change(settings, turn)
     before, began = spent(settings), time.monotonic()
     failed = airflow_client.finish(settings, "silver", _LIMIT_S)
     if failed:
-        sys.exit(f"bench: {', '.join(failed)} failed in DAG silver: look at `make status`")
-    # The run of gold that silver's assets start.
-    until(lambda: not airflow_client.active(settings), _LIMIT_S, "gold to follow silver")
+        sys.exit(f"bench: {', '.join(failed)} failed in DAG silver: see `make status`")
+    # The run of gold that silver's asset triggers.
+    until(lambda: not airflow_client.active(settings), _LIMIT_S, "gold to run after silver")
     wall_s = time.monotonic() - began
     return {name: taken - idle.get(name, 0.0) * wall_s for name, taken in _between(before, spent(settings)).items()}
 
 
 def _warm_cycle(settings: Settings, lake: Lake, turn: int) -> Spent:
-    """What the tasks do, in this process, one after another."""
+    """The work of the tasks in this process, one after another."""
     _change(settings, turn)
     me = psutil.Process().pid
     before = tree_cpu_s(me)
     refined = [refine.run(lake, table.name) for table in tables.SOURCES]
-    made = [aggregate.run(lake, name) for name in _gold()]
+    aggregated = [aggregate.run(lake, name) for name in _gold()]
     taken = tree_cpu_s(me) - before
-    if not all(result.changed for result in refined) or not all(result.changed for result in made):
-        sys.exit("bench: some of the tables had nothing to do: is something else running the tasks?")
+    if not all(result.changed for result in refined) or not all(result.changed for result in aggregated):
+        sys.exit("bench: some tables had no changes: is something else running the tasks?")
     return {"this process": taken}
 
 
-def _tell_cycle(name: str, runs_of: list[Spent], target: float) -> None:
+def _report_cycle(name: str, runs_of: list[Spent], target: float) -> None:
     totals = [sum(run.values()) for run in runs_of]
     median = statistics.median(totals)
-    verdict = "met" if median <= target else f"missed, {median / target:.1f} times it"
+    verdict = "met" if median <= target else f"missed, {median / target:.1f} times as much"
     middle = min(runs_of, key=lambda run: abs(sum(run.values()) - median))
     span = f"{min(totals):.1f} to {max(totals):.1f}"
     print(f"    {name}: median {median:.1f} CPU s ({span}; target at most {target}: {verdict}); {_listed(middle)}", flush=True)
 
 
 def _change(settings: Settings, turn: int) -> None:
-    """Change as many rows of each table as it has a share, spread over its keys, and wait until they have landed."""
+    """Change an equal number of rows per table, spread over its keys, and wait until they have landed."""
     before = _landed(settings)
     changed = 0
     with owner(settings) as cursor:
-        # The smallest table first: what it has too few of, the others make up for.
+        # The smallest table first: larger ones make up for its missing rows.
         for left, table in zip(range(len(tables.SOURCES), 0, -1), _by_size(settings, cursor), strict=True):
             each = (CHANGES - changed) // left
             keys = ", ".join(table.key)
@@ -188,7 +188,7 @@ def _change(settings: Settings, turn: int) -> None:
 
 
 def _by_size(settings: Settings, cursor: Any) -> list[Table]:
-    """The source tables, the one with the fewest rows first."""
+    """The source tables in ascending order of rows."""
     counts = {}
     for table in tables.SOURCES:
         cursor.execute(f"SELECT count(*) FROM {settings.source_schema}.{table.name}")
@@ -202,8 +202,8 @@ def _has_landed(settings: Settings, expected: int) -> bool:
 
 def _landed(settings: Settings) -> int:
     """Records of the source's tables that land has committed."""
-    beats = platform_tables.topic(platform_tables.HEARTBEAT)
-    return sum(offset for (topic, _), offset in catch_up.landed_offsets(settings).items() if topic != beats)
+    heartbeats = platform_tables.topic(platform_tables.HEARTBEAT)
+    return sum(offset for (topic, _), offset in catch_up.landed_offsets(settings).items() if topic != heartbeats)
 
 
 def _gold() -> list[str]:
@@ -212,7 +212,7 @@ def _gold() -> list[str]:
 
 @contextmanager
 def _dag_paused(settings: Settings, dag_id: str) -> Iterator[None]:
-    """Airflow starts no run of it meanwhile, and what ran has ended."""
+    """Pause the DAG, and wait until its active runs have ended."""
     _airflow(settings, "dags", "pause", dag_id)
     try:
         until(lambda: not airflow_client.active(settings), _LIMIT_S, "Airflow's runs to end")
@@ -221,10 +221,10 @@ def _dag_paused(settings: Settings, dag_id: str) -> Iterator[None]:
         _airflow(settings, "dags", "unpause", dag_id)
 
 
-def _airflow(settings: Settings, *words: str) -> None:
+def _airflow(settings: Settings, *args: str) -> None:
     log = Path(settings.home_dir / "logs" / "bench.log")
     with log.open("a") as stream:
-        command = [sys.executable, "-m", "infra.airflow", *words]
+        command = [sys.executable, "-m", "infra.airflow", *args]
         done = subprocess.run(command, cwd=PROJECT, stdout=stream, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
-        sys.exit(f"bench: airflow {' '.join(words)} ended with {done.returncode}: look into {log}")
+        sys.exit(f"bench: airflow {' '.join(args)} exited with {done.returncode}: see {log}")

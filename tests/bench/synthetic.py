@@ -1,6 +1,6 @@
-"""Lakes of synthetic changes for the lines that need no platform: made, shown by the session's catalog, landed straight into bronze.
+"""Lakes of synthetic changes, written directly to bronze, for the lines that need no platform.
 
-A line of this kind runs in a Spark process of its own, with the heap of the warm server.
+Such a line runs in its own Spark process, with the heap size of the Spark server.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-# Positions of one turn, so that a change between two turns has room.
+# Log positions per turn, leaving room for changes between two turns.
 TURN = 10_000_000_000
-# Keys that one refine takes in when a lake is made: a table grows by its newest keys, and its files with it.
+# Keys per refine when a lake is filled: a table and its files grow in key order.
 SLICE = 100_000
 _TIERS = "array('bronze', 'silver', 'gold')"
 _ROW = """named_struct(
@@ -41,21 +41,21 @@ _ROW = """named_struct(
     'created_at', '2026-01-01T00:00:00Z', 'updated_at', date_format(at, "yyyy-MM-dd'T'HH:mm:ss'Z'"))"""
 
 
-def apart(settings: Settings, line: str, module: str) -> None:
-    """Run a line's module in a Spark process of its own."""
+def run_apart(settings: Settings, line: str, module: str) -> None:
+    """Run a line's module in its own Spark process."""
     begin(line)
-    # The JVM starts before a session can say what it wants of it.
+    # The JVM's options must be set before a session starts it.
     conf = session.heap(settings) | {"spark.ui.showConsoleProgress": "false"}
-    wanted = [f"--conf {shlex.quote(f'{name}={value}')}" for name, value in conf.items()]
-    env = {**os.environ, "PYSPARK_SUBMIT_ARGS": " ".join([*wanted, "pyspark-shell"])}
+    options = [f"--conf {shlex.quote(f'{name}={value}')}" for name, value in conf.items()]
+    env = {**os.environ, "PYSPARK_SUBMIT_ARGS": " ".join([*options, "pyspark-shell"])}
     done = subprocess.run([sys.executable, "-m", module], cwd=PROJECT, env=env, check=False)
     if done.returncode:
-        sys.exit(f"bench: {module} ended with {done.returncode}")
+        sys.exit(f"bench: {module} exited with {done.returncode}")
 
 
 @contextmanager
 def scene() -> Iterator[tuple[SparkSession, Settings, Path]]:
-    """A session without a metastore, the settings, and a folder for lakes that is gone afterwards."""
+    """A session without a metastore, the settings, and a temporary folder for lakes."""
     settings = Settings.from_environment()
     spark = session.classic(settings, metastore=False)
     spark.sparkContext.setLogLevel("ERROR")
@@ -64,12 +64,12 @@ def scene() -> Iterator[tuple[SparkSession, Settings, Path]]:
 
 
 def lake(settings: Settings, folder: Path, name: str) -> Settings:
-    """Settings of a lake of its own."""
+    """Settings of a separate lake."""
     return replace(settings, lake=f"file://{folder}/{name}")
 
 
 def use(spark: SparkSession, settings: Settings) -> None:
-    """Have the session's catalog show that lake; its files stay where they are when it shows another."""
+    """Point the session's catalog to that lake; the files of the previous lake are kept."""
     for name in [*ddl.view_names(), *(table.full_name for table in ddl.stored_tables())]:
         if spark.catalog.databaseExists(name.split(".")[0]) and spark.catalog.tableExists(name):
             spark.sql(f"DROP {'VIEW' if name in ddl.view_names() else 'TABLE'} {name}")
@@ -77,7 +77,7 @@ def use(spark: SparkSession, settings: Settings) -> None:
 
 
 def grow(spark: SparkSession, settings: Settings, keys: int, versions: int) -> None:
-    """Fill an empty lake with that many versions of so many users, the newest keys last."""
+    """Fill an empty lake with that many users and versions per user, in key order."""
     use(spark, settings)
     for first in range(0, keys, SLICE):
         last = min(first + SLICE, keys)
@@ -93,9 +93,9 @@ def picked(spark: SparkSession, keys: Sequence[int], turn: int) -> DataFrame:
 
 
 def land(spark: SparkSession, changes: DataFrame, late: int = 0, again: int = 0) -> int:
-    """One commit to bronze of users' changes (`user_id`, `turn`), each a transaction of its own; the commit's version.
+    """One commit to bronze of users' changes (`user_id`, `turn`), each in its own transaction; returns the commit's version.
 
-    `late` puts them between their turn and the next, a greater number later; `again` gives a repeat its later offsets.
+    `late` places them between their turn and the next, a greater number later; `again` is added to the offsets of a repeat.
     """
     seconds = f"1767225600 + turn * 3600 + {late} + user_id % 60"
     placed = changes.selectExpr("*", f"(turn + 1) * {TURN} + {late} * 100000000 + user_id AS lsn", f"timestamp_seconds({seconds}) AS at")

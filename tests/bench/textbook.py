@@ -1,7 +1,7 @@
-"""The peers of line 6: type 2 history as users of Spark write it by hand, over the same bronze, in the same session.
+"""The peers of line 6: hand-written type 2 history in Spark, over the same bronze, in the same session.
 
-None of them takes a late change, tells a bad record, knows a delete or keeps a change that made no version: less work than
-refine's. Their tables are made by a plain CREATE TABLE; with `has_deletion_vectors` they have what silver's have.
+They do less than refine: no late changes, no bad records, no deletes, no changes without a version. Their tables are created by a plain
+CREATE TABLE, with deletion vectors, as silver has, if `has_deletion_vectors` is set.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _USERS = tables.source("users")
 _COLUMNS = ", ".join(_USERS.column_names)
 _VALUES = [name for name in _USERS.column_names if name != "user_id"]
 _IMAGE = f"after STRUCT<{', '.join(f'{column.name}: {column.type}' for column in _USERS.columns)}>"
-# The wire's dates end in their zone.
+# Dates in the envelope end with a zone.
 _OPTIONS = {"dateFormat": "yyyy-MM-dd'Z'"}
 
 
 def hashed(spark: SparkSession, rows: str, columns: str = _COLUMNS) -> tuple[int, int]:
-    """How many rows there are, and the sum of their hashes, which their order does not change."""
+    """The number of rows, and the sum of their hashes, which does not depend on their order."""
     found = spark.sql(f"SELECT count(*), sum(CAST(xxhash64({columns}) AS DECIMAL(38, 0))) FROM {rows}").first()
     assert found
     return found[0], int(found[1] or 0)
 
 
 def changes(spark: SparkSession, first: int, last: int) -> DataFrame:
-    """The last change of each key that these versions of bronze landed, typed."""
+    """The last change of each key in these versions of bronze, typed."""
     landed = storage.read_changes_feed(spark, first, last).where(f"source_table = '{_USERS.name}'")
     image = F.from_json(F.col("value").cast("string"), _IMAGE, _OPTIONS)["after"]
     newest = landed.groupBy("key").agg(F.max_by(F.struct(image.alias("row"), "commit_at"), "lsn").alias("newest"))
@@ -40,7 +40,7 @@ def changes(spark: SparkSession, first: int, last: int) -> DataFrame:
 
 
 def fill(spark: SparkSession, table: str, *, has_deletion_vectors: bool) -> None:
-    """Make a peer's table with silver's versions, for both forms: the columns of either are there under its own names."""
+    """Create a peer's table with silver's versions and the columns of both forms."""
     spark.sql(f"""CREATE OR REPLACE TABLE {table} USING DELTA
         TBLPROPERTIES ('delta.enableDeletionVectors' = '{str(has_deletion_vectors).lower()}') AS
         SELECT {_COLUMNS}, {_scd_id("_valid_from")} AS dbt_scd_id,
@@ -49,7 +49,7 @@ def fill(spark: SparkSession, table: str, *, has_deletion_vectors: bool) -> None
 
 
 def close_and_insert(spark: SparkSession, table: str) -> None:
-    """The staged MERGE of Delta's documentation and of mack's `type_2_scd_upsert`: a changed key comes twice, once without its key."""
+    """The staged MERGE of Delta's documentation and of mack's `type_2_scd_upsert`: a changed key is staged twice, once with a NULL key."""
     differs = " OR ".join(f"NOT b.{name} <=> s.{name}" for name in _VALUES)
     spark.sql(f"""MERGE INTO {table} b USING (
             SELECT CAST(NULL AS BIGINT) AS merge_key, s.* FROM changes s JOIN {table} b ON b.user_id = s.user_id
@@ -61,7 +61,7 @@ def close_and_insert(spark: SparkSession, table: str) -> None:
 
 
 def snapshot(spark: SparkSession, table: str) -> None:
-    """What dbt-spark runs for a snapshot by timestamp: rows to insert and rows to close are staged, and merged by their hashed id."""
+    """The SQL of a dbt-spark snapshot by timestamp: rows to insert and rows to close are staged, and merged by their hashed id."""
     open_rows = f"SELECT user_id, dbt_scd_id, effective_at FROM {table} WHERE ended_at IS NULL"
     spark.sql(f"""CREATE OR REPLACE TEMPORARY VIEW staged AS
         SELECT 'insert' AS change_type, {_scd_id("s.commit_at", "s.")} AS scd_id, s.*, CAST(NULL AS TIMESTAMP) AS closed_at
