@@ -1,4 +1,4 @@
-"""Delta tables written by hand: plain Parquet and a JSON log, for tests that have no Spark. Nothing of the product writes like this."""
+"""Writes minimal Delta tables, plain Parquet and a JSON log, for tests without Spark, independently of the product's code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAMES |= {pa.float64(): "double", pa.binary(): "binary"}
 
 
 def create(folder: Path, rows: pa.Table, partitions: Sequence[str]) -> None:
-    """Make the table at `folder` with these rows as its version 0."""
+    """Create the table at `folder` with these rows as version 0."""
     protocol = {"minReaderVersion": 1, "minWriterVersion": 2}
     fields = [{"name": field.name, "type": _type(field.type), "nullable": True, "metadata": {}} for field in rows.schema]
     about: dict[str, Any] = {"id": str(uuid.uuid4()), "format": {"provider": "parquet", "options": {}}, "configuration": {}}
@@ -28,20 +28,20 @@ def create(folder: Path, rows: pa.Table, partitions: Sequence[str]) -> None:
 
 
 def append(folder: Path, rows: pa.Table, partitions: Sequence[str]) -> int:
-    """Append rows in one commit; its version."""
+    """Append rows in one commit; returns its version."""
     version = _next(folder)
     _commit(folder, version, _written(folder, rows, partitions), "STREAMING UPDATE")
     return version
 
 
 def replace(folder: Path, rows: pa.Table, partitions: Sequence[str], operation: str = "WRITE", is_change: bool = True) -> int:
-    """Put these rows in the place of all others, in one commit; `is_change=False` where they are the same rows. Its version."""
+    """Replace all rows in one commit; `is_change=False` if the rows are the same. Returns its version."""
     version = _next(folder)
-    gone = [{"remove": {"path": path, "deletionTimestamp": 0, "dataChange": is_change}} for path in _live(folder)]
+    removed = [{"remove": {"path": path, "deletionTimestamp": 0, "dataChange": is_change}} for path in _live(folder)]
     added = _written(folder, rows, partitions)
     for action in added:
         action["add"]["dataChange"] = is_change
-    _commit(folder, version, [*gone, *added], operation)
+    _commit(folder, version, [*removed, *added], operation)
     return version
 
 
@@ -61,7 +61,7 @@ def _live(folder: Path) -> list[str]:
 
 
 def _written(folder: Path, rows: pa.Table, partitions: Sequence[str]) -> list[dict[str, Any]]:
-    """Write a file for each partition that has rows; their `add` actions."""
+    """Write a file per partition; returns their `add` actions."""
     actions = []
     for values in rows.select(partitions).group_by(list(partitions)).aggregate([]).to_pylist():
         part = rows
@@ -85,7 +85,7 @@ def _statistics(rows: pa.Table) -> dict[str, Any]:
         if pa.types.is_timestamp(rows[name].type) and rows[name].null_count < len(rows):
             found = pc.min_max(rows[name]).as_py()
             for bound in ("min", "max"):
-                at = found[bound] if bound == "min" else found[bound] + timedelta(milliseconds=1)  # cut to milliseconds, as Delta does
+                at = found[bound] if bound == "min" else found[bound] + timedelta(milliseconds=1)  # truncated to milliseconds, as in Delta
                 bounds[f"{bound}Values"][name] = at.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
     return {"numRecords": len(rows), **bounds, "nullCount": {name: rows[name].null_count for name in rows.schema.names}}
 

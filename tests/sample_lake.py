@@ -1,6 +1,6 @@
-"""A shop's lake with plausible figures, drawn in a second without Spark: `python -m tests.sample_lake FOLDER` writes one.
+"""A sample lake with plausible figures, generated in a second without Spark: `python -m tests.sample_lake FOLDER` writes one.
 
-What is drawn is only what the boards read. Everything is a function of the seed and of `now`, so that two lakes of one call are equal.
+It has only the tables and columns that the boards read, and is determined by the seed and `now`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Row = dict[str, Any]
 
 @dataclass
 class Shop:
-    """Rows by full name of the stored table, as they are drawn."""
+    """The generated rows by full name of the stored table."""
 
     now: datetime
     rng: random.Random
@@ -66,19 +66,19 @@ def drawn(now: datetime, days: int = 60, orders_a_day: int = 40, seed: int = 1) 
 
 
 def stored() -> list[Table]:
-    """Declarations of the tables that are drawn."""
+    """Declarations of the generated tables."""
     silver = [platform_tables.stored(tables.source(name)) for name in ("orders", "products", "users")]
     return [platform_tables.CHANGES, *silver, platform_tables.ERASURES, *(table for table in tables.GOLD if not table.is_view)]
 
 
 def arrow(table: Table, rows: list[Row]) -> pa.Table:
-    """Rows as a table of that declaration's columns, Kafka's headers left out; what a row lacks is NULL."""
+    """Rows as a table with that declaration's columns except Kafka's headers; missing values are NULL."""
     fields = [pa.field(column.name, _type(column.type)) for column in table.columns if column.type != platform_tables.KAFKA_HEADERS]
     return pa.Table.from_pylist([{name: row.get(name) for name in (f.name for f in fields)} for row in rows], schema=pa.schema(fields))
 
 
 def write(folder: Path, found: dict[str, pa.Table]) -> None:
-    """Write the tables as Delta tables below `folder`, a first version each."""
+    """Write the tables as Delta tables below `folder`, one version each."""
     for table in stored():
         delta_files.create(folder / table.layer.value / table.name, found[table.full_name], list(table.partitions))
 
@@ -127,7 +127,7 @@ def _orders(shop: Shop, days: int, orders_a_day: int) -> None:
     users = [row for row in shop.rows["silver.users_changes"] if row["_last"]]
     products = [row for row in shop.rows["silver.products_changes"] if row["_last"]]
     weights = [1 / (1 + shop.rng.random() * number) for number in range(len(products))]
-    # The last hour is busier than a mean hour of the days before: a board of the moment needs something to show.
+    # The last hour has more orders than the mean hour, so that the live board has data.
     hour = [shop.now - timedelta(seconds=3600 * (number + 0.5) / 90) for number in range(90)]
     for order_id, at in enumerate([*_moments(shop, days, orders_a_day), *reversed(hour)], 1):
         user = None if shop.rng.random() < 0.15 else shop.rng.choice(users)
@@ -157,8 +157,8 @@ def _moments(shop: Shop, days: int, orders_a_day: int) -> Iterator[datetime]:
         day = midnight - timedelta(days=back)
         weekend = 1.35 if day.weekday() >= 5 else 1.0
         growth = 0.75 + 0.5 * (days - back) / days
-        made = sorted(shop.rng.random() for _ in range(round(orders_a_day * weekend * growth * shop.rng.uniform(0.85, 1.15))))
-        yield from (at for part in made if (at := day + timedelta(days=part)) < shop.now - timedelta(hours=1))
+        parts = sorted(shop.rng.random() for _ in range(round(orders_a_day * weekend * growth * shop.rng.uniform(0.85, 1.15))))
+        yield from (at for part in parts if (at := day + timedelta(days=part)) < shop.now - timedelta(hours=1))
 
 
 def _status(shop: Shop, at: datetime) -> str:
@@ -170,7 +170,7 @@ def _status(shop: Shop, at: datetime) -> str:
 
 
 def _sums(shop: Shop) -> None:
-    """The daily tables, summed from the lines as their declarations say."""
+    """The daily tables, aggregated from the order lines."""
     days: dict[tuple[date, str, str | None], list[Row]] = {}
     articles: dict[tuple[date, int], list[Row]] = {}
     for line in shop.rows["gold.order_lines"]:
@@ -192,7 +192,7 @@ def _sold(lines: list[Row]) -> Row:
 
 
 def _landed(shop: Shop) -> None:
-    """Bronze of the last two hours: the changes of young orders, one deleted since, one unreadable, one of a forgotten account."""
+    """Bronze of the last two hours: changes of recent orders, one of them deleted, one unreadable, one of a forgotten account."""
     young = [row for row in shop.rows["silver.orders_changes"] if row["ordered_at"] > shop.now - timedelta(hours=2)]
     for number, row in enumerate(young):
         steps = ["placed", row["status"]] if row["status"] != "placed" else ["placed"]
@@ -224,5 +224,5 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("--days", type=int, default=60)
     parser.add_argument("--orders-a-day", type=int, default=40)
-    asked = parser.parse_args()
-    write(asked.folder, drawn(datetime.now(UTC).replace(microsecond=0), asked.days, asked.orders_a_day))
+    args = parser.parse_args()
+    write(args.folder, drawn(datetime.now(UTC).replace(microsecond=0), args.days, args.orders_a_day))

@@ -102,17 +102,17 @@ class Platform:
             connection.close()
 
     @contextlib.contextmanager
-    def broken_mark(self, table: str) -> Iterator[None]:
-        """Within the block the table's mark lies beyond bronze, which refine refuses."""
-        mark = state.store(self.settings).read(tables.source(table)).bronze_version
-        self._set_mark(table, 1_000_000)
+    def broken_checkpoint(self, table: str) -> Iterator[None]:
+        """Within the block the table's checkpoint is beyond bronze, which refine refuses."""
+        version = state.store(self.settings).read(tables.source(table)).bronze_version
+        self._set_checkpoint(table, 1_000_000)
         try:
             yield
         finally:
-            self._set_mark(table, mark)
+            self._set_checkpoint(table, version)
 
-    def _set_mark(self, table: str, version: int) -> None:
-        """Write that the table is refined up to that version of bronze; tried again where a run writes its own meanwhile."""
+    def _set_checkpoint(self, table: str, version: int) -> None:
+        """Set the table's checkpoint to that version of bronze; retried on conflict with a run."""
         store = state.store(self.settings)
 
         def is_set() -> bool:

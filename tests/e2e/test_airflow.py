@@ -1,4 +1,4 @@
-"""Airflow on the running platform: what the grid shows, what fails alone, what a backfill recomputes, what a kill -9 leaves."""
+"""Airflow on the running platform: task states, isolation of failures, backfills, and recovery from kill -9."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DAYS = [FIRST_DAY + timedelta(days=number) for number in range(3)]
 
 @pytest.fixture(scope="module")
 def airflow(platform: Platform) -> Airflow:
-    """Airflow's API, when all that was written before has arrived in gold."""
+    """Airflow's API, after all earlier changes have arrived in gold."""
     platform.run("generator", "pause")
     platform.catch_up()
     return Airflow(platform.settings)
@@ -55,15 +55,15 @@ def outcomes(airflow: Airflow, began: datetime) -> Counter[tuple[str, str | None
     return counted
 
 
-def test_every_dag_is_there_and_runs_by_itself(airflow: Airflow) -> None:
+def test_every_dag_exists_and_is_not_paused(airflow: Airflow) -> None:
     shown = {dag["dag_id"]: dag["is_paused"] for dag in airflow.call("GET", "/dags")["dags"]}
     assert shown.keys() >= {"silver", "gold", "gold_daily"}
-    # There are no machines to switch here: their DAGs say so, and wait.
+    # Without cloud machines their DAGs are paused.
     assert {dag_id for dag_id, is_paused in shown.items() if is_paused} == {"vm_start", "vm_stop"}, shown
     assert airflow.call("GET", "/importErrors")["import_errors"] == []
 
 
-def test_a_run_skips_what_is_unchanged_and_a_changed_table_starts_gold_once(platform: Platform, airflow: Airflow) -> None:
+def test_a_run_skips_unchanged_tables_and_a_changed_one_triggers_gold_once(platform: Platform, airflow: Airflow) -> None:
     quiet = airflow.trigger("silver")
     assert airflow.end_of("silver", quiet) == "success"
     unchanged = {table.name: "skipped" for table in tables.SOURCES} | {"changed": "skipped"}
@@ -72,7 +72,7 @@ def test_a_run_skips_what_is_unchanged_and_a_changed_table_starts_gold_once(plat
     began = datetime.now(UTC)
     change(platform, "users", CHANGE_A_USER)
     assert airflow.end_of("silver", airflow.trigger("silver")) == "success"
-    # A run by schedule may have taken the change before ours: together they have, once.
+    # A scheduled run may have processed the change before ours: together they process it once.
     counted = outcomes(airflow, began)
     assert counted["users", "success"] == 1
     assert {task for (task, state), _ in counted.items() if state == "success"} == {"users", "changed", "quarantine"}
@@ -83,10 +83,10 @@ def test_a_run_skips_what_is_unchanged_and_a_changed_table_starts_gold_once(plat
     assert airflow.tasks("gold", run_id).keys() == {table.name for table in tables.GOLD if not table.is_view}
 
 
-def test_a_table_that_fails_says_why_and_holds_no_other_back(platform: Platform, airflow: Airflow) -> None:
+def test_a_failed_table_reports_the_reason_and_does_not_block_others(platform: Platform, airflow: Airflow) -> None:
     began = datetime.now(UTC)
     change(platform, "users", CHANGE_A_USER)
-    with platform.broken_mark("products"):
+    with platform.broken_checkpoint("products"):
         run_id = airflow.trigger("silver")
         assert airflow.end_of("silver", run_id) == "failed"
     states = airflow.tasks("silver", run_id)
@@ -96,14 +96,14 @@ def test_a_table_that_fails_says_why_and_holds_no_other_back(platform: Platform,
 
     tries = airflow.tries("silver", run_id, "products")
     assert tries == 3
-    said = airflow.log("silver", run_id, "products", tries)
-    line = re.search(r"^.*silver\.products failed: .*$", said, re.MULTILINE)
-    assert line, said
+    log = airflow.log("silver", run_id, "products", tries)
+    line = re.search(r"^.*silver\.products failed: .*$", log, re.MULTILINE)
+    assert line, log
     assert "rebuild products" in line[0]
     assert "Next:" in line[0]
 
 
-def test_a_mended_table_takes_up_where_it_stood(platform: Platform, airflow: Airflow) -> None:
+def test_a_repaired_table_continues_from_its_checkpoint(platform: Platform, airflow: Airflow) -> None:
     began = datetime.now(UTC)
     change(platform, "products", CHANGE_A_PRODUCT)
     assert airflow.end_of("silver", airflow.trigger("silver")) == "success"
@@ -112,7 +112,7 @@ def test_a_mended_table_takes_up_where_it_stood(platform: Platform, airflow: Air
 
 @pytest.fixture(scope="module")
 def three_days(platform: Platform, airflow: Airflow) -> list[tuple[Any, ...]]:
-    """Sales on three days of the past, in gold; returns their rows of daily_sales."""
+    """Sales on three past days, in gold; returns their rows of daily_sales."""
     with platform.postgres() as cursor:
         for number, day in enumerate(DAYS):
             cursor.execute(
@@ -126,9 +126,9 @@ def three_days(platform: Platform, airflow: Airflow) -> list[tuple[Any, ...]]:
                 (cursor.fetchone()[0], 10 + number),
             )
     platform.catch_up()
-    made = daily_sales(platform)
-    assert {row[0] for row in made} == set(DAYS)
-    return made
+    rows = daily_sales(platform)
+    assert {row[0] for row in rows} == set(DAYS)
+    return rows
 
 
 def daily_sales(platform: Platform) -> list[tuple[Any, ...]]:
@@ -143,17 +143,17 @@ def _as_date(value: Any) -> date:
 
 
 def backfill(platform: Platform, airflow: Airflow, first: date, last: date) -> None:
-    """Recompute these days by Airflow's own command, again where they ran before, and wait for the end."""
+    """Recompute these days by Airflow's own command, also if they ran before, and wait for the end."""
     platform.run(
         *("infra.airflow", "backfill", "create", "--dag-id", "gold_daily", "--reprocess-behavior", "completed"),
         *("--from-date", str(first), "--to-date", str(last)),
     )
-    made = max(airflow.call("GET", "/backfills", params={"dag_id": "gold_daily"})["backfills"], key=lambda backfill: backfill["id"])
-    until(lambda: airflow.call("GET", f"/backfills/{made['id']}")["completed_at"], 600, f"the backfill of {first} to {last} to end")
+    created = max(airflow.call("GET", "/backfills", params={"dag_id": "gold_daily"})["backfills"], key=lambda backfill: backfill["id"])
+    until(lambda: airflow.call("GET", f"/backfills/{created['id']}")["completed_at"], 600, f"the backfill of {first} to {last} to end")
 
 
 @pytest.mark.long
-def test_a_backfill_recomputes_exactly_the_days_asked_for_and_twice_gives_the_same(
+def test_a_backfill_recomputes_exactly_the_requested_days_and_is_idempotent(
     platform: Platform, airflow: Airflow, three_days: list[tuple[Any, ...]]
 ) -> None:
     days = ", ".join(f"DATE'{day}'" for day in DAYS)
@@ -170,7 +170,7 @@ def test_a_backfill_recomputes_exactly_the_days_asked_for_and_twice_gives_the_sa
 
 
 @pytest.mark.long
-def test_a_run_outlives_a_killed_scheduler(platform: Platform, airflow: Airflow) -> None:
+def test_a_run_survives_a_killed_scheduler(platform: Platform, airflow: Airflow) -> None:
     pid = platform.service("airflow-scheduler")["pid"]
     change(platform, "users", CHANGE_A_USER)
     run_id = airflow.trigger("silver")

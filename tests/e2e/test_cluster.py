@@ -1,4 +1,4 @@
-"""Land and refine on a cluster of two workers, and Airflow's batch verbs as a spark-submit each on this machine."""
+"""Land and refine on a cluster of two workers, and Airflow's batch commands through spark-submit on this machine."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def spark_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]
         (home / name).symlink_to(base.home_dir / name)
     java.link(replace(base, home=str(home)))
     (home / "secrets").mkdir()
-    (home / "secrets" / "metastore").write_text("of no use here")
+    (home / "secrets" / "metastore").write_text("unused")
     with cluster.running(replace(base, home=str(home)), folder) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def clustered(spark_cluster: Cluster) -> Iterator[Platform]:
-    """A platform whose land and warm server run on the cluster, and whose Airflow submits."""
+    """A platform whose land and Spark server run on the cluster, and whose Airflow uses spark-submit."""
     small = {"EBAP_EXECUTOR_MEMORY_MB": "640", "EBAP_AIRFLOW_PARALLELISM": "1"}
     with running_platform(*AIRFLOW, "generator", EBAP_SPARK_MASTER=spark_cluster.master, EBAP_BATCH_BY="submit", **small) as made:
         yield made
@@ -54,10 +54,10 @@ def test_land_and_the_warm_server_run_on_two_workers(clustered: Platform, spark_
     assert all(worker["coresused"] > 0 for worker in state["workers"])
 
 
-def test_airflow_submits_each_verb_and_silver_equals_the_source(clustered: Platform) -> None:
+def test_airflow_submits_each_command_and_silver_equals_the_source(clustered: Platform) -> None:
     airflow = Airflow(clustered.settings)
     for other in ("gold", "gold_daily", "compaction"):
-        # A submitted verb takes both cores for half a minute: only silver's are looked at.
+        # A submitted command takes both cores for half a minute: only silver runs.
         airflow.call("PATCH", f"/dags/{other}", json={"is_paused": True})
     clustered.run("generator", "rate", "20")
     clustered.run("generator", "resume")
@@ -79,7 +79,7 @@ def test_airflow_submits_each_verb_and_silver_equals_the_source(clustered: Platf
 def test_refine_by_the_command_line_on_the_cluster_on_this_machine_and_in_the_warm_server(
     clustered: Platform, spark_cluster: Cluster
 ) -> None:
-    """One change each; what they took is told, for the choice between them (infra/decisions)."""
+    """One change each; prints the durations, for the decision between them (infra/decisions)."""
     Airflow(clustered.settings).call("PATCH", "/dags/silver", json={"is_paused": True})
     took = {
         "submitted to the cluster": _submitted(clustered, spark_cluster.master),

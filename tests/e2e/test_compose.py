@@ -1,6 +1,6 @@
-"""The platform in containers: built, started to its end card without Metabase, killed, started again, removed.
+"""The platform in containers: built, started without Metabase up to its end card, killed, restarted, removed.
 
-Needs a Docker engine with Compose and BuildKit; skipped where none answers. Containers, volumes and ports are this test's own.
+Requires a Docker engine with Compose and BuildKit, otherwise skipped. Uses its own containers, volumes and ports.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from tests.e2e.conftest import free_ports, until
 _START_S = 1800
 
 
-def _docker(*words: str, environ: dict[str, str] | None = None, limit_s: float = 120) -> str:
-    done = subprocess.run(["docker", *words], cwd=PROJECT, env=environ, capture_output=True, text=True, timeout=limit_s)
-    assert done.returncode == 0, f"docker {' '.join(words)} ended with {done.returncode}:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+def _docker(*args: str, environ: dict[str, str] | None = None, limit_s: float = 120) -> str:
+    done = subprocess.run(["docker", *args], cwd=PROJECT, env=environ, capture_output=True, text=True, timeout=limit_s)
+    assert done.returncode == 0, f"docker {' '.join(args)} exited with {done.returncode}:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
     return done.stdout
 
 
 def _missing() -> str | None:
-    """Why this machine cannot run containers; None where it can."""
-    for words in (("info",), ("compose", "version"), ("buildx", "version")):
+    """Why this machine cannot run containers; None if it can."""
+    for args in (("info",), ("compose", "version"), ("buildx", "version")):
         try:
-            _docker(*words, limit_s=20)
+            _docker(*args, limit_s=20)
         except (OSError, subprocess.TimeoutExpired, AssertionError):
-            return f"`docker {' '.join(words)}` fails: there is no Docker engine with Compose and BuildKit here"
+            return f"`docker {' '.join(args)}` fails: there is no Docker engine with Compose and BuildKit"
     return None
 
 
@@ -46,7 +46,7 @@ pytestmark = [pytest.mark.compose, pytest.mark.timeout(3600)]
 
 
 class Containers:
-    """The project of this test, and what it does to it."""
+    """The Compose project of this test."""
 
     def __init__(self, project: str) -> None:
         self.environ = {**{name: value for name, value in os.environ.items() if not name.startswith("EBAP_")}, **free_ports()}
@@ -54,48 +54,48 @@ class Containers:
         self.settings = Settings.from_environment({name: value for name, value in self.environ.items() if name.startswith("EBAP_")})
         self._project = project
 
-    def compose(self, *words: str, limit_s: float = 120) -> str:
-        """Run a command of compose."""
-        return _docker("compose", "-p", self._project, *words, environ=self.environ, limit_s=limit_s)
+    def compose(self, *args: str, limit_s: float = 120) -> str:
+        """Run a Compose command."""
+        return _docker("compose", "-p", self._project, *args, environ=self.environ, limit_s=limit_s)
 
     def up_to_the_card(self) -> str:
-        """Start everything but Metabase as a person does, and give what the demo's container said."""
+        """Start everything but Metabase, and return the log of the demo's container."""
         try:
             self.compose("up", "-d", "--build", "demo", limit_s=_START_S)
             until(lambda: self.states()["demo"]["State"] == "exited", 900, "the demo to end")
         except BaseException:
             print(self.compose("ps", "-a"), self.compose("logs", "--no-color", "--tail", "30"))
             raise
-        said = self.compose("logs", "--no-color", "--no-log-prefix", "demo")
-        assert self.states()["demo"]["ExitCode"] == 0, said
-        return said
+        log = self.compose("logs", "--no-color", "--no-log-prefix", "demo")
+        assert self.states()["demo"]["ExitCode"] == 0, log
+        return log
 
     def states(self) -> dict[str, dict[str, Any]]:
-        """Each container as compose sees it, by service."""
+        """The containers in the output of `compose ps`, by service."""
         rows = [json.loads(line) for line in self.compose("ps", "-a", "--format", "json").splitlines()]
         return {row["Service"]: row for row in rows}
 
     def inspect(self, name: str) -> dict[str, Any]:
-        """A container as the engine sees it."""
-        seen: list[dict[str, Any]] = json.loads(_docker("inspect", self.states()[name]["ID"]))
-        return seen[0]
+        """The output of `docker inspect` for a container."""
+        found: list[dict[str, Any]] = json.loads(_docker("inspect", self.states()[name]["ID"]))
+        return found[0]
 
     def is_healthy(self, name: str) -> bool:
-        """Whether its health check, the declared probe, says so."""
+        """Whether the container's health check passes."""
         return self.inspect(name)["State"]["Health"]["Status"] == "healthy"
 
     def kill(self, name: str) -> None:
-        """kill -9 the service's process behind the engine's back, and wait until its container is healthy again."""
+        """kill -9 the service's process, and wait until its container is healthy again."""
         before = self.inspect(name)
         assert self.is_healthy(name), name
-        # `docker kill` counts as a stop by a person, and a process cannot kill its own namespace's first one.
+        # `docker kill` counts as a manual stop, and a process cannot kill the init process of its own namespace.
         killer = ["run", "--rm", "--privileged", "--pid=host", "--user=0", compose.IMAGE]
         _docker(*killer, "python", "-c", f"import os; os.kill({before['State']['Pid']}, 9)")
         until(lambda: self.inspect(name)["RestartCount"] > before["RestartCount"], 60, f"{name} to be started again")
         until(partial(self.is_healthy, name), 400, f"{name} to be healthy after kill -9")
 
     def orders(self) -> int:
-        """Orders that bronze holds."""
+        """The number of order changes in bronze."""
         return int(thrift.query(self.settings, "SELECT count(*) FROM bronze.changes WHERE source_table = 'orders'")[1][0][0])
 
 
@@ -104,17 +104,17 @@ def containers() -> Iterator[Containers]:
     missing = _missing()
     if missing:
         pytest.skip(missing)
-    made = Containers(f"ebap-e2e-{os.getpid()}")
+    project = Containers(f"ebap-e2e-{os.getpid()}")
     try:
-        yield made
+        yield project
     finally:
         kept = os.environ.get("KEEP_LOGS")
         if kept:
-            (Path(kept) / "compose.log").write_text(made.compose("logs", "--no-color"))
-        made.compose("down", "-v", "--remove-orphans", limit_s=300)
+            (Path(kept) / "compose.log").write_text(project.compose("logs", "--no-color"))
+        project.compose("down", "-v", "--remove-orphans", limit_s=300)
 
 
-def test_the_stack_reaches_its_end_card_is_killed_comes_back_and_starts_again(containers: Containers) -> None:
+def test_the_stack_reaches_its_end_card_recovers_from_kills_and_restarts(containers: Containers) -> None:
     began = time.monotonic()
     card = containers.up_to_the_card()
     print(f"end card after {time.monotonic() - began:.0f} s\n{card}")
@@ -127,7 +127,7 @@ def test_the_stack_reaches_its_end_card_is_killed_comes_back_and_starts_again(co
         containers.kill(name)
         until(partial(_has_more, containers, before), 300, f"new orders in bronze after {name} was killed")
     print(containers.compose("exec", "-T", "spark", "python", "-m", "lakehouse", "catch-up", "--timeout", "600", limit_s=700))
-    # Every one-shot is run again on a platform that runs.
+    # All one-shots are run again on the running platform.
     assert "EBAP runs" in containers.up_to_the_card()
     _all_are_well(containers)
 
@@ -137,7 +137,7 @@ def _has_more(containers: Containers, before: int) -> bool:
 
 
 def _all_are_well(containers: Containers) -> None:
-    """Services are healthy, one-shots ended with 0, nobody is root, nothing listens beyond this machine."""
+    """Services are healthy, one-shots exited with 0, no container runs as root, and ports are bound to localhost."""
     states = containers.states()
     declared = {step.name: step for step in compose.platform() if not step.name.startswith("metabase")}
     assert set(states) == set(declared)

@@ -1,4 +1,4 @@
-"""Control of single tables on the running platform: pause, resume, rebuilds beside the shop's load, and reading the source again."""
+"""Control of single tables on the running platform: pause, resume, rebuilds under load, and resnapshots."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ RATE = 30
 
 @pytest.fixture(scope="module")
 def airflow(platform: Platform) -> Airflow:
-    """Airflow's API, when all that was written before has arrived in gold."""
+    """Airflow's API, after all earlier changes have arrived in gold."""
     platform.run("generator", "pause")
     platform.catch_up()
     return Airflow(platform.settings)
 
 
 def control(airflow: Airflow, action: str, table: str, **answers: Any) -> None:
-    """Fill in the form of that action and wait for its end: the table's task was done, the others were left out."""
-    asked = {"logical_date": None, "conf": {"table": table, **answers}}
-    run_id = airflow.call("POST", f"/dags/{action}/dagRuns", json=asked)["dag_run_id"]
+    """Trigger that action with its form and wait for its end: the table's task succeeded, the others were skipped."""
+    body = {"logical_date": None, "conf": {"table": table, **answers}}
+    run_id = airflow.call("POST", f"/dags/{action}/dagRuns", json=body)["dag_run_id"]
     assert airflow.end_of(action, run_id, 600) == "success"
     assert airflow.tasks(action, run_id) == {each.name: "success" if each.name == table else "skipped" for each in tables.SOURCES}
 
@@ -43,13 +43,13 @@ def operations(platform: Platform) -> int:
 
 
 def plant(platform: Platform, table: Table, column: str, value: str, condition: str = "true") -> None:
-    """A fault in the stored changes; tried again where a refine writes them at the same time."""
+    """Corrupt the stored changes; retried on conflict with a concurrent refine."""
     statement = f"UPDATE silver.{table.name}_changes SET {column} = {value} WHERE _kind <> 'delete' AND {condition}"
     until(lambda: platform.sql(statement) is not None, 120, f"a fault in {table.name}")
 
 
 def wrong(platform: Platform) -> list[str]:
-    """What differs between silver and the source, in rows and in versions."""
+    """Differences between silver and the source, in rows and in versions."""
     found = []
     spark = session.connect(platform.settings)
     try:
@@ -67,7 +67,7 @@ def wrong(platform: Platform) -> list[str]:
     return found
 
 
-def test_a_paused_table_waits_is_named_and_goes_on(platform: Platform, airflow: Airflow) -> None:
+def test_a_paused_table_is_skipped_and_reported_until_it_is_resumed(platform: Platform, airflow: Airflow) -> None:
     control(airflow, "pause", "users", reason="looking at it")
     assert "users is paused since" in platform.run("lakehouse", "pause", "users")
     with platform.postgres() as cursor:
@@ -86,7 +86,7 @@ def test_a_paused_table_waits_is_named_and_goes_on(platform: Platform, airflow: 
     assert not wrong(platform)
 
 
-def test_tables_are_made_anew_beside_the_load(platform: Platform, airflow: Airflow) -> None:
+def test_tables_are_rebuilt_under_load(platform: Platform, airflow: Airflow) -> None:
     users, products, orders, items = (tables.source(name) for name in ("users", "products", "orders", "order_items"))
     platform.run("generator", "rate", str(RATE))
     platform.run("generator", "resume")
@@ -104,14 +104,14 @@ def test_tables_are_made_anew_beside_the_load(platform: Platform, airflow: Airfl
         print(platform.run("lakehouse", "rebuild", "order_items", "--days", "2020-01-01", f"{datetime.now(UTC):%Y-%m-%d}"))
         print(platform.run("lakehouse", "rebuild", "orders"))
         control(airflow, "rebuild", "products")
-        assert operations(platform) > before + RATE, "the shop was at work meanwhile"
+        assert operations(platform) > before + RATE, "the shop kept writing meanwhile"
     finally:
         platform.run("generator", "pause")
     print(platform.catch_up().strip())
     assert not wrong(platform)
 
 
-def test_a_planted_fault_is_seen(platform: Platform) -> None:
+def test_a_planted_fault_is_detected(platform: Platform) -> None:
     plant(platform, tables.source("products"), "name", "'planted'", "_last")
     assert wrong(platform)
     print(platform.run("lakehouse", "rebuild", "products"))
@@ -127,13 +127,13 @@ def test_rows_are_read_again_from_the_source_and_open_no_version(platform: Platf
         item = json.dumps(dict(zip(("order_id", "line_no"), cursor.fetchone(), strict=True)))
         cursor.execute("SELECT count(*) FROM shop.products")
         ((products,),) = cursor.fetchall()
-    before = Counter(dict(platform.sql(reads)))  # of a table that was empty at the first start there are none
-    for words in (
+    before = Counter(dict(platform.sql(reads)))  # none for a table that was empty at the first start
+    for args in (
         ["users", "--where", f"user_id <= {chosen[-1]}"],
         ["users", "--keys", *map(str, chosen)],
         ["order_items", "--keys", item],
     ):
-        assert "has_ended=True" in platform.run("lakehouse", "resnapshot", *words, "--wait", "120")
+        assert "has_ended=True" in platform.run("lakehouse", "resnapshot", *args, "--wait", "120")
     control(airflow, "resnapshot", "products")
     platform.catch_up()
     until(lambda: dict(platform.sql(reads)).get("products") == before["products"] + products, 120, "the reads of products")
@@ -148,19 +148,19 @@ def test_rows_are_read_again_from_the_source_and_open_no_version(platform: Platf
     assert not wrong(platform)
 
 
-def test_what_the_lake_had_missed_comes_with_the_reading(platform: Platform) -> None:
+def test_a_resnapshot_repairs_a_row_that_differs_from_the_source(platform: Platform) -> None:
     ((key,),) = platform.sql("SELECT min(user_id) FROM silver.users")
     plant(platform, tables.source("users"), "full_name", "'missed'", f"_last AND user_id = {key}")
     platform.run("lakehouse", "resnapshot", "users", "--keys", str(key), "--wait", "120")
     platform.catch_up()
     ((name,),) = platform.sql(f"SELECT full_name FROM silver.users WHERE user_id = {key}")
     assert name != "missed"
-    # Bronze never held the fault: with it goes the version that the reading closed.
+    # Bronze does not contain the fault, so a rebuild removes the version that the resnapshot closed.
     platform.run("lakehouse", "rebuild", "users", "--keys", str(key))
     platform.catch_up()
     assert not wrong(platform)
 
 
-def test_a_condition_that_the_source_refuses_is_told(platform: Platform) -> None:
+def test_a_condition_that_the_source_refuses_is_reported(platform: Platform) -> None:
     with pytest.raises(AssertionError, match=r"the source refuses the condition 'nobody = 1' of users: column"):
         platform.run("lakehouse", "resnapshot", "users", "--where", "nobody = 1")

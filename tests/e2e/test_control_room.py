@@ -1,4 +1,4 @@
-"""Airflow as the control room, in a real browser: the freshness page in its menu, and a backfill as a user clicks it."""
+"""Airflow's UI in a real browser: the freshness page in its menu, and a backfill from the UI."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(platform: Platform, browser: Browser, tmp_path: Path) -> Iterator[Page]:
-    """A page of Airflow, logged in as its admin; what it showed last is kept."""
+    """A page of Airflow, logged in as its admin; keeps a screenshot."""
     opened = browser.new_page(viewport={"width": 1500, "height": 1000})
     opened.set_default_timeout(60_000)
     opened.goto(platform.settings.airflow_url)
@@ -53,7 +53,7 @@ def test_the_freshness_page_is_in_the_menu_and_has_every_table(page: Page) -> No
 
 def test_a_failing_table_is_shown_in_the_grid_and_sends_an_alert(platform: Platform, page: Page) -> None:
     airflow = Airflow(platform.settings)
-    with platform.broken_mark("products"):
+    with platform.broken_checkpoint("products"):
         run_id = airflow.trigger("silver")
         make_due(platform, run_id)
         assert airflow.end_of("silver", run_id) == "failed"
@@ -65,7 +65,7 @@ def test_a_failing_table_is_shown_in_the_grid_and_sends_an_alert(platform: Platf
 
 
 def make_due(platform: Platform, run_id: str) -> None:
-    """Move that run's deadline to now, instead of having it run for ten minutes."""
+    """Move that run's deadline to now, instead of waiting ten minutes."""
     move = "UPDATE deadline SET deadline_time = now() WHERE dagrun_id = (SELECT id FROM dag_run WHERE run_id = %s)"
     with contextlib.closing(postgres.connect(platform.settings, "airflow")) as connection, connection.cursor() as cursor:
 
@@ -91,8 +91,8 @@ def test_a_backfill_by_date_from_the_page(platform: Platform, page: Page) -> Non
     page.get_by_role("button", name="Run Backfill").click()
     wanted = {day.replace("/", "-") for day in DAYS}
 
-    def made() -> dict[str, str]:
+    def states() -> dict[str, str]:
         runs = airflow.call("GET", "/dags/gold_daily/dagRuns?run_type=backfill&limit=100")["dag_runs"]
         return {run["logical_date"][:10]: run["state"] for run in runs if run["logical_date"][:10] in wanted}
 
-    until(lambda: made() == dict.fromkeys(wanted, "success"), 600, "the two days to be computed")
+    until(lambda: states() == dict.fromkeys(wanted, "success"), 600, "the two days to be computed")
