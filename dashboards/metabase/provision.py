@@ -102,10 +102,8 @@ class Provisioner:
             lacking = _lacking(self.gold, found)
             if not lacking:
                 return found
-        raise EbapError(
-            f"Metabase has not read {', '.join(lacking)} after {self.sync_limit_s:g} s: see that `make status` shows the tables, "
-            "then apply again"
-        )
+        what = f"Metabase has not read {', '.join(lacking)} after {self.sync_limit_s:g} s"
+        raise EbapError(what, "check that `make status` shows the tables, then apply again")
 
     def _live_tables(self, database_id: int) -> dict[str, Any]:
         # Without include_hidden, sensitive columns are omitted and would appear not to be synced.

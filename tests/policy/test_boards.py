@@ -90,7 +90,7 @@ def test_an_invalid_filter_value_is_refused(values: dict[str, str], message: str
         (None, "tiles: {}", r"a board has exactly about, filters, refresh_s, tiles, title"),
         (None, "title: T\nabout: a\nrefresh_s: 5\nfilters: []\ntiles: {r: [0, 0, 1, 1]}", r"there is no question 'r': add questions/r.sql"),
         (None, "title: T\nabout: a\nrefresh_s: 5\nfilters: []\ntiles: {q: [20, 0, 5, 1]}", r"is outside of the 24 columns"),
-        (None, "title: T\nabout: a\nrefresh_s: 5\nfilters: [region]\ntiles: {q: [0, 0, 5, 1]}", r"no question understands filter 'region'"),
+        (None, "title: T\nabout: a\nrefresh_s: 5\nfilters: [region]\ntiles: {q: [0, 0, 5, 1]}", r"no question uses filter 'region'"),
         (None, "title: T\nabout: a\nrefresh_s: 5\nfilters: []\ntiles: {q: [0, 0, 5, 2], p: [4, 1, 5, 1]}", r"p overlaps q"),
     ],
 )
