@@ -134,7 +134,7 @@ def status(_: argparse.Namespace, settings: Settings) -> None:
 def _request(settings: Settings, state: str, *, is_paused: bool) -> None:
     control = Control(settings.control_dir)
     if control.status()["state"] == "backfilling":
-        raise EbapError("a backfill writes to the shop", "wait until it ends, or end it with Ctrl-C")
+        raise EbapError("a backfill is running", "wait until it ends, or stop it with Ctrl-C")
     status = control.wait_until_applied(control.submit(is_paused=is_paused), state, _PAUSE_LIMIT_S)
     emit(state if status["state"] == state else "noted", **{k: v for k, v in status.items() if k in ("state", "total_ops", "pid")})
 

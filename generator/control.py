@@ -86,7 +86,7 @@ class Control:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise EbapError("another generator writes to this shop", "`python -m generator status` shows it; stop it first") from None
+                raise EbapError("another generator is running", "stop it first; `python -m generator status` shows it") from None
             yield
 
     def wait_until_applied(self, request: Request, state: str, limit_s: float) -> dict[str, Any]:
@@ -95,7 +95,7 @@ class Control:
             status = self.status()
             if status["state"] == "stopped" or (status.get("request", 0) >= request.number and status["state"] == state):
                 return status
-        raise EbapError(f"the generator is still {status['state']} after {limit_s:g} s, not {state}: its log says what it waits for")
+        raise EbapError(f"the generator is still {status['state']} after {limit_s:g} s, not {state}", "its log shows what it waits for")
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

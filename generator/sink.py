@@ -42,17 +42,17 @@ SELECT max(ordered_at), max(order_id) FROM shop.orders WHERE ordered_at BETWEEN 
 
 
 class LostConnectionError(EbapError):
-    """The database went away; whether the last operation was committed is not known."""
+    """The connection to the database was lost; whether the last operation was committed is unknown."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"the shop's database does not answer ({reason})", "run `make up`, or set EBAP_SOURCE_DSN")
+        super().__init__(f"the shop's database is not available ({reason})", "run `make up`, or set EBAP_SOURCE_DSN")
 
 
 class RefusedError(EbapError):
-    """The database refused one operation, because another writer changed what it relied on."""
+    """The database refused an operation because of a concurrent change by another writer."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"the shop's database refused a row ({reason})", "another writer works on it; run the command again")
+        super().__init__(f"the shop's database refused a row ({reason})", "another writer changed the shop; run the command again")
 
 
 class PostgresSink:
@@ -113,7 +113,7 @@ class PostgresSink:
         return bool(self._rows(f"SELECT EXISTS (SELECT FROM shop.{table})")[0][0])
 
     def load(self) -> Snapshot:
-        """What the shop holds now, as the world needs it. Raises EbapError where the catalogue is empty."""
+        """The current state of the shop. Raises EbapError if there are no products."""
         users = self._rows("SELECT user_id, tier::text FROM shop.users ORDER BY user_id")
         articles = [Article(*row) for row in self._rows(_PRODUCTS)]
         if not articles:

@@ -40,7 +40,7 @@ class Metabase:
         return self._request("PUT", path, body=body)
 
     def wait_until_healthy(self, limit_s: float) -> None:
-        """Return when /api/health says ok; raises EbapError with what was seen last when `limit_s` seconds have passed."""
+        """Wait until /api/health is ok; raises EbapError with the last response after `limit_s` seconds."""
         for _ in wait.looks(limit_s, every_s=_POLL_S):
             try:
                 answer = self._http.get(f"{self.url}/api/health", timeout=5)
@@ -49,7 +49,7 @@ class Metabase:
                 seen = f"its response is {answer.text[:80]}"
             except requests.RequestException as error:
                 seen = type(error).__name__
-        raise EbapError(f"no Metabase is ready at {self.url} ({seen})", "`make metabase` starts one, EBAP_METABASE_URL names another")
+        raise EbapError(f"Metabase at {self.url} is not ready ({seen})", "run `make metabase`, or set EBAP_METABASE_URL to another one")
 
     def properties(self) -> dict[str, Any]:
         """Metabase's session properties: `has-user-setup`, `setup-token` until then, `anon-tracking-enabled`."""
@@ -65,7 +65,7 @@ class Metabase:
         self.post("setup", {"token": token, "user": user, "prefs": {"site_name": "EBAP", "allow_tracking": False}})
 
     def log_in(self) -> None:
-        """Open a session as the admin; raises EbapError where the kept password is missing or not Metabase's."""
+        """Open a session as the admin; raises EbapError if the stored password is missing or wrong."""
         body = {"username": ADMIN, "password": self._password()}
         try:
             self._http.headers["X-Metabase-Session"] = self.post("session", body)["id"]
@@ -73,7 +73,7 @@ class Metabase:
             if error.status != 401:
                 raise
             raise EbapError(
-                f"Metabase at {self.url} refuses the password in {self._password_file}", f"write the one of {ADMIN} there"
+                f"Metabase at {self.url} refuses the password in {self._password_file}", f"write the password of {ADMIN} there"
             ) from None
 
     def _password(self) -> str:
@@ -88,7 +88,7 @@ class Metabase:
             answer = self._http.request(verb, f"{self.url}/api/{path}", json=body, params=params, timeout=_ANSWER_S)
         except requests.RequestException as error:
             raise EbapError(
-                f"Metabase at {self.url} went away during {verb} /api/{path} ({type(error).__name__})", "run it again"
+                f"{verb} /api/{path} to Metabase at {self.url} failed ({type(error).__name__})", "run the command again"
             ) from None
         if not answer.ok:
             reason = " ".join(answer.text.split())[:300]
@@ -96,7 +96,7 @@ class Metabase:
         try:
             return answer.json() if answer.content else None
         except ValueError:
-            raise EbapError(f"what answers at {self.url} is no Metabase", "correct EBAP_METABASE_URL") from None
+            raise EbapError(f"the server at {self.url} is not Metabase", "correct EBAP_METABASE_URL") from None
 
 
 class _RefusedError(EbapError):

@@ -44,7 +44,7 @@ class Provisioner:
     has_admin: bool = field(init=False, default=False)
 
     def run(self) -> dict[str, str]:
-        """Look, and change what differs; gives each board's link by its title. Raises EbapError."""
+        """Compare, and change what differs; returns each board's link by its title. Raises EbapError."""
         self.metabase = Metabase(self.settings)
         self.metabase.wait_until_healthy(self.ready_limit_s)
         self.has_admin = self._open()
@@ -240,7 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _do(is_dry: bool) -> int:
-    # A Metabase that was just started takes a minute; who only asks is told soon.
+    # A Metabase that was just started takes a minute to be ready; a plan fails early instead.
     limit_s = 5 if is_dry else 120
     work = Provisioner(settings=process.begin(), is_dry=is_dry, boards=files.boards(), ready_limit_s=limit_s)
     links = work.run()

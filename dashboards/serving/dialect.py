@@ -35,7 +35,7 @@ def duckdb_sql(spark_sql: str) -> str:
     for function in tree.find_all(exp.Func):
         if not isinstance(function, _FUNCTIONS):
             name = function.name if isinstance(function, exp.Anonymous) else function.sql("spark").partition("(")[0]
-            raise EbapError(f"{name.lower()} is not known to mean the same in DuckDB")
+            raise EbapError(f"{name.lower()} is not known to be equivalent in DuckDB")
     return tree.transform(_translated).sql("duckdb", comments=False)
 
 

@@ -79,7 +79,7 @@ class Engine:
             yield Reader(cursor, self._plan, loaded, today)
 
     def check(self, spark_sql: str, names: Iterable[str]) -> None:
-        """Raise EbapError where the statement, or a view that it reads, cannot be asked here."""
+        """Raise EbapError if the statement, or a view that it reads, cannot run here."""
         dialect.duckdb_sql(spark_sql)
         self._plan.needs(names)
 
@@ -182,4 +182,6 @@ def _named(full_name: str) -> Iterator[None]:
     try:
         yield
     except NoTableError:
-        raise NoTableError(f"there is no {full_name} yet", "`make up` makes the lake's tables, `make status` shows how far it is") from None
+        raise NoTableError(
+            f"there is no {full_name} yet", "`make up` creates the lake's tables, `make status` shows the progress"
+        ) from None

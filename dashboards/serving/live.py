@@ -39,7 +39,7 @@ class Live:
     def refresh(self, connection: Any, now: datetime) -> None:
         """Bring both tables to bronze's newest version, within the connection's transaction.
 
-        Raises NoTableError where there is no bronze. Where it raises, the next call reads the whole hour.
+        Raises NoTableError if bronze does not exist. After an error the next call reads the whole hour.
         """
         snapshot = self._table.snapshot()
         known, self._seen = self._seen, None

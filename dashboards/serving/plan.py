@@ -78,7 +78,7 @@ class Plan:
     def needs(self, names: Iterable[str]) -> tuple[list[Base], list[View], bool]:
         """Bases, views in the order in which they can be created, and whether `orders_live` is among them.
 
-        Raises EbapError where one of the views cannot be made, KeyError for a name that no question was planned with.
+        Raises EbapError if a view cannot be created, KeyError for a name that is in no planned question.
         """
         bases: dict[str, Base] = {}
         views: dict[str, View] = {}

@@ -44,16 +44,16 @@ class Pool:
                     return names, [tuple(map(_utc, row)) for row in cursor.fetchmany(_MOST_ROWS)]
             except _LOST:
                 if is_last:  # a restart of the server breaks the first connection, not the second
-                    raise EbapError("the Spark server is away", "`make status` shows whether it is back") from None
+                    raise EbapError("the Spark server is not available", "`make status` shows its state") from None
             except HiveError as error:
-                raise EbapError(f"the Spark server refuses: {thrift.first_line(str(error))}") from None
+                raise EbapError(f"the Spark server refused the query: {thrift.first_line(str(error))}") from None
         raise AssertionError("unreachable")
 
     @contextlib.contextmanager
     def cursor(self) -> Iterator[Any]:
-        """A cursor on a connection that stays open for the next question; one that failed is closed."""
+        """A cursor on a pooled connection; a connection that failed is closed."""
         if not self._slots.acquire(timeout=_QUERY_S):
-            raise EbapError(f"{_CONNECTIONS} other questions have kept the Spark server busy for {_QUERY_S} s", "try again")
+            raise EbapError(f"{_CONNECTIONS} other queries kept the Spark server busy for {_QUERY_S} s", "try again")
         try:
             try:
                 connection = self._idle.get_nowait()
@@ -93,7 +93,7 @@ class _Cursor:
         return self._inner.description
 
     def execute(self, sql: str) -> None:
-        """Run the query to its end, or give it up: EbapError says which."""
+        """Run the query to its end; raises EbapError if it fails or exceeds the time limit."""
         self._inner.execute(sql, async_=True)
         for _ in wait.looks(_QUERY_S, every_s=_POLL_S):
             seen = self._inner.poll(get_progress_update=False)
@@ -101,7 +101,7 @@ class _Cursor:
                 break
         else:
             self._inner.cancel()
-            raise EbapError(f"no answer within {_QUERY_S} s: the Spark server is busy, or the question is too large")
+            raise EbapError(f"no result within {_QUERY_S} s: the Spark server is busy, or the query is too large")
         if seen.operationState != ttypes.TOperationState.FINISHED_STATE:
             raise EbapError(thrift.first_line(seen.errorMessage))
 

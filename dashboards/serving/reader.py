@@ -58,7 +58,7 @@ class Reader:
             run(self._cursor, "ROLLBACK")
             self._begin()
             if isinstance(error, duckdb.InterruptException):
-                raise TimeoutError(f"no answer within {_QUERY_S} s: the question is too large for this page") from None
+                raise TimeoutError(f"no result within {_QUERY_S} s: the query is too large for this page") from None
             raise
         finally:
             limit.cancel()

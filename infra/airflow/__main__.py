@@ -71,7 +71,7 @@ def _airflow(settings: Settings, environment: dict[str, str], *arguments: str) -
     binary = settings.home_dir / "venv" / "airflow" / "bin" / "airflow"
     code = subprocess.run([binary, *arguments], env=environment).returncode
     if code:
-        raise EbapError(f"`airflow {' '.join(arguments)}` ended with {code}", "its own lines above say why")
+        raise EbapError(f"`airflow {' '.join(arguments)}` exited with {code}", "see its output above")
 
 
 if __name__ == "__main__":

@@ -165,15 +165,15 @@ def _container(step: Step, steps: list[Step]) -> dict[str, Any]:
 def _metabase(step: Step) -> dict[str, Any]:
     """Metabase's own image, whose entrypoint switches to its own user and therefore needs some capabilities."""
     assert isinstance(step, Service)
-    made = container_settings()
-    secret = {"MB_DB_PASS_FILE": "/secrets/metabase_db", "JAVA_OPTS": f"-Xmx{made.metabase_heap_mb}m"}
+    chosen = container_settings()
+    secret = {"MB_DB_PASS_FILE": "/secrets/metabase_db", "JAVA_OPTS": f"-Xmx{chosen.metabase_heap_mb}m"}
     return {
         "image": f"metabase/metabase:v{metabase_jar.VERSION}",
-        "environment": metabase.variables(made) | secret,
+        "environment": metabase.variables(chosen) | secret,
         "networks": ["platform"],
-        "depends_on": _conditions(step, [*services.steps(made)]),
+        "depends_on": _conditions(step, [*services.steps(chosen)]),
         "volumes": ["secrets:/secrets:ro"],
-        **_kept_running(step, ["CMD", "curl", "--fail", "--silent", f"http://127.0.0.1:{made.metabase_port}/api/health"]),
+        **_kept_running(step, ["CMD", "curl", "--fail", "--silent", f"http://127.0.0.1:{chosen.metabase_port}/api/health"]),
     }
 
 
@@ -190,7 +190,7 @@ def _volumes(step: Step) -> list[str]:
 
 
 def _kept_running(service: Service, probe: list[str]) -> dict[str, Any]:
-    made: dict[str, Any] = {
+    keys: dict[str, Any] = {
         "healthcheck": {
             "test": probe,
             # Frequent until the service is ready, because others wait for it; rare afterwards, to save CPU.
@@ -207,8 +207,8 @@ def _kept_running(service: Service, probe: list[str]) -> dict[str, Any]:
         "stop_grace_period": f"{service.stop_s}s",
     }
     if service.published:
-        made["ports"] = [f"127.0.0.1:{port}:{port}" for port in (getattr(container_settings(), name) for name in service.published)]
-    return made
+        keys["ports"] = [f"127.0.0.1:{port}:{port}" for port in (getattr(container_settings(), name) for name in service.published)]
+    return keys
 
 
 def _given(variable: str, default: object) -> str:

@@ -1,7 +1,7 @@
 """Stop land between two batches and wait until it has stopped: the `ExecStop` command of its systemd unit.
 
-`python -m infra.nodes.drain` ends with 0 once land has obeyed, and with 1 after 75 s: then systemd's signal ends it, and the batch
-that was cut short is landed again at the next start, with the same result.
+`python -m infra.nodes.drain` exits with 0 once land has stopped, and with 1 after 75 s: then systemd kills land, and the interrupted batch
+is landed again at the next start, with the same result.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from lakehouse.spark import streaming
 
 
 def drain(settings: Settings, limit_s: float = streaming.DRAIN_LIMIT_S) -> bool:
-    """Whether land ended: it takes the stop request away once it has."""
+    """Request land to stop, and return whether it did: it removes the request once it has stopped."""
     request = streaming.stop_file(settings, "land")
     return streaming.drain(request, lambda: not request.exists(), limit_s)
 

@@ -194,7 +194,7 @@ def test_figures_on_the_page_equal_the_querys_also_when_filtered(trading: Platfo
 
 def test_a_failed_query_is_shown_in_its_tile_and_does_not_affect_others(trading: Platform, browser: Browser) -> None:
     page = browser.new_page()
-    reason = "the Spark server is away: `make status` shows whether it is back"
+    reason = "the Spark server is not available: `make status` shows its state"
 
     def failing(route: Any) -> None:
         route.fulfill(json=route.fetch().json() | {"sales_units": {"error": reason}})

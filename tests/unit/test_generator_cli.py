@@ -43,7 +43,7 @@ def test_an_unavailable_database_is_one_line_with_the_cure(
     assert cli.main(command) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "does not answer" in error
+    assert "is not available" in error
     assert "make up" in error
     assert "secret" not in error
 

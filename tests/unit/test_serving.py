@@ -241,5 +241,5 @@ def test_a_question_that_cannot_be_translated_is_left_to_spark(lake: Path) -> No
     found = answers.board([untranslatable, units], {})
     answers.close()
     assert set(found["untranslatable"]) == {"later", "age_s", "allowed_age_s"}
-    assert "is not known to mean the same in DuckDB" in found["untranslatable"]["later"]
+    assert "is not known to be equivalent in DuckDB" in found["untranslatable"]["later"]
     assert found["sales_units"]["rows"], "other questions are answered at once"

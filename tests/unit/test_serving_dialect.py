@@ -61,7 +61,7 @@ def test_null_sorts_first_ascending_and_last_descending(connection: Any) -> None
     [("percentile_approx(n, 0.5)", "percentile_approx"), ("upper(n)", "upper"), ("my_own(n)", "my_own"), ("first(n)", "first")],
 )
 def test_a_function_that_is_not_on_the_list_is_refused_by_name(spark: str, name: str) -> None:
-    with pytest.raises(EbapError, match=f"{name} is not known to mean the same in DuckDB"):
+    with pytest.raises(EbapError, match=f"{name} is not known to be equivalent in DuckDB"):
         duckdb_sql(f"SELECT {spark} AS v FROM gold.daily_sales")
 
 
