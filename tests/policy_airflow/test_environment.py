@@ -92,7 +92,9 @@ def test_airflow_variables_and_proxies_of_the_shell_do_not_reach_our_processes(s
     monkeypatch.setattr(os, "execve", started := MagicMock())
     command.main(["scheduler"])
     variables = started.call_args.args[2]
-    assert {name for name in variables if name.startswith("AIRFLOW")} == {name for name in environment(settings) if name.startswith("AIRFLOW")}
+    assert {name for name in variables if name.startswith("AIRFLOW")} == {
+        name for name in environment(settings) if name.startswith("AIRFLOW")
+    }
     assert (variables["AIRFLOW_HOME"], variables["TZ"]) == (f"{settings.home}/airflow", "UTC")
     assert not (set(hostile.VARIABLES) - {"AIRFLOW_HOME", "AIRFLOW__CORE__PARALLELISM"}) & set(variables)
     # A task's API client, created in that environment, bypasses the proxy.
