@@ -49,9 +49,9 @@ def kind(node: Node) -> str:
 
 def pinned(node: Node, type_: str) -> exp.Cast:
     """A translated expression, cast to its type in Spark."""
-    rewritten_node = exp.cast(node, exp.DataType.build(type_, dialect="spark"), copy=False)
-    rewritten_node.meta[_GENERATED] = True
-    return rewritten_node
+    result = exp.cast(node, exp.DataType.build(type_, dialect="spark"), copy=False)
+    result.meta[_GENERATED] = True
+    return result
 
 
 def type_of_number(text: str) -> str:
@@ -204,18 +204,18 @@ def translated(tree: Node) -> Node:
 def rewritten(tree: Node, change: Callable[[Node], Node]) -> Node:
     """The tree with each node changed, inner nodes first; it is changed in place."""
     for node in reversed(list(tree.walk())):
-        rewritten_node = change(node)
-        if rewritten_node is not node and node is tree:
-            tree = rewritten_node
-        elif rewritten_node is not node:
-            node.replace(rewritten_node)
+        result = change(node)
+        if result is not node and node is tree:
+            tree = result
+        elif result is not node:
+            node.replace(result)
     return tree
 
 
 def _translate(node: Node) -> Node:
     if type(node) in _DIVISIONS:
-        rewritten_node = exp.Anonymous(this=f"{PREFIX}{_DIVISIONS[type(node)]}", expressions=_operands(node))
-        return _typed_as(_as_bigint(rewritten_node) if isinstance(node, exp.IntDiv) else rewritten_node, node)
+        result = exp.Anonymous(this=f"{PREFIX}{_DIVISIONS[type(node)]}", expressions=_operands(node))
+        return _typed_as(_as_bigint(result) if isinstance(node, exp.IntDiv) else result, node)
     if isinstance(node, exp.Window | exp.Filter | exp.Sum) and not isinstance(node.parent, exp.Window | exp.Filter) and _is_whole_sum(node):
         # DuckDB's sum of whole numbers has 128 bits, Spark's has 64.
         return _typed_as(_as_bigint(node.copy()), node)
@@ -243,6 +243,6 @@ def _as_bigint(node: Node) -> Node:
     return exp.cast(node, "bigint", copy=False, dialect="duckdb")
 
 
-def _typed_as(rewritten_node: Node, node: Node) -> Node:
-    rewritten_node.type = node.type
-    return rewritten_node
+def _typed_as(result: Node, node: Node) -> Node:
+    result.type = node.type
+    return result
