@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -44,7 +45,7 @@ class Environment:
 
 
 # uv, jgo and hatchling: what installs the others.
-BOOT = Environment(name="boot", download_mb=27, disk_mb=91)
+BOOT = Environment(name="boot", download_mb=27, disk_mb=80)
 PLATFORM = (BOOT, Environment(name="main", download_mb=667, disk_mb=1027), Environment(name="airflow", download_mb=165, disk_mb=791))
 DEVELOPMENT = (
     Environment(name="dev", download_mb=201, disk_mb=587, sees="main"),
@@ -70,18 +71,23 @@ def install(settings: Settings, wanted: tuple[Environment, ...]) -> None:
 
 
 def _boot(settings: Settings, one: Environment) -> None:
-    """The small environment that has uv; made by venv, or by a uv that is already there."""
+    """The small environment that has uv; made by venv and pip, which uv then replaces, or by a uv that is already there."""
     folder = one.folder(settings)
     shutil.rmtree(folder, ignore_errors=True)
-    wanted = ["install", "-q", "--require-hashes", "-r", str(one.lock)]
     made = subprocess.run([sys.executable, "-m", "venv", str(folder)], capture_output=True, text=True)
     if made.returncode == 0:
-        run(settings, "boot", [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", *wanted])
+        uv = str(folder / "bin" / "uv")
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as alone:
+            alone.write(_locked(one.lock, "uv"))
+            alone.flush()
+            wanted = ["install", "-q", "--disable-pip-version-check", "--no-deps", "--require-hashes", "-r", alone.name]
+            run(settings, one.name, [str(folder / "bin" / "python"), "-m", "pip", *wanted])
     elif shutil.which("uv"):
-        run(settings, "boot", ["uv", "venv", "-q", "--clear", "--python", sys.executable, str(folder)])
-        run(settings, "boot", ["uv", "pip", *wanted, "--python", str(folder)])
+        uv = "uv"
+        run(settings, one.name, [uv, "venv", "-q", "--clear", "--python", sys.executable, str(folder)])
     else:
         raise EbapError(f"{sys.executable} has no venv and there is no uv", "install python3-venv, or uv")
+    run(settings, one.name, [uv, "pip", "sync", "-q", "--python", str(folder), "--require-hashes", str(one.lock)])
     _lock_stamp(settings, one).write_text(_hash(one))
 
 
@@ -139,6 +145,13 @@ def _checkout() -> str:
     """What an environment takes from this checkout: its folder, and what pyproject.toml says of the package."""
     declared = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
     return json.dumps({"project": str(PROJECT), "package": [declared["project"], declared["tool"]["hatch"]]})
+
+
+def _locked(lock: Path, name: str) -> str:
+    """One package's lines of a lock: its version and its hashes."""
+    found = re.search(rf"^{name}==.*?(?=^\S|\Z)", lock.read_text(), re.MULTILINE | re.DOTALL)
+    assert found, f"{lock} has no {name}"
+    return found[0]
 
 
 def _packages(folder: Path) -> Path:
