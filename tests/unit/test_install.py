@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.install import environments, running
+from infra.install import environments, parts, running
 from lakehouse.errors import EbapError
 from lakehouse.settings import PROJECT, Settings
 
@@ -37,6 +37,14 @@ def test_what_leads_packages_elsewhere_is_not_taken_over(name: str, settings: Se
 def test_where_packages_come_from_is_the_machine_s_to_say(name: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "of this machine")
     assert running.variables(settings)[name] == "of this machine"
+
+
+def test_environments_can_be_read_by_the_account_that_postgres_runs_as(capsys: pytest.CaptureFixture[str]) -> None:
+    before = os.umask(0o077)
+    try:
+        assert parts.main(["home"]) == 0
+    finally:
+        assert os.umask(before) == 0o022
 
 
 def _installed(settings: Settings, project: Path) -> Path:

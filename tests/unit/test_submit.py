@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from lakehouse.settings import Settings
 from lakehouse.spark import session, submit
+from tests import hostile
 from tests.refusals import refused
 
 
@@ -36,6 +39,16 @@ def test_the_line_can_be_pasted_into_a_shell_and_tells_no_password(settings: Set
     assert line.startswith("env ")
     assert line.endswith("refine.py users")
     assert "s3cret" not in line
+
+
+def test_the_pasted_line_forgets_what_the_shell_was_set_up_for(settings: Settings) -> None:
+    prefix, _, _ = submit.line(settings, "refine", "users").partition(submit.command(settings, "refine")[0])
+    shell = {"PATH": os.environ["PATH"], "PYTHONPATH": "/elsewhere", **hostile.VARIABLES}
+    shown = subprocess.run(f"{prefix} env", shell=True, env=shell, capture_output=True, text=True, check=True).stdout
+    given = dict(line.split("=", 1) for line in shown.splitlines())
+    ours = submit.environment(settings)
+    assert {name for name in given if name.startswith(("SPARK", "PYSPARK", "PYTHONP", "JAVA", "JDK", "_JAVA"))} == set(ours) - {"TZ"}
+    assert {name: given[name] for name in ours} == ours
 
 
 def test_the_settings_file_is_for_its_owner_alone(settings: Settings) -> None:
