@@ -153,7 +153,7 @@ def platform_with(
     base = Settings.from_environment()
     for name in ("venv", "jars", "assets"):
         (home / name).symlink_to(base.home_dir / name)
-    own = {"EBAP_HOME": str(home), "EBAP_LAKE": "", "PYTHONPATH": f"{PROJECT / 'spark_apps'}:{PROJECT}"}
+    own = {"EBAP_HOME": str(home), "EBAP_LAKE": ""}
     with listening() as chat:
         environ = {**os.environ, **free_ports(), **own, "EBAP_ALERT_URL": chat.url, **variables}
         yield from _running(Platform(Settings.from_environment(environ), environ, chat), steps, while_starting)

@@ -132,6 +132,7 @@ class Copy:
 
     def run(self, *argv: str) -> str:
         """What a Python of the copy prints; it must end with 0."""
+        # It is installed in no environment.
         environ = {**os.environ, "PYTHONPATH": f"{self.folder / 'spark_apps'}{os.pathsep}{self.folder}", "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run([sys.executable, *argv], cwd=self.folder, env=environ, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
