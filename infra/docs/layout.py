@@ -1,6 +1,6 @@
 """The layout of the code, from the first line of each package's and module's docstring: `python -m infra.docs.layout`.
 
-Folders that are no packages have their line in this module; one that is missing here, or no longer there, is a LayoutError.
+Folders that are no packages have their line in this module; one that is missing here, or no longer there, is an EbapError.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lakehouse.cli.docs import grid
+from lakehouse.errors import EbapError
 from lakehouse.settings import PROJECT
 
 PAGE = Path("infra/docs/layout.md")
@@ -54,15 +55,11 @@ work together is in [the architecture](architecture.md); how to change them is i
 """
 
 
-class LayoutError(ValueError):
-    """A folder or module without its line, or a line without its folder; the message names it."""
-
-
 def page(project: Path = PROJECT) -> str:
     """The page as Markdown: all folders with a line each, then the modules of each folder."""
     found = list(folders(project))
     if stale := sorted(set(_FOLDERS) - set(found)):
-        raise LayoutError(f"infra/docs/layout.py describes folders that are not there: {', '.join(stale)}")
+        raise EbapError(f"infra/docs/layout.py describes folders that are not there: {', '.join(stale)}")
     lines = {folder: _line(project, folder) for folder in found}
     contents = grid(("Folder", "Contents"), [(_linked(project, folder), line) for folder, line in lines.items()])
     sections = [_section(project, folder, line) for folder, line in lines.items() if modules(project, folder)]
@@ -95,14 +92,14 @@ def _line(project: Path, folder: str) -> str:
     package = project / folder / "__init__.py"
     if package.exists() == (folder in _FOLDERS):
         what = "has its line twice" if package.exists() else "has no line"
-        raise LayoutError(f"{folder} {what}: a package's docstring is its line, any other folder's stands in infra/docs/layout.py")
+        raise EbapError(f"{folder} {what}", "a package's docstring is its line, any other folder's stands in infra/docs/layout.py")
     return _docstring(package) if package.exists() else _FOLDERS[folder]
 
 
 def _docstring(path: Path) -> str:
     found = _FIRST_LINE.match(path.read_text())
     if not found or not found[1].endswith("."):
-        raise LayoutError(f"{path} does not begin with a docstring whose first line is a sentence")
+        raise EbapError(f"{path} does not begin with a docstring whose first line is a sentence")
     return found[1]
 
 

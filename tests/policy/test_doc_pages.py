@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.docs import layout
+from lakehouse.errors import EbapError
 from lakehouse.settings import PROJECT
 
 DOCS = PROJECT / "infra" / "docs"
@@ -57,16 +58,16 @@ def test_a_module_without_a_sentence_and_a_folder_without_a_line_are_refused(tmp
         shutil.copytree(PROJECT / root, tmp_path / root, ignore=shutil.ignore_patterns("__pycache__"))
     assert layout.page(tmp_path) == layout.page()
     (tmp_path / "plugins" / "more.py").write_text("X = 1\n")
-    with pytest.raises(layout.LayoutError, match=r"more\.py"):
+    with pytest.raises(EbapError, match=r"more\.py"):
         layout.page(tmp_path)
     (tmp_path / "plugins" / "more.py").unlink()
     (tmp_path / "infra" / "other").mkdir()
     (tmp_path / "infra" / "other" / "made.py").write_text('"""Something."""\n')
-    with pytest.raises(layout.LayoutError, match="infra/other"):
+    with pytest.raises(EbapError, match="infra/other"):
         layout.page(tmp_path)
     shutil.rmtree(tmp_path / "infra" / "other")
     shutil.rmtree(tmp_path / "tests" / "bench")
-    with pytest.raises(layout.LayoutError, match="tests/bench"):
+    with pytest.raises(EbapError, match="tests/bench"):
         layout.page(tmp_path)
 
 
