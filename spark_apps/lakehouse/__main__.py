@@ -2,7 +2,19 @@
 
 import sys
 
-from lakehouse.cli.main import main
+from lakehouse.errors import exit_code_of
+
+
+def main() -> int:
+    """Run one command; a declaration that is wrong is met while the commands are imported, for each of them reads the declarations."""
+
+    def run() -> int:
+        from lakehouse.cli.main import main as run_command
+
+        return run_command()
+
+    return exit_code_of("lakehouse:", run)
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -27,6 +27,9 @@ _WIDENINGS = {("SMALLINT", "INT"), ("SMALLINT", "BIGINT"), ("INT", "BIGINT"), ("
 # Nothing reads one version of a table for longer: tasks give up after minutes, a person's query is ended by then.
 LONGEST_READER_H = 24
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+# Spark and Delta read names without regard to case, Postgres and DuckDB do not always: only such a name is the same to all of them.
+_NO_NAME = "is not lower_snake_case (a-z, 0-9, _)"
+_RENAME = "rename it at the source"
 
 
 class History(Enum):
@@ -98,7 +101,7 @@ class Column:
     def __post_init__(self) -> None:
         faults = []
         if not _NAME.fullmatch(self.name.lstrip("_")):
-            faults.append(f"column name {self.name!r} is not lower_snake_case")
+            faults.append(f"column name {self.name!r} {_NO_NAME}: {_RENAME}, or leave it undeclared (bronze has its values all the same)")
         if not is_type(self.type):
             faults.append(f"column {self.name!r} has type {self.type!r}, which EBAP does not store")
         if not self.doc.strip():
@@ -163,7 +166,7 @@ class Table:
     def __post_init__(self) -> None:
         faults = []
         if not _NAME.fullmatch(self.name):
-            faults.append("its name is not lower_snake_case")
+            faults.append(f"its name {_NO_NAME}: {_RENAME}, or do not capture it")
         for what in ("doc", "grain", "owner"):
             if not getattr(self, what).strip():
                 faults.append(f"it has no {what}")
@@ -186,7 +189,13 @@ class Table:
         expects = [expect.name for expect in self.expects]
         faults += [f"expectation {name!r} is declared twice" for name in sorted({n for n in expects if expects.count(n) > 1})]
         if self.history:
-            faults += [f"column {n!r} begins with _, which is the platform's" for n in names if n.startswith("_")]
+            faults += [
+                f"column {n!r} begins with _, which is the platform's: {_RENAME}, or leave it undeclared"
+                for n in names
+                if n.startswith("_")
+            ]
+            # What gold's SQL reads of changed keys has that column.
+            faults += [f"key column {n!r} has the name of gold's instant of a change: {_RENAME}" for n in self.key if n == "since"]
         return faults
 
     def _kind_faults(self) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from lakehouse.contract import KAFKA_HEADERS, Column, Layer, Table
 
-HEARTBEAT = "heartbeat"
+HEARTBEAT, SIGNAL = "heartbeat", "signal"
 TOPIC_PREFIX = "ebap.cdc."
 EPOCH_HEADER = "ebap.epoch"
 _OWNER = "platform"
@@ -203,7 +203,7 @@ SCHEMA_CHANGES = Table(
     name="schema_changes",
     doc="What changed in the source's own catalog, as far as captured tables go, and what became of it.",
     grain="one row per change seen, and one per table for its first look",
-    key=("source_table", "seen_at", "column"),
+    key=("source_table", "seen_at", "column", "what"),
     is_platform=True,
     partition_by=("source_table",),
     owner=_OWNER,
@@ -215,7 +215,8 @@ SCHEMA_CHANGES = Table(
             name="what",
             type="STRING",
             doc="first seen, added, dropped, renamed, widened, narrowed, retyped, enum value added, nullability changed or key changed; "
-            "left out and capture stopped are what the capture did. "
+            "of a whole table also replaced by another, cannot be captured, can be captured, no longer published, published, "
+            "published anew, partition attached, detached and truncated; left out and capture stopped are what the capture did. "
             "A rename is two rows: the old name as a drop, the new one as an add.",
         ),
         Column(name="type_before", type="STRING", doc="Type in the source before, or key columns; NULL for what is new."),
@@ -224,11 +225,16 @@ SCHEMA_CHANGES = Table(
         Column(
             name="state",
             type="STRING",
-            doc="applied (silver follows), drift (kept in bronze alone until it is declared), waiting (the table is stopped) or accepted.",
+            doc="applied (silver follows), drift (kept in bronze alone until it is declared), gap (the table goes on without what is "
+            "named), waiting (the table is stopped) or accepted.",
         ),
-        Column(name="accepted_at", type="TIMESTAMP", doc="When a waiting change was accepted; else NULL."),
+        Column(name="accepted_at", type="TIMESTAMP", doc="When a waiting change or a gap was accepted; else NULL."),
         Column(name="shape", type="STRING", doc="The whole table as the source's catalog had it then, as a JSON object."),
-        Column(name="reason", type="STRING", doc="Why the capture leaves the column out or has stopped for the table; else NULL."),
+        Column(
+            name="reason",
+            type="STRING",
+            doc="Why the capture leaves the column out or has stopped for the table, or what is missing; else NULL.",
+        ),
     ),
 )
 

@@ -25,7 +25,9 @@ def running_postgres(home: Path, limit_s: float = 60.0) -> Iterator[Settings]:
     passwords.generate(settings)
     postgres.prepare(settings)
     environ = launch.environment(settings, {})
-    with subprocess.Popen(postgres.command(settings), cwd="/", env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+    # A source may prepare transactions.
+    command = [*postgres.command(settings), "-c", "max_prepared_transactions=4"]
+    with subprocess.Popen(command, cwd="/", env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             wait.until(lambda: is_ready(postgres.answers, settings), limit_s, "Postgres to answer", every_s=0.1)
             postgres.create_databases(settings)

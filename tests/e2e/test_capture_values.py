@@ -1,6 +1,6 @@
 """No value stops the capture: every type of Postgres, and each kind of failure, on a real Postgres, Kafka and Connect.
 
-There is no Spark: nothing here widens a stored column.
+There is no Spark: nothing here widens a stored column. The source's database has settings of its own, the worst of each kind.
 """
 
 from __future__ import annotations
@@ -9,67 +9,24 @@ import json
 import time
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import Any
 
 import psycopg2
 import pytest
-from kafka import KafkaAdminClient
 
 from lakehouse import platform_tables, tables
 from lakehouse.contract import Column, History, Table
-from lakehouse.lake import epochs
-from lakehouse.lake.lake import Lake
-from lakehouse.settings import PROJECT, Settings
-from lakehouse.source import apply, catalog, connect, gate, mending, preflight, setup, topics, types
-from lakehouse.source.schema_log import DRIFT, NOT_CAPTURED, WAITING, SchemaChange, SchemaLog
+from lakehouse.settings import PROJECT
+from lakehouse.source import catalog, connection, preflight, setup, types
+from lakehouse.source.schema_log import DRIFT, NOT_CAPTURED, WAITING, SchemaChange
 from lakehouse.transforms.records import envelope
 from tests.e2e import type_samples, wire
+from tests.e2e.captured_shop import PLACEHOLDER, Shop, captured
 from tests.e2e.conftest import until
-from tests.e2e.own_capture import running_capture
-from tests.unit import light_lake
+from tests.e2e.source_settings import set_hostile
 
 pytestmark = pytest.mark.e2e
-
-PLACEHOLDER = "__ebap_unchanged_5f"
-
-
-class Shop:
-    """A captured shop: statements at the source, looks of the gate, records in Kafka."""
-
-    def __init__(self, settings: Settings, lake: Lake) -> None:
-        self.settings, self.lake = settings, lake
-
-    @property
-    def log(self) -> SchemaLog:
-        """What is recorded of the source's schema by now."""
-        return SchemaLog(self.lake)
-
-    def execute(self, *statements: str) -> None:
-        with closing(psycopg2.connect(self.settings.shop_dsn, password=self.settings.secret("shop_owner"))) as connection:
-            connection.autocommit = True
-            for statement in statements:
-                connection.cursor().execute(statement)
-
-    def look(self) -> str:
-        return gate.look(self.settings, only_if_changed=True)
-
-    def rows(self, table: str, **key: Any) -> list[wire.Envelope]:
-        return wire.envelopes(self.settings, table, key)
-
-    def has_failed(self) -> bool:
-        return "FAILED" in vars(connect.state(self.settings)).values()
-
-    def sign(self, user_id: int) -> None:
-        """A change of another table comes through; looks are taken meanwhile, as land does."""
-        self.execute(f"UPDATE shop.users SET full_name = 'Signed' WHERE user_id = {user_id}")
-
-        def has_come() -> bool:
-            if self.has_failed():
-                self.look()
-            return any((found.row or {}).get("full_name") == "Signed" for found in self.rows("users", user_id=user_id))
-
-        until(has_come, 120, f"the change of user {user_id}, of another table")
 
 
 def _samples(name: str, types: list[tuple[str, str]]) -> Table:
@@ -86,25 +43,14 @@ REFUSED = [name for kind in types.KINDS if not kind.is_carried for name in kind.
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """The shop's tables and two of samples, captured; the samples' first rows come with the snapshot."""
-    with pytest.MonkeyPatch.context() as patch, running_capture(tmp_path_factory.mktemp("home")) as settings:
-        patch.setattr(tables, "SOURCES", (*tables.SOURCES, CARRIED, LEFT_OUT))
-        patch.setattr(tables, "source", lambda name: next(table for table in tables.SOURCES if table.name == name))
-        lake = Lake(settings)
-        made = Shop(settings, lake)
+    with captured(tmp_path_factory.mktemp("home"), (*tables.SOURCES, CARRIED, LEFT_OUT)) as made:
+        # Not one of them may change a value, end the snapshot or keep the heartbeat from being written.
+        set_hostile(made.settings)
         made.execute((PROJECT / "generator" / "schema.sql").read_text(), *type_samples.SETUP)
         made.execute(*USERS)
         _create_samples(made)
         _write_samples(made, first_id=1)
-        with KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap) as admin:
-            topics.create(admin, topics.declared(tables.SOURCES), settings.max_batch_bytes)
-        with setup.owner(settings) as cursor:
-            setup.prepare(cursor, tables.SOURCES, settings.source_schema)
-        identity = apply.source_identity(settings)[0] or ""
-        known = {"ebap.epoch": "1", "ebap.source.1": identity, "ebap.placeholder.1": PLACEHOLDER}
-        light_lake.create(settings, known)
-        gate.record(lake)
-        apply.run(lake, epochs.Source(epoch=1, identity=identity, placeholders=(PLACEHOLDER,)))
-        connect.wait_snapshot(settings, 120)
+        made.capture()
         yield made
 
 
@@ -276,12 +222,6 @@ def _stopped(shop: Shop, table: str) -> SchemaChange:
     return found[0]
 
 
-def _capture_again(shop: Shop, table: str) -> None:
-    """What `accept` does."""
-    shop.log.accept(tables.source(table))
-    mending.follow(shop.lake)
-
-
 def test_a_declared_column_that_becomes_a_domain_over_an_array_stops_its_table_alone(shop: Shop) -> None:
     long = type_samples.LONG
     shop.execute(
@@ -297,7 +237,7 @@ def test_a_declared_column_that_becomes_a_domain_over_an_array_stops_its_table_a
     assert [c.type_after for c in shop.log.in_state(WAITING, "products") if c.what == "retyped"] == ["domain over text[]"]
     shop.execute("ALTER TABLE shop.products ALTER COLUMN tags TYPE text[]", "UPDATE shop.products SET price_usd = 3.25")
     shop.look()
-    _capture_again(shop, "products")
+    assert "`python -m lakehouse resnapshot products`" in shop.accept("products")[-1]
     shop.execute("UPDATE shop.products SET price_usd = 4.25")
     until(lambda: (shop.rows("products", product_id=1)[-1].row or {})["price_usd"] == "4.25", 60, "the table to be captured again")
 
@@ -331,3 +271,13 @@ def test_columns_that_differ_only_by_case_stop_their_table_alone(shop: Shop) -> 
     began_at = time.monotonic()
     shop.sign(11)
     assert time.monotonic() - began_at < 60
+
+
+def test_the_connector_writes_its_heartbeat(shop: Shop) -> None:
+    def beats() -> list[Any]:
+        with connection.owner(shop.settings) as cursor:
+            cursor.execute("SELECT beat_at FROM ebap.heartbeat")
+            return [beat for (beat,) in cursor.fetchall()]
+
+    before = beats()
+    until(lambda: beats() != before, 60, "the heartbeat, which nobody else writes meanwhile")

@@ -39,7 +39,7 @@ def look(shop: Settings, table: str) -> schema_diff.Shape:
     with setup.owner(shop) as cursor:
         found = catalog.read_tables(cursor, tables.SOURCES, shop.source_schema)
     # Through its text, as it is kept.
-    return schema_diff.from_json(schema_diff.to_json(schema_diff.of(found.get(table))))
+    return schema_diff.from_json(schema_diff.to_json(schema_diff.of(table, found.get(table))))
 
 
 @pytest.mark.parametrize(

@@ -251,7 +251,9 @@ def test_the_comparison_sees_a_slice_that_was_forgotten(light: Gold, monkeypatch
     # The injected fault: products do not reach their orders.
     right = reach.changed_since
     monkeypatch.setattr(
-        reach, "changed_since", lambda table, rows, since_run: right(table, rows, since_run if table.name != "products" else 10**9)
+        reach,
+        "changed_since",
+        lambda table, rows, since_run, quoted: right(table, rows, since_run if table.name != "products" else 10**9, quoted),
     )
     light.aggregate("order_lines")
     assert light.aggregate("order_lines", [day(number) for number in range(9)]).slices == (day(2), day(3))

@@ -3,8 +3,6 @@
 import pytest
 
 from lakehouse import tables
-from lakehouse.contract import Column, History, Table
-from lakehouse.errors import EbapError
 from lakehouse.source import topics
 
 
@@ -14,13 +12,6 @@ def test_every_captured_table_has_a_topic_of_three_partitions():
         ("users", "products", "orders", "order_items"), 3
     )
     assert partitions["ebap.cdc.heartbeat"] == partitions["ebap.cdc.signal"] == 1
-
-
-def test_a_source_table_cannot_share_the_heartbeats_topic():
-    columns = (Column(name="id", type="BIGINT", doc="Key."),)
-    table = Table(name="heartbeat", doc="d", grain="g", key=("id",), history=History.FULL, owner="o", max_age_s=1, columns=columns)
-    with pytest.raises(EbapError, match=r"ebap\.cdc\.heartbeat"):
-        topics.declared((table,))
 
 
 @pytest.mark.parametrize("policy", ["compact", "compact,delete", "delete,compact"])

@@ -11,6 +11,7 @@ from lakehouse.contract import Column, History, Table
 from lakehouse.source import schema_diff
 from lakehouse.source.catalog import ColumnType, SourceTable
 from lakehouse.source.schema_diff import GONE, SeenColumn, Shape
+from lakehouse.source.standing import Standing
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ORDERS = Table(
@@ -59,8 +60,10 @@ def test_a_first_look_is_remembered_and_a_second_sees_nothing() -> None:
 def test_the_catalog_is_remembered_as_it_is() -> None:
     status = ColumnType(name="order_status", is_enum=True, labels=("placed", "paid"), position=4)
     found = SourceTable(oid=7, key=("order_id",), columns={"status": status})
-    assert schema_diff.of(found) == Shape(oid=7, key=("order_id",), columns={"status": COLUMNS["status"]})
-    assert schema_diff.of(None) == GONE
+    assert schema_diff.of("orders", found, "77/1") == Shape(
+        oid=7, key=("order_id",), columns={"status": COLUMNS["status"]}, standing=Standing(server="77/1")
+    )
+    assert schema_diff.of("orders", None) == GONE
 
 
 def test_an_undeclared_column_is_drift_and_a_dropped_one_stays() -> None:

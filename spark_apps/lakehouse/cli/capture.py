@@ -34,20 +34,13 @@ def _schema_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _accept(arguments: argparse.Namespace, settings: Settings) -> int:
     from lakehouse.lake.lake import Lake
-    from lakehouse.source import epoch_switch, mending, schema_log
+    from lakehouse.source import admission, epoch_switch
 
     lake = Lake(settings)
     if arguments.what == "epoch":
         print(epoch_switch.accept(lake))
     else:
-        accepted = schema_log.SchemaLog(lake).accept(tables.source(arguments.what))
-        for change in accepted:
-            print(f"accepted: {change}")
-        if any(change.column and change.type_before and change.type_after for change in accepted):
-            print(schema_log.READ_AGAIN.format(table=arguments.what))
-        if any(change.what == schema_log.NOT_CAPTURED for change in accepted):
-            mending.follow(lake)
-            print(schema_log.READ_WHOLE.format(table=arguments.what))
+        print("\n".join(admission.accept(lake, tables.source(arguments.what))))
     return 0
 
 
@@ -78,8 +71,8 @@ def _preflight(_: argparse.Namespace, settings: Settings) -> str:
     from lakehouse.source.schema_log import SchemaLog
 
     lake = _lake(settings)
-    known = epochs.of_lake(lake)
-    identity = apply.check(settings, known.identity if known else None, SchemaLog(lake).altered_columns())
+    known, log = epochs.of_lake(lake), SchemaLog(lake)
+    identity = apply.check(settings, known.identity if known else None, log.altered_columns(), apply.fit(log))
     return f"nothing stands in the way of capturing Postgres {identity}"
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 FILE, POSITION = "_file", "_position"
 _INDEX = "_file_index"
+# A column may have the name of one that DuckDB adds to those of a file (file_index, file_row_number).
+_SCANNED = "column "
 _ADDED: Mapping[str, pa.DataType] = {FILE: pa.string(), POSITION: pa.int64()}
 
 
@@ -143,10 +145,12 @@ def _scan(
     stored = [field for field in fields if field.name not in snapshot.partition_columns]
     # DuckDB rejects a schema without columns; an additional column that is not projected costs nothing.
     declared = stored or [field for field in snapshot.schema if field.name not in snapshot.partition_columns][:1]
-    schema = ", ".join(f"{text(f.name)}: {{name: {text(f.name)}, type: {text(f.duckdb_type)}, default_value: NULL}}" for f in declared)
+    schema = ", ".join(
+        f"{text(f.name)}: {{name: {text(_SCANNED + f.name)}, type: {text(f.duckdb_type)}, default_value: NULL}}" for f in declared
+    )
     paths = ", ".join(text(_local(store, f"{snapshot.root}/{file.path}")) for file in files)
     scan = f"read_parquet([{paths}], schema = MAP {{{schema}}}, hive_partitioning = false)"
-    columns = [quoted(field.name) for field in stored]
+    columns = [f"{quoted(_SCANNED + field.name)} AS {quoted(field.name)}" for field in stored]
     for field in (field for field in fields if field.name in snapshot.partition_columns):
         values = [literal(field, partition_value(field, file.partition.get(field.name))) for file in files]
         columns.append(f"{_by_file(values)} AS {quoted(field.name)}")

@@ -13,7 +13,6 @@ from lakehouse.delta.schema import quoted
 from lakehouse.gold import engine, queries
 from lakehouse.transforms import views
 from lakehouse.transforms.gold import orders_live, sql_files
-from lakehouse.transforms.gold.sql_files import HISTORY_SUFFIX
 
 if TYPE_CHECKING:
     from lakehouse.contract import Table
@@ -53,7 +52,7 @@ def _define(lake: Lake, table: Table) -> None:
 
 
 def _silver(lake: Lake, name: str, columns: Iterable[str]) -> None:
-    source = name.removesuffix(HISTORY_SUFFIX)
+    source = queries.input_of(("silver", name))
     snapshot = lake.snapshot(platform_tables.stored(tables.source(source)))
     is_live = source == name
     needed = {*columns, "_last", "_kind", "_is_visible", "_valid_to"} & set(snapshot.fields)

@@ -15,7 +15,6 @@ from lakehouse.lake import storage, stored_schema
 from lakehouse.sql import is_within
 from lakehouse.transforms import views
 from lakehouse.transforms.gold import sql_files
-from lakehouse.transforms.gold.sql_files import HISTORY_SUFFIX
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -79,7 +78,7 @@ class Heavy:
 
     def _input(self, read: Name, slices: Sequence[Slice] | None) -> DataFrame:
         schema, name = read
-        source = name.removesuffix(HISTORY_SUFFIX)
+        source = queries.input_of(read)
         if schema == "changed":
             return self._changed(name)
         if read == ("gold", self._table.name):
@@ -96,11 +95,15 @@ class Heavy:
         table = tables.source(name)
         view = f"ebap_stored_{name}"
         self._stored(stored_form(name), self._inputs.snapshots[name].version).createOrReplaceTempView(view)
-        found = self._spark.sql(reach.changed_since(table, view, -1 if since_run is None else since_run))
+        found = self._spark.sql(reach.changed_since(table, view, -1 if since_run is None else since_run, _quoted))
         return found if since_run is not None else found.where("false")
 
     def _stored(self, table: Table, version: int) -> DataFrame:
         return storage.read_version(self._spark, table.full_name, version)
+
+
+def _quoted(name: str) -> str:
+    return f"`{name}`"
 
 
 def _view(name: Name) -> str:

@@ -107,7 +107,7 @@ class Loaded:
             self._view("changed", name, f"SELECT {nothing} WHERE false")
             return
         self.con.execute(
-            f"CREATE OR REPLACE TABLE changed.{quoted(name)} AS {reach.changed_since(table, f'kept.{quoted(name)}', since_run)}"
+            f"CREATE OR REPLACE TABLE changed.{quoted(name)} AS {reach.changed_since(table, f'kept.{quoted(name)}', since_run, quoted)}"
         )
 
     def _gold(self, name: str, columns: set[str], slices: Sequence[Slice] | None) -> None:

@@ -83,7 +83,13 @@ def slice_columns(table: Table, name: str) -> tuple[str, ...]:
 def slice_query(table: Table, name: str, column: str = _ALIAS) -> str:
     """A query for the slice of each row of an input."""
     schema = "silver" if name in SOURCES else "gold"
-    return f"SELECT {table.sliced_by[name]} AS {column} FROM {schema}.{name}"
+    return f"SELECT {table.sliced_by[name]} AS {column} FROM {schema}.`{name}`"
+
+
+def input_of(read: Name) -> str:
+    """The input that a query reads: of a history its source table, which may itself be called a history."""
+    schema, name = read
+    return name if schema == "gold" or name in SOURCES else name.removesuffix(HISTORY_SUFFIX)
 
 
 @cache
@@ -137,6 +143,6 @@ def generated() -> str:
 
 def faults(table: Table, reads: Mapping[Name, object]) -> list[str]:
     """Differences between the tables that a query reads and the declared inputs."""
-    read = {name.removesuffix(HISTORY_SUFFIX) for schema, name in reads if (schema, name) != ("gold", table.name)}
+    read = {input_of(each) for each in reads if each != ("gold", table.name)}
     found = [f"reads {name!r}, which is not an input" for name in sorted(read - set(table.inputs))]
     return found + [f"does not read the input {name!r}" for name in table.inputs if name not in read]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 
 from lakehouse import platform_tables, tables
 from lakehouse.contract import Column, History, Kind, Layer, Table
@@ -25,6 +26,8 @@ SHAPE = "ebap.shape"
 # Bronze gets 17,000 commits a day at the default trigger; a checkpoint every 10th would be most of the writes. Not append-only: forgotten
 # persons are deleted from it, as are old days where configured.
 _BRONZE = {**_CHANGE_FEED, "delta.checkpointInterval": "50", "delta.appendOnly": "false"}
+# What the typed views show of a record, besides the table's columns.
+_OF_RECORD = ("op", "epoch", "lsn", "txid", "commit_at", "topic", "partition", "offset", "_landed_at")
 # Types with minimum and maximum values in the Delta log.
 _WITH_STATISTICS = ("BIGINT", "INT", "SMALLINT", "STRING", "DOUBLE", "FLOAT", "DATE", "TIMESTAMP")
 
@@ -153,14 +156,15 @@ def view_statements(sources: Iterable[Table]) -> list[str]:
 
 
 def bronze_view_columns(table: Table) -> list[Column]:
-    """The columns of the typed view `bronze.<table>`."""
-    raw = ("op", "epoch", "lsn", "txid", "commit_at", "topic", "partition", "offset", "_landed_at")
-    return [*(platform_tables.CHANGES.column(name) for name in raw), *table.columns]
+    """The columns of the typed view `bronze.<table>`: a column of the record is prefixed with `_` where the table has one of its name."""
+    raw = [platform_tables.CHANGES.column(name) for name in _OF_RECORD]
+    return [*(replace(c, name=f"_{c.name}") if c.name in table.column_names else c for c in raw), *table.columns]
 
 
 def bronze_select(table: Table) -> str:
     """SELECT of `bronze.<table>`: one row per readable change, repeats removed, values cast or NULL where they do not fit."""
-    raw = ", ".join(column.name for column in bronze_view_columns(table)[: -len(table.columns)])
+    shown = zip(_OF_RECORD, bronze_view_columns(table), strict=False)
+    raw = ", ".join(name if name == column.name else f"{name} AS {column.name}" for name, column in shown)
     fields = ", ".join(f"`{c.name}`: {'ARRAY<STRING>' if c.type == 'ARRAY<STRING>' else 'STRING'}" for c in table.columns)
     typed = ", ".join(f"{_cast(column)} AS `{column.name}`" for column in table.columns)
     return _without_forgotten(
@@ -178,7 +182,7 @@ def _without_forgotten(table: Table, select: str) -> str:
     """Exclude forgotten persons from a typed view: records that land late are hidden until refine deletes them."""
     if not table.erased and not table.is_of_persons:
         return select
-    listed = {"own": (table.name, keys.as_json_sql(table, [f"r.`{name}`" for name in table.key]))}
+    listed = {"_own": (table.name, keys.as_json_sql(table, [f"r.`{name}`" for name in table.key]))}
     for column in table.person_columns:
         person = tables.source(column.person or "")
         listed[column.name] = (person.name, keys.as_json_sql(person, [f"r.`{column.name}`"]))
@@ -188,7 +192,7 @@ def _without_forgotten(table: Table, select: str) -> str:
         for name, (source, key) in listed.items()
     )
     if table.is_of_persons:
-        return f"SELECT r.* FROM (\n{select}\n) AS r{joins}\nWHERE of_own.key IS NULL"
+        return f"SELECT r.* FROM (\n{select}\n) AS r{joins}\nWHERE of__own.key IS NULL"
     is_known = " AND ".join(f"of_{name}.key IS NULL" for name in listed)
     shown = [
         f"CASE WHEN {is_known} THEN r.`{column.name}` END AS `{column.name}`" if column.name in table.erased else f"r.`{column.name}`"

@@ -7,7 +7,7 @@ have written earlier. Capture knows a transaction by the 32 bits of its id that 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -18,17 +18,14 @@ from lakehouse.contract import Table
 from lakehouse.reconcile import canonical_text
 from lakehouse.reconcile.checksum_diff import Key, Part, Row
 from lakehouse.settings import Settings
+from lakehouse.source import connection
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
 
 _IDS = 2**32
-# One text for a value, whatever the server's own settings are; no limit for a transaction that waits for the pipeline; and no sorting:
-# the planner cannot know that a million rows make some thousand ranges, and a sort on disk takes as long as all the rest.
-_SESSION = (
-    "-c timezone=UTC -c datestyle=ISO,YMD -c extra_float_digits=1 -c idle_in_transaction_session_timeout=0 -c statement_timeout=0"
-    " -c enable_sort=off"
-)
+# The planner cannot know that a million rows make some thousand ranges, and a sort on disk takes as long as all the rest.
+_NO_SORTING = "SET enable_sort = off"
 # The id of a transaction that the snapshot has not seen is the id of one that it has, 4 billion transactions ago: no server makes as
 # many within the hour, and a transaction that it has not seen commits after it, give or take a step of the source's clock.
 _CLOCK_STEP = "INTERVAL 1 HOUR"
@@ -72,20 +69,16 @@ class Snapshot:
 @contextmanager
 def taken(settings: Settings) -> Iterator[tuple[Snapshot, Any]]:
     """A snapshot of the source and a cursor in its transaction, which sees nothing later until the end of the block."""
-    import psycopg2  # declarations and settings are read where no driver is installed
-
-    password = settings.secret("shop_owner")
-    with closing(psycopg2.connect(settings.shop_dsn, password=password, connect_timeout=10, options=_SESSION)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
-            (lsn,) = cursor.fetchall()[0]
-            cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            cursor.execute(
-                "SELECT pg_snapshot_xmax(s)::text, ARRAY(SELECT pg_snapshot_xip(s)::text), clock_timestamp() FROM pg_current_snapshot() s"
-            )
-            xmax, in_progress, taken_at = cursor.fetchall()[0]
-            yield Snapshot(xmax=int(xmax), in_progress=tuple(map(int, in_progress)), lsn=int(lsn), taken_at=taken_at), cursor
+    with connection.owner_session(settings) as opened, opened.cursor() as cursor:
+        cursor.execute(_NO_SORTING)
+        cursor.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
+        (lsn,) = cursor.fetchall()[0]
+        cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        cursor.execute(
+            "SELECT pg_snapshot_xmax(s)::text, ARRAY(SELECT pg_snapshot_xip(s)::text), clock_timestamp() FROM pg_current_snapshot() s"
+        )
+        xmax, in_progress, taken_at = cursor.fetchall()[0]
+        yield Snapshot(xmax=int(xmax), in_progress=tuple(map(int, in_progress)), lsn=int(lsn), taken_at=taken_at), cursor
 
 
 class SourceTable:

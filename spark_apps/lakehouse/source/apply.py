@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import psycopg2
-from psycopg2.extensions import make_dsn
-from psycopg2.extras import LogicalReplicationConnection
 
 from lakehouse import tables
+from lakehouse.contract import Table
 from lakehouse.lake import epochs
 from lakehouse.lake.epochs import Source
 from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
-from lakehouse.source import catalog, connect, connector, mending, preflight, setup, topics
+from lakehouse.source import catalog, connect, connection, connector, mending, preflight, setup, topics
 from lakehouse.source.schema_log import SchemaLog
 
 RUNNING_LIMIT_S = 120
@@ -32,21 +32,27 @@ def apply(lake: Lake) -> None:
     if known and source_identity(settings)[0] == known.identity:
         # What changed while the capture was down is the gate's to judge, a table at a time, before it could be the preflight's.
         gate.record(lake)
-    altered = SchemaLog(lake).altered_columns()
-    prepare(settings, altered)
-    identity = check(settings, known.identity if known else None, altered)
+    altered, captured = SchemaLog(lake).altered_columns(), fit(SchemaLog(lake))
+    prepare(settings, altered, captured)
+    identity = check(settings, known.identity if known else None, altered, captured)
     # Remembered before the first record can arrive, so that no record's placeholder is ever unknown.
     known = known or epochs.remember_source(lake, identity)
     gate.record(lake)
     run(lake, known)
 
 
-def prepare(settings: Settings, altered: preflight.Altered) -> None:
+def fit(log: SchemaLog) -> list[Table]:
+    """The declared tables without those that the schema's gate has stopped as unfit: one of these keeps no other from starting."""
+    unfit = log.unfit()
+    return [table for table in tables.SOURCES if table.name not in unfit]
+
+
+def prepare(settings: Settings, altered: preflight.Altered, captured: Sequence[Table]) -> None:
     """Make or correct what capture needs in the source, where every table can be published."""
     with setup.owner(settings) as cursor:
-        found = catalog.read(cursor, tables.SOURCES, settings.source_schema)
-        if not preflight.table_faults(tables.SOURCES, settings.source_schema, found, altered):
-            setup.prepare(cursor, tables.SOURCES, settings.source_schema)
+        found = catalog.read(cursor, captured, settings.source_schema)
+        if not preflight.table_faults(captured, settings.source_schema, found, altered):
+            setup.prepare(cursor, captured, settings.source_schema)
 
 
 def run(lake: Lake, known: Source) -> None:
@@ -67,8 +73,14 @@ def run(lake: Lake, known: Source) -> None:
             print("\n".join(f"new: {change}" for change in new))
 
 
-def check(settings: Settings, known_identity: str | None, altered: preflight.Altered = frozenset(), begins_anew: bool = False) -> str:
-    """Run the whole preflight and return the source's identity; raises EbapError with every fault.
+def check(
+    settings: Settings,
+    known_identity: str | None,
+    altered: preflight.Altered,
+    captured: Sequence[Table],
+    begins_anew: bool = False,
+) -> str:
+    """Run the whole preflight for these tables and return the source's identity; raises EbapError with every fault.
 
     `begins_anew` judges as if slot and offset were gone already.
     """
@@ -86,12 +98,12 @@ def check(settings: Settings, known_identity: str | None, altered: preflight.Alt
     )
     admin.close()
     with setup.owner(settings) as cursor:
-        found = catalog.read(cursor, tables.SOURCES, settings.source_schema)
-        if not situation.has_offset and not preflight.table_faults(tables.SOURCES, settings.source_schema, found, altered):
-            early = {table.name: setup.dates_before_christ(cursor, settings.source_schema, table) for table in tables.SOURCES}
+        found = catalog.read(cursor, captured, settings.source_schema)
+        if not situation.has_offset and not preflight.table_faults(captured, settings.source_schema, found, altered):
+            early = {table.name: setup.dates_before_christ(cursor, settings.source_schema, table) for table in captured}
             situation = replace(situation, early_dates=frozenset((table, name) for table, names in early.items() for name in names))
     found = replace(found, slot_status=None) if begins_anew else found
-    preflight.check(tables.SOURCES, settings.source_schema, found, situation)
+    preflight.check(captured, settings.source_schema, found, situation)
     return identity or ""
 
 
@@ -100,18 +112,13 @@ def source_identity(settings: Settings) -> tuple[str | None, str | None]:
 
     Asked over a replication connection of the capture role, which thereby proves its login, its right and the way there.
     """
-    dsn = make_dsn(**setup.capture_address(settings), password=settings.secret("capture"), connect_timeout="10")
     try:
-        connection = psycopg2.connect(dsn, connection_factory=LogicalReplicationConnection)
-    except psycopg2.OperationalError as error:
-        return None, " ".join(str(error).split())
-    try:
-        with connection.cursor() as cursor:
+        with connection.capture_replication(settings) as opened, opened.cursor() as cursor:
             cursor.execute("IDENTIFY_SYSTEM")
             answer = cursor.fetchone()
-        return (f"{answer[0]}/{answer[1]}", None) if answer else (None, "IDENTIFY_SYSTEM gave no answer")
-    finally:
-        connection.close()
+    except psycopg2.OperationalError as error:
+        return None, " ".join(str(error).split())
+    return (f"{answer[0]}/{answer[1]}", None) if answer else (None, "IDENTIFY_SYSTEM gave no answer")
 
 
 def rendered(settings: Settings, epoch: int, placeholder: str, scope: connector.Scope = connector.EVERYTHING) -> dict[str, str]:

@@ -36,12 +36,31 @@ class ColumnType:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """What holds rows of a table: the table itself, or one of its partitions. `kind` is `r`, or `f` for a foreign table.
+
+    `file` is another one after a TRUNCATE, which Postgres publishes of no partition alone, and after a rewrite.
+
+    `identity` is the replica identity: `d` default, `i` an index, `f` full, `n` nothing. `identity_columns` are those that an update or
+    a delete carries of the old row; None where Postgres refuses both once the table is published.
+    """
+
+    oid: int
+    name: str
+    kind: str = "r"
+    file: int = 0
+    is_logged: bool = True
+    identity: str = "d"
+    identity_columns: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class SourceTable:
-    """One table of the source. `kind` is `r` for an ordinary one, `p` for a partitioned one.
+    """One table of the source. `kind` is `r` for an ordinary one, `p` for a partitioned one; `identity` as a part's.
 
-    `identity` is `n` where its replica identity is NOTHING.
-
-    `oid` is another one where the table was dropped and made again.
+    `oid` is another one where the table was dropped and made again. `publication` stands for its entry in our publication, and is another
+    one where it was taken out and added again or the publication was altered; None where not every change of it is published.
+    `children` inherit from it; `ancestors` are captured tables of which it is a partition.
     """
 
     oid: int = 0
@@ -51,24 +70,39 @@ class SourceTable:
     is_readable: bool = True
     key: tuple[str, ...] = ()
     columns: dict[str, ColumnType] = field(default_factory=dict)
+    publication: str | None = None
+    parts: tuple[Part, ...] = ()
+    children: tuple[str, ...] = ()
+    ancestors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Catalog:
-    """The source as capture meets it; `published` is None without a publication, `slot_status` None without a slot."""
+    """The source as capture meets it; `published` is None without a publication, `slot_status` None without a slot.
+
+    `prepared` are transactions that were prepared more than a minute ago and have not ended, by name.
+    """
 
     wal_level: str
     tables: dict[str, SourceTable]
     published: frozenset[tuple[str, str]] | None
     is_for_all_tables: bool = False
     slot_status: str | None = None
+    prepared: tuple[str, ...] = ()
 
 
 _TABLES = """
 SELECT c.relname, c.oid::bigint, c.relkind::text, c.relreplident::text, c.relrowsecurity,
        COALESCE(has_schema_privilege(r.oid, n.oid, 'USAGE') AND has_table_privilege(r.oid, c.oid, 'SELECT'), false),
        ARRAY(SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
-             WHERE i.indrelid = c.oid AND i.indisprimary ORDER BY array_position(i.indkey::int2[], a.attnum))
+             WHERE i.indrelid = c.oid AND i.indisprimary ORDER BY array_position(i.indkey::int2[], a.attnum)),
+       (SELECT concat_ws('/', p.oid, p.xmin, m.oid) FROM pg_publication p JOIN pg_publication_rel m ON m.prpubid = p.oid
+        WHERE p.pubname = %(publication)s AND m.prrelid = c.oid AND m.prqual IS NULL AND m.prattrs IS NULL
+          AND p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AND p.pubviaroot),
+       ARRAY(SELECT s.nspname || '.' || o.relname FROM pg_inherits h JOIN pg_class o ON o.oid = h.inhrelid
+             JOIN pg_namespace s ON s.oid = o.relnamespace WHERE c.relkind = 'r' AND h.inhparent = c.oid),
+       ARRAY(SELECT n.nspname || '.' || o.relname FROM pg_partition_ancestors(c.oid) a JOIN pg_class o ON o.oid = a.relid
+             WHERE o.oid <> c.oid AND o.relnamespace = n.oid AND o.relname = ANY (%(names)s))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_roles r ON r.rolname = %(role)s
 WHERE n.nspname = %(schema)s AND c.relname = ANY (%(names)s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 """
@@ -95,6 +129,21 @@ WHERE n.nspname = %(schema)s AND c.relname = ANY (%(names)s)
 """
 
 
+_PARTS = f"""
+SELECT c.relname, l.oid::bigint, m.nspname || '.' || l.relname, l.relkind::text, coalesce(pg_relation_filenode(l.oid), 0)::bigint,
+       l.relpersistence = 'p', l.relreplident::text,
+       CASE WHEN l.relreplident = 'f' OR k.columns IS NOT NULL THEN
+           ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = l.oid AND a.attnum > 0 AND NOT a.attisdropped
+                 AND (l.relreplident = 'f' OR a.attnum = ANY (k.columns)))
+       END
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN LATERAL (SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf) t ON c.relkind = 'p'
+JOIN pg_class l ON l.oid = coalesce(t.relid, c.oid) AND l.relkind IN ('r', 'f') JOIN pg_namespace m ON m.oid = l.relnamespace
+LEFT JOIN LATERAL ({setup.IDENTITY_INDEX}) k ON true
+WHERE n.nspname = %(schema)s AND c.relname = ANY (%(names)s) AND c.relkind IN ('r', 'p') ORDER BY 1, 3
+"""
+
+
 def read(cursor: Any, sources: Iterable[Table], schema: str) -> Catalog:
     """Read the catalog as any role that can connect."""
     cursor.execute("SHOW wal_level")
@@ -104,18 +153,21 @@ def read(cursor: Any, sources: Iterable[Table], schema: str) -> Catalog:
     published = frozenset(setup.published(cursor)) if publication else None
     cursor.execute("SELECT wal_status FROM pg_replication_slots WHERE slot_name = %s", [setup.SLOT])
     slot = cursor.fetchone()
+    cursor.execute("SELECT gid FROM pg_prepared_xacts WHERE prepared < clock_timestamp() - interval '1 minute' ORDER BY prepared")
+    prepared = tuple(gid for (gid,) in cursor.fetchall())
     return Catalog(
         wal_level=wal_level,
         tables=read_tables(cursor, sources, schema),
         published=published,
         is_for_all_tables=bool(publication and publication[0]),
         slot_status=(slot[0] or "unknown") if slot else None,
+        prepared=prepared,
     )
 
 
 def read_tables(cursor: Any, sources: Iterable[Table], schema: str) -> dict[str, SourceTable]:
     """Those of the declared tables that exist."""
-    wanted = {"role": setup.ROLE, "schema": schema, "names": [table.name for table in sources]}
+    wanted = {"role": setup.ROLE, "schema": schema, "names": [table.name for table in sources], "publication": setup.PUBLICATION}
     cursor.execute(_COLUMNS, wanted)
     columns: dict[str, dict[str, ColumnType]] = {}
     for table, name, type_name, is_enum, precision, scale, is_generated, labels, is_nullable, position, is_domain in cursor.fetchall():
@@ -130,6 +182,7 @@ def read_tables(cursor: Any, sources: Iterable[Table], schema: str) -> dict[str,
             position=position,
             is_domain=is_domain,
         )
+    parts = _parts(cursor, wanted)
     cursor.execute(_TABLES, wanted)
     return {
         name: SourceTable(
@@ -140,6 +193,20 @@ def read_tables(cursor: Any, sources: Iterable[Table], schema: str) -> dict[str,
             is_readable=readable,
             key=tuple(key),
             columns=columns.get(name, {}),
+            publication=publication,
+            parts=tuple(parts.get(name, ())),
+            children=tuple(sorted(children)),
+            ancestors=tuple(ancestors),
         )
-        for name, oid, kind, identity, secured, readable, key in cursor.fetchall()
+        for name, oid, kind, identity, secured, readable, key, publication, children, ancestors in cursor.fetchall()
     }
+
+
+def _parts(cursor: Any, wanted: dict[str, Any]) -> dict[str, list[Part]]:
+    cursor.execute(_PARTS, wanted)
+    parts: dict[str, list[Part]] = {}
+    for table, oid, name, kind, file, is_logged, identity, columns in cursor.fetchall():
+        known = None if columns is None else tuple(columns)
+        made = Part(oid=oid, name=name, kind=kind, file=file, is_logged=is_logged, identity=identity, identity_columns=known)
+        parts.setdefault(table, []).append(made)
+    return parts

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from lakehouse.contract import Table
 from lakehouse.errors import SettingsError
-from lakehouse.platform_tables import EPOCH_HEADER, TOPIC_PREFIX
-from lakehouse.source import setup
-from lakehouse.source.topics import SIGNAL
+from lakehouse.platform_tables import EPOCH_HEADER, SIGNAL, TOPIC_PREFIX
+from lakehouse.source import connection, setup
 
 NAME = setup.CONNECTOR
 TOPIC_ROOT = "ebap.source"
 
+_COMMA = r"\x2c"
 _JSON = "org.apache.kafka.connect.json.JsonConverter"
 
 
@@ -63,16 +63,12 @@ def lists(sources: Iterable[Table], schema: str, scope: Scope) -> dict[str, str]
     """The settings that say which tables and columns are captured."""
     captured = [name for name in setup.captured(sources, schema) if name[0] != schema or name[1] not in scope.stopped]
     columns = [(schema, table, column) for table, names in sorted(scope.left_out.items()) for column in sorted(names)]
-    return {
-        "table.include.list": ",".join(re.escape(".".join(name)) for name in captured),
-        # Debezium would compare without regard to case.
-        "column.exclude.list": ",".join(f"(?-i:{_exactly(name)})" for name in columns),
-    }
+    return {"table.include.list": ",".join(map(_exactly, captured)), "column.exclude.list": ",".join(map(_exactly, columns))}
 
 
 def _exactly(name: tuple[str, ...]) -> str:
-    """A pattern of that name alone, in a list that is split at its commas."""
-    return re.escape(".".join(name)).replace(",", r"\x2c")
+    """A pattern of that name alone, in a list that is split at its commas; Debezium would compare without regard to case."""
+    return f"(?-i:{re.escape('.'.join(name)).replace(',', _COMMA)})"
 
 
 def _connection(address: Mapping[str, str], secrets_dir: Path) -> dict[str, str]:
@@ -88,6 +84,9 @@ def _connection(address: Mapping[str, str], secrets_dir: Path) -> dict[str, str]
         "database.dbname": address["dbname"],
         "database.user": address["user"],
         "database.password": f"${{dir:{secrets_dir}:capture}}",
+        # For the replication connection too, which runs no statements first.
+        "driver.options": connection.session_options(address),
+        "database.initial.statements": connection.FIRST_STATEMENT,
         **optional,
     }
 

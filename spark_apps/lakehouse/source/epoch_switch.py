@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
-import psycopg2
-from psycopg2.extensions import make_dsn
-
+from lakehouse import tables
 from lakehouse.errors import EbapError
 from lakehouse.lake import epochs
 from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
-from lakehouse.source import apply, connect, gate, setup
+from lakehouse.source import apply, connect, connection, gate, setup
 from lakehouse.source.schema_log import SchemaLog
 
 # Connect stores offsets once a minute.
@@ -33,9 +29,9 @@ def accept(lake: Lake) -> str:
     if identity == known.identity:
         raise EbapError(f"the source is the Postgres that epoch {known.epoch} was filled from ({identity}): there is no other to accept")
     altered = SchemaLog(lake).altered_columns()
-    apply.prepare(settings, altered)
+    apply.prepare(settings, altered, tables.SOURCES)
     # Before anything is forgotten: a source that cannot be captured must leave the way back open.
-    apply.check(settings, None, altered, begins_anew=True)
+    apply.check(settings, None, altered, tables.SOURCES, begins_anew=True)
     connect.forget_offset(settings, apply.rendered(settings, known.epoch, known.placeholders[-1]))
     _drop_slot(settings)
     made = epochs.remember_source(lake, identity)
@@ -50,6 +46,5 @@ def accept(lake: Lake) -> str:
 
 def _drop_slot(settings: Settings) -> None:
     """A slot that came along with a copy stands where this lake never read: the new snapshot makes its own."""
-    dsn = make_dsn(**setup.capture_address(settings), password=settings.secret("capture"), connect_timeout="10")
-    with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
+    with connection.capture_session(settings) as opened, opened.cursor() as cursor:
         cursor.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", [setup.SLOT])

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import psycopg2
@@ -20,13 +22,15 @@ from lakehouse.errors import EbapError, retry
 from lakehouse.lake import ddl, epochs
 from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
-from lakehouse.source import apply, catalog, connect, mending, schema_diff, setup, types
+from lakehouse.source import apply, catalog, connect, mending, partitions, schema_diff, setup, standing, types
 from lakehouse.source.compatibility import spark_type
 from lakehouse.source.failures import Kind
 from lakehouse.source.mending import Blame
-from lakehouse.source.schema_log import DRIFT, LEFT_OUT, NOT_CAPTURED, WAITING, SchemaChange, SchemaLog
+from lakehouse.source.schema_log import DRIFT, GAP, LEFT_OUT, NOT_CAPTURED, WAITING, SchemaChange, SchemaLog
 
 Shapes = dict[str, schema_diff.Shape]
+# Gives those of new partitions, and of those with another file, of which rows came or went unpublished.
+Lossy = Callable[[Sequence[str], Sequence[str]], Collection[str]]
 
 
 def look(settings: Settings, only_if_changed: bool = False) -> str:
@@ -35,7 +39,8 @@ def look(settings: Settings, only_if_changed: bool = False) -> str:
     A connector that has failed is mended, see `mending`. Raises EbapError where the source does not answer, and where it is another
     Postgres: its capture is stopped then.
     """
-    found, identity = _source(settings)
+    found, identity = source(settings)
+    since = _last_look(settings)
     digest = hashlib.sha256(json.dumps([identity, _texts(found), *map(ddl.shape, tables.SOURCES)]).encode()).hexdigest()
     failed = mending.failure(settings)
     if failed and failed.kind is Kind.OTHER:
@@ -44,10 +49,12 @@ def look(settings: Settings, only_if_changed: bool = False) -> str:
         connect.restart_failed(settings)
         failed = None
     if only_if_changed and not failed and seen_file(settings).is_file() and seen_file(settings).read_text() == digest:
+        os.utime(seen_file(settings))
         return ""
     lake = Lake(settings)
     _refuse_another(lake, identity)
-    new = record_found(lake, found, mending.blamed(settings, found, failed))
+    blamed = mending.blamed(settings, found, failed)
+    new = record_found(lake, found, blamed, lossy=partial(partitions.lossy, settings), since=since)
     said = _said(SchemaLog(lake), new)
     try:
         # A position that is gone does not come back by another try.
@@ -61,28 +68,41 @@ def look(settings: Settings, only_if_changed: bool = False) -> str:
 
 def record(lake: Lake) -> list[SchemaChange]:
     """Record every change since the last look, apply what is safe, and return them; running it again records nothing."""
-    return record_found(lake, _source(lake.settings)[0])
+    lossy = partial(partitions.lossy, lake.settings)
+    return record_found(lake, source(lake.settings)[0], lossy=lossy, since=_last_look(lake.settings))
 
 
 def mend(lake: Lake) -> list[SchemaChange]:
     """Record whose fault it is that the connector has failed; empty where it is nobody's."""
-    found = _source(lake.settings)[0]
+    found = source(lake.settings)[0]
     blamed = mending.blamed(lake.settings, found, mending.failure(lake.settings))
     return record_found(lake, found, blamed) if blamed else []
 
 
 def seen_file(settings: Settings) -> Path:
-    """Where the digest of the last look stands."""
+    """Where the digest of the last look stands; its time is that of the last look."""
     return settings.control_dir / "schema.seen"
 
 
-def _source(settings: Settings) -> tuple[Shapes, str | None]:
+def _last_look(settings: Settings) -> datetime | None:
+    file = seen_file(settings)
+    return datetime.fromtimestamp(file.stat().st_mtime, UTC) if file.is_file() else None
+
+
+def source(settings: Settings) -> tuple[Shapes, str | None]:
+    """The declared tables as they are now, and the identity of their Postgres.
+
+    A table on which Postgres refuses updates as long as it is published is taken out of the publication first.
+    """
     try:
         with setup.owner(settings) as cursor:
+            for schema, name in setup.withdraw_unfit(cursor):
+                print(f"{schema}.{name} is taken out of the publication: Postgres would refuse its updates")
             found = catalog.read_tables(cursor, tables.SOURCES, settings.source_schema)
     except psycopg2.OperationalError as error:
         raise EbapError(f"the source does not let its owner in: {' '.join(str(error).split())}") from None
-    return {table.name: schema_diff.of(found.get(table.name)) for table in tables.SOURCES}, apply.source_identity(settings)[0]
+    identity = apply.source_identity(settings)[0]
+    return {table.name: schema_diff.of(table.name, found.get(table.name), identity) for table in tables.SOURCES}, identity
 
 
 def _texts(found: Shapes) -> dict[str, str]:
@@ -102,21 +122,28 @@ def _refuse_another(lake: Lake, identity: str | None) -> None:
     )
 
 
-def record_found(lake: Lake, found: Shapes, blamed: Sequence[Blame] = ()) -> list[SchemaChange]:
-    """The same of what was found, and what the capture cannot go on with; `found` has every declared table, one that is gone as `GONE`."""
+def record_found(
+    lake: Lake, found: Shapes, blamed: Sequence[Blame] = (), *, lossy: Lossy = lambda *_: (), since: datetime | None = None
+) -> list[SchemaChange]:
+    """The same of what was found, and what the capture cannot go on with; `found` has every declared table, one that is gone as `GONE`.
+
+    `since` is when the last look was.
+    """
     # Land's look and a person's may meet: what the other recorded is not new any more.
-    return retry(lambda: _recorded(lake, found, blamed))
+    return retry(lambda: _recorded(lake, found, blamed, lossy, since))
 
 
-def _recorded(lake: Lake, found: Shapes, blamed: Sequence[Blame]) -> list[SchemaChange]:
+def _recorded(lake: Lake, found: Shapes, blamed: Sequence[Blame], lossy: Lossy, since: datetime | None) -> list[SchemaChange]:
     log = SchemaLog(lake)
     known = log.shapes()
     now = datetime.now(UTC)
     new = []
     for table in tables.SOURCES:
         before = schema_diff.from_json(known[table.name]) if table.name in known else None
-        new += schema_diff.changes(table, before, found[table.name], now)
-    new = [replace(change, reason=_why_left_out(found, change)) for change in new]
+        stood = (before.standing if before else None, found[table.name].standing)
+        lost = lossy(standing.attached(*stood), standing.rewritten(*stood))
+        new += schema_diff.changes(table, before, found[table.name], now, lossy=lost, since=since)
+    new = [replace(change, reason=change.reason or _why_left_out(found, change)) for change in new]
     new += _left_out(log, found, new, now)
     new += _by_blame(log, found, blamed, now)
     # Before it is recorded: what a crash leaves unrecorded is seen again, and what is wide enough is not widened twice.
@@ -188,6 +215,7 @@ def _widen(settings: Settings, new: list[SchemaChange]) -> None:
 def _said(log: SchemaLog, new: list[SchemaChange]) -> str:
     lines = [f"new: {change} ({change.state})" for change in new if change.what != "first seen" and change.state != WAITING]
     lines += [f"not declared: {change}" for change in log.in_state(DRIFT) if change not in new]
+    lines += [f"gap: {change}" for change in log.in_state(GAP) if change not in new]
     waiting = log.in_state(WAITING)
     lines += [f"waits: {change}" for change in waiting]
     lines += [f"`python -m lakehouse accept {name}` lets {name} go on" for name in sorted({change.source_table for change in waiting})]

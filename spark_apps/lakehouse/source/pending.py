@@ -5,16 +5,14 @@ Asked of the slot itself, which nobody reads while the connector has failed. Siz
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import Any
 
 import psycopg2
 from psycopg2 import sql
-from psycopg2.extensions import make_dsn
 
 from lakehouse import wait
 from lakehouse.settings import Settings
-from lakehouse.source import setup
+from lakehouse.source import connection, setup
 
 # The connector's queue holds 32,768 changes: the one that failed is not far beyond the first.
 _CHANGES = 200_000
@@ -49,11 +47,8 @@ def largest(settings: Settings, least_bytes: int) -> list[tuple[str, int]]:
 
 def _asked(settings: Settings, query: str, **values: Any) -> list[Any]:
     """Rows of a query over the slot; none where there is no slot, or somebody goes on reading it."""
-    dsn = make_dsn(**setup.capture_address(settings), password=settings.secret("capture"), connect_timeout="10")
     known = {"slot": setup.SLOT, "most": _CHANGES, "publication": setup.PUBLICATION, "schema": settings.source_schema}
-    with closing(psycopg2.connect(dsn)) as connection:
-        connection.autocommit = True
-        cursor = connection.cursor()
+    with connection.capture_session(settings) as opened, opened.cursor() as cursor:
         for _ in wait.looks(_SLOT_LIMIT_S, every_s=_POLL_S):
             try:
                 cursor.execute(query, {**known, **values})

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lakehouse.contract import Table
 from lakehouse.errors import EbapError
-from lakehouse.source import setup, types
+from lakehouse.source import publishing, setup, types
 from lakehouse.source.catalog import Catalog, ColumnType, SourceTable
 from lakehouse.source.compatibility import described, is_compatible
 
@@ -84,8 +84,7 @@ def _shape_faults(table: Table, found: SourceTable, altered: Altered) -> list[st
         faults.append(
             f"has the primary key ({', '.join(found.key)}), its declaration says ({', '.join(table.key)}): correct the declaration"
         )
-    if found.identity == "n":
-        faults.append("has REPLICA IDENTITY NOTHING: its updates would fail once published; set it to DEFAULT")
+    faults += publishing.faults(table.name, found).values()
     names = sorted(found.columns)
     alike = sorted(name for name in names if [other.lower() for other in names].count(name.lower()) > 1)
     if alike:
@@ -157,6 +156,13 @@ def _position_faults(catalog: Catalog, situation: Situation) -> list[str]:
         faults.append(f"replication slot {setup.SLOT} is lost: it fell behind max_slot_wal_keep_size and changes are gone; {_AGAIN}")
     elif catalog.slot_status and not situation.has_offset:
         faults.append(f"replication slot {setup.SLOT} exists but Connect's offsets are gone: changes between would be skipped; {_AGAIN}")
+    elif catalog.slot_status is None and not situation.has_offset:
+        # It begins where no transaction of before is open any more.
+        faults += [
+            f"transaction {gid!r} was prepared more than a minute ago, and replication slot {setup.SLOT} cannot be made before it ends: "
+            "COMMIT PREPARED or ROLLBACK PREPARED it"
+            for gid in catalog.prepared
+        ]
     elif situation.has_offset and catalog.slot_status is None:
         faults.append(f"Connect has offsets but replication slot {setup.SLOT} is gone: changes since are lost; {_AGAIN}")
     return faults

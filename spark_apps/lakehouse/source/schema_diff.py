@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
 from lakehouse.contract import Table, is_widening
+from lakehouse.source import standing
 from lakehouse.source.catalog import SourceTable
 from lakehouse.source.compatibility import LONGER_TEXT, described, holds, spark_type
 from lakehouse.source.schema_log import APPLIED, DRIFT, WAITING, SchemaChange
+from lakehouse.source.standing import Standing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,25 +30,29 @@ class SeenColumn:
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """A table's key and columns; both are empty for a table that is gone. `oid` is the table's among all of its server's."""
+    """A table's key and columns; both are empty for a table that is gone. `oid` is the table's among all of its server's.
+
+    `standing` is None for a table that is gone, and in what a release before this one remembered.
+    """
 
     oid: int = 0
     key: tuple[str, ...] = ()
     columns: dict[str, SeenColumn] = field(default_factory=dict)
+    standing: Standing | None = None
 
 
 GONE = Shape()
 
 
-def of(found: SourceTable | None) -> Shape:
-    """What is remembered of a table, as the catalog has it; None where the catalog has none."""
+def of(name: str, found: SourceTable | None, server: str | None = None) -> Shape:
+    """What is remembered of a table, as the catalog of that server has it; None where the catalog has none."""
     if found is None:
         return GONE
     columns = {
         name: SeenColumn(type=described(column), position=column.position, is_nullable=column.is_nullable, labels=column.labels)
         for name, column in found.columns.items()
     }
-    return Shape(oid=found.oid, key=found.key, columns=columns)
+    return Shape(oid=found.oid, key=found.key, columns=columns, standing=standing.of(name, found, server))
 
 
 def to_json(shape: Shape) -> str:
@@ -58,21 +64,46 @@ def from_json(text: str) -> Shape:
     """The shape that `to_json` wrote."""
     values = json.loads(text)
     columns = {name: SeenColumn(**{**column, "labels": tuple(column["labels"])}) for name, column in values["columns"].items()}
-    return Shape(oid=values["oid"], key=tuple(values["key"]), columns=columns)
+    known = Standing(**values["standing"]) if values.get("standing") else None
+    return Shape(oid=values["oid"], key=tuple(values["key"]), columns=columns, standing=known)
 
 
-def changes(table: Table, before: Shape | None, after: Shape, seen_at: datetime) -> list[SchemaChange]:
-    """Every change from `before` (None: never looked at) to `after`, with the state it begins in; empty where nothing changed."""
-    if before and before.oid != after.oid:
-        before = _aligned(before, after)
-    found = [("first seen", None, None, None, APPLIED)] if before is None else list(_differences(table, before, after))
+def changes(
+    table: Table,
+    before: Shape | None,
+    after: Shape,
+    seen_at: datetime,
+    *,
+    lossy: Collection[str] = (),
+    since: datetime | None = None,
+) -> list[SchemaChange]:
+    """Every change from `before` (None: never looked at) to `after`, with the state it begins in; empty where nothing changed.
+
+    `lossy` and `since` as in `standing.events`.
+    """
     shape = to_json(after)
-    return [
-        SchemaChange(
-            source_table=table.name, column=column, what=what, type_before=old, type_after=new, seen_at=seen_at, state=state, shape=shape
+
+    def made(what: str, column: str | None, old: str | None, new: str | None, state: str, reason: str | None = None) -> SchemaChange:
+        return SchemaChange(
+            source_table=table.name,
+            column=column,
+            what=what,
+            type_before=old,
+            type_after=new,
+            seen_at=seen_at,
+            state=state,
+            shape=shape,
+            reason=reason,
         )
-        for what, column, old, new, state in found
-    ]
+
+    if before is None:
+        return [made("first seen", None, None, None, APPLIED)]
+    events: Iterable[standing.Event] = ()
+    if before != GONE and after.standing:
+        is_replaced = before.oid != after.oid
+        events = standing.events(table.name, before.standing, after.standing, is_replaced=is_replaced, lossy=lossy, since=since)
+    of_columns = _differences(table, _aligned(before, after) if before.oid != after.oid else before, after)
+    return [made(what, None, None, None, state, reason) for what, state, reason in events] + [made(*each) for each in of_columns]
 
 
 def _aligned(before: Shape, after: Shape) -> Shape:
@@ -88,7 +119,7 @@ _Difference = tuple[str, str | None, str | None, str | None, str]
 
 
 def _differences(table: Table, before: Shape, after: Shape) -> Iterator[_Difference]:
-    if before == after:
+    if (before.key, before.columns) == (after.key, after.columns):
         return
     if GONE in (before, after):
         yield ("dropped" if after == GONE else "added", None, _keyed(before), _keyed(after), WAITING)

@@ -16,8 +16,17 @@ if TYPE_CHECKING:
     from lakehouse.lake.lake import Lake
 
 APPLIED, DRIFT, WAITING, ACCEPTED = "applied", "drift", "waiting", "accepted"
+# The table goes on, without what no record carries.
+GAP = "gap"
 # What the capture did, beside what changed in the source.
 LEFT_OUT, NOT_CAPTURED = "left out", "capture stopped"
+# What became of the whole table, and of its entry in the publication.
+GONE, CAME, REPLACED = "dropped", "added", "replaced by another"
+UNFIT, FIT = "cannot be captured", "can be captured"
+UNPUBLISHED, PUBLISHED, REPUBLISHED = "no longer published", "published", "published anew"
+ATTACHED, DETACHED, TRUNCATED = "partition attached", "partition detached", "partition truncated"
+_MISSED = frozenset({GONE, CAME, REPLACED, UNFIT, UNPUBLISHED, REPUBLISHED})
+_NOT_READ = frozenset({UNFIT, NOT_CAPTURED})
 # Debezium 3.7 mixes the type that a change had with the one that the catalog has by now, warns in its log, and sends NULL.
 READ_AGAIN = (
     "values that were written in the moment before a column got another type may have come as NULL: "
@@ -46,9 +55,14 @@ class SchemaChange:
     shape: str
     reason: str | None = None
 
+    @property
+    def has_missed(self) -> bool:
+        """Whether changes of the table were not captured: it has to be published again, and its rows read."""
+        return self.what == NOT_CAPTURED or (self.column is None and self.what in _MISSED)
+
     def __str__(self) -> str:
-        name = f"column {self.column}" if self.column else "the table"
-        said = f"{self.source_table}: {name} {self.what}"
+        subject = f"column {self.column} " if self.column else "" if self.reason else "the table "
+        said = f"{self.source_table}: {subject}{self.what}"
         if self.type_before or self.type_after:
             said += f", {self.type_before or 'nothing'} before, {self.type_after or 'nothing'} now"
         if self.what == NOT_CAPTURED:
@@ -85,7 +99,11 @@ class SchemaLog:
 
     def not_captured(self) -> frozenset[str]:
         """The tables that the capture leaves alone until a person has accepted it."""
-        return frozenset(change.source_table for change in self.in_state(WAITING) if change.what == NOT_CAPTURED)
+        return frozenset(change.source_table for change in self.in_state(WAITING) if change.what in _NOT_READ)
+
+    def unfit(self) -> frozenset[str]:
+        """The tables that are not to be published until a person has accepted what made them unfit."""
+        return frozenset(change.source_table for change in self.in_state(WAITING) if change.what == UNFIT)
 
     def altered_columns(self) -> frozenset[tuple[str, str | None]]:
         """Table and column of every change that was seen of what had been there; the column is None for the table's key."""
@@ -111,8 +129,11 @@ class SchemaLog:
         self._held.write({id(row): {**row, "state": APPLIED} for row, _ in applied}, [vars(change) for change in new])
 
     def accept(self, table: Table) -> list[SchemaChange]:
-        """Let a stopped table go on, and return what was accepted; EbapError where nothing of it waits, ConflictError as `record`."""
-        found = [(row, change) for row, change in self._rows if change.state == WAITING and change.source_table == table.name]
+        """Let a stopped table go on, close its gaps, and return what was accepted.
+
+        Raises EbapError where there is nothing of either, and ConflictError as `record`.
+        """
+        found = [(row, change) for row, change in self._rows if change.state in (WAITING, GAP) and change.source_table == table.name]
         if not found:
             stopped = ", ".join(sorted({change.source_table for change in self.in_state(WAITING)})) or "no table"
             raise EbapError(f"nothing of {table.name} waits to be accepted", f"{stopped} is stopped by a change of the source's schema")
@@ -131,6 +152,13 @@ def stop_notice(table: Table, waiting: Sequence[SchemaChange]) -> str | None:
             f"{table.full_name} is stopped, and no longer captured: {'; '.join(map(str, stopped))}. The other tables go on. Take the value "
             f"or the column away at the source, then `python -m lakehouse accept {table.name}` and `python -m lakehouse resnapshot "
             f"{table.name}`"
+        )
+    missed = [change for change in waiting if change.has_missed]
+    if missed:
+        return (
+            f"{table.full_name} is stopped: {'; '.join(map(str, missed))}. The other tables go on. `python -m lakehouse accept "
+            f"{table.name}` has it captured again, `python -m lakehouse resnapshot {table.name}` reads its rows, and "
+            f"`python -m lakehouse reconcile {table.name} --repair` ends those that are gone"
         )
     return (
         f"{table.full_name} is stopped: the source's schema changed ({'; '.join(map(str, waiting))}). Its changes wait in bronze. "

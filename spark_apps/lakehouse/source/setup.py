@@ -13,27 +13,38 @@ from pathlib import Path
 from typing import Any
 
 from psycopg2 import sql
-from psycopg2.extensions import parse_dsn
 
 from lakehouse.contract import Table
-from lakehouse.settings import Settings
 from lakehouse.source.connection import CONNECTOR as CONNECTOR
+from lakehouse.source.connection import ROLE as ROLE
 from lakehouse.source.connection import SLOT as SLOT
+from lakehouse.source.connection import capture_address as capture_address
 from lakehouse.source.connection import dates_before_christ as dates_before_christ
 from lakehouse.source.connection import owner as owner
 
 SCHEMA = "ebap"
-ROLE = "ebap_capture"
 PUBLICATION = "ebap"
 OWN_TABLES = ("heartbeat", "signal")
 
 _OBJECTS = Path(__file__).with_name("setup.sql")
+# The index by which Postgres finds the old row of table `l`, as its relcache chooses it: a key that is deferrable is none.
+IDENTITY_INDEX = """
+SELECT i.indkey::int2[] AS columns FROM pg_index i
+WHERE i.indrelid = l.oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL
+  AND CASE l.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END
+"""
+_UNFIT = f"""
+SELECT n.nspname, c.relname FROM pg_publication p JOIN pg_publication_rel m ON m.prpubid = p.oid
+JOIN pg_class c ON c.oid = m.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE p.pubname = %s AND n.nspname <> %s AND EXISTS (
+    SELECT FROM pg_class l
+    WHERE l.relkind = 'r' AND (l.oid = c.oid OR l.oid IN (SELECT relid FROM pg_partition_tree(c.oid)))
+      AND l.relreplident <> 'f' AND NOT EXISTS ({IDENTITY_INDEX})
+)
+"""
+# Whoever waits for a lock lets others wait behind it: the next look tries again.
+_LOCK_LIMIT = "SET LOCAL lock_timeout = '5s'"
 _EVERY_OPERATION = "insert, update, delete, truncate"
-
-
-def capture_address(settings: Settings) -> dict[str, str]:
-    """Where the capture role logs in, as libpq keywords without a password: the owner's address under another name."""
-    return {**parse_dsn(settings.shop_dsn), "user": ROLE}
 
 
 def captured(sources: Iterable[Table], schema: str) -> tuple[tuple[str, str], ...]:
@@ -54,7 +65,8 @@ def prepare(cursor: Any, sources: Iterable[Table], schema: str) -> None:
 
 def _publish(cursor: Any, wanted: tuple[tuple[str, str], ...]) -> None:
     publication = sql.Identifier(PUBLICATION)
-    names = sql.SQL(", ").join(sql.Identifier(*table) for table in wanted)
+    # Without ONLY, what inherits from a table would be published with it, mostly without a key, and could not be updated any more.
+    names = sql.SQL(", ").join(sql.SQL("ONLY {}").format(sql.Identifier(*table)) for table in wanted)
     cursor.execute(
         "SELECT puballtables, pubinsert AND pubupdate AND pubdelete AND pubtruncate AND pubviaroot FROM pg_publication WHERE pubname = %s",
         [PUBLICATION],
@@ -72,6 +84,33 @@ def _publish(cursor: Any, wanted: tuple[tuple[str, str], ...]) -> None:
     # Only where it differs: each change of a publication invalidates the caches of the running replication.
     if published(cursor) != set(wanted):
         cursor.execute(sql.SQL("ALTER PUBLICATION {} SET TABLE {}").format(publication, names))
+
+
+def withdraw_unfit(cursor: Any) -> list[tuple[str, str]]:
+    """Take those tables out of the publication on which Postgres refuses UPDATE and DELETE as long as they are in it; schema and name."""
+    cursor.execute(_UNFIT, [PUBLICATION, SCHEMA])
+    unfit: list[tuple[str, str]] = cursor.fetchall()
+    if unfit:
+        cursor.execute(_LOCK_LIMIT)
+        names = sql.SQL(", ").join(sql.SQL("ONLY {}").format(sql.Identifier(*table)) for table in unfit)
+        cursor.execute(sql.SQL("ALTER PUBLICATION {} DROP TABLE {}").format(sql.Identifier(PUBLICATION), names))
+    return unfit
+
+
+def admit(cursor: Any, table: Table, schema: str) -> None:
+    """Publish one table, and whole, and let the capture role read it; safe to repeat. There must be a publication."""
+    cursor.execute(_LOCK_LIMIT)
+    publication, name = sql.Identifier(PUBLICATION), sql.Identifier(schema, table.name)
+    if (schema, table.name) not in published(cursor):
+        cursor.execute(
+            "SELECT FROM pg_publication p JOIN pg_publication_rel m ON m.prpubid = p.oid"
+            " WHERE p.pubname = %s AND m.prrelid = to_regclass(format('%%I.%%I', %s::text, %s::text))",
+            [PUBLICATION, schema, table.name],
+        )
+        if cursor.fetchone() is not None:
+            cursor.execute(sql.SQL("ALTER PUBLICATION {} DROP TABLE ONLY {}").format(publication, name))
+        cursor.execute(sql.SQL("ALTER PUBLICATION {} ADD TABLE ONLY {}").format(publication, name))
+    cursor.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(name, sql.Identifier(ROLE)))
 
 
 def published(cursor: Any) -> set[tuple[str, str]]:

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 from lakehouse import tables
 from lakehouse.contract import Table
 from lakehouse.errors import EbapError
-from lakehouse.platform_tables import HEARTBEAT, topic
+from lakehouse.platform_tables import HEARTBEAT, SIGNAL, topic
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient
 
-SIGNAL = "signal"
 # Debezium's own sign of life, beside the heartbeat row. Without its topic the connector's producer waits for ever.
 BEAT_TOPIC = "__debezium-heartbeat.ebap.source"
 RETENTION_MS = 7 * 24 * 3600 * 1000
@@ -37,15 +36,9 @@ class Topic:
 
 
 def declared(sources: Iterable[Table]) -> tuple[Topic, ...]:
-    """Every topic the connector writes: one a source table, then those of EBAP's own tables and Debezium's beat.
-
-    Raises EbapError where a declared table has the name of one of EBAP's own: they would share a topic.
-    """
+    """Every topic the connector writes: one a source table, then those of EBAP's own tables and Debezium's beat."""
     captured = tuple(Topic(name=topic(table.name), partitions=3) for table in sources)
     own = tuple(Topic(name=name, partitions=1) for name in (topic(HEARTBEAT), topic(SIGNAL), BEAT_TOPIC))
-    shared = {entry.name for entry in captured} & {entry.name for entry in own}
-    if shared:
-        raise EbapError(f"a source table cannot be captured under the name of EBAP's own topic {', '.join(sorted(shared))}", "rename it")
     return (*captured, *own)
 
 

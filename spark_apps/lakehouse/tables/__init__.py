@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
 
-from lakehouse.contract import Layer, Table
+from lakehouse import platform_tables
+from lakehouse.contract import History, Layer, Table
 from lakehouse.errors import ContractError, EbapError
 
 
@@ -22,6 +24,29 @@ def _discover() -> dict[str, Table]:
             raise ContractError(f"tables/{module.name}.py declares a table named {table.name!r}", "name the file after the table")
         found[table.name] = table
     return found
+
+
+def names_made(table: Table) -> tuple[str, ...]:
+    """Full names of the tables, views and topics that are made for a declared table."""
+    if table.history is None:
+        return (table.full_name,)
+    history = (f"silver.{table.name}_history",) if table.history is History.FULL else ()
+    stored = platform_tables.stored(table).full_name
+    return (f"bronze.{table.name}", table.full_name, *history, stored, f"topic {platform_tables.topic(table.name)}")
+
+
+def refuse_shared_names(declared: Iterable[Table]) -> None:
+    """Raise ContractError where two tables would be one, or one would be the platform's own; names every such table with its cure."""
+    topics = [f"topic {platform_tables.topic(name)}" for name in (platform_tables.HEARTBEAT, platform_tables.SIGNAL)]
+    own = [*(table.full_name for table in platform_tables.PLATFORM), platform_tables.STATE, *topics]
+    makers = dict.fromkeys(own, "the platform's own")
+    faults = []
+    for table in declared:
+        cure = "rename the table at the source, or do not capture it" if table.history else "give the table another name"
+        faults += [f"table {table.name!r}: {name} is {makers[name]}: {cure}" for name in names_made(table) if name in makers]
+        makers |= {name: f"made for table {table.name!r} already" for name in names_made(table) if name not in makers}
+    if faults:
+        raise ContractError("; ".join(faults))
 
 
 def _in_order_of_inputs(tables: dict[str, Table]) -> tuple[Table, ...]:
@@ -44,6 +69,7 @@ def _in_order_of_inputs(tables: dict[str, Table]) -> tuple[Table, ...]:
 
 
 _ALL = _in_order_of_inputs(_discover())
+refuse_shared_names(_ALL)
 SOURCES: tuple[Table, ...] = tuple(sorted((t for t in _ALL if t.history), key=lambda t: t.name))
 GOLD: tuple[Table, ...] = tuple(table for table in _ALL if table.layer is Layer.GOLD)
 

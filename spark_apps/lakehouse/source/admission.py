@@ -1,0 +1,51 @@
+"""Let a table go on that a change of the source stopped: publish it again where it was not, and name what is left to do."""
+
+from __future__ import annotations
+
+import psycopg2
+
+from lakehouse.contract import Table
+from lakehouse.errors import EbapError
+from lakehouse.lake.lake import Lake
+from lakehouse.settings import Settings
+from lakehouse.source import catalog, mending, publishing, setup
+from lakehouse.source.schema_log import READ_AGAIN, READ_WHOLE, WAITING, SchemaLog
+
+
+def accept(lake: Lake, table: Table) -> list[str]:
+    """Accept what waits of a table; lines that say what was accepted and what is left to do.
+
+    Raises EbapError where nothing waits, and where the table still cannot be captured.
+    """
+    log = SchemaLog(lake)
+    if any(change.has_missed for change in log.in_state(WAITING, table.name)):
+        publish_again(lake.settings, table)
+    accepted = log.accept(table)
+    lines = [f"accepted: {change}" for change in accepted]
+    if any(change.column and change.type_before and change.type_after for change in accepted):
+        lines.append(READ_AGAIN.format(table=table.name))
+    if any(change.has_missed for change in accepted):
+        mending.follow(lake)
+        lines.append(READ_WHOLE.format(table=table.name))
+    return lines
+
+
+def publish_again(settings: Settings, table: Table) -> None:
+    """Have every change of the table published from now on; EbapError where that would break its updates, or lose some."""
+    name = f"{settings.source_schema}.{table.name}"
+    try:
+        with setup.owner(settings) as cursor:
+            found = catalog.read(cursor, [table], settings.source_schema)
+            here = found.tables.get(table.name)
+            if here is None:
+                raise EbapError(f"table {name} does not exist in the source", f"create it, or remove its declaration {table.name}.py")
+            faults = publishing.faults(table.name, here)
+            if faults:
+                raise EbapError("; ".join(f"table {name} {fault}" for fault in faults.values()))
+            if not here.key:
+                raise EbapError(f"table {name} has no primary key", f"add PRIMARY KEY ({', '.join(table.key)})")
+            if found.published is None or found.is_for_all_tables:
+                raise EbapError(f"publication {setup.PUBLICATION} is not as capture needs it", "run `python -m lakehouse capture apply`")
+            setup.admit(cursor, table, settings.source_schema)
+    except psycopg2.OperationalError as error:
+        raise EbapError(f"the source does not let its owner in: {' '.join(str(error).split())}") from None
