@@ -67,11 +67,21 @@ def test_columns_of_any_name_are_carried_and_left_out_by_their_type(shop: Shop) 
     # Of a type that is not carried.
     shop.execute(f'ALTER TABLE shop.prepared {quoted}, ADD COLUMN "In, \'Range" int4multirange, ADD COLUMN "Real.s" real[]')
     shop.look()
-    shop.execute("INSERT INTO shop.prepared (id, code, value, \"Real.s\") VALUES (9, 'i', 1, ARRAY[1.5])")
-    shop.sign(10)
+    # The connector follows in its own time.
+    numbers = iter(range(100, 1000))
+
+    def newest() -> dict[str, Any]:
+        number = next(numbers)
+        shop.execute(f"INSERT INTO shop.prepared (id, code, value, \"Real.s\") VALUES ({number}, '{number}', 1, ARRAY[1.5])")
+        return until(lambda: shop.rows("prepared", id=number), 60, f"row {number}")[0].row or {}
+
+    def without_it() -> dict[str, Any] | None:
+        row = newest()
+        return None if "Real.s" in row else row
+
+    row = until(without_it, 60, "the column to be left out")
+    assert row == {"id": row["id"], "code": str(row["id"]), "value": 1, **dict.fromkeys(odd, "here")}
     assert not shop.has_failed()
-    (found,) = shop.rows("prepared", id=9)
-    assert found.row == {"id": 9, "code": "i", "value": 1, **dict.fromkeys(odd, "here")}
 
 
 def test_a_swapped_table_is_captured_again_once_it_is_accepted(shop: Shop) -> None:
@@ -101,8 +111,11 @@ def test_an_identity_of_another_key_stops_its_table_alone(shop: Shop) -> None:
         "DELETE FROM shop.by_code WHERE id = 2",
     )
     shop.sign(3)
+    # What has to be refused: the delete of 2 arrives as one of 0.
+    assert [found.op for found in shop.rows("by_code", id=2)] == ["c"]
+    assert [found.op for found in shop.rows("by_code", id=0)] == ["d"]
     shop.look()
-    assert ("cannot be captured", WAITING) in _states(shop, "by_code")
+    assert _states(shop, "by_code") == [("cannot be captured", WAITING), ("no longer published", WAITING)]
     with pytest.raises(EbapError, match="REPLICA IDENTITY DEFAULT"):
         shop.accept("by_code")
     shop.execute("ALTER TABLE shop.by_code REPLICA IDENTITY DEFAULT")
@@ -123,8 +136,8 @@ def test_a_key_that_becomes_deferrable_lets_the_source_go_on(shop: Shop) -> None
     shop.accept("deferred")
     shop.execute("UPDATE shop.deferred SET value = 3", "UPDATE shop.deferred SET id = 5", "DELETE FROM shop.deferred")
     shop.sign(6)
-    assert _values(shop, "deferred") == [1, 3, 3]
-    assert [(found.op, found.row and found.row["value"]) for found in shop.rows("deferred", id=5)] == [("c", 3), ("d", 3)]
+    assert [found.op for found in shop.rows("deferred", id=1)] == ["r", "u", "d"]
+    assert [found.op for found in shop.rows("deferred", id=5)] == ["c", "d"]
 
 
 def test_partitions_that_come_with_rows_and_go_with_theirs_are_gaps_and_the_table_goes_on(shop: Shop) -> None:

@@ -144,7 +144,7 @@ def test_an_identity_of_another_key_stops_the_table_and_breaks_no_update(source:
     source.publish()
     source.execute("INSERT INTO shop.readings VALUES (1, 'a', 1)", BY_CODE)
     source.update()
-    assert source.look() == [("cannot be captured", "waiting")]
+    assert source.look() == [("cannot be captured", "waiting"), ("no longer published", "waiting")]
     assert "without the key column id" in str(source.reasons["cannot be captured"])
 
 

@@ -92,12 +92,12 @@ def _last_look(settings: Settings) -> datetime | None:
 def source(settings: Settings) -> tuple[Shapes, str | None]:
     """The declared tables as they are now, and the identity of their Postgres.
 
-    A table on which Postgres refuses updates as long as it is published is taken out of the publication first.
+    A table without a replica identity that has its key is taken out of the publication first, see `setup.withdraw_unfit`.
     """
     try:
         with setup.owner(settings) as cursor:
             for schema, name in setup.withdraw_unfit(cursor):
-                print(f"{schema}.{name} is taken out of the publication: Postgres would refuse its updates")
+                print(f"{schema}.{name} is taken out of the publication: it has no replica identity that has its key")
             found = catalog.read_tables(cursor, tables.SOURCES, settings.source_schema)
     except psycopg2.OperationalError as error:
         raise EbapError(f"the source does not let its owner in: {' '.join(str(error).split())}") from None

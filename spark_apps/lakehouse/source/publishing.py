@@ -54,7 +54,7 @@ def _identity_faults(found: SourceTable) -> Iterator[tuple[str, str]]:
     if missing:
         yield (
             "identity",
-            f"has a REPLICA IDENTITY without the key column {', '.join(missing)}, so that a delete would not say which row: "
+            f"has a REPLICA IDENTITY without the key column {', '.join(missing)}, so that a delete would arrive with another key: "
             "ALTER TABLE … REPLICA IDENTITY DEFAULT",
         )
 

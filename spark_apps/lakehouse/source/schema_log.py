@@ -26,7 +26,6 @@ UNFIT, FIT = "cannot be captured", "can be captured"
 UNPUBLISHED, PUBLISHED, REPUBLISHED = "no longer published", "published", "published anew"
 ATTACHED, DETACHED, TRUNCATED = "partition attached", "partition detached", "partition truncated"
 _MISSED = frozenset({GONE, CAME, REPLACED, UNFIT, UNPUBLISHED, REPUBLISHED})
-_NOT_READ = frozenset({UNFIT, NOT_CAPTURED})
 # Debezium 3.7 mixes the type that a change had with the one that the catalog has by now, warns in its log, and sends NULL.
 READ_AGAIN = (
     "values that were written in the moment before a column got another type may have come as NULL: "
@@ -99,7 +98,7 @@ class SchemaLog:
 
     def not_captured(self) -> frozenset[str]:
         """The tables that the capture leaves alone until a person has accepted it."""
-        return frozenset(change.source_table for change in self.in_state(WAITING) if change.what in _NOT_READ)
+        return frozenset(change.source_table for change in self.in_state(WAITING) if change.what == NOT_CAPTURED)
 
     def unfit(self) -> frozenset[str]:
         """The tables that are not to be published until a person has accepted what made them unfit."""

@@ -39,7 +39,11 @@ JOIN pg_class c ON c.oid = m.prrelid JOIN pg_namespace n ON n.oid = c.relnamespa
 WHERE p.pubname = %s AND n.nspname <> %s AND EXISTS (
     SELECT FROM pg_class l
     WHERE l.relkind = 'r' AND (l.oid = c.oid OR l.oid IN (SELECT relid FROM pg_partition_tree(c.oid)))
-      AND l.relreplident <> 'f' AND NOT EXISTS ({IDENTITY_INDEX})
+      AND l.relreplident <> 'f' AND NOT EXISTS (
+          SELECT FROM ({IDENTITY_INDEX}) k WHERE NOT EXISTS (
+              SELECT FROM pg_index p WHERE p.indrelid = l.oid AND p.indisprimary AND NOT p.indkey::int2[] <@ k.columns
+          )
+      )
 )
 """
 # Whoever waits for a lock lets others wait behind it: the next look tries again.
@@ -87,7 +91,11 @@ def _publish(cursor: Any, wanted: tuple[tuple[str, str], ...]) -> None:
 
 
 def withdraw_unfit(cursor: Any) -> list[tuple[str, str]]:
-    """Take those tables out of the publication on which Postgres refuses UPDATE and DELETE as long as they are in it; schema and name."""
+    """Take tables out of the publication without a replica identity that has their key, and return schema and name of each.
+
+    As long as one without any is published, Postgres refuses its UPDATE and DELETE; one of other columns makes Debezium send deletes of
+    the wrong key.
+    """
     cursor.execute(_UNFIT, [PUBLICATION, SCHEMA])
     unfit: list[tuple[str, str]] = cursor.fetchall()
     if unfit:
