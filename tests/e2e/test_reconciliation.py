@@ -160,7 +160,7 @@ def test_planted_differences_are_found_by_name_and_only_they_and_the_repair_ends
     assert known and known.verified_through
     outcome = shop.compare()
     found = outcome.found
-    assert (_keys(found.missing), _keys(found.ghosts), _keys(found.different)) == ([10], [50], [11])
+    assert (_keys(found.missing), _keys(found.missing_at_source), _keys(found.different)) == ([10], [50], [11])
     assert outcome.columns == {("11",): ["full_name", "interests"]}
     assert "1 different: user_id=11 (full_name, interests)" in str(outcome)
     noted = maintenance.reconciliation(shop.spark, "users")
@@ -185,7 +185,7 @@ def _land_repair(shop: Shop, outcome: Outcome) -> None:
     """The repair's own deletes, into bronze as land would."""
     at = datetime.now(UTC)
     rows: list[tuple[Any, ...]] = []
-    for key, row in outcome.found.ghosts.items():
+    for key, row in outcome.found.missing_at_source.items():
         key_bytes, value, headers = repair.delete_record(outcome, key, row, "shop")
         assert dict(headers) == {"ebap.epoch": b"1", "ebap.repair": b"reconcile"}
         place = json.loads(value)["source"]

@@ -63,7 +63,7 @@ def test_exactly_the_planted_differences_are_found(seed: int) -> None:
         del silver[place]
     silver |= {place: silver[place] ^ 1 for place in different} | dict.fromkeys(ghosts, 1)
     found, _ = compare(source, silver)
-    assert (named(found.missing), named(found.ghosts), named(found.different)) == (missing, ghosts, different)
+    assert (named(found.missing), named(found.missing_at_source), named(found.different)) == (missing, ghosts, different)
     assert found.is_whole and found.rows == len(source)
 
 
@@ -97,7 +97,7 @@ def test_where_too_much_differs_some_is_named_and_the_rest_is_admitted(monkeypat
 
 def test_an_emptied_source_makes_every_row_a_ghost() -> None:
     found, _ = compare({}, dict.fromkeys(range(100), 7))
-    assert named(found.ghosts) == set(range(100)) and found.is_whole
+    assert named(found.missing_at_source) == set(range(100)) and found.is_whole
 
 
 def test_an_empty_silver_misses_every_row() -> None:

@@ -1,1 +1,1 @@
-"""Erasure of a person: from every table and file, and from whatever arrives later."""
+"""Erasure of a person: from every table and file, and from records that arrive later."""

@@ -1,7 +1,7 @@
-"""Forget a person: from every read at once, from the files once they are old enough, and from later records.
+"""Forget a person: queries no longer return the data; files lose it with the next compaction after their retention.
 
-The key is entered in `silver.erasures`, with the keys of rows in other tables that ever named the person; then bronze, quarantine,
-silver and gold are made to agree with the list. What arrives later is kept out by refine. Safe to run again, beside everything.
+The key is added to `silver.erasures`, with the keys of rows in other tables that ever named the person; then their data is removed from
+bronze, quarantine, silver and gold. Refine removes data that arrives later. Safe to repeat and to run beside other jobs.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Forgotten:
-    """What was done: the key, keys of other tables' rows that named the person, tables that changed, and other keys of the person.
+    """Result: the key, the number of rows of other tables that named the person, tables that changed, and other keys of the person.
 
-    `other_keys` are keys from which, or to which, a primary-key change led: the same person, forgotten only if asked for.
+    `other_keys` are keys that primary-key changes link to this one; each is forgotten only on request.
     """
 
     table: str
@@ -49,9 +49,9 @@ def run(spark: SparkSession, settings: Settings, table_name: str, key: str) -> F
     named = canonical(table, key)
     listed = erasure_list.forgotten(spark, table).get(table.name, frozenset())
     if named not in listed and not _is_known(spark, table, named) and not _all_linked(spark, table, named):
-        raise EbapError(f"no record in the lake is of {table.name} {named}", "see whether the key is right, or refine it first")
+        raise EbapError(f"the lake has no record of {table.name} {named}", "check the key, or refine the table first")
     other_keys = _other_keys(spark, table, named)
-    # The person first: a refine that still knew nothing of it has taken what is in bronze by now, so that the next look finds it.
+    # The person first: rows that a concurrent refine wrote without the new entry are found by the second search.
     erasure_list.enter(spark, {table.name: frozenset({named})})
     linked = _all_linked(spark, table, named)
     if linked:
@@ -59,7 +59,7 @@ def run(spark: SparkSession, settings: Settings, table_name: str, key: str) -> F
     sources = [stored_schema.effective(spark, source) for source in erasure_list.personal_sources()]
     swept = {source.full_name: sweep.sweep(spark, settings, source) for source in sources}
     for source in sources:
-        # Not only after a change: a run that was cut short may have left marked rows in the files.
+        # Not only after a change: an interrupted run may have left deleted rows in the files.
         retry(partial(erasure_list.purge, spark, source))
     changed = [name for name, is_changed in swept.items() if is_changed] + _aggregated(spark, settings)
     counts = {name: len(keys) for name, keys in linked.items()}
@@ -67,7 +67,7 @@ def run(spark: SparkSession, settings: Settings, table_name: str, key: str) -> F
 
 
 def personal(table_name: str) -> Table:
-    """The source table of that name; EbapError where it holds nothing personal."""
+    """The source table of that name; EbapError if it holds no personal data."""
     table = tables.source(table_name)
     known = erasure_list.personal_sources()
     if table not in known:
@@ -76,25 +76,25 @@ def personal(table_name: str) -> Table:
 
 
 def canonical(table: Table, text: str) -> str:
-    """The key as the list writes it, from a JSON object or, of one column, the plain value. Raises EbapError."""
-    given = named_keys.parse(table, [text])
-    if len(given) != 1:
-        raise EbapError(f"{text!r} names {len(given)} keys of {table.name}", "give one")
-    parts = [(name, table.column(name).type, part) for name, part in zip(table.key, given[0], strict=True)]
+    """The key as stored in the list, from a JSON object or, for a key of one column, the plain value. Raises EbapError."""
+    parsed = named_keys.parse(table, [text])
+    if len(parsed) != 1:
+        raise EbapError(f"{text!r} names {len(parsed)} keys of {table.name}", "give one")
+    parts = [(name, table.column(name).type, part) for name, part in zip(table.key, parsed[0], strict=True)]
     values = tuple(reader(type_)(part) for _, type_, part in parts)
-    faults = [f"{name} {part!r} is no {type_}" for (name, type_, part), value in zip(parts, values, strict=True) if value is None]
+    faults = [f"{name} {part!r} is not a {type_}" for (name, type_, part), value in zip(parts, values, strict=True) if value is None]
     if faults:
-        raise EbapError(f"{text!r} is no key of {table.name}: {'; '.join(faults)}")
+        raise EbapError(f"{text!r} is not a key of {table.name}: {'; '.join(faults)}")
     return keys.as_json(table)(values)
 
 
 def _all_linked(spark: SparkSession, table: Table, key: str) -> dict[str, frozenset[str]]:
-    """Keys of rows that ever named this person, by table."""
+    """Keys of rows that have ever named this person, by table."""
     return {other.name: keys for other in tables.SOURCES if (keys := _linked(spark, other, table, key))}
 
 
 def _linked(spark: SparkSession, other: Table, table: Table, key: str) -> frozenset[str]:
-    """Keys of another table's rows that ever named this person: in silver, in bronze not refined yet, in quarantine."""
+    """Keys of another table's rows that have ever named this person: in silver, bronze and quarantine."""
     found: list[DataFrame] = []
     for column in other.person_columns:
         if column.person == table.name:
@@ -125,7 +125,7 @@ def _of_key(records: DataFrame, table: Table, key: str) -> DataFrame:
 
 
 def _other_keys(spark: SparkSession, table: Table, key: str) -> tuple[str, ...]:
-    """Keys that a primary-key change gave to, or took from, the rows of this key."""
+    """Keys that primary-key changes link to this key."""
     of_key = _of_key(erasure_list.read_records(spark, table), table, key)
     names = F.filter("headers", lambda header: header["key"].isin("__debezium.oldkey", "__debezium.newkey"))
     rows = of_key.select(F.explode(names).alias("header")).select(F.col("header.value").cast("string").alias("key")).distinct().collect()
@@ -133,9 +133,9 @@ def _other_keys(spark: SparkSession, table: Table, key: str) -> tuple[str, ...]:
 
 
 def _aggregated(spark: SparkSession, settings: Settings) -> list[str]:
-    """Bring gold up to silver; the tables that changed."""
-    from lakehouse.gold import heavy_aggregate  # a verb stands above this package: reached only when it is to be run
+    """Aggregate every gold table; the tables that changed."""
+    from lakehouse.gold import heavy_aggregate  # imported only when it runs
 
     stored = [table for table in tables.GOLD if not table.is_view]
-    made = [(table, heavy_aggregate.run(spark, settings, table.name)) for table in stored]
-    return [table.full_name for table, result in made if result.changed]
+    results = [(table, heavy_aggregate.run(spark, settings, table.name)) for table in stored]
+    return [table.full_name for table, result in results if result.changed]

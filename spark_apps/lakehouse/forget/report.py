@@ -1,4 +1,4 @@
-"""Output of `python -m lakehouse forget`: what was done, and what files, Kafka and the source still hold until when."""
+"""Output of `python -m lakehouse forget`: the result, and what files, Kafka and the source still hold until when."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ if TYPE_CHECKING:
 def forgotten(spark: SparkSession, settings: Settings, done: forget.Forgotten) -> list[str]:
     """Lines about a key that was just forgotten."""
     table = tables.source(done.table)
-    linked = "".join(f"; with it {count} rows of {name}, which stay as nobody's" for name, count in sorted(done.linked.items()))
+    linked = "".join(f"; {count} rows of {name} no longer name a person" for name, count in sorted(done.linked.items()))
     lines = [f"{done.table} {done.key} is forgotten{linked}. Changed: {', '.join(done.changed) or 'nothing'}."]
     lines += [f"A primary-key change links it to {key}: if that is the same person, forget it too." for key in done.other_keys]
     lines.append(at_source(settings, done.table, done.key))
-    lines += [f"Files of older versions hold it until {_day(verify.gone_by(spark, table))}: `forget --verify` then proves that none does."]
+    lines += [f"Files of older versions hold it until {_day(verify.gone_by(spark, table))}: check with `forget --verify` after that."]
     return lines + kafka(settings, [done.table, *done.linked], datetime.now(UTC))
 
 
 def verified(spark: SparkSession, settings: Settings) -> tuple[list[str], bool]:
-    """Lines about everyone forgotten, and whether all is as promised."""
+    """Lines about all forgotten keys, and whether every file is within its limit."""
     found, now = verify.find(spark, settings), datetime.now(UTC)
     if not found:
-        return ["nobody was forgotten yet"], True
+        return ["no key has been forgotten"], True
     lines = []
     for left in found:
-        said = f"{left.table}: {left.read} files read, "
+        line = f"{left.table}: {left.read} files read, "
         if not left.files:
-            said += f"none holds a forgotten key of {left.source}"
+            line += f"none holds a forgotten key of {left.source}"
         elif left.live:
-            said += f"{left.live} live ones hold {left.keys} forgotten keys of {left.source}: run `forget` for one of them again"
+            line += f"{left.live} live ones hold {left.keys} forgotten keys of {left.source}: run `forget` for one of them again"
         elif now < left.gone_by:
-            said += f"{left.files} of older versions hold {left.keys} forgotten keys of {left.source} until {_day(left.gone_by)}"
+            line += f"{left.files} of older versions hold {left.keys} forgotten keys of {left.source} until {_day(left.gone_by)}"
         else:
-            said += (
+            line += (
                 f"{left.files} still hold {left.keys} forgotten keys of {left.source}, due on {_day(left.gone_by)}: "
-                f"`python spark_apps/compact.py {left.table} --vacuum` deletes them, and says who waits for them if it may not"
+                f"`python spark_apps/compact.py {left.table} --vacuum` deletes them, or reports which reader prevents it"
             )
-        lines.append(said)
+        lines.append(line)
     lines += kafka(settings, sorted({left.source for left in found}), now)
     return lines, all(left.is_as_promised(now) for left in found)
 
@@ -60,22 +60,22 @@ def at_source(settings: Settings, table_name: str, key: str) -> str:
     """Whether the source still has the row."""
     values = json.loads(key)
     conditions = [sql.SQL("{} = %s").format(sql.Identifier(name)) for name in values]
-    asked = sql.SQL("SELECT 1 FROM {} WHERE {}").format(
+    query = sql.SQL("SELECT 1 FROM {} WHERE {}").format(
         sql.Identifier(settings.source_schema, table_name), sql.SQL(" AND ").join(conditions)
     )
     try:
         with connection.owner(settings) as cursor:
-            cursor.execute(asked, list(values.values()))
+            cursor.execute(query, list(values.values()))
             is_there = cursor.fetchone() is not None
     except (psycopg2.Error, OSError) as error:
-        return f"Whether the source still has the row is not known: {' '.join(str(error).split())}."
+        return f"It is not known whether the source still has the row: {' '.join(str(error).split())}."
     if is_there:
-        return "The source still has the row: delete it there too. Until then the lake keeps out what it sends, a new snapshot included."
+        return "The source still has the row: delete it there too. Until then the lake erases what the source sends, snapshots included."
     return "The source has no such row."
 
 
 def kafka(settings: Settings, names: list[str], now: datetime) -> list[str]:
-    """Until when Kafka holds what it has of these tables now: a record goes with its segment, once the newest of it is old enough."""
+    """Until when Kafka holds today's records of these tables: a segment is deleted once its newest record exceeds the retention."""
     topics = [platform_tables.topic(name) for name in names]
     try:
         admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
@@ -86,16 +86,18 @@ def kafka(settings: Settings, names: list[str], now: datetime) -> list[str]:
         finally:
             admin.close()
     except (KafkaError, OSError) as error:
-        return [f"Until when Kafka holds records of {', '.join(names)} is not known: {type(error).__name__}."]
+        return [f"It is not known how long Kafka holds records of {', '.join(names)}: {type(error).__name__}."]
     return [_kept(topic, {name: int(entry["value"]) for name, entry in configs[topic].items()}, now) for topic in topics]
 
 
 def _kept(topic: str, config: dict[str, int], now: datetime) -> str:
     retention, segment = config["retention.ms"], config["segment.ms"]
     if retention < 0:
-        return f"Kafka's {topic} keeps every record for ever (retention.ms={retention}): give it a retention."
+        return f"Kafka topic {topic} never deletes records (retention.ms={retention}): set a retention."
     last = now + timedelta(milliseconds=retention + segment)
-    return f"Kafka's {topic} holds what it has now until {_day(last)} at the latest (retention.ms={retention}, segment.ms={segment})."
+    return (
+        f"Kafka topic {topic} holds its present records until {_day(last)} at the latest (retention.ms={retention}, segment.ms={segment})."
+    )
 
 
 def _day(moment: datetime) -> str:
@@ -110,7 +112,7 @@ def main(settings: Settings, table: str | None, key: str | None, is_verify: bool
     if is_verify:
         lines, is_good = verified(spark, settings)
     else:
-        assert table is not None and key is not None  # the command line asks for both
+        assert table is not None and key is not None  # the command line requires both
         lines, is_good = forgotten(spark, settings, forget.run(spark, settings, table, key)), True
     print("\n".join(lines))
     return 0 if is_good else 1

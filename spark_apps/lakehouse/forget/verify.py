@@ -1,7 +1,7 @@
 """Search for forgotten keys in all files of the lake, live or retained for older versions.
 
-A file that a table no longer needs stays for `retention_h` hours and goes with the next daily compaction. Until then a leftover is as
-promised; in a live file, or after that time, it is a fault.
+A file that a table no longer needs is kept for `retention_h` hours and deleted by the next daily compaction. A finding in a live file,
+or after that time, is a fault.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _DAILY = timedelta(hours=24)
 
 @dataclass(frozen=True, kw_only=True)
 class Leftover:
-    """What the files of one stored table hold of one source table's forgotten keys, out of `read` files.
+    """Forgotten keys of one source table in the files of one stored table: `files` of the `read` ones hold some.
 
-    `live` of the `files` are part of the table now; none has to be there after `gone_by`, a UTC time.
+    `live` of the `files` are part of the table's current version; all must be deleted by `gone_by`, a UTC time.
     """
 
     table: str
@@ -45,7 +45,7 @@ class Leftover:
     gone_by: datetime
 
     def is_as_promised(self, now: datetime) -> bool:
-        """Whether nothing is left, or only what may still be there."""
+        """Whether no file holds a key, or only files that are not due yet."""
         return not self.files or (not self.live and now < self.gone_by)
 
 
@@ -61,7 +61,7 @@ def find(spark: SparkSession, settings: Settings) -> list[Leftover]:
 
 
 def gone_by(spark: SparkSession, source: Table) -> datetime:
-    """By when no file holds what was last taken out for that source table's keys; UTC."""
+    """Time (UTC) by which all files with the data last removed for that source table's keys are deleted."""
     last = spark.read.table(erasure_list.LIST).where(F.col("source_table") == source.name).agg(F.max("erased_at").alias("at")).first()
     assert last is not None  # aggregates without groups are always one row
     return last["at"].astimezone(UTC) + timedelta(hours=max(stored.retention_h for stored in _places(source))) + _DAILY
@@ -73,20 +73,20 @@ def _places(source: Table) -> tuple[Table, ...]:
 
 def _leftover(spark: SparkSession, settings: Settings, source: Table, stored: Table, keys: DataFrame) -> Leftover:
     named = keys.select(F.col("key").alias("_key"))
-    files, told = set(), set()
+    files, found = set(), set()
     read = 0
     for rows in _files(spark, settings, source, stored):
         read += rows.select("_file").distinct().count()
         left = _named(rows, source, stored).join(F.broadcast(named), on="_key", how="left_semi")
         for row in left.where(_holds(source, stored)).select("_file", "_key").distinct().collect():
             files.add(row["_file"])
-            told.add(row["_key"])
+            found.add(row["_key"])
     live = {row["file"] for row in spark.table(stored.full_name).select(F.col("_metadata.file_name").alias("file")).distinct().collect()}
     return Leftover(
         table=stored.full_name,
         source=source.name,
         read=read,
-        keys=len(told),
+        keys=len(found),
         files=len(files),
         live=len(files & live),
         gone_by=gone_by(spark, source),
@@ -94,12 +94,12 @@ def _leftover(spark: SparkSession, settings: Settings, source: Table, stored: Ta
 
 
 def _named(rows: DataFrame, source: Table, stored: Table) -> DataFrame:
-    """The rows with `_key`, as the list has it."""
+    """The rows with `_key`, in the list's form."""
     return decoding.named(rows, source) if "value" in stored.column_names else rows.withColumn("_key", key_json(source))
 
 
 def _holds(source: Table, stored: Table) -> Column:
-    """Whether a row of one of the forgotten keys holds what was to be erased."""
+    """Whether a row of a forgotten key still holds data to erase."""
     if source.is_of_persons:
         return F.lit(True)
     if "value" in stored.column_names:
@@ -114,10 +114,10 @@ def _files(spark: SparkSession, settings: Settings, source: Table, stored: Table
     own = f"/source_table={source.name}" if "source_table" in stored.column_names else ""
     schema = ", ".join(f"`{c.name}` {c.type}" for c in stored.columns if c.name not in stored.partitions)
     for folder in (f"{root}{own}", f"{root}/_change_data{own}"):
-        # The log is not asked: it knows only what is live. Files may go while they are looked at.
+        # Delta's log lists live files only, so it is not used. Files may be deleted during the search.
         with delta.configured(spark, {"spark.databricks.delta.formatCheck.enabled": "false"}):
             reader = spark.read.schema(schema).option("recursiveFileLookup", "true").option("ignoreMissingFiles", "true")
-            # Deletion vectors lie beside the files, and hold row numbers only.
+            # Deletion vectors are in the same folder, and hold row numbers only.
             reader = reader.option("pathGlobFilter", "*.parquet")
             try:
                 yield reader.parquet(folder).withColumn("_file", F.col("_metadata.file_name")).localCheckpoint()

@@ -14,12 +14,12 @@ from lakehouse.settings import Settings
 
 _POLL_S = 0.5
 _REQUEST_S = 30
-# Half a minute in all: an API that is restarting, and a DAG that is not parsed yet (404). A run triggered twice does no harm.
+# Half a minute in all, for an API that restarts and a DAG that is not parsed yet (404). A run triggered twice has no effect.
 _PATIENCE = Retry(total=6, backoff_factor=0.5, status_forcelist=(404, 500, 502, 503, 504), allowed_methods=None)
 
 
 def is_scheduled(settings: Settings, dag_id: str) -> bool:
-    """Whether Airflow's API answers and the DAG is not paused: then its runs are Airflow's alone to make."""
+    """Whether Airflow's API answers and the DAG is not paused, so that only Airflow should run it."""
     try:
         requests.get(f"{settings.airflow_url}/api/v2/monitor/health", timeout=_REQUEST_S).raise_for_status()
     except requests.RequestException:
@@ -28,13 +28,13 @@ def is_scheduled(settings: Settings, dag_id: str) -> bool:
 
 
 def trigger(settings: Settings, dag_id: str) -> dict[str, Any]:
-    """Start a run, or have it wait for the one under way: its id and its state, among others."""
-    made: dict[str, Any] = _request(settings, "POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None})
-    return made
+    """Create a run, queued behind the one under way; Airflow's answer, with its id and state."""
+    created: dict[str, Any] = _request(settings, "POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None})
+    return created
 
 
 def finish(settings: Settings, dag_id: str, limit_s: float) -> list[str]:
-    """Trigger a run and wait until it ended; the ids of its failed tasks."""
+    """Trigger a run and wait until it has ended; the ids of its failed tasks."""
     run = trigger(settings, dag_id)
     path = f"/dags/{dag_id}/dagRuns/{run['dag_run_id']}"
     for _ in wait.looks(limit_s, every_s=_POLL_S):
@@ -49,7 +49,7 @@ def finish(settings: Settings, dag_id: str, limit_s: float) -> list[str]:
 
 
 def active(settings: Settings) -> list[str]:
-    """The runs that run or wait to, as `DAG run`, but for those that switch the machines."""
+    """Running and queued runs, as `DAG run`, without those that switch the machines."""
     answer = _request(settings, "GET", "/dags/~/dagRuns?state=running&state=queued&limit=100")
     return [f"{run['dag_id']} {run['dag_run_id']}" for run in answer["dag_runs"] if not run["dag_id"].startswith("vm_")]
 
@@ -57,8 +57,7 @@ def active(settings: Settings) -> list[str]:
 def last_tasks(settings: Settings) -> dict[tuple[str, str], dict[str, Any]]:
     """The latest ended try of each task of DAGs `silver` and `gold`: state, ended_at, duration_s and its page.
 
-    A skipped one found nothing new, which mends what failed before; how long its table takes is told by the one before it that ran.
-    Asked once, for a page: no patience.
+    A skipped try is replaced by the successful one before it, which has a duration. One request without retries, for a page.
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for dag_id in ("silver", "gold"):
@@ -66,10 +65,10 @@ def last_tasks(settings: Settings) -> dict[tuple[str, str], dict[str, Any]]:
         answer = _request(settings, "GET", f"/dags/{dag_id}/dagRuns/~/taskInstances?{query}", patience=Retry(0), timeout_s=3)
         for task in answer["task_instances"]:
             page = f"{settings.airflow_page}/dags/{dag_id}/runs/{task['dag_run_id']}/tasks/{task['task_id']}"
-            told = {"state": task["state"], "ended_at": task["end_date"], "duration_s": task["duration"], "url": page}
-            known = found.setdefault((dag_id, task["task_id"]), told)
-            if known["state"] == "skipped" and told["state"] == "success":
-                found[dag_id, task["task_id"]] = told
+            ended = {"state": task["state"], "ended_at": task["end_date"], "duration_s": task["duration"], "url": page}
+            known = found.setdefault((dag_id, task["task_id"]), ended)
+            if known["state"] == "skipped" and ended["state"] == "success":
+                found[dag_id, task["task_id"]] = ended
     return found
 
 
@@ -85,5 +84,5 @@ def _request(settings: Settings, method: str, path: str, patience: Retry = _PATI
             answer = http.request(method, url, headers=headers, timeout=timeout_s, **arguments)
             answer.raise_for_status()
     except requests.RequestException as error:
-        raise NotReadyError(f"Airflow refuses {method} {url}: {error}") from None
+        raise NotReadyError(f"request to Airflow failed: {method} {url}: {error}") from None
     return answer.json()

@@ -1,8 +1,8 @@
 """Catch-up: wait until everything committed at the source before now has reached gold.
 
-Five stages, each waiting for the one before: the source's WAL position is marked, the slot has confirmed it, land has committed
-every record that Kafka held then, silver has refined the bronze version of then, gold has aggregated silver. The batch stages run
-through Airflow where its scheduler is up, else in this process.
+Stages, in order: a position is written to the source's WAL, the slot has confirmed it, land has committed every record that Kafka held
+then, silver has refined bronze's version of then, gold is aggregated. The batch stages run through Airflow if its scheduler is up, else
+in this process.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ Offsets = dict[tuple[str, int], int]
 
 @dataclass(frozen=True, kw_only=True)
 class CatchUp:
-    """One passage: where to look, and the monotonic second at which it gives up."""
+    """One wait: the settings, and the monotonic second at which it times out."""
 
     settings: Settings
     give_up_at: float
 
     @property
     def left_s(self) -> float:
-        """Seconds until it gives up."""
+        """Seconds until it times out."""
         return self.give_up_at - time.monotonic()
 
     def reach(self, stage: str, look: Callable[[], T], lag: Callable[[T], str | None] = lambda _: None) -> T:
-        """What `look` sees once `lag` finds nothing wrong with it; raises NotReadyError with what `lag` said last.
+        """Result of `look` once `lag` returns None for it; raises NotReadyError with the last text of `lag`.
 
-        A part that does not answer, such as one just restarting, counts as lag.
+        A part that does not answer, such as one that restarts, counts as lag.
         """
         for _ in wait.looks(self.left_s, every_s=_POLL_S):
             try:
@@ -96,18 +96,18 @@ def reach_silver(waiting: CatchUp, names: list[str]) -> str:
 
 
 def landed_offsets(settings: Settings) -> Offsets:
-    """Where land's newest committed batch ends, by topic and partition; empty before its first."""
+    """End offsets of land's newest committed batch, by topic and partition; empty before the first."""
     checkpoint = settings.land_checkpoint
     committed = [int(name) for name in objects.names(settings, f"{checkpoint}/commits") if name.isdigit()]
     if not committed:
         return {}
-    # A version, the batch's settings, then one line a source: land has one.
+    # The file has a version, the batch's settings and one line per source; land has one source.
     source = json.loads(objects.text(settings, f"{checkpoint}/offsets/{max(committed)}").splitlines()[2])
     return {(topic, int(number)): offset for topic, ends in source.items() for number, offset in ends.items()}
 
 
 def _slot(settings: Settings, marked: str) -> tuple[str, bool, int] | None:
-    """What the slot has confirmed, whether a connector reads it, and how many bytes it is behind the mark."""
+    """The slot's confirmed position, whether a connector reads it, and how many bytes it is behind the marked position."""
     with owner(settings) as cursor:
         cursor.execute(
             "SELECT confirmed_flush_lsn::text, active, pg_wal_lsn_diff(%s::pg_lsn, confirmed_flush_lsn)::bigint"
@@ -152,29 +152,29 @@ def _landing_lag(ends: Offsets, landed: Offsets) -> str | None:
 
 
 def _refined(waiting: CatchUp, names: list[str]) -> None:
-    """Have these tables refined up to the version that bronze has now."""
+    """Refine these tables up to bronze's current version."""
     version = Lake(waiting.settings).snapshot(platform_tables.CHANGES).version
     _run(waiting, "silver", "refine", names)
     wanted = [tables.source(name) for name in names]
     states = state.store(waiting.settings)
-    paused = [made.pause_notice for made in states.read_all(wanted).values() if made.pause_notice]
+    paused = [each.pause_notice for each in states.read_all(wanted).values() if each.pause_notice]
     if paused:
         raise NotReadyError(f"refined lags: {'; '.join(paused)}")
     waiting.reach("refined", lambda: states.read_all(wanted), partial(_refining_lag, version))
 
 
 def _refining_lag(version: int, states: Mapping[str, TableState]) -> str | None:
-    behind = [f"{name} is at {made.bronze_version}" for name, made in states.items() if made.bronze_version < version]
+    behind = [f"{name} is at {each.bronze_version}" for name, each in states.items() if each.bronze_version < version]
     return f"of bronze version {version}, {', '.join(behind)}" if behind else None
 
 
 def _run(waiting: CatchUp, dag_id: str, verb: str, names: list[str]) -> None:
-    """Run the verb for each table, through its DAG where Airflow is up; one that fails holds no other back."""
+    """Run the verb for each table, through its DAG if Airflow is up; a failure does not stop the others."""
     failed = []
     try:
         if airflow_client.is_scheduled(waiting.settings, dag_id):
             ended = airflow_client.finish(waiting.settings, dag_id, waiting.left_s)
-            # A table's task lags; the check of what waits in quarantine does not.
+            # Only tables' tasks count; the check of quarantine does not.
             failed = [f"{task} failed, see DAG {dag_id}" for task in ended if task in names]
         else:
             failed = [fault for name in names if (fault := _fault(waiting.settings, verb, name))]

@@ -1,8 +1,8 @@
 """Liveness: the state of a table (idle, late, stalled and where), from the progress of each stage.
 
-The capture beats its heart every few seconds, and the beat goes the way of every change: Kafka, bronze, silver's marks. A quiet table
-whose marks follow the beat is idle; one whose marks stand still is stalled at the first stage that the beat does not get past.
-Pure but for `beat_sent_at`.
+Capture updates a heartbeat row every few seconds, which travels like any change: Kafka, bronze, silver's checkpoints. A quiet table
+whose checkpoint follows the heartbeat is idle; otherwise it is stalled at the first stage that the heartbeat has not passed.
+Pure except for `beat_sent_at`.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from lakehouse.settings import Settings
 
 FRESH, IDLE, LATE, STOPPED = "fresh", "idle", "late", "stopped"
 KAFKA, CAPTURE, LAND, REFINE, GOLD = (f"stalled at {stage}" for stage in ("kafka", "capture", "land", "refine", "gold"))
-# From what holds everything back to what is well.
+# From worst to best.
 STATES = (KAFKA, CAPTURE, LAND, STOPPED, REFINE, GOLD, LATE, IDLE, FRESH)
 _WAIT_S = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """One of STATES, and since when: the last change of an idle table, the last move of a stalled stage."""
+    """One of STATES, and since when: the last change of an idle table, the last progress of a stalled stage."""
 
     word: str
     since: datetime | None = None
 
     @property
     def is_held(self) -> bool:
-        """Whether nothing can pass: what reads the table cannot be better off."""
+        """Whether the table makes no progress, so that tables that read it make none either."""
         return self.word in (KAFKA, CAPTURE, LAND, STOPPED, REFINE, GOLD)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """How far a table came: complete to which commit time, when its stage last moved, when the table's own content last changed."""
+    """Progress of a table: commit time it is complete to, last progress of its stage, last change of the table's own content."""
 
     allowed_s: int
     complete_to: datetime | None
@@ -44,27 +44,27 @@ class Standing:
     changed_at: datetime | None = None
 
     def is_on_time(self, now: datetime) -> bool:
-        """Whether its age is within what its declaration allows."""
+        """Whether its age is within its declared maximum."""
         return _is_within(self.complete_to, now, self.allowed_s)
 
     def late(self) -> State:
-        """Late since its age passed what is allowed."""
+        """Late since its age exceeded the maximum."""
         return State(word=LATE, since=self.complete_to and self.complete_to + timedelta(seconds=self.allowed_s))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Beat:
-    """When Kafka was last sent a heartbeat; None where the broker does not answer, or has none."""
+    """Time of Kafka's newest heartbeat; None if the broker does not answer or has none."""
 
     sent_at: datetime | None
     has_answered: bool
 
 
 def bronze(at: Standing, beat: Beat | None, now: datetime) -> State:
-    """The state of bronze; `beat` is only looked at where bronze is not on time, else it may be None."""
+    """The state of bronze; `beat` is used only if bronze is not on time, otherwise it may be None."""
     if at.is_on_time(now):
         return State(word=FRESH)
-    # A backlog lands before the beat that stands behind it.
+    # A backlog lands before the heartbeat that follows it.
     if _is_within(at.moved_at, now, at.allowed_s):
         return at.late()
     if beat is None or not beat.has_answered:
@@ -75,7 +75,7 @@ def bronze(at: Standing, beat: Beat | None, now: datetime) -> State:
 
 
 def silver(at: Standing, landed: State, error: str | None, now: datetime) -> State:
-    """The state of a source table after that of bronze; `moved_at` is when it was last refined."""
+    """The state of a source table, given that of bronze; `moved_at` is when it was last refined."""
     if error:
         return State(word=STOPPED, since=at.moved_at)
     if landed.is_held:
@@ -86,7 +86,7 @@ def silver(at: Standing, landed: State, error: str | None, now: datetime) -> Sta
 
 
 def gold(at: Standing, inputs: Iterable[State], waiting_since: datetime | None, now: datetime) -> State:
-    """The state of a gold table after those of its inputs; `waiting_since`: when an input changed that it has not taken up yet."""
+    """The state of a gold table, given those of its inputs; `waiting_since`: time of the first input change not consumed yet."""
     worst = least(inputs)
     if worst.is_held:
         return worst
@@ -101,7 +101,7 @@ def gold(at: Standing, inputs: Iterable[State], waiting_since: datetime | None, 
 
 
 def least(states: Iterable[State]) -> State:
-    """The state that says the worst; one that says idle only where all do, then since the last of them is."""
+    """The worst of the states; idle only if all are idle, then since the latest of their times."""
     found = list(states)
     worst = min(found, key=lambda state: STATES.index(state.word))
     if worst.word != IDLE:
@@ -112,7 +112,7 @@ def least(states: Iterable[State]) -> State:
 
 
 def beat_sent_at(settings: Settings) -> Beat:
-    """Ask Kafka for the newest heartbeat's time, which it knows without anyone reading the record."""
+    """Time of the newest heartbeat, from Kafka's timestamp index: no record is read."""
     from kafka import KafkaAdminClient, TopicPartition
     from kafka.admin import OffsetSpec
     from kafka.errors import KafkaError, UnknownTopicOrPartitionError
@@ -130,7 +130,7 @@ def beat_sent_at(settings: Settings) -> Beat:
         return Beat(sent_at=None, has_answered=False)
     finally:
         client.close()
-    # Of an empty topic the time is -1.
+    # The time is -1 for an empty topic.
     return Beat(sent_at=datetime.fromtimestamp(newest.timestamp / 1000, UTC) if newest.timestamp >= 0 else None, has_answered=True)
 
 

@@ -29,9 +29,9 @@ from lakehouse.transforms import views
 from lakehouse.transforms.gold import sql_files
 
 _BRONZE = platform_tables.CHANGES.full_name
-# Delays of the last minutes: long enough for a quiet shop, short enough to show what is wrong now.
+# Long enough for a quiet source, short enough to show current delays.
 _DELAYS_OF = timedelta(minutes=10)
-# Commits in which the last change of a table is looked for; compactions come in between.
+# Number of newest commits searched for a table's last change; compactions are among them.
 _LOOK_BACK = 10
 _LEFT_OUT = ("source_table", "column", "type_after", "reason")
 
@@ -44,8 +44,8 @@ class TableStatus:
     """One table or view; `age_s` is None before its first run, `blocked` counts keys, `unresolved` versions.
 
     `state` and `since` are those of `liveness`.
-    `bytes` is what the table's files take, replaced ones included; None for a view that is not the table's own face.
-    `paused` says since when, by whom and why a source table is paused, `error` why one is stopped, each with the cure.
+    `bytes` is the size of the table's files, replaced ones included; None for views that no single table stores.
+    `paused` is a source table's pause notice, `error` the reason if it is stopped, each with the cure.
     """
 
     name: str
@@ -63,7 +63,7 @@ class TableStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class _Counts:
-    """What a table's rows say: how many, of a source table its versions too, and when its newest change was committed."""
+    """Counts of a table's rows, of a source table's versions too, and the commit time of its newest change."""
 
     rows: int
     versions: int = 0
@@ -73,8 +73,8 @@ class _Counts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Marks:
-    """What the states of silver and gold say of each table: how far, since when, why not, and since when a gold table's inputs wait."""
+class _Progress:
+    """From the states of silver and gold, by table; `waiting_since`: time of the first input change a gold table has not consumed."""
 
     complete_to: Moments
     moved_at: Moments
@@ -84,12 +84,12 @@ class _Marks:
 
 
 def lake_status(settings: Settings) -> dict[str, Any]:
-    """How the lake is doing, as one object:
+    """Status of the lake as one object.
 
-    `tables`, the status of `bronze.changes` and every silver and gold table and view; what is `waiting` in quarantine; `delays`; and the
-    source's columns that are `left_out` of the capture: source_table, column, type_after, reason.
+    `tables`: status of `bronze.changes` and every silver and gold table and view; `waiting`: counts of quarantine; `delays`; `left_out`:
+    columns of the source that are not captured (source_table, column, type_after, reason).
 
-    A captured table has `verified_through` too: the moment as of which it was last found equal to the source, None before the first.
+    A captured table also has `verified_through`: the time as of which it last equalled the source, None before the first comparison.
     """
     lake, now = Lake(settings), datetime.now(UTC)
     found = collect(lake, now, partial(liveness.beat_sent_at, settings))
@@ -102,16 +102,16 @@ def lake_status(settings: Settings) -> dict[str, Any]:
 
 
 def collect(lake: Lake, now: datetime, ask_beat: AskBeat) -> list[TableStatus]:
-    """The tables with ages as of `now`; Kafka is asked for its heartbeat only where bronze does not follow it."""
+    """The tables with ages as of `now`; `ask_beat` is called only if bronze is not on time."""
     bronze = lake.snapshot(platform_tables.CHANGES)
     counts = _counts(lake, bronze)
-    marks = _marks(lake)
-    complete = marks.complete_to
-    # Everything committed before the newest heartbeat that landed has landed too.
+    progress = _progress(lake)
+    complete = progress.complete_to
+    # Everything committed before the newest landed heartbeat has landed too.
     complete[_BRONZE] = newest_heartbeat(bronze)
     complete[platform_tables.QUARANTINE.full_name] = _least(complete.get(table.name) for table in tables.SOURCES)
     complete |= {table.name: complete[_BRONZE] for table in tables.GOLD if table.is_view and sql_files.reads_bronze(table)}
-    states = _states(counts, marks, _newest_of(bronze, "_landed_at"), now, ask_beat)
+    states = _states(counts, progress, _newest_of(bronze, "_landed_at"), now, ask_beat)
 
     def status(table: Table, name: str, key: str) -> TableStatus:
         found, at = counts[key], complete.get(key)
@@ -124,8 +124,8 @@ def collect(lake: Lake, now: datetime, ask_beat: AskBeat) -> list[TableStatus]:
             since=states[key].since,
             blocked=found.blocked,
             unresolved=found.unresolved,
-            paused=marks.paused.get(key),
-            error=marks.errors.get(key) if table.history else None,
+            paused=progress.paused.get(key),
+            error=progress.errors.get(key) if table.history else None,
         )
 
     statuses = [status(platform_tables.CHANGES, _BRONZE, _BRONZE)]
@@ -138,25 +138,25 @@ def collect(lake: Lake, now: datetime, ask_beat: AskBeat) -> list[TableStatus]:
 
 def gold_complete_to(lake: Lake) -> Moments:
     """Commit time up to which each gold table and view is complete, without counting a row."""
-    known, newest = _marks(lake).complete_to, newest_heartbeat(lake.snapshot(platform_tables.CHANGES))
+    known, newest = _progress(lake).complete_to, newest_heartbeat(lake.snapshot(platform_tables.CHANGES))
     return {table.name: newest if table.is_view and sql_files.reads_bronze(table) else known.get(table.name) for table in tables.GOLD}
 
 
 def delays(lake: Lake, now: datetime) -> dict[str, Any]:
-    """How long commits take, in seconds: `to_bronze` (median, 95th percentile, changes) until the batch began that landed them, within
-    the last ten minutes; `to_gold`, a table each, from the newest commit a table is complete to until it was written.
+    """Delays in seconds: `to_bronze` (median, 95th percentile, changes) from commit to the start of the batch that landed it, over the
+    last ten minutes; `to_gold`, per table, from the newest commit a table is complete to until it was written.
     """
     states = lake.states.read_all(table for table in tables.GOLD if not table.is_view).values()
     written = [
-        {"table": made.table_name, "seconds": (made.updated_at - made.complete_to).total_seconds()}
-        for made in states
-        if made.updated_at and made.complete_to
+        {"table": each.table_name, "seconds": (each.updated_at - each.complete_to).total_seconds()}
+        for each in states
+        if each.updated_at and each.complete_to
     ]
     return {"to_bronze": _to_bronze(lake, now), "to_gold": sorted(written, key=lambda row: str(row["table"]))}
 
 
 def newest_heartbeat(bronze: Snapshot) -> datetime | None:
-    """Commit time of the newest heartbeat that landed, by the log's statistics: up to a millisecond late."""
+    """Commit time of the newest landed heartbeat, from the log's statistics, which may round it up by a millisecond."""
     return _newest_of(bronze, "commit_at", platform_tables.HEARTBEAT)
 
 
@@ -181,32 +181,32 @@ def _verified_through(lake: Lake) -> dict[str, dict[str, str | None]]:
 
 
 def _newest_of(bronze: Snapshot, column: str, source_table: str | None = None) -> datetime | None:
-    """The greatest value of a time in bronze, of one table's records or of all; None where no statistics tell."""
+    """The greatest value of a time column in bronze, of one table's records or of all; None without statistics."""
     own = [file for file in bronze.files if source_table in (None, file.partition["source_table"])]
     found = [text for file in own if (text := file.statistics.get("maxValues", {}).get(column))]
     return max((datetime.fromisoformat(text).astimezone(UTC) for text in found), default=None)
 
 
-def _marks(lake: Lake) -> _Marks:
-    """What the states of silver and gold say.
+def _progress(lake: Lake) -> _Progress:
+    """Progress of every table, from the states of silver and gold.
 
-    A quiet shop starts no gold run, so a table whose inputs have not changed since its checkpoint is as complete as they are now.
+    Without changes no gold run starts: a table whose inputs have not changed since its checkpoint is as complete as they are.
     """
-    refined = {table.name: made for table, made in _states_of(lake, tables.SOURCES)}
-    made = dict(_states_of(lake, [table for table in tables.GOLD if not table.is_view]))
+    refined = {table.name: each for table, each in _states_of(lake, tables.SOURCES)}
+    aggregated = dict(_states_of(lake, [table for table in tables.GOLD if not table.is_view]))
     known: Moments = {name: each.complete_to for name, each in refined.items()}
     waiting_since: Moments = {}
     for table in tables.GOLD:
         if table.is_view:
             known[table.name] = _least(known.get(name) for name in table.inputs)
-        elif made[table].has_run:
-            unseen = _unseen(lake, table, made[table])
+        elif aggregated[table].has_run:
+            unseen = _unseen(lake, table, aggregated[table])
             waiting_since[table.name] = min(unseen, default=None)
-            known[table.name] = made[table].complete_to if unseen else _least(known.get(name) for name in table.inputs)
-    moved = {name: each.updated_at for name, each in refined.items()} | {table.name: each.updated_at for table, each in made.items()}
+            known[table.name] = aggregated[table].complete_to if unseen else _least(known.get(name) for name in table.inputs)
+    moved = {name: each.updated_at for name, each in refined.items()} | {table.name: each.updated_at for table, each in aggregated.items()}
     errors = {name: each.error for name, each in refined.items()}
     paused = {name: each.pause_notice for name, each in refined.items()}
-    return _Marks(complete_to=known, moved_at=moved, errors=errors, waiting_since=waiting_since, paused=paused)
+    return _Progress(complete_to=known, moved_at=moved, errors=errors, waiting_since=waiting_since, paused=paused)
 
 
 def _states_of(lake: Lake, wanted: Iterable[Table]) -> list[tuple[Table, TableState]]:
@@ -215,30 +215,30 @@ def _states_of(lake: Lake, wanted: Iterable[Table]) -> list[tuple[Table, TableSt
     return [(table, found[table.full_name]) for table in listed]
 
 
-def _unseen(lake: Lake, table: Table, made: TableState) -> list[datetime]:
-    """When each change of its inputs was committed that a gold table has not taken up yet, as far back as is looked."""
+def _unseen(lake: Lake, table: Table, known: TableState) -> list[datetime]:
+    """Times of recent input changes that a gold table has not consumed yet."""
     found = []
     for name in table.inputs:
-        seen = made.inputs.get(name, {}).get("version", -1)
+        seen = known.inputs.get(name, {}).get("version", -1)
         found += [at for version, at in _changes(lake, name) if version > seen]
     return found
 
 
 def _changes(lake: Lake, name: str) -> list[tuple[int, datetime]]:
-    """The newest versions that changed an input's rows, and when; the newest it can be where only compactions are in sight."""
+    """The newest versions that changed an input's rows, and when; if all searched commits are compactions, the version before them."""
     source = next((table for table in tables.SOURCES if table.name == name), None)
     log = lake.log(platform_tables.stored(source) if source else tables.gold(name))
     newest = log.snapshot().version
     oldest = max(newest - _LOOK_BACK + 1, log.earliest())
     commits = log.commits(oldest, newest)
     timed = [(commit, datetime.fromtimestamp(commit.at_ms / 1000, UTC)) for commit in commits]
-    # What made or described the table changed what it can say, too.
+    # Commits that create the table or change its metadata count too.
     found = [(commit.version, at) for commit, at in timed if commit.changes_rows or commit.metadata]
     return found or [(timed[0][0].version - 1, timed[0][1])]
 
 
 def _counts(lake: Lake, bronze: Snapshot) -> dict[str, _Counts]:
-    """The counts of each table by name, of bronze and quarantine by full name; by the logs alone where they tell."""
+    """The counts of each table by name, of bronze and quarantine by full name; from the logs where possible."""
     found = {_BRONZE: _Counts(rows=live_rows(bronze))}
     found[platform_tables.QUARANTINE.full_name] = _Counts(rows=live_rows(lake.snapshot(platform_tables.QUARANTINE)))
     found |= {table.name: _stored_counts(lake, table) for table in tables.SOURCES}
@@ -249,7 +249,7 @@ def _counts(lake: Lake, bronze: Snapshot) -> dict[str, _Counts]:
 
 
 def live_rows(snapshot: Snapshot) -> int:
-    """Rows of a table as its log has them."""
+    """Number of rows of a table, from its log."""
     return sum((file.rows or 0) - (file.vector.cardinality if file.vector else 0) for file in snapshot.files)
 
 
@@ -267,29 +267,29 @@ def _stored_counts(lake: Lake, table: Table) -> _Counts:
 
 
 def _states(
-    counts: dict[str, _Counts], marks: _Marks, landed_at: datetime | None, now: datetime, ask_beat: AskBeat
+    counts: dict[str, _Counts], progress: _Progress, landed_at: datetime | None, now: datetime, ask_beat: AskBeat
 ) -> dict[str, liveness.State]:
-    """What each table's age means, by name; bronze and quarantine by full name."""
+    """The state of each table by name, of bronze and quarantine by full name."""
 
     def standing(table: Table, key: str, moved_at: datetime | None, changed_at: datetime | None = None) -> liveness.Standing:
-        far = marks.complete_to.get(key)
-        return liveness.Standing(allowed_s=table.max_age_s, complete_to=far, moved_at=moved_at, changed_at=changed_at)
+        complete_to = progress.complete_to.get(key)
+        return liveness.Standing(allowed_s=table.max_age_s, complete_to=complete_to, moved_at=moved_at, changed_at=changed_at)
 
     landing = standing(platform_tables.CHANGES, _BRONZE, landed_at)
     landed = liveness.bronze(landing, None if landing.is_on_time(now) else ask_beat(), now)
     states = {_BRONZE: landed}
     for table in tables.SOURCES:
-        at = standing(table, table.name, marks.moved_at.get(table.name), counts[table.name].newest)
-        states[table.name] = liveness.silver(at, landed, marks.errors.get(table.name), now)
+        at = standing(table, table.name, progress.moved_at.get(table.name), counts[table.name].newest)
+        states[table.name] = liveness.silver(at, landed, progress.errors.get(table.name), now)
     states[platform_tables.QUARANTINE.full_name] = liveness.least(states[table.name] for table in tables.SOURCES)
     for table in tables.GOLD:
         inputs = [_BRONZE] if table.is_view and sql_files.reads_bronze(table) else table.inputs
-        at = standing(table, table.name, marks.moved_at.get(table.name))
-        states[table.name] = liveness.gold(at, [states[name] for name in inputs], marks.waiting_since.get(table.name), now)
+        at = standing(table, table.name, progress.moved_at.get(table.name))
+        states[table.name] = liveness.gold(at, [states[name] for name in inputs], progress.waiting_since.get(table.name), now)
     return states
 
 
 def _least(moments: Iterable[datetime | None]) -> datetime | None:
-    """The earliest; None where one is not known."""
+    """The earliest; None if one is not known."""
     found = list(moments)
     return None if not found or None in found else min(at for at in found if at)

@@ -1,7 +1,7 @@
-"""Canonical text of a value in Postgres and in silver, equal exactly where the values are equal.
+"""Canonical text of a value in Postgres and in silver: texts are equal if and only if the values are.
 
-Each function gives an SQL expression, for Postgres (`source_*`) or Spark (`silver_*`), of the declared type. A floating number is
-rendered by its bits, in Java's hexadecimal notation; an instant as microseconds since 1970. A text or an array is what Postgres prints.
+Each function returns an SQL expression for Postgres (`source_*`) or Spark (`silver_*`). A floating-point number is rendered from its
+bits, in Java's hexadecimal notation; an instant as microseconds since 1970; texts and arrays as Postgres prints them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from lakehouse.contract import Column, Table
 
 WHOLE_NUMBERS = ("BIGINT", "INT", "SMALLINT")
-# Capture writes it in a form that Postgres prints in no style.
+# Capture writes these in a form that Postgres cannot print.
 NOT_COMPARED = frozenset({"interval"})
 _FLOATS = ("DOUBLE", "FLOAT")
 
@@ -27,7 +27,7 @@ def source_text(column: Column) -> str:
     name = f'"{column.name}"'
     if column.type.startswith("DECIMAL"):
         scale = _scale(column.type)
-        # Rounded only where that loses nothing: what does not fit must differ.
+        # Rounded only if that loses nothing: values that do not fit must differ.
         return f"CASE WHEN round({name}::numeric, {scale}) = {name} THEN round({name}::numeric, {scale})::text ELSE {name}::text END"
     if column.type in _FLOATS:
         return _source_float(name)
@@ -36,7 +36,7 @@ def source_text(column: Column) -> str:
     if column.type == "BINARY":
         return f"encode({name}, 'hex')"
     if column.type == "STRING":
-        # concat prints as capture receives it; a cast would take the blanks from the end of a char(n).
+        # concat prints the value as capture receives it; a cast would strip the trailing blanks of a char(n).
         return f"CASE WHEN {name} IS NOT NULL THEN concat({name}) END"
     return f"{name}::text"
 
@@ -45,7 +45,7 @@ def silver_text(column: Column, source_type: str) -> str:
     """The same in Spark; `source_type` is the column's type in Postgres."""
     name = f"`{column.name}`"
     if column.type in _FLOATS:
-        # A float4 arrived as its own shortest text: as a DOUBLE it stands beside the number that it is, as a FLOAT it is that number.
+        # A float4 arrives as its shortest text: parsed as DOUBLE it differs from the original number, parsed as FLOAT it is equal.
         narrow = f"CAST({name} AS FLOAT)" if source_type == "float4" else name
         return f"CASE WHEN {name} IS NOT NULL THEN format_string('%a', CAST({narrow} AS DOUBLE)) END"
     if column.type == "TIMESTAMP":
@@ -58,7 +58,7 @@ def silver_text(column: Column, source_type: str) -> str:
 
 
 def source_digest(columns: Sequence[Column]) -> str:
-    """64 bits of a row in Postgres, by its texts: NULL, the empty text and every division into columns apart."""
+    """64-bit digest of a row in Postgres, from its texts; distinguishes NULL, the empty text and column boundaries."""
     cells = " || ".join(_cell(source_text(column), column, "text") for column in columns)
     return f"('x' || left(md5(convert_to({cells}, 'UTF8')), 16))::bit(64)::bigint"
 
@@ -70,7 +70,7 @@ def silver_digest(columns: Sequence[Column], source_types: Mapping[str, str]) ->
 
 
 def source_place(table: Table) -> str:
-    """A whole number by which the rows of a table are divided into ranges: the key's first column, or a digest of the key."""
+    """The whole number that divides a table's rows into ranges: the key's first column, or a digest of the key."""
     first = table.column(table.key[0])
     return f'"{first.name}"::bigint' if first.type in WHOLE_NUMBERS else source_digest([table.column(name) for name in table.key])
 
@@ -84,14 +84,14 @@ def silver_place(table: Table, source_types: Mapping[str, str]) -> str:
 
 
 def _cell(text: str, column: Column, text_type: str) -> str:
-    """A column's part of the row's text: only a STRING can hold the separator, so it comes with its length instead."""
+    """A column's part of the row's text; only a STRING can contain the separator, so it is prefixed with its length instead."""
     if column.type != "STRING":
         return f"coalesce(({text}) || ';', 'N;')"
     return f"coalesce(CAST(length({text}) AS {text_type}) || ':' || ({text}), 'N;')"
 
 
 def _source_float(name: str) -> str:
-    """What Java's `%a` makes of a double, from the bits that Postgres sends: sign, exponent and mantissa."""
+    """A double in the form of Java's `%a`, from Postgres' binary form: sign, exponent and mantissa."""
     bits = f"encode(float8send({name}::float8), 'hex')"
     exponent = f"(('x' || left({bits}, 3))::bit(12)::int & 2047)"
     mantissa = f"coalesce(nullif(rtrim(right({bits}, 13), '0'), ''), '0')"
@@ -103,7 +103,7 @@ def _source_float(name: str) -> str:
 
 
 def _silver_array(name: str) -> str:
-    """What Postgres prints of an array: an element is quoted where it is empty, NULL as a text, or holds a sign of the notation."""
+    """An array as Postgres prints it: an element is quoted if it is empty, the text NULL, or contains a special character."""
     needs_quotes = r"""e RLIKE '^$|^(?i:null)$|[\\\\"{},\\s]'"""
     escaped = r"""replace(replace(e, '\\', '\\\\'), '"', '\\"')"""
     element = f"CASE WHEN e IS NULL THEN 'NULL' WHEN {needs_quotes} THEN '\"' || {escaped} || '\"' ELSE e END"

@@ -1,6 +1,6 @@
 """Checksum diff of two tables: counts and digests of key ranges are compared, and only ranges that differ are split.
 
-A table's rows lie on a line of 64-bit whole numbers, its places. A range is all places that agree but for their last `shift` bits.
+Each row has a place, a 64-bit whole number. A range is all places that are equal except for their last `shift` bits.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from operator import methodcaller
 from typing import Any, Protocol
 
-# A range that differs is divided into up to 4096: a million rows become ranges of 250, and one look finds any difference.
+# A range that differs is split into up to 4096: a million rows become ranges of 250, so that one comparison is enough.
 FAN_OUT_BITS = 12
-# Rows of a range that are fetched rather than divided once more.
+# A range of at most so many rows is fetched instead of split.
 LEAF_ROWS = 2_000
-# Ranges divided, and rows fetched, at most: a table of which more differs is to be made anew, not to be listed.
+# Limits of ranges split and rows fetched: a table with more differences should be read again, not listed.
 MOST_RANGES = 256
 MOST_ROWS = 200_000
 
@@ -24,7 +24,7 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its place and digest; in silver also where the change stands that made it."""
+    """One row: its place and digest; in silver also the position of the change that wrote it."""
 
     place: int
     digest: int
@@ -36,7 +36,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Part:
-    """The ranges of these numbers: all places whose bits above the last `shift` are one of them."""
+    """The ranges with these numbers: all places whose bits above the last `shift` are one of them."""
 
     shift: int
     numbers: tuple[int, ...]
@@ -51,7 +51,7 @@ class Side(Protocol):
     """One of the two tables."""
 
     def sums(self, shift: int, part: Part | None) -> dict[int, tuple[int, int]]:
-        """Count and digest of each range of that many bits, by its number; of one part, or of all for None."""
+        """Count and digest of each range of `shift` bits, by its number; of one part, or of all for None."""
         ...
 
     def rows(self, part: Part) -> dict[Key, Row]:
@@ -61,20 +61,20 @@ class Side(Protocol):
 
 @dataclass
 class Differences:
-    """What is not alike: keys that silver misses, those it alone has, those whose rows differ, each with the row that is there.
+    """Keys missing in silver, keys missing at the source, and keys whose rows differ, each with the row that exists (silver's if both do).
 
-    `rows` is the source's count. `is_whole` is false where there was too much to look at all of it.
+    `rows` is the source's count. `is_whole` is false if a limit was reached and not everything was compared.
     """
 
     rows: int = 0
     missing: dict[Key, Row] = field(default_factory=dict)
-    ghosts: dict[Key, Row] = field(default_factory=dict)
+    missing_at_source: dict[Key, Row] = field(default_factory=dict)
     different: dict[Key, Row] = field(default_factory=dict)
     is_whole: bool = True
 
 
 def differences(source: Side, silver: Side, first_shift: int) -> Differences:
-    """Compare the two sides, both asked at the same time."""
+    """Compare the two sides, which are queried in parallel."""
     found = Differences()
     leaves: list[tuple[int, dict[int, int]]] = []
     shift, part = first_shift, None
@@ -82,13 +82,13 @@ def differences(source: Side, silver: Side, first_shift: int) -> Differences:
         theirs, ours = _both(source, silver, methodcaller("sums", shift, part))
         if part is None:
             found.rows = sum(count for count, _ in theirs.values())
-        unlike = {
+        differing = {
             number: _most_rows(number, theirs, ours)
             for number in sorted(theirs.keys() | ours.keys())
             if theirs.get(number) != ours.get(number)
         }
-        large = [number for number, rows in unlike.items() if rows > LEAF_ROWS and shift > 0]
-        leaves.append((shift, {number: unlike[number] for number in unlike.keys() - set(large)}))
+        large = [number for number, rows in differing.items() if rows > LEAF_ROWS and shift > 0]
+        leaves.append((shift, {number: differing[number] for number in differing.keys() - set(large)}))
         if not large:
             break
         found.is_whole &= len(large) <= MOST_RANGES
@@ -100,17 +100,17 @@ def differences(source: Side, silver: Side, first_shift: int) -> Differences:
 
 
 def first_shift(least: int, greatest: int) -> int:
-    """The smallest number of bits by which the places from `least` to `greatest` become at most 4096 ranges."""
+    """The smallest shift that divides the places from `least` to `greatest` into at most 4096 ranges."""
     shift = 0
     while (greatest >> shift) - (least >> shift) >= 1 << FAN_OUT_BITS:
         shift += 1
     return shift
 
 
-def _both(source: Side, silver: Side, ask: Callable[[Side], Any]) -> tuple[Any, Any]:
-    with ThreadPoolExecutor(1) as beside:
-        theirs = beside.submit(ask, source)
-        ours = ask(silver)
+def _both(source: Side, silver: Side, query: Callable[[Side], Any]) -> tuple[Any, Any]:
+    with ThreadPoolExecutor(1) as pool:
+        theirs = pool.submit(query, source)
+        ours = query(silver)
         return theirs.result(), ours
 
 
@@ -119,7 +119,7 @@ def _most_rows(number: int, theirs: dict[int, tuple[int, int]], ours: dict[int, 
 
 
 def _within_limit(leaves: Iterable[tuple[int, dict[int, int]]], found: Differences) -> Iterator[Part]:
-    """The parts to fetch, by the number of rows of each range; what goes beyond MOST_ROWS is left out, and said."""
+    """The parts to fetch, up to MOST_ROWS rows in all; clears `found.is_whole` if some are left out."""
     room = MOST_ROWS
     for shift, sizes in leaves:
         taken = []
@@ -135,5 +135,5 @@ def _within_limit(leaves: Iterable[tuple[int, dict[int, int]]], found: Differenc
 
 def _compare_rows(found: Differences, theirs: dict[Key, Row], ours: dict[Key, Row]) -> None:
     found.missing.update({key: row for key, row in theirs.items() if key not in ours})
-    found.ghosts.update({key: row for key, row in ours.items() if key not in theirs})
+    found.missing_at_source.update({key: row for key, row in ours.items() if key not in theirs})
     found.different.update({key: row for key, row in ours.items() if key in theirs and theirs[key].digest != row.digest})

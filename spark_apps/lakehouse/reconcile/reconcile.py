@@ -18,12 +18,12 @@ from lakehouse.verbs import Call
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Of which silver's own run, every minute, takes the most.
+# Most of it is the wait for silver's run, which starts every minute.
 WAIT_S = 600.0
 
 
 def run(spark: SparkSession, settings: Settings, table_name: str) -> Outcome:
-    """Compare one table; EbapError where it differs."""
+    """Compare one table; EbapError if it differs."""
     (outcome,) = compare.compare(spark, settings, [table_name], WAIT_S)
     if not outcome.is_equal:
         raise EbapError(f"{outcome}\n{table_name} differs", f"run `python -m lakehouse reconcile {table_name} --repair`")
@@ -31,7 +31,7 @@ def run(spark: SparkSession, settings: Settings, table_name: str) -> Outcome:
 
 
 def command(spark: SparkSession, settings: Settings, names: Sequence[str], is_repair: bool, timeout_s: float) -> int:
-    """Compare these tables (all for none) and print what was found; 1 where a table differs, or still does after its repair."""
+    """Compare these tables (none means all) and print the results; 1 if a table differs, after its repair if that was requested."""
     give_up_at = time.monotonic() + timeout_s
     unequal = [o for o in _compared(spark, settings, names or [table.name for table in tables.SOURCES], timeout_s) if not o.is_equal]
     if not unequal or not is_repair:
@@ -39,10 +39,10 @@ def command(spark: SparkSession, settings: Settings, names: Sequence[str], is_re
     for outcome in unequal:
         print("\n".join(repair.send(settings, outcome)))
     repaired = [outcome.table.name for outcome in unequal]
-    # What a snapshot reads comes when the connector gets to it: looked for until it is there.
+    # The connector runs the requested snapshot asynchronously, so the comparison is repeated.
     while unequal and time.monotonic() < give_up_at:
-        passage = catch_up.CatchUp(settings=settings, give_up_at=give_up_at)
-        catch_up.reach_silver(passage, repaired)
+        waiting = catch_up.CatchUp(settings=settings, give_up_at=give_up_at)
+        catch_up.reach_silver(waiting, repaired)
         unequal = [o for o in _compared(spark, settings, repaired, give_up_at - time.monotonic()) if not o.is_equal]
         repaired = [outcome.table.name for outcome in unequal]
     return int(bool(unequal))
@@ -55,5 +55,5 @@ def _compared(spark: SparkSession, settings: Settings, names: Sequence[str], tim
 
 
 def parse(argv: list[str]) -> Call:
-    """What compares the one named table; EbapError where the arguments are not one table."""
+    """The call that compares the named table; EbapError unless the arguments are one table."""
     return partial(run, table_name=arguments.one_source(argv))

@@ -20,12 +20,12 @@ from lakehouse.transforms.records.changes import READ, UPSERT
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-# Where the change stands that made a row.
-_STANDS = ("_epoch", "_lsn", "_offset", "_is_blocked")
+# Position of the change that wrote a row.
+_POSITION = ("_epoch", "_lsn", "_offset", "_is_blocked")
 
 
 class SilverTable:
-    """The rows that silver had of a table when the snapshot was taken; see `ranges.Side`."""
+    """Silver's rows of a table as of the snapshot; see `checksum_diff.Side`."""
 
     def __init__(self, spark: SparkSession, settings: Settings, table: Table, snapshot: Snapshot, source_types: Mapping[str, str]) -> None:
         self._spark, self._settings, self._table, self._types = spark, settings, table, source_types
@@ -38,7 +38,7 @@ class SilverTable:
         full_name = platform_tables.stored(table).full_name
         changes = storage.read_version(spark, full_name, commits.version(spark, full_name))
         is_unseen = snapshot.is_unseen(self._source.epoch if self._source else 1)
-        # Worked out once: each look at the table would otherwise read the whole history of these keys again.
+        # Computed once: each query would otherwise read the whole history of these keys again.
         moved_on = as_of.moved_on(changes, table, is_unseen).localCheckpoint()
         self._newest = as_of.settled(changes, is_unseen).unionByName(moved_on)
         self._rows = self._newest.where(F.col("_kind").isin(READ, UPSERT))
@@ -54,17 +54,17 @@ class SilverTable:
         return self._keyed(self._rows, part)
 
     def newest(self, part: Part) -> dict[Key, Row]:
-        """The newest changes of the keys of a part, deletes among them."""
+        """The newest changes of the keys of a part, deletes included."""
         return self._keyed(self._newest, part)
 
     def texts(self, part: Part) -> dict[Key, dict[str, str | None]]:
-        """The rows of a part with the text of each column that is compared."""
+        """The rows of a part with the text of each compared column."""
         values = [self._text(name) for name in self._names]
         found = self._within(self._rows, part).select(*_numbered(self._keys + values)).collect()
         return by_key([tuple(row) for row in found], len(self._keys), self._names)
 
     def waiting(self) -> dict[Key, list[tuple[int | None, int | None, int]]]:
-        """Epoch, lsn (either may be None) and offset of each record in quarantine that waits for a fix, by its key."""
+        """Epoch, lsn (either may be None) and offset of each waiting record in quarantine, by key."""
         earlier = storage.read_quarantine(self._spark, self._table).where("replayed_at IS NULL")
         as_landed = quarantined_records.with_epoch(self._spark, self._table, earlier)
         placeholders = self._source.placeholders if self._source else ()
@@ -76,8 +76,8 @@ class SilverTable:
         return found
 
     def _keyed(self, rows: DataFrame, part: Part) -> dict[Key, Row]:
-        shown = self._within(rows, part).select(self._place.alias("place"), self._digest.alias("digest"), *_STANDS, *_numbered(self._keys))
-        return {tuple(key): Row(*made) for *made, key in ((*row[:6], row[6:]) for row in shown.collect())}
+        columns = (self._place.alias("place"), self._digest.alias("digest"), *_POSITION, *_numbered(self._keys))
+        return {tuple(row[6:]): Row(*row[:6]) for row in self._within(rows, part).select(*columns).collect()}
 
     def _within(self, rows: DataFrame, part: Part | None) -> DataFrame:
         if part is None:

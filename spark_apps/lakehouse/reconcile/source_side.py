@@ -1,7 +1,7 @@
-"""The source in one repeatable-read transaction, and the captured changes that this transaction has seen.
+"""The source in one repeatable-read transaction, and which captured changes are visible in that snapshot.
 
-A change is in the snapshot where its transaction is: a row's log position does not tell, for a transaction that commits later may
-have written earlier. Capture knows a transaction by the 32 bits of its id that the replication protocol carries.
+Visibility follows from a change's transaction, not from its log position: a transaction that commits later may have written earlier.
+Captured changes carry the 32 bits of the transaction id that the replication protocol has.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from pyspark.sql import Column
 
 _IDS = 2**32
-# The planner cannot know that a million rows make some thousand ranges, and a sort on disk takes as long as all the rest.
+# The planner overestimates the number of ranges, and a sort on disk takes as long as the rest of the query.
 _NO_SORTING = "SET enable_sort = off"
-# The id of a transaction that the snapshot has not seen is the id of one that it has, 4 billion transactions ago: no server makes as
-# many within the hour, and a transaction that it has not seen commits after it, give or take a step of the source's clock.
+# A 32-bit id repeats after 4 billion transactions, more than a server runs within an hour. A transaction that is not visible commits
+# after the snapshot, except for a step of the source's clock.
 _CLOCK_STEP = "INTERVAL 1 HOUR"
 
 _TYPES = """
@@ -43,9 +43,9 @@ WHERE i.indrelid = %s::regclass AND i.indisprimary ORDER BY array_position(i.ind
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """What a repeatable-read transaction sees: all transactions below `xmax`, but for those `in_progress`; 64-bit ids.
+    """A repeatable-read snapshot: transactions below `xmax` except those `in_progress` are visible; 64-bit ids.
 
-    `lsn` is a position that the source had reached before it; `taken_at` is by the source's clock.
+    `lsn` is a WAL position before the snapshot; `taken_at` is by the source's clock.
     """
 
     xmax: int
@@ -54,9 +54,9 @@ class Snapshot:
     taken_at: datetime
 
     def is_unseen(self, epoch: int) -> Column:
-        """Whether the snapshot has not seen a stored change; `epoch` is the source's current one, all earlier ones are seen.
+        """Whether a stored change is not visible in the snapshot; `epoch` is the source's current one, earlier ones are visible.
 
-        A change without a transaction, a read above all, is seen where it stands at or before `lsn`: what it read was there then.
+        A change without a transaction, such as a read, is visible if its position is at or before `lsn`.
         """
         ahead = F.pmod(F.col("_txid") - self.xmax, F.lit(_IDS))
         is_later = (ahead < _IDS // 2) | F.pmod("_txid", F.lit(_IDS)).isin([id_ % _IDS for id_ in self.in_progress])
@@ -68,7 +68,7 @@ class Snapshot:
 
 @contextmanager
 def taken(settings: Settings) -> Iterator[tuple[Snapshot, Any]]:
-    """A snapshot of the source and a cursor in its transaction, which sees nothing later until the end of the block."""
+    """A snapshot of the source and a cursor in its transaction, which is open until the end of the block."""
     with connection.owner_session(settings) as opened, opened.cursor() as cursor:
         cursor.execute(_NO_SORTING)
         cursor.execute("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
@@ -82,39 +82,39 @@ def taken(settings: Settings) -> Iterator[tuple[Snapshot, Any]]:
 
 
 class SourceTable:
-    """A table of the source in the snapshot; see `ranges.Side`."""
+    """A table of the source in the snapshot; see `checksum_diff.Side`."""
 
     def __init__(self, cursor: Any, schema: str, table: Table) -> None:
         self.table, self._cursor, self._name = table, cursor, f'"{schema}"."{table.name}"'
-        self.types: dict[str, str] = dict(self._asked(_TYPES, [self._name]))
-        self.key: list[str] = [name for (name,) in self._asked(_PRIMARY_KEY, [self._name])]
+        self.types: dict[str, str] = dict(self._query(_TYPES, [self._name]))
+        self.key: list[str] = [name for (name,) in self._query(_PRIMARY_KEY, [self._name])]
         self.columns = canonical_text.compared(table, self.types)
         self._place, self._digest = canonical_text.source_place(table), canonical_text.source_digest(self.columns)
 
     def bounds(self) -> tuple[int, int]:
-        """Least and greatest place, read from the index where the key is a whole number; of digests, all there can be."""
+        """Least and greatest place, from the index if the key is a whole number; the full range for digests."""
         if self.table.column(self.table.key[0]).type not in canonical_text.WHOLE_NUMBERS:
             return -(2**63), 2**63 - 1
-        least, greatest = self._asked(f"SELECT min({self._place}), max({self._place}) FROM {self._name}")[0]
+        least, greatest = self._query(f"SELECT min({self._place}), max({self._place}) FROM {self._name}")[0]
         return (least, greatest) if least is not None else (0, 0)
 
     def sums(self, shift: int, part: Part | None) -> dict[int, tuple[int, int]]:
         """Count and digest of each range."""
         rows = f"SELECT {self._place} AS place, {self._digest} AS digest FROM {self._name}{self._within(part)}"
-        found = self._asked(f"SELECT place >> {shift}, count(*), bit_xor(digest) FROM ({rows}) r GROUP BY 1")
+        found = self._query(f"SELECT place >> {shift}, count(*), bit_xor(digest) FROM ({rows}) r GROUP BY 1")
         return {number: (count, digest) for number, count, digest in found}
 
     def rows(self, part: Part) -> dict[Key, Row]:
         """The rows of a part by key."""
         keys = ", ".join(canonical_text.source_text(self.table.column(name)) for name in self.table.key)
-        found = self._asked(f"SELECT {self._place}, {self._digest}, {keys} FROM {self._name}{self._within(part)}")
+        found = self._query(f"SELECT {self._place}, {self._digest}, {keys} FROM {self._name}{self._within(part)}")
         return {tuple(key): Row(place, digest) for place, digest, *key in found}
 
     def texts(self, part: Part) -> dict[Key, dict[str, str | None]]:
-        """The same rows with the text of each column that is compared."""
+        """The same rows with the text of each compared column."""
         keys = [canonical_text.source_text(self.table.column(name)) for name in self.table.key]
         values = [canonical_text.source_text(column) for column in self.columns]
-        found = self._asked(f"SELECT {', '.join(keys + values)} FROM {self._name}{self._within(part)}")
+        found = self._query(f"SELECT {', '.join(keys + values)} FROM {self._name}{self._within(part)}")
         return by_key(found, len(keys), [column.name for column in self.columns])
 
     def _within(self, part: Part | None) -> str:
@@ -124,7 +124,7 @@ class SourceTable:
         numbers = ", ".join(map(str, part.numbers))
         return f" WHERE {self._place} BETWEEN {least} AND {greatest} AND ({self._place}) >> {part.shift} IN ({numbers})"
 
-    def _asked(self, query: str, values: list[str] | None = None) -> list[Any]:
+    def _query(self, query: str, values: list[str] | None = None) -> list[Any]:
         self._cursor.execute(query, values)
         found: list[Any] = self._cursor.fetchall()
         return found

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Batch:
-    """One run over records of a table, from `known`, its state when the run began, with bronze as of `landed`."""
+    """One run over records of a table, from `known`, its state at the start of the run, with bronze as of `landed`."""
 
     def __init__(self, lake: Lake, table: Table, known: TableState, landed: Snapshot) -> None:
         source = bronze.source(landed)
@@ -36,41 +36,41 @@ class Batch:
         self.forgotten = forgotten.forgotten(lake, table)
 
     def decode(self, records: Iterable[Record]) -> Decoded:
-        """The records, told apart; TooLargeError where some hold something of people whom the lake has forgotten."""
+        """The records, sorted into changes and faults; TooLargeError if some hold data of forgotten people."""
         taken = list(records)
         decoded = self.decoder.decode(taken)
         return forgotten.kept_out(self.table, decoded, self.decoder, taken, self.forgotten) if self.forgotten else decoded
 
-    def apply(self, decoded: Decoded, made: TableState) -> int | None:
-        """Write quarantine, then the difference to silver with the checkpoint of `made`; the commit's number, None without one."""
+    def apply(self, decoded: Decoded, reached: TableState) -> int | None:
+        """Write quarantine, then the difference to silver with the checkpoint of `reached`; the commit's number, None without one."""
         quarantine.enter(self.lake, self.table, decoded.faults)
         stored = StoredChanges(self.lake, self.form)
-        difference = self._difference(decoded, made, stored)
+        difference = self._difference(decoded, reached, stored)
         quarantine.enter(self.lake, self.table, quarantine.beaten(self.lake, self.table, self.decoder, difference.contested, self.landed))
         if not difference.rows:
             return None
-        return stored.replace(difference.rows, platform_tables.writer_of(self.table), made.checkpoint())
+        return stored.replace(difference.rows, platform_tables.writer_of(self.table), reached.checkpoint())
 
     def refuse_overtaken(self) -> None:
-        """Raise TooLargeError where people were forgotten since the run began: what it wrote knew nothing of them."""
+        """Raise TooLargeError if people were forgotten since the run began: what it wrote may hold their data."""
         if forgotten.forgotten(self.lake, self.table) != self.forgotten:
-            raise TooLargeError(f"{self.table.full_name}: people were forgotten meanwhile, of whom this run knew nothing")
+            raise TooLargeError(f"{self.table.full_name}: people were forgotten while this run was under way")
 
-    def _difference(self, decoded: Decoded, made: TableState, stored: StoredChanges) -> Difference:
+    def _difference(self, decoded: Decoded, reached: TableState, stored: StoredChanges) -> Difference:
         places = {truncate.place for truncate in self.known.truncates}
-        new_truncates = [truncate for truncate in made.truncates if truncate.place not in places]
+        new_truncates = [truncate for truncate in reached.truncates if truncate.place not in places]
         incoming = fold.Incoming(
             changes=decoded.changes,
             run=self.landed.version,
             blocked=quarantine.waiting(self.lake, self.table, self.decoder, self.landed),
-            truncates=made.truncates,
+            truncates=reached.truncates,
             new_truncates=new_truncates,
         )
         return fold.difference(self.form, incoming, self._newest(decoded, stored, new_truncates), stored.whole)
 
     def _newest(self, decoded: Decoded, stored: StoredChanges, new_truncates: list[Truncate]) -> list[Row]:
         if new_truncates:
-            # A truncate is of every key.
+            # A truncate affects every key.
             return stored.every_newest()
         keys = {self.form.key_of(change.values) for change in decoded.changes}
         keys |= {place.key for place in envelope.places(decoded, self.table)}

@@ -37,7 +37,7 @@ class Increment:
 
 
 def count(lake: Lake, table: Table, consumed: int, snapshot: Snapshot) -> int:
-    """How many records of the table landed after version `consumed`, by the log alone; an upper bound where rows were removed."""
+    """Number of records of the table that landed after version `consumed`, from the log alone; an upper bound if rows were removed."""
     if consumed == NO_CHECKPOINT:
         files = snapshot.files
     else:
@@ -47,7 +47,7 @@ def count(lake: Lake, table: Table, consumed: int, snapshot: Snapshot) -> int:
 
 
 def increment(lake: Lake, table: Table, consumed: int, snapshot: Snapshot) -> Increment:
-    """What versions after `consumed`, up to that of the snapshot, landed of the table. VersionGoneError where one was cleaned away."""
+    """Records that versions after `consumed`, up to the snapshot's, landed of the table. VersionGoneError if one was vacuumed."""
     wanted = {"source_table": [table.name, platform_tables.HEARTBEAT]}
     if consumed == NO_CHECKPOINT:
         rows = reading.read(lake.con, snapshot, lake.store, _COLUMNS, where=wanted)
@@ -58,7 +58,7 @@ def increment(lake: Lake, table: Table, consumed: int, snapshot: Snapshot) -> In
 
 
 def at(lake: Lake, table: Table, column: str, values: Collection[int], snapshot: Snapshot) -> list[Record]:
-    """The table's records whose `column` (offset or lsn) is one of these."""
+    """The table's records whose `column` (offset or lsn) has one of these values."""
     where: Filter = {"source_table": [table.name], column: sorted(values)}
     return list(received.records(reading.read(lake.con, snapshot, lake.store, received.BRONZE_COLUMNS, where=where)))
 
@@ -69,7 +69,7 @@ def source(snapshot: Snapshot) -> epochs.Source | None:
 
 
 def _complete_to(rows: pa.Table) -> datetime | None:
-    """Of readable changes and heartbeats the newest commit time; no table can be complete beyond the moment it landed."""
+    """Newest commit time of readable changes and heartbeats, each limited to the time it landed."""
     readable = rows.filter(pc.and_(pc.is_valid(rows["lsn"]), pc.is_valid(rows["commit_at"])))
     if not readable.num_rows:
         return None

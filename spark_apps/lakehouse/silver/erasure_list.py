@@ -1,6 +1,6 @@
-"""The list of forgotten keys, and removal of what it names from stored tables, in one commit each.
+"""The list of forgotten keys, and removal of their data from stored tables, in one commit each.
 
-Beside `storage`, and in its manner: SQL and DataFrames only. What is taken out is worked out before the write, so that it is read once.
+SQL and DataFrames only, as in `storage`. Rows to remove are computed before the write, so that they are read once.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 Forgotten = Mapping[str, frozenset[str]]
 
 LIST = platform_tables.ERASURES.full_name
-# What tells one row of bronze from every other: a record that lands again has the same place in Kafka, and another time.
+# Identifies a row of bronze: a record that lands again has the same place in Kafka and another time.
 _PLACE = ("topic", "partition", "offset", "_landed_on", "_landed_at")
 
 
 def forgotten(spark: SparkSession, table: Table) -> Forgotten:
-    """The forgotten keys of a source table and of the tables of persons it refers to; empty where there is none."""
+    """The forgotten keys of a source table and of the tables of persons it refers to; empty if there are none."""
     names = {table.name, *(column.person for column in table.person_columns if column.person)}
     listed = ", ".join(map(ddl.quote, sorted(names)))
     found: dict[str, set[str]] = {}
@@ -36,7 +36,7 @@ def forgotten(spark: SparkSession, table: Table) -> Forgotten:
 
 
 def enter(spark: SparkSession, keys: Forgotten) -> None:
-    """Add the keys that the list does not hold yet; no commit where it holds them all."""
+    """Add the keys that the list does not hold yet; no commit if it holds all of them."""
     wanted = [(name, key) for name, each in sorted(keys.items()) for key in sorted(each)]
     rows = spark.createDataFrame(wanted, "source_table STRING, key STRING")
     new = rows.join(spark.read.table(LIST), on=["source_table", "key"], how="left_anti").localCheckpoint()
@@ -53,14 +53,14 @@ def enter(spark: SparkSession, keys: Forgotten) -> None:
 
 
 def note_erased(spark: SparkSession, table: Table, keys: Sequence[str]) -> None:
-    """Enter now as the time at which something of these keys was last taken out."""
+    """Record now as the time at which data of these keys was last removed."""
     listed = ", ".join(map(ddl.quote, keys))
     with commits.commit(spark, LIST):
         spark.sql(f"UPDATE {LIST} SET erased_at = current_timestamp() WHERE source_table = {ddl.quote(table.name)} AND key IN ({listed})")
 
 
 def as_frame(spark: SparkSession, keys: Sequence[str]) -> DataFrame:
-    """The keys as the column `key`."""
+    """The keys as a DataFrame with the column `key`."""
     return spark.createDataFrame([(key,) for key in keys], "key STRING")
 
 
@@ -70,14 +70,14 @@ def read_records(spark: SparkSession, table: Table, from_offset: int = 0) -> Dat
 
 
 def change_bronze(spark: SparkSession, table: Table, found: DataFrame) -> None:
-    """Remove the found records (their place, `_blanked`) or, of a table that is not of persons, give them the blanked value."""
+    """Remove the found records (their place, `_blanked`), or replace their value with the blanked one if the table is not of persons."""
     days = sorted(str(row["_landed_on"]) for row in found.select("_landed_on").distinct().collect())
     within = f"t._landed_on IN ({', '.join(f'DATE{ddl.quote(day)}' for day in days)})"
     _change(spark, table, storage.BRONZE, found.select(*_PLACE, "_blanked"), [*_PLACE], within, "value = s._blanked")
 
 
 def change_quarantine(spark: SparkSession, table: Table, found: DataFrame) -> None:
-    """The same for records in quarantine, whose detail quotes them."""
+    """The same for records in quarantine; also clears the detail, which quotes the value."""
     key = (*platform_tables.QUARANTINE.key, "sha256")
     sets = "value = s._blanked, sha256 = sha2(s._blanked, 256), detail = NULL"
     _change(spark, table, platform_tables.QUARANTINE.full_name, found.select(*key, "_blanked"), [*key], "true", sets)
@@ -93,7 +93,7 @@ def remove_from_silver(spark: SparkSession, table: Table, keys: DataFrame) -> No
 
 
 def purge(spark: SparkSession, table: Table) -> None:
-    """Write files anew that still hold rows marked as deleted: only then is there a file less that holds them."""
+    """Rewrite files that hold rows marked as deleted, so that no current file contains them."""
     full_name = platform_tables.stored(table).full_name
     with commits.commit(spark, full_name):
         spark.sql(f"REORG TABLE {full_name} APPLY (PURGE)")
@@ -108,6 +108,6 @@ def _change(spark: SparkSession, table: Table, full_name: str, found: DataFrame,
 
 
 def personal_sources() -> tuple[Table, ...]:
-    """Source tables in which a forgotten person leaves a trace: tables of persons first."""
+    """Source tables that hold personal data, tables of persons first."""
     found = [table for table in tables.SOURCES if table.is_of_persons or table.erased]
     return tuple(sorted(found, key=lambda table: not table.is_of_persons))

@@ -1,4 +1,4 @@
-"""Forgotten keys as a refine in process needs them: the list, and whether a batch holds any of them."""
+"""Forgotten keys for a refine in process: the list, and the check whether a batch holds any of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Forgotten = Mapping[str, frozenset[str]]
 
 
 def forgotten(lake: Lake, table: Table) -> Forgotten:
-    """The forgotten keys of a source table and of the tables of persons it refers to; empty where there is none."""
+    """The forgotten keys of a source table and of the tables of persons it refers to; empty if there are none."""
     names = sorted({table.name, *(column.person for column in table.person_columns if column.person)})
     rows = lake.read(platform_tables.ERASURES, ("source_table", "key"), {"source_table": names})
     found: dict[str, set[str]] = {}
@@ -30,15 +30,15 @@ def forgotten(lake: Lake, table: Table) -> Forgotten:
 
 
 def kept_out(table: Table, decoded: Decoded, decoder: Decoder, records: Iterable[Record], known: Forgotten) -> Decoded:
-    """The records without what they hold of forgotten keys.
+    """The records without data of forgotten keys.
 
-    TooLargeError where they hold something: it has to leave bronze too, and so has what a row that first names a forgotten person has.
+    TooLargeError if bronze must be rewritten: records hold such data, or a row names a forgotten person for the first time.
     """
     own = known.get(table.name, frozenset())
     persons = {name: tables.source(name) for name in known if name != table.name}
     if erasing.referring_keys(table, decoded, known, persons) - own:
-        raise TooLargeError(f"{table.full_name}: records landed that name forgotten people for the first time")
+        raise TooLargeError(f"{table.full_name}: new records name forgotten people for the first time")
     eraser = erasing.Eraser(decoder, own)
     if eraser.first_offset(decoded, {(record.topic, record.partition, record.offset): record for record in records}) is not None:
-        raise TooLargeError(f"{table.full_name}: records of forgotten people landed, which have to leave bronze too")
+        raise TooLargeError(f"{table.full_name}: records of forgotten people landed and must be removed from bronze")
     return eraser.without_forgotten(decoded)

@@ -29,17 +29,16 @@ from lakehouse.transforms.records.truncates import Truncate, merged
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-# A file of a table holds more keys than that.
+# A file of a table holds more keys than this.
 _NARROWEST = 1 << 14
 _WHOLE_NUMBERS = ("BIGINT", "INT", "SMALLINT")
-NO_MARK = NO_CHECKPOINT
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """The records of one run: decoded and kept in memory, and what is to be known of them before they are folded.
+    """The records of one run, decoded and kept in memory, with the statistics that the fold needs.
 
-    `bounds`: between which values of the first key column they lie, where that is a whole number; see `wide_bounds`.
+    `bounds`: range of the first key column, if that is a whole number; see `wide_bounds`.
     """
 
     decoded: DataFrame
@@ -58,7 +57,7 @@ def batch_of(spark: SparkSession, settings: Settings, table: Table, consumed: in
     """The records of the table in bronze versions after `consumed`, up to `now`."""
     if consumed > now:
         raise bronze_replaced(table, consumed, now)
-    landed = storage.read_bronze(spark, now) if consumed == NO_MARK else storage.read_changes_feed(spark, consumed + 1, now)
+    landed = storage.read_bronze(spark, now) if consumed == NO_CHECKPOINT else storage.read_changes_feed(spark, consumed + 1, now)
     forgotten = erasure_list.forgotten(spark, table)
     taken = decoded(spark, settings, table, landed.where(F.col("source_table") == table.name), forgotten).persist()
     try:
@@ -68,18 +67,18 @@ def batch_of(spark: SparkSession, settings: Settings, table: Table, consumed: in
 
 
 def admitted(spark: SparkSession, settings: Settings, table: Table) -> tuple[Table, str | None]:
-    """The declaration by which the stored table takes changes, and what stops it: its own change, or one of the source's schema."""
-    made, message = stored_schema.judged(spark, table)
-    return made, message or SchemaLog(Lake(settings)).stop(table)
+    """The effective declaration of the stored table, and the reason if a change of it or of the source's schema stops the table."""
+    effective, message = stored_schema.judged(spark, table)
+    return effective, message or SchemaLog(Lake(settings)).stop(table)
 
 
 def decoded(
     spark: SparkSession, settings: Settings, table: Table, landed: DataFrame, forgotten: Forgotten, *, with_values: bool = False
 ) -> DataFrame:
-    """The table's records as `decoding.decode` reads them, with every placeholder the lake knows, and without those of forgotten keys."""
+    """The table's records decoded with every known placeholder for unavailable values, without data of forgotten keys."""
     source = epochs.source_identity(spark)
     placeholders = source.placeholders if source else ()
-    # What a record holds of a forgotten key is found in its value.
+    # The value is needed to find data of forgotten keys.
     read = decoding.decode(landed, table, placeholders, settings.source_schema, with_values=with_values or bool(forgotten))
     return sweep.kept_out(spark, settings, table, read, forgotten)
 
@@ -94,7 +93,7 @@ def surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int, 
         F.min(first).alias("least"),
         F.max(first).alias("greatest"),
     )
-    # The heartbeat says how far a quiet table is complete; no table can be complete beyond the moment it landed.
+    # Heartbeats advance a table without changes; completeness is limited to the time of landing.
     placed = landed.where(F.col("source_table").isin(table.name, HEARTBEAT) & F.col("lsn").isNotNull())
     complete = placed.agg(F.max(F.least("commit_at", "_landed_at")).alias("complete_to"))
     survey = counted.crossJoin(complete).first()
@@ -114,17 +113,17 @@ def surveyed(decoded: DataFrame, landed: DataFrame, table: Table, version: int, 
 
 
 def wide_bounds(least: int, greatest: int) -> tuple[int, int]:
-    """Bounds around these that many a run has in common: some ten thousand numbers wide, or at most three times as wide as these.
+    """Bounds around these that many runs share: some ten thousand numbers wide, or at most three times as wide as these.
 
-    Numbers within a plan are compiled into its code: with bounds of its own each run would compile a megabyte of it anew.
+    Literals of a plan are compiled into its code: with bounds of its own each run would compile a megabyte of code again.
     """
     step = max(1 << (greatest - least).bit_length() - 1 if greatest > least else 1, _NARROWEST)
     return max(least // step * step, -(2**63)), min((greatest // step + 1) * step - 1, 2**63 - 1)
 
 
-def incoming(table: Table, batch: Batch, mark: TableState, blocked: DataFrame | None) -> Incoming:
-    """What the batch brings, with every truncate that the mark or the batch knows of."""
-    every = merged(mark.truncates, batch.truncates)
+def incoming(table: Table, batch: Batch, known: TableState, blocked: DataFrame | None) -> Incoming:
+    """Changes of the batch, with every truncate of the state `known` or of the batch."""
+    every = merged(known.truncates, batch.truncates)
     return Incoming(
         table=table,
         changes=decoding.good(batch.decoded).where(F.col("_kind") != TRUNCATE),
@@ -132,17 +131,17 @@ def incoming(table: Table, batch: Batch, mark: TableState, blocked: DataFrame | 
         has_links=batch.has_links,
         blocked=blocked,
         truncates=every,
-        new_truncates=tuple(new_truncates(batch, mark)),
+        new_truncates=tuple(new_truncates(batch, known)),
     )
 
 
-def new_truncates(batch: Batch, mark: TableState) -> list[Truncate]:
-    known = {truncate.place for truncate in mark.truncates}
-    return [truncate for truncate in batch.truncates if truncate.place not in known]
+def new_truncates(batch: Batch, known: TableState) -> list[Truncate]:
+    places = {truncate.place for truncate in known.truncates}
+    return [truncate for truncate in batch.truncates if truncate.place not in places]
 
 
 def quarantine_beaten(spark: SparkSession, settings: Settings, table: Table, batch: Batch, contested: DataFrame) -> None:
-    """Enter the records that came with another's identity and the lesser content hash, whether they came now or in an earlier run."""
+    """Quarantine the records of a contested identity that have the lesser content hash, from this run or an earlier one."""
     wanted = {row["_lsn"] for row in contested.select("_lsn").distinct().collect()}
     if not wanted:
         return
@@ -156,29 +155,28 @@ def quarantine_beaten(spark: SparkSession, settings: Settings, table: Table, bat
 
 
 def waiting(spark: SparkSession, settings: Settings, table: Table, batch: Batch) -> DataFrame | None:
-    """Keys and positions of the table's records that wait in quarantine, from this run and earlier ones; None where none does."""
+    """Keys and positions of the table's records that wait in quarantine, from this run and earlier ones; None if there are none."""
     earlier = storage.read_quarantine(spark, table).where("replayed_at IS NULL")
     if earlier.isEmpty():
         return None
     source = epochs.source_identity(spark)
     as_landed = quarantined_records.with_epoch(spark, table, earlier)
-    # Positions are read again from the bytes: quarantine keeps what was received, not what was made of it.
-    # Also one that could be read by now: it waits until it is replayed.
+    # Positions are parsed again: quarantine stores the received bytes only. Records that are readable by now wait for a replay too.
     placed = decoding.waiting(as_landed, table, source.placeholders if source else (), settings.source_schema)
-    # A few rows, worked out here: their parsing inside the fold's plan would double its size, and the time to compile it.
+    # A few rows, computed here: parsing them inside the fold's plan would double its size and the time to compile it.
     waiting = placed.localCheckpoint()
     return waiting.unionByName(decoding.blocked(batch.decoded, table)) if batch.quarantined else waiting
 
 
 def quarantine_rows(bad: DataFrame) -> DataFrame:
-    """The faulty rows with the times that quarantine keeps of them."""
+    """The faulty rows with quarantine's time columns."""
     times = {"first_seen_at": F.current_timestamp(), "replayed_at": F.lit(None).cast("TIMESTAMP")}
     return bad.withColumns(times)
 
 
 @contextmanager
 def clear_errors(table: Table) -> Iterator[None]:
-    """Within the block: an error that says what to do where versions of bronze that the table has not taken are gone."""
+    """Within the block, replace errors about missing versions of bronze with the one that names the cure."""
     try:
         yield
     except Exception as error:  # see delta: its class depends on the kind of session

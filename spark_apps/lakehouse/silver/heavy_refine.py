@@ -25,82 +25,82 @@ if TYPE_CHECKING:
 
 
 def run(spark: SparkSession, settings: Settings, table_name: str) -> RefineResult:
-    """Take what bronze landed since the table's mark; does nothing, quickly, where it landed nothing or the table is paused."""
+    """Refine what landed in bronze since the table's checkpoint; returns at once if there is nothing or the table is paused."""
     table = tables.source(table_name)
-    mark, now = state.store(settings).read(table), storage.bronze_version(spark)
-    consumed = mark.bronze_version
+    known, now = state.store(settings).read(table), storage.bronze_version(spark)
+    consumed = known.bronze_version
     if consumed == now:
         return RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=now)
-    paused = mark.pause_notice
+    paused = known.pause_notice
     if paused:
         print(paused)
         return RefineResult(table=table.name, records=0, changed=False, quarantined=0, bronze_version=consumed, paused=paused)
-    table = _admitted(spark, settings, table, mark)
+    table = _admitted(spark, settings, table, known)
     with heavy_batch.clear_errors(table), heavy_batch.batch_of(spark, settings, table, consumed, now) as batch:
-        made = _reached(table, batch, mark)
-        changed = batch.records > 0 and _apply(spark, settings, table, batch, mark, made)
+        reached = _reached(table, batch, known)
+        changed = batch.records > 0 and _apply(spark, settings, table, batch, known, reached)
         if batch.records:
             sweep.settle(spark, settings, table, batch.forgotten)
-        state.store(settings).advance(mark, made)
+        state.store(settings).advance(known, reached)
         return RefineResult(
             table=table.name, records=batch.records, changed=changed, quarantined=batch.quarantined, bronze_version=batch.version
         )
 
 
-def _apply(spark: SparkSession, settings: Settings, table: Table, batch: heavy_batch.Batch, mark: TableState, reached: TableState) -> bool:
+def _apply(spark: SparkSession, settings: Settings, table: Table, batch: heavy_batch.Batch, known: TableState, reached: TableState) -> bool:
     """Write quarantine, and the difference to silver with the checkpoint of `reached`; whether silver changed."""
     if batch.quarantined:
         storage.append_quarantine(spark, heavy_batch.quarantine_rows(decoding.bad(batch.decoded)))
     read_at = storage.silver_version(spark, table)
     stored = storage.read_silver_changes(spark, table)
-    brought = heavy_batch.incoming(table, batch, mark, heavy_batch.waiting(spark, settings, table, batch))
-    touched = brought.changes.select(*table.key)
+    incoming = heavy_batch.incoming(table, batch, known, heavy_batch.waiting(spark, settings, table, batch))
+    touched = incoming.changes.select(*table.key)
     if batch.quarantined:
         touched = touched.union(decoding.blocked(batch.decoded, table).select(*table.key))
-    # A truncate is of every key, and a key change leads to keys beyond those the batch names.
-    is_truncated = bool(heavy_batch.new_truncates(batch, mark))
+    # A truncate affects every key, and a key change affects keys outside the batch's bounds.
+    is_truncated = bool(heavy_batch.new_truncates(batch, known))
     bounds = None if is_truncated or batch.has_links else batch.bounds
     if is_truncated:
         touched = touched.union(stored.where("_last").select(*table.key))
     near = F.col(table.key[0]).between(*bounds) if bounds else None
-    made = folding.difference(brought, touched.distinct(), stored, near)
-    if made.contested:
-        heavy_batch.quarantine_beaten(spark, settings, table, batch, made.contested)
-    if not made.rows:
+    difference = folding.difference(incoming, touched.distinct(), stored, near)
+    if difference.contested:
+        heavy_batch.quarantine_beaten(spark, settings, table, batch, difference.contested)
+    if not difference.rows:
         return False
-    near_only = bounds if made.is_near else None
-    storage.merge_silver(spark, table, made.rows, made.is_only_last, near_only, read_at, reached.checkpoint())
+    near_only = bounds if difference.is_near else None
+    storage.merge_silver(spark, table, difference.rows, difference.is_only_last, near_only, read_at, reached.checkpoint())
     return True
 
 
-def _admitted(spark: SparkSession, settings: Settings, table: Table, mark: TableState) -> Table:
-    """The declaration by which the stored table takes changes, unless its own change or one of the source's schema stops it."""
-    made, message = heavy_batch.admitted(spark, settings, table)
+def _admitted(spark: SparkSession, settings: Settings, table: Table, known: TableState) -> Table:
+    """The effective declaration of the stored table; EbapError if a change of it or of the source's schema stops the table."""
+    effective, message = heavy_batch.admitted(spark, settings, table)
     if message:
-        _stop(settings, table, mark, message)
-    return made
+        _stop(settings, table, known, message)
+    return effective
 
 
-def _stop(settings: Settings, table: Table, mark: TableState, message: str) -> NoReturn:
-    """Raise EbapError, noted in the table's state so that everybody sees why it stands."""
-    if mark.error != message:
+def _stop(settings: Settings, table: Table, known: TableState, message: str) -> NoReturn:
+    """Record the message in the table's state, which status shows, and raise EbapError."""
+    if known.error != message:
         state.store(settings).stop(table, message)
     raise EbapError(message)
 
 
-def _reached(table: Table, batch: heavy_batch.Batch, mark: TableState) -> TableState:
-    """The state that the run leads to from where it began."""
+def _reached(table: Table, batch: heavy_batch.Batch, known: TableState) -> TableState:
+    """The state after the run."""
     return TableState(
         table_name=table.full_name,
         bronze_version=batch.version,
-        complete_to=max((at for at in (mark.complete_to, batch.complete_to) if at), default=None),
+        complete_to=max((at for at in (known.complete_to, batch.complete_to) if at), default=None),
         updated_at=datetime.now(UTC),
         records=batch.records,
         quarantined=batch.quarantined,
-        truncates=merged(mark.truncates, batch.truncates),
+        truncates=merged(known.truncates, batch.truncates),
     )
 
 
 def parse(argv: list[str]) -> Call:
-    """What refines the one named table once; EbapError where the arguments are not one table."""
+    """The call that refines the named table once; EbapError unless the arguments are one table."""
     return partial(run, table_name=arguments.one_source(argv))

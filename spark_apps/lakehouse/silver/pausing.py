@@ -1,7 +1,6 @@
-"""Pause and resume of single source tables; a resumed table goes on from its checkpoint.
+"""Pause and resume of single source tables; a resumed table continues from its checkpoint.
 
-Only refining stops: its changes still land in bronze, which keeps them, and the other tables go on. A rebuild that somebody asks for
-is made all the same.
+Only refining stops: changes still land in bronze, other tables continue, and a requested rebuild still runs.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from lakehouse.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class ControlResult:
-    """How the table is now, and whether that was brought about just now."""
+    """Whether the table is paused now, as text, and whether this call changed it."""
 
     notice: str
     changed: bool
@@ -28,7 +27,7 @@ class ControlResult:
 
 
 def pause(settings: Settings, table_name: str, by: str, reason: str | None = None) -> ControlResult:
-    """Keep the table from being refined; a run under way ends. One that is paused stays so, since when and by whom it was."""
+    """Stop refining the table; a run under way completes. A table that is paused already keeps its time, user and reason."""
     store, table = state.store(settings), tables.source(table_name)
     notice = store.read(table).pause_notice
     if notice:
@@ -38,7 +37,7 @@ def pause(settings: Settings, table_name: str, by: str, reason: str | None = Non
 
 
 def resume(settings: Settings, table_name: str) -> ControlResult:
-    """Let the table be refined again; the next run takes all that landed meanwhile."""
+    """Refine the table again; the next run takes everything that landed during the pause."""
     store, table = state.store(settings), tables.source(table_name)
     is_paused = store.read(table).paused_at is not None
     if is_paused:
@@ -47,14 +46,14 @@ def resume(settings: Settings, table_name: str) -> ControlResult:
 
 
 def light(argv: list[str]) -> Callable[[Settings], ControlResult]:
-    """What pauses or resumes the named table, without Spark."""
-    parser = argparse.ArgumentParser(prog="lakehouse", description="Pause a source table, or let it go on.")
+    """The call that pauses or resumes the named table, without Spark."""
+    parser = argparse.ArgumentParser(prog="lakehouse", description="Pause or resume a source table.")
     actions = parser.add_subparsers(dest="action", required=True)
     arguments.table(actions.add_parser("resume"))
     pausing = actions.add_parser("pause")
     arguments.pause(pausing)
-    pausing.add_argument("--by", default=getpass.getuser(), help="who asks")
-    given = parser.parse_args(argv)
-    if given.action == "resume":
-        return lambda settings: resume(settings, given.table)
-    return lambda settings: pause(settings, given.table, given.by, given.reason)
+    pausing.add_argument("--by", default=getpass.getuser(), help="user who pauses the table")
+    parsed = parser.parse_args(argv)
+    if parsed.action == "resume":
+        return lambda settings: resume(settings, parsed.table)
+    return lambda settings: pause(settings, parsed.table, parsed.by, parsed.reason)

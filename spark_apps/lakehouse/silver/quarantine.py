@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from lakehouse.transforms.records.envelope import Decoder, Fault, Place
 
 _TABLE = platform_tables.QUARANTINE
-CONFLICTING = "conflicting_duplicate"  # waits for nothing: the table holds its twin
-_NO_EPOCH = "no epoch header"  # what the detail of a record says that came without one
+CONFLICTING = "conflicting_duplicate"  # never replayed: the table holds the other record
+_NO_EPOCH = "no epoch header"  # part of the detail of a record without one
 
 
 def enter(lake: Lake, table: Table, faults: Sequence[Fault]) -> None:
-    """Add the records that quarantine does not hold yet; entering them again adds nothing.
+    """Add the records that quarantine does not hold yet; idempotent.
 
-    One that had been replayed waits again: code that reads less than the replay's has taken it out of the table.
+    A replayed record that is faulty again is set back to waiting: the code that runs now cannot read it.
     """
     if not faults:
         return
@@ -44,7 +44,7 @@ def _rows(lake: Lake, table: Table) -> small_table.Rows:
 
 
 class Held:
-    """The records of a table that a replay takes up: each with all of its rows in quarantine, replayed ones included."""
+    """The records of a table to replay: each with all of its rows in quarantine, replayed ones included."""
 
     def __init__(self, lake: Lake, table: Table, reason: str | None) -> None:
         self._lake, self._table, self._held = lake, table, _rows(lake, table)
@@ -59,9 +59,9 @@ class Held:
         }
 
     def as_landed(self, snapshot: Snapshot) -> list[Record]:
-        """The records, each once, as bronze has them; those it no longer has from what quarantine keeps, which is no header and no epoch.
+        """The records, each once, from bronze; those it no longer holds from quarantine, which stores no headers and no epoch.
 
-        The epoch of such a record is known while the lake has had only one.
+        The epoch of such a record is known only if the lake has had a single epoch.
         """
         offsets = {where[2] for where in self.records}
         found = {place(record): record for record in bronze.at(self._lake, self._table, "offset", offsets, snapshot)}
@@ -70,9 +70,9 @@ class Held:
         return [found.get(where) or _kept(rows[0], only_epoch) for where, rows in self.records.items()]
 
     def settle(self, faults: Mapping[tuple[Any, ...], Fault]) -> None:
-        """Mark the rows of readable records as replayed, and give the others today's reason; `faults` by place.
+        """Mark the rows of readable records as replayed, and update the reason of the others; `faults` by place.
 
-        A record that cannot be read keeps one row, the first that waits.
+        An unreadable record keeps one row, the first that waits.
         """
         now, changed = datetime.now(UTC), dict[int, dict[str, Any] | None]()
         for where, rows in self.records.items():
@@ -80,24 +80,23 @@ class Held:
             ordered = sorted(rows, key=lambda row: (row["replayed_at"] is not None, row["first_seen_at"], row["reason"]))
             for number, row in enumerate(ordered):
                 if fault is None:
-                    made: dict[str, Any] | None = row if row["replayed_at"] else {**row, "replayed_at": now}
+                    updated: dict[str, Any] | None = row if row["replayed_at"] else {**row, "replayed_at": now}
                 else:
-                    made = None if number else {**row, "reason": fault.reason, "detail": fault.detail, "replayed_at": None}
-                if made != row:
-                    changed[id(row)] = made
+                    updated = None if number else {**row, "reason": fault.reason, "detail": fault.detail, "replayed_at": None}
+                if updated != row:
+                    changed[id(row)] = updated
         self._held.write(changed)
 
 
 def place(record: Record) -> tuple[Any, ...]:
-    """What tells a record from every other: a topic that was made anew counts from 0 again, so its bytes too."""
+    """Identity of a record; includes its hash, since offsets start at 0 again in a topic that was created again."""
     return record.topic, record.partition, record.offset, _sha256(record.value)
 
 
 def waiting(lake: Lake, table: Table, decoder: Decoder, snapshot: Snapshot) -> list[Place]:
-    """Keys and positions of the table's records that wait, as of a snapshot of bronze.
+    """Keys and positions of the table's waiting records, as of a snapshot of bronze.
 
-    Positions are read again from the bytes: quarantine keeps what was received, not what was made of it. One that could be read by now
-    counts too: it waits until it is replayed.
+    Positions are parsed again: quarantine stores the received bytes only. Records that are readable by now wait for a replay too.
     """
     held = [row for row in lake.read(_TABLE, where={"source_table": [table.name]}).to_pylist() if is_waiting(row)]
     if not held:
@@ -106,7 +105,7 @@ def waiting(lake: Lake, table: Table, decoder: Decoder, snapshot: Snapshot) -> l
 
 
 def _as_landed(lake: Lake, table: Table, held: list[dict[str, Any]], snapshot: Snapshot) -> Iterable[Record]:
-    """The records of rows of quarantine, which keeps no epoch: bronze has it, and a lake with one epoch needs no look."""
+    """The records of rows of quarantine, with their epoch from bronze; a lake with one epoch needs no lookup."""
     source = bronze.source(snapshot)
     if source is None or source.epoch == 1:
         return [_kept(row, 1) for row in held]
@@ -116,13 +115,13 @@ def _as_landed(lake: Lake, table: Table, held: list[dict[str, Any]], snapshot: S
 
 
 def _kept(row: Mapping[str, Any], epoch: int | None) -> Record:
-    """The record of a row of quarantine, of the given epoch unless it came without one."""
+    """The record of a row of quarantine, with the given epoch unless it arrived without one."""
     known = None if _NO_EPOCH in (row["detail"] or "") else epoch
     return Record(row["topic"], row["partition"], row["offset"], known, row["key"], row["value"])
 
 
 def beaten(lake: Lake, table: Table, decoder: Decoder, contested: Iterable[Any], snapshot: Snapshot) -> list[Fault]:
-    """The records that came with another's identity and the lesser content hash, whether they came now or in an earlier run."""
+    """The records of a contested identity that have the lesser content hash, from this run or an earlier one."""
     winners = {(each.key, each.epoch, each.lsn, each.kind): each.content_hash for each in contested}
     found = []
     for record in bronze.at(lake, table, "lsn", {place[2] for place in winners}, snapshot) if winners else []:

@@ -1,8 +1,8 @@
 """Refine one source table in this process: fold what bronze received since the checkpoint into its history in silver.
 
-Decodes the records, sends those that cannot be used to quarantine, folds the rest with the rows of the keys that they touch, and writes
-the difference and the checkpoint in one commit. Work for Spark is left to it (`TooLargeError`): many records, a whole table, records of
-people whom the lake has forgotten. Each write repeats without effect, so a crash between two of them costs the repetition.
+Decodes the records, quarantines those that cannot be used, folds the rest with the stored rows of their keys, and writes the difference
+and the checkpoint in one commit. Raises `TooLargeError` for work that Spark must do: many records, a whole table, records of forgotten
+people. Each write is idempotent, so a run that crashed between two of them is repeated.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_NUMBER = "commit"  # of the state's inputs: the number of the newest commit, see `StoredChanges.replace`
+_NUMBER = "commit"  # key of the state's inputs: the number of the newest commit, see `StoredChanges.replace`
 
 
 @dataclass(frozen=True, kw_only=True)
 class RefineResult:
-    """What a run did: records of the table it took, whether silver changed, records sent to quarantine, bronze version consumed.
+    """Result of a run: records of the table it read, whether silver changed, records quarantined, bronze version consumed.
 
-    `paused` says since when and by whom the table is paused, and the cure, where something landed and was left for that reason.
+    `paused`: pause notice of the table with the cure, if records landed and were not refined because of it.
     """
 
     table: str
@@ -49,16 +49,16 @@ class RefineResult:
 
 
 def run(lake: Lake, table_name: str) -> RefineResult:
-    """Take what bronze landed since the table's checkpoint; does nothing, quickly, where that is nothing or the table is paused.
+    """Refine what landed in bronze since the table's checkpoint; returns at once if there is nothing or the table is paused.
 
-    Raises EbapError, and TooLargeError where a run by Spark is due.
+    Raises EbapError, and TooLargeError if the work requires Spark.
     """
     table = tables.source(table_name)
     return tried(table, lambda: _run(lake, table))
 
 
 def tried(table: Table, do: Callable[[], T]) -> T:
-    """What `do` gives, tried again where another writer was first; EbapError where bronze is gone."""
+    """Result of `do`, retried after a conflict; EbapError if a version of bronze is missing."""
     try:
         return retry(do)
     except VersionGoneError as error:
@@ -82,11 +82,11 @@ def _run(lake: Lake, table: Table) -> RefineResult:
 
 
 def _taken(batch: Batch) -> RefineResult:
-    """Write what landed since the state that the batch began from, then the state it leads to."""
+    """Write what landed since the batch's initial state, then the new state."""
     lake, table, known, landed = batch.lake, batch.table, batch.known, batch.landed
     increment = bronze.increment(lake, table, known.bronze_version, landed)
     decoded = batch.decode(increment.records)
-    made = TableState(
+    reached = TableState(
         table_name=table.full_name,
         bronze_version=landed.version,
         inputs=known.inputs,
@@ -96,10 +96,10 @@ def _taken(batch: Batch) -> RefineResult:
         records=decoded.records,
         quarantined=len(decoded.faults),
     )
-    number = batch.apply(decoded, made) if decoded.records else None
+    number = batch.apply(decoded, reached) if decoded.records else None
     if decoded.records:
         batch.refuse_overtaken()
-    lake.states.advance(known, made if number is None else replace(made, inputs={_NUMBER: number}))
+    lake.states.advance(known, reached if number is None else replace(reached, inputs={_NUMBER: number}))
     return RefineResult(
         table=table.name,
         records=decoded.records,
@@ -110,17 +110,18 @@ def _taken(batch: Batch) -> RefineResult:
 
 
 def _is_ahead(lake: Lake, table: Table, known: TableState) -> bool:
-    """Whether the state rests on a commit that is not in the table's log: on a disk Spark can rename its own over one."""
+    """Whether the state refers to a commit that is not in the table's log: on a local disk a commit of Spark's can overwrite it."""
     return lake.snapshot(platform_tables.stored(table)).txns.get(platform_tables.writer_of(table), 0) < known.inputs.get(_NUMBER, 0)
 
 
 def bronze_gone(table: Table) -> EbapError:
-    """The error of a table that has not taken versions of bronze which have been cleaned away."""
-    return EbapError(f"{table.full_name}: the versions of {platform_tables.CHANGES.full_name} behind its mark are gone", _rebuild(table))
+    """The error of a table that has not consumed versions of bronze which were vacuumed."""
+    what = f"{table.full_name}: versions of {platform_tables.CHANGES.full_name} after its checkpoint were deleted"
+    return EbapError(what, _rebuild(table))
 
 
 def bronze_replaced(table: Table, consumed: int, now: int) -> EbapError:
-    """The error of a table that has consumed more of bronze than there is."""
+    """The error of a table whose checkpoint is beyond bronze's newest version."""
     bronze_name = platform_tables.CHANGES.full_name
     what = f"{table.full_name} has consumed version {consumed} of {bronze_name}, which is only at {now}: bronze was replaced"
     return EbapError(what, _rebuild(table))
@@ -137,19 +138,19 @@ def _refuse_large(lake: Lake, table: Table, known: TableState, landed: Snapshot)
 
 
 def admit(lake: Lake, table: Table, known: TableState) -> Table:
-    """The declaration by which the stored table takes changes; EbapError where its own change or one of the source's schema stops it."""
+    """The effective declaration of the stored table; EbapError if a change of it or of the source's schema stops the table."""
     stored = lake.snapshot(platform_tables.stored(table))
-    given = {field.name: field.type for field in stored.schema}
-    made, message = stored_schema.judge(table, given, stored.configuration.get("ebap.shape"))
+    types = {field.name: field.type for field in stored.schema}
+    effective, message = stored_schema.judge(table, types, stored.configuration.get("ebap.shape"))
     message = message or SchemaLog(lake).stop(table)
     if message:
         if known.error != message:
             lake.states.stop(table, message)
         raise EbapError(message)
-    return made
+    return effective
 
 
 def light(argv: list[str]) -> Callable[[Settings], RefineResult]:
-    """What refines the one named table once; EbapError where the arguments are not one table."""
+    """The call that refines the named table once; EbapError unless the arguments are one table."""
     name = arguments.one_source(argv)
     return lambda settings: run(Lake(settings), name)

@@ -1,6 +1,6 @@
 """Replay of quarantine: after a fix, a table's waiting records are decoded again, and readable ones move into the table.
 
-Silver is written before quarantine, so that a stop in between costs only the repetition; a second run finds nothing to do.
+Silver is written before quarantine, so that a run that was interrupted in between can be repeated; a second run changes nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ReplayResult:
-    """What a run did: records that can be read now, those looked at that still wait, whether silver changed."""
+    """Result of a run: records that were replayed, those that still wait, whether silver changed."""
 
     table: str
     replayed: int
@@ -32,21 +32,21 @@ class ReplayResult:
 
 
 def run(lake: Lake, table_name: str, reason: str | None = None) -> ReplayResult:
-    """Replay the waiting records of the table, or those that wait for that reason; its checkpoint stays where it is.
+    """Replay the waiting records of the table, or those with that reason; its checkpoint does not move.
 
-    Raises EbapError where the table takes no changes as it is declared, or a change of the source's schema stops it; TooLargeError where
-    records of forgotten people are in the way.
+    Raises EbapError if a change of the declaration or of the source's schema stops the table; TooLargeError if there are records of
+    forgotten people.
     """
     table = tables.source(table_name)
     return tried(table, lambda: _run(lake, table, reason))
 
 
 def run_swept(lake: Lake, table_name: str, reason: str | None, sweep: Callable[[], object]) -> ReplayResult:
-    """The same; where forgotten people are in the way `sweep` takes them out of the table and its quarantine, and it is run again."""
+    """The same; if there are records of forgotten people, `sweep` removes them from the table and its quarantine before a second run."""
     try:
         return run(lake, table_name, reason)
-    except TooLargeError as due:
-        print(f"by Spark: {due}")
+    except TooLargeError as error:
+        print(f"by Spark: {error}")
         sweep()
         return run(lake, table_name, reason)
 
@@ -62,10 +62,10 @@ def _run(lake: Lake, table: Table, reason: str | None) -> ReplayResult:
     decoded = batch.decode(landed)
     faults = {quarantine.place(fault.record): fault for fault in decoded.faults}
     readable = replace(decoded, faults=[])
-    made = replace(known, truncates=merged(known.truncates, decoded.truncates))
-    changed = readable.records > 0 and batch.apply(readable, made) is not None
+    reached = replace(known, truncates=merged(known.truncates, decoded.truncates))
+    changed = readable.records > 0 and batch.apply(readable, reached) is not None
     batch.refuse_overtaken()
-    if known.has_run and made.truncates != known.truncates:
-        lake.states.advance(known, made)
+    if known.has_run and reached.truncates != known.truncates:
+        lake.states.advance(known, reached)
     held.settle(faults)
     return ReplayResult(table=table.name, replayed=len(landed) - len(faults), waiting=len(faults), changed=changed)

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class StoredChanges:
-    """The stored changes as of a snapshot; rows carry their file and position behind the columns of the form."""
+    """The stored changes as of a snapshot; rows have their file and position after the columns of the form."""
 
     def __init__(self, lake: Lake, form: Form) -> None:
         self._lake, self._form = lake, form
         self.snapshot: Snapshot = lake.snapshot(form.stored)
 
     def newest(self, keys: Collection[Key]) -> list[Row]:
-        """The newest change of each of these keys that has one."""
+        """The newest change of each of these keys that has any."""
         return self._rows(keys, {"_last": [True]})
 
     def every_newest(self) -> list[Row]:
@@ -64,7 +64,7 @@ class StoredChanges:
             rows[row[last]].append(row)
             if old is not None:
                 replaced[old[width]].append(old[width + 1])
-        # Numbered by the version it was made from: of two runs from one version one commits.
+        # Numbered by the version it was computed from: of two runs from the same version one commits.
         number = self.snapshot.version + 1
         try:
             commit(

@@ -1,6 +1,6 @@
-"""Enforcement of the list of forgotten keys: what it names is removed from the lake, late records included.
+"""Enforcement of the list of forgotten keys: their data is removed from the lake, late records included.
 
-The list is entered first and everything else follows from it, so that a stop anywhere is cured by running again.
+The list is written first and everything else is derived from it, so that an interrupted run can be repeated.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 
 def kept_out(spark: SparkSession, settings: Settings, table: Table, decoded: DataFrame, forgotten: Forgotten) -> DataFrame:
-    """A batch without what it holds of forgotten keys, which goes from bronze and quarantine too.
+    """A batch without data of forgotten keys, which is removed from bronze and quarantine too.
 
-    A row that names a forgotten person for the first time is entered in the list with all of its changes.
+    The key of a row that names a forgotten person for the first time is added to the list.
     """
     if not forgotten:
         return decoded
@@ -43,7 +43,7 @@ def kept_out(spark: SparkSession, settings: Settings, table: Table, decoded: Dat
 
 
 def enter_linked(spark: SparkSession, table: Table, decoded: DataFrame, forgotten: Forgotten) -> frozenset[str]:
-    """Enter the keys of decoded rows that name a forgotten person, and return them."""
+    """Add the keys of decoded rows that name a forgotten person to the list, and return them."""
     found: set[str] = set()
     for column in table.person_columns:
         persons = forgotten.get(column.person or "")
@@ -56,13 +56,13 @@ def enter_linked(spark: SparkSession, table: Table, decoded: DataFrame, forgotte
 
 
 def settle(spark: SparkSession, settings: Settings, table: Table, forgotten: Forgotten) -> None:
-    """Sweep once more where the list has grown since it was read: what was written meanwhile knew nothing of it."""
+    """Sweep again if the list has changed since it was read: what was written since then may hold data of the new keys."""
     if erasure_list.forgotten(spark, table) != forgotten:
         sweep(spark, settings, table)
 
 
 def sweep(spark: SparkSession, settings: Settings, table: Table, from_offset: int = 0) -> bool:
-    """Take what the list names out of the table's bronze records, quarantine and silver; whether there was anything."""
+    """Remove data of listed keys from the table's bronze records, quarantine and silver; whether there was any."""
     return retry(partial(_sweep, spark, settings, table, from_offset))
 
 
@@ -87,7 +87,7 @@ def _sweep(spark: SparkSession, settings: Settings, table: Table, from_offset: i
 
 
 def _found(table: Table, records: DataFrame, keys: DataFrame) -> DataFrame:
-    """Records that hold something of these keys, with their `_key` and `_blanked` value, worked out."""
+    """Records that hold data of these keys, computed, with their `_key` and `_blanked` value."""
     read = decoding.named(records, table)
     listed = F.broadcast(keys.select(F.col("key").alias("_key")))
     found = read.join(listed, on="_key", how="left_semi")
@@ -122,16 +122,16 @@ def _sweep_silver(spark: SparkSession, settings: Settings, table: Table, keys: D
 
 
 def _folded_again(spark: SparkSession, settings: Settings, table: Table, rows: DataFrame) -> DataFrame:
-    """The stored changes, blanked where `_is_listed`, with the versions that they make now: a change of an erased column makes none."""
-    # News to gold, whose marks go by the run.
-    now, mark = storage.bronze_version(spark), state.store(settings).read(table)
+    """The stored changes, blanked where `_is_listed`, folded again: a change of an erased column opens no version."""
+    # A new `_run`, so that gold recomputes these rows.
+    now, known = storage.bronze_version(spark), state.store(settings).read(table)
     blanked = erasing.blanked(rows, table, F.coalesce("_is_listed", F.lit(False))).drop("_is_listed")
     blanked = blanked.withColumn("_run", F.lit(now).cast("BIGINT")).localCheckpoint()
     folded, _ = folding.fold_all(
-        folding.Incoming(table=table, changes=decoding.nothing(spark, table), run=now, truncates=mark.truncates), blanked
+        folding.Incoming(table=table, changes=decoding.nothing(spark, table), run=now, truncates=known.truncates), blanked
     )
     identity = list(platform_tables.stored(table).key)
-    # Whether a newer change waits in quarantine is not known here, and has not changed.
+    # Quarantine is not read here, and blocked keys have not changed.
     waiting = blanked.select(*identity, F.col("_is_blocked").alias("_was_blocked"))
     kept = folded.join(waiting, on=identity, how="left").withColumn("_is_blocked", F.col("_was_blocked"))
     return kept.select(*platform_tables.stored(table).column_names).localCheckpoint()
