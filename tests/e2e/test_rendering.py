@@ -136,7 +136,7 @@ def _frame(spark: SparkSession, rows: list[tuple[Any, ...]]) -> Any:
 def test_every_value_of_every_type_is_one_text_on_both_sides(source: Settings, spark: SparkSession) -> None:
     with taken(source) as (_, cursor):
         table = SourceTable(cursor, "shop", THINGS)
-        theirs = {row[0]: row[1:] for row in table._asked(
+        theirs = {row[0]: row[1:] for row in table._query(
             f"SELECT id, {table._digest}, {', '.join(canonical_text.source_text(c) for c in THINGS.columns)} FROM shop.things"
         )}  # fmt: skip
     texts = [f"{canonical_text.silver_text(c, table.types[c.name])} AS t{number}" for number, c in enumerate(THINGS.columns)]

@@ -80,7 +80,7 @@ def test_a_stale_or_missing_generated_file_is_found(tmp_path: Path) -> None:
     docs.write_all(tmp_path)
     assert check.faults(tmp_path) == []
     (tmp_path / docs.DICTIONARY).write_text(docs.dictionary() + " ")
-    assert check.faults(tmp_path) == [f"{docs.DICTIONARY} differs from what the declarations say: run `make generated`"]
+    assert check.faults(tmp_path) == [f"{docs.DICTIONARY} does not match the declarations: run `make generated`"]
 
 
 def test_the_dictionary_shows_every_table_column_and_expectation() -> None:

@@ -1,1 +1,1 @@
-"""The command line: `python -m lakehouse`, and the entry point of what spark-submit runs."""
+"""The command line: `python -m lakehouse`, and the entry point of scripts under spark-submit."""

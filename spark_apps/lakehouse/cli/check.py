@@ -17,11 +17,11 @@ from lakehouse.transforms.records import quality
 
 
 def faults(project: Path) -> list[str]:
-    """Everything that disagrees, one line each with its cure; empty where all is well.
+    """Every inconsistency, one line each with its cure; empty if there is none.
 
-    That the declarations can be built at all was proven by importing them.
+    The declarations themselves are validated when they are imported.
     """
-    # What gold's SQL is translated to is a generated file: there is none of a faulty one.
+    # Generated files include the translation of gold's SQL, which fails for faulty SQL.
     return [*_source_faults(tables.SOURCES), *_expectation_faults(), *(gold_check.faults() or _stale_files(project))]
 
 
@@ -32,20 +32,20 @@ def _stale_files(project: Path) -> list[str]:
         if not file.is_file():
             stale.append(f"{path} is missing: run `make generated`")
         elif file.read_text() != text:
-            stale.append(f"{path} differs from what the declarations say: run `make generated`")
+            stale.append(f"{path} does not match the declarations: run `make generated`")
     return stale
 
 
 def _expectation_faults() -> list[str]:
-    """Conditions that are Spark SQL and cannot be judged without Spark."""
+    """Conditions that can be evaluated by Spark only."""
     return [fault for table in tables.SOURCES for fault in quality.faults(table)]
 
 
 def _source_faults(sources: Iterable[Table]) -> list[str]:
-    """Declared types of captured columns that no type of Postgres fills."""
+    """Declared types of captured columns to which no Postgres type maps."""
     return [
-        f"{table.name}.py declares column {column.name} as {column.type}, which the capture cannot fill from any type of Postgres: "
-        f"declare one of {', '.join(sorted(types.DECLARABLE))}; {docs.TYPES} says for which types of the source"
+        f"{table.name}.py declares column {column.name} as {column.type}, to which no Postgres type maps: "
+        f"declare one of {', '.join(sorted(types.DECLARABLE))}; {docs.TYPES} lists the Postgres types of each"
         for table in sources
         for column in table.columns
         if column.type.partition("(")[0] not in types.DECLARABLE

@@ -1,4 +1,4 @@
-"""Declaration of a command of `python -m lakehouse`, and the parser that follows from the declarations."""
+"""Declaration of a command of `python -m lakehouse`, and the parser built from the declarations."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lakehouse.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """One command; `run` gives the exit code and imports what it needs itself, so that no command pays for another.
+    """One command; `run` returns the exit code and imports its own dependencies, so that other commands start fast.
 
-    A command with `commands` is only their common name. `formerly` is a name that it had in the release before.
+    A command with `commands` is a group of them. `formerly` is its name in the previous release.
     """
 
     name: str
@@ -27,24 +27,24 @@ class Command:
 
 
 def add(parser: argparse.ArgumentParser, commands: Sequence[Command]) -> None:
-    """Give the parser these commands, and each its arguments or its own commands."""
-    added = parser.add_subparsers(required=True, metavar="COMMAND")
+    """Add these commands to the parser, each with its arguments or subcommands."""
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in commands:
-        made = added.add_parser(command.name, help=command.text, description=command.text)
-        command.arguments(made)
+        subparser = subparsers.add_parser(command.name, help=command.text, description=command.text)
+        command.arguments(subparser)
         if command.commands:
-            add(made, command.commands)
+            add(subparser, command.commands)
         else:
-            made.set_defaults(run=command.run)
+            subparser.set_defaults(run=command.run)
 
 
 @contextmanager
 def named_parts(settings: Settings) -> Iterator[None]:
-    """Within the block: an error of Kafka's or Postgres' client names the part that does not answer. NotReadyError in its place."""
+    """Within the block, replace errors of the Kafka and Postgres clients with a NotReadyError that names the server."""
     try:
         yield
     except Exception as error:
-        # Loaded only now: no command pays for a client that it does not use.
+        # Imported here, so that commands without these clients start fast.
         import psycopg2
         from kafka.errors import KafkaError
 

@@ -1,6 +1,6 @@
 """Every command of `python -m lakehouse`, in the order of the help text and of the reference page.
 
-What is built on the package adds its own by an entry point of the group `ebap.commands`, a sequence of `Command`.
+Other packages add commands by an entry point of the group `ebap.commands`, a sequence of `Command`.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def _replay(arguments: argparse.Namespace, settings: Settings) -> int:
     from lakehouse.silver import replay
 
     if arguments.reason not in (None, *quarantine_counts.REASONS):
-        raise EbapError(f"no record waits for reason {arguments.reason!r}", f"it is one of {', '.join(quarantine_counts.REASONS)}")
+        raise EbapError(f"unknown reason {arguments.reason!r}", f"it is one of {', '.join(quarantine_counts.REASONS)}")
     table = tables.source(arguments.table)
     print(replay.run_swept(Lake(settings), table.name, arguments.reason, partial(_swept, settings, table)))
     return 0
@@ -74,7 +74,7 @@ def _swept(settings: Settings, table: Table) -> None:
 
 def _replay_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("table", metavar="TABLE")
-    parser.add_argument("--reason", metavar="REASON", help="only records that wait for this reason")
+    parser.add_argument("--reason", metavar="REASON", help="only records quarantined for this reason")
 
 
 def _forget(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -88,7 +88,7 @@ def _forget(arguments: argparse.Namespace, settings: Settings) -> int:
 def _forget_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("table", nargs="?", metavar="TABLE", help="source table of the row, such as users")
     parser.add_argument("key", nargs="?", metavar="KEY", help="its key: the value, or a JSON object of the key's columns")
-    parser.add_argument("--verify", action="store_true", help="look into every file: say what is left of those forgotten, and until when")
+    parser.add_argument("--verify", action="store_true", help="search every file for forgotten keys, and report until when files hold them")
 
 
 def _reconcile(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -100,8 +100,8 @@ def _reconcile(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _reconcile_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("tables", nargs="*", metavar="TABLE", help="all of them for none")
-    parser.add_argument("--repair", action="store_true", help="have rows that differ read again, and close those the source has no more")
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help="default: all tables")
+    parser.add_argument("--repair", action="store_true", help="read differing rows again, and delete rows missing at the source")
     parser.add_argument("--timeout", type=float, default=900.0, metavar="S", help="give up after this many seconds (default 900)")
 
 
@@ -125,43 +125,43 @@ COMMANDS = (
     ),
     Command(
         name="rebuild",
-        text="Rebuild a silver table from bronze, or some keys of it; readers see the old one until the new one is whole.",
+        text="Rebuild a silver table from bronze, or some keys of it; readers see the old rows until the commit.",
         run=_rebuild,
         arguments=controlled.rebuild,
     ),
     Command(
         name="pause",
-        text="Keep a source table from being refined until it is resumed; its changes still land.",
+        text="Stop refining a source table until it is resumed; its changes still land.",
         run=_pause,
         arguments=controlled.pause,
     ),
     Command(
         name="resume",
-        text="Let a paused table be refined again, from where it stands.",
+        text="Refine a paused table again, from its checkpoint.",
         run=_resume,
         arguments=controlled.table,
     ),
     Command(
         name="resnapshot",
-        text="Read a source table again from the source, all of it or some rows, beside what is captured.",
+        text="Read a source table again from the source, all of it or some rows, while capture continues.",
         run=_resnapshot,
         arguments=controlled.resnapshot,
     ),
     Command(
         name="replay",
-        text="After a fix, read a table's waiting records of quarantine again; what can be read moves into it.",
+        text="After a fix, decode a table's quarantined records again; readable ones move into the table.",
         run=_replay,
         arguments=_replay_arguments,
     ),
     Command(
         name="forget",
-        text="Take a person out of the lake, now and for whatever comes later, and say where copies remain until when.",
+        text="Erase a person from the lake, later records included, and report where copies remain until when.",
         run=_forget,
         arguments=_forget_arguments,
     ),
     Command(
         name="reconcile",
-        text="Compare silver with a snapshot of the source and name the keys that differ.",
+        text="Compare silver with a snapshot of the source and list the keys that differ.",
         run=_reconcile,
         arguments=_reconcile_arguments,
     ),

@@ -42,7 +42,7 @@ def _check(_: argparse.Namespace, settings: Settings) -> int:
     from lakehouse.cli import check
 
     faults = check.faults(PROJECT)
-    print("\n".join(faults) if faults else "the declarations and everything generated from them agree")
+    print("\n".join(faults) if faults else "the declarations and all generated files agree")
     return 1 if faults else 0
 
 
@@ -60,8 +60,8 @@ def _submit_arguments(parser: argparse.ArgumentParser) -> None:
 
 COMMANDS = (
     Command(name="tables", text="List every declared table.", run=_tables),
-    Command(name="ddl", text="Print the SQL that makes every table and view.", run=_ddl),
+    Command(name="ddl", text="Print the SQL that creates every table and view.", run=_ddl),
     Command(name="docs", text="Print the data dictionary.", run=_docs, arguments=_docs_arguments),
-    Command(name="check", text="Check that the declarations and all that is generated from them agree.", run=_check),
+    Command(name="check", text="Check that the declarations and all generated files agree.", run=_check),
     Command(name="submit", text="Print the exact spark-submit line of an app.", run=_submit, arguments=_submit_arguments),
 )

@@ -1,6 +1,6 @@
 """Generated files: the data dictionary, `.env.example`, and the references of settings and of types.
 
-All are committed, so that they can be read on the web; a test fails where a file differs from what this module writes.
+All are committed, so that they can be read on the web; a test fails if a file differs from this module's output.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ type that is carried at the source, by a trigger or in the application, and decl
 
 def generated() -> dict[Path, str]:
     """The text of every generated file, by its path within the project."""
-    # Loaded where it is needed: translating takes sqlglot, which readers of the dictionary need not have.
+    # Imported here: translation needs sqlglot, which readers of the dictionary may not have.
     from lakehouse.gold import queries
 
     own = {DICTIONARY: dictionary(), ENV_EXAMPLE: settings.example(), SETTINGS: settings_page(), TYPES: types_page()}
@@ -91,7 +91,7 @@ def write_all(project: Path) -> None:
 
 
 def dictionary() -> str:
-    """The data dictionary as Markdown: contents, then a section a table."""
+    """The data dictionary as Markdown: contents, then a section per table."""
     parts = [
         _INTRODUCTION,
         _contents(),
@@ -184,7 +184,7 @@ def _expectations(expects: Iterable[Expect]) -> str:
 
 
 def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; a bar within a cell is escaped."""
+    """A Markdown table; a vertical bar within a cell is escaped."""
     lines = [header, ["---"] * len(header), *rows]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 

@@ -11,17 +11,17 @@ from lakehouse.cli.commands import COMMANDS
 from lakehouse.errors import exit_code_of
 
 _EXIT_CODES = (
-    "Exits with 0 when done, 1 where check or forget --verify finds a fault, reconcile a difference, catch-up gives up or a query fails, "
-    "2 with one line that names the cure."
+    "Exits with 0 when done, 1 if check or forget --verify finds a fault, reconcile finds a difference, catch-up times out or a query "
+    "fails, 2 with one line that names the cure."
 )
 _RENAMED = {command.formerly: command.name for command in COMMANDS if command.formerly}
 
 
 def parser() -> argparse.ArgumentParser:
     """Every command with its arguments."""
-    made = argparse.ArgumentParser(prog="python -m lakehouse", description=__doc__, epilog=_EXIT_CODES)
-    add(made, COMMANDS)
-    return made
+    root = argparse.ArgumentParser(prog="python -m lakehouse", description=__doc__, epilog=_EXIT_CODES)
+    add(root, COMMANDS)
+    return root
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -38,7 +38,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def renamed(old: str, new: str) -> None:
-    """Print that a command has a new name; the old one works for one release."""
+    """Print that a command has a new name; the old name works for one release."""
     print(f"`{old}` is now `{new}`; the old name works until the next release", file=sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""Entry point of the scripts of `spark_apps` under spark-submit; the result goes to a file, which Airflow reads."""
+"""Entry point of the scripts of `spark_apps` under spark-submit; the result is written to a file, which Airflow reads."""
 
 from __future__ import annotations
 

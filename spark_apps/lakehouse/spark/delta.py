@@ -1,4 +1,4 @@
-"""Delta in Spark: settings of a session for the length of a statement, and what its errors mean."""
+"""Delta in Spark: session settings for the duration of a block, and classification of errors."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# By its text: a classic session raises Delta's own errors as the JVM's, a Connect session as PySpark's.
-# A table that was widened or described anew meanwhile counts too: what was planned before may be wrong.
+# Matched by text: a classic session raises Delta's errors as JVM errors, a Connect session as PySpark's.
+# A concurrent change of metadata counts too: the plan may be outdated.
 _OVERTAKEN = (
     "DELTA_METADATA_CHANGED",
     "DELTA_CONCURRENT",
@@ -34,7 +34,7 @@ def is_overtaken(error: Exception) -> bool:
 
 
 def is_gone(error: Exception) -> bool:
-    """Whether a version, or a file behind it, has been cleaned away."""
+    """Whether a version, or a file of it, has been deleted."""
     return any(sign in str(error) for sign in _GONE)
 
 

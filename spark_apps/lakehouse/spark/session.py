@@ -1,7 +1,7 @@
 """The only place that builds Spark sessions, and the settings of every Spark process.
 
-Defaults of Spark are made for clusters: with them the same small Delta job costs three times the CPU seconds it needs on two
-cores. Each setting below says why it is there.
+Spark's defaults are for clusters: with them a small Delta job takes three times the CPU seconds on two cores. Each setting below has
+its reason.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _ANSWER_S = 10
 
 
 def spark_conf(settings: Settings, role: str) -> dict[str, str]:
-    """Settings of the Spark process of that role: `spark` is the warm server, `batch` a verb by submit."""
+    """Settings of the Spark process of that role: `spark` is the warm server, `batch` a submitted verb."""
     if role not in ROLES:
         raise ValueError(f"there is no Spark role {role!r}: it is one of {', '.join(ROLES)}")
     master = settings.batch_master if role == "batch" else settings.spark_master
     conf = _small_machine(settings) | _delta(settings) | {"spark.master": master} | _cluster(settings, master)
     if role in STREAMING:
-        # The serial collector is enough. C2 stays on: it makes a short job dearer, but a batch of an app that has run for some
-        # minutes cheaper: 1.3 CPU seconds at 20 changes a second, where C1 alone takes 2.3 for as long as it runs.
+        # The serial collector is enough. C2 stays on: it slows a short job, but after some minutes a batch takes 1.3 CPU seconds at
+        # 20 changes a second, with C1 alone 2.3.
         conf["spark.driver.extraJavaOptions"] = "-XX:+UseSerialGC -XX:MaxDirectMemorySize=256m"
         conf["spark.driver.memory"] = f"{STREAMING[role].heap_mb(settings)}m"
-        # Land writes by path and needs no catalog: a metastore that is away does not stop it.
+        # Land writes by path and needs no catalog: it runs while the metastore is down.
         conf["spark.sql.catalogImplementation"] = "in-memory"
         return conf
     conf |= heap(settings)
@@ -53,25 +53,25 @@ def heap(settings: Settings) -> dict[str, str]:
 
 def _small_machine(settings: Settings) -> dict[str, str]:
     return {
-        # Driver and executors are one process, unless there is a cluster: what they listen on is reachable by nobody else.
+        # Driver and executors are one process, unless there is a cluster: their ports are not reachable from outside.
         "spark.driver.host": settings.driver_address,
         "spark.driver.bindAddress": settings.driver_address,
         # A classpath instead of --jars: nothing is copied at start (10 s less), and JDBC's DriverManager sees the Postgres driver.
         "spark.driver.extraClassPath": _class_path(settings),
         # 200 shuffle tasks on 2 cores cost 10 s a stateful batch; 2 cost 0.4 s.
         "spark.sql.shuffle.partitions": "2",
-        # No web UI: one listener and 100 MB less; what remains of its store is kept short.
+        # No web UI: one listener and 100 MB less; its store remains and is kept small.
         "spark.ui.enabled": "false",
         "spark.ui.retainedJobs": "50",
         "spark.ui.retainedStages": "50",
         "spark.sql.ui.retainedExecutions": "10",
-        # For the text of an error PySpark looks up who called, at every use of a column: a quarter of a small run's time.
+        # PySpark looks up the call site at every use of a column, for error messages: a quarter of a small run's time.
         "spark.python.sql.dataFrameDebugging.enabled": "false",
-        # Compiled code is kept: one refine needs 100 pieces of it, several times each, and with room for 100 it compiles 310 times.
+        # One refine needs 100 compiled classes, several times each; with the default cache of 100 it compiles 310 times.
         "spark.sql.codegen.cache.maxEntries": "2000",
-        # A side of a join that is one row may still take long to be made: the whole of bronze, where a table is rebuilt.
+        # A broadcast side of one row can take long to compute: a rebuild reads all of bronze.
         "spark.sql.broadcastTimeout": "3600",
-        # A worker's memory: by default 10,000 rows at a time, of values that may be a megabyte each.
+        # Limits a worker's memory: the default is 10,000 rows, of values that may be a megabyte each.
         "spark.sql.execution.arrow.maxBytesPerBatch": str(16 << 20),
         # Days are UTC days wherever a process runs.
         "spark.sql.session.timeZone": "UTC",
@@ -88,11 +88,11 @@ def _delta(settings: Settings) -> dict[str, str]:
             "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
             # Delta's own state is read by 50 tasks by default; the logs here are small.
             "spark.databricks.delta.snapshotPartitions": "2",
-            # VACUUM lists a table's folders in as many tasks, 10,000 by default: minutes of two cores for folders of a hundred files.
+            # Number of tasks with which VACUUM lists a table's folders; with the default of 10,000 it takes minutes.
             "spark.sql.sources.parallelPartitionDiscovery.parallelism": "4",
             # Without it the metastore gets an empty schema and JDBC's getColumns sees no columns.
             "spark.databricks.delta.catalog.update.enabled": "true",
-            # The MERGE source is a finished, deterministic difference: writing it to disk first gains nothing and costs seconds.
+            # The MERGE source is computed and deterministic: materializing it takes seconds and is not needed.
             "spark.databricks.delta.merge.materializeSource": "none",
         }
     )
@@ -101,7 +101,7 @@ def _delta(settings: Settings) -> dict[str, str]:
 def _local_files(settings: Settings) -> dict[str, str]:
     if not settings.lake_root.startswith("file:"):
         return {}
-    # On a local disk Parquet's vectored reads start a thread a read: the 720 files of an hour of bronze cost 4.5 CPU seconds with
+    # On a local disk Parquet's vectored reads start a thread per read: the 720 files of an hour of bronze take 4.5 CPU seconds with
     # them, 3.0 without. On an object store they save round trips.
     return {"spark.hadoop.parquet.hadoop.vectored.io.enabled": "false"}
 
@@ -112,7 +112,7 @@ def _cluster(settings: Settings, master: str) -> dict[str, str]:
     return {
         "spark.executor.extraClassPath": _class_path(settings),
         "spark.executor.memory": f"{settings.executor_memory_mb}m",
-        # Without a limit the first process takes every core, and the second waits for ever.
+        # Without a limit the first process takes every core and the second waits forever.
         "spark.cores.max": str(settings.executor_cores),
     }
 
@@ -131,13 +131,13 @@ def _gcs(settings: Settings) -> dict[str, str]:
         "spark.hadoop.fs.AbstractFileSystem.gs.impl": "com.google.cloud.hadoop.fs.gcs.GoogleHadoopFS",
         f"{fs}.client.type": "HTTP_API_CLIENT",
         f"{fs}.project.id": settings.gcp_project or "ebap",
-        # One request a file: its condition that the file does not exist yet is then checked with the upload itself. fake-gcs-server
-        # ignores the condition of an upload in parts, and two writers' Delta commits would overwrite each other.
+        # One request per file, which checks the condition that the file does not exist. fake-gcs-server ignores the condition of a
+        # multipart upload, and concurrent Delta commits would overwrite each other.
         f"{fs}.outputstream.direct.upload.enable": "true",
     }
     if not settings.gcs_endpoint:
         return conf | {f"{fs}.auth.type": "APPLICATION_DEFAULT"}
-    # The emulator knows no credentials, and does not know the call that moves an object.
+    # The emulator supports neither credentials nor the call that moves an object.
     emulator = {f"{fs}.storage.root.url": f"{settings.gcs_endpoint.rstrip('/')}/", f"{fs}.auth.type": "UNAUTHENTICATED"}
     return conf | emulator | {f"{fs}.operation.move.enable": "false"}
 
@@ -150,7 +150,7 @@ def _metastore(settings: Settings) -> dict[str, str]:
         f"{jdo}.ConnectionDriverName": "org.postgresql.Driver",
         f"{jdo}.ConnectionUserName": "metastore",
         f"{jdo}.ConnectionPassword": settings.secret("metastore"),
-        # Tables appear on first use. autoCreateAll takes a lock against itself, and constraints are what it waits for.
+        # Tables are created on first use. Not autoCreateAll, which deadlocks on its constraints.
         "spark.hadoop.datanucleus.schema.autoCreateTables": "true",
         "spark.hadoop.datanucleus.schema.autoCreateColumns": "true",
         "spark.hadoop.datanucleus.schema.autoCreateConstraints": "false",
@@ -162,13 +162,13 @@ def _metastore(settings: Settings) -> dict[str, str]:
 
 def _warm_server(settings: Settings) -> dict[str, str]:
     return {
-        # Spark Connect lives inside the Thrift Server's JVM: one heap, one catalog cache, no start-up per task.
+        # Spark Connect runs in the Thrift Server's JVM: one heap, one catalog cache, no start-up per task.
         "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
         "spark.connect.grpc.binding.address": settings.bind,
         "spark.connect.grpc.binding.port": str(settings.spark_connect_port),
-        # Sessions of finished tasks go after ten minutes instead of an hour.
+        # Sessions of finished tasks end after ten minutes instead of an hour.
         "spark.connect.session.manager.defaultSessionTimeout": "10m",
-        # FAIR, with a pool of its own for people: a dashboard query does not wait behind a MERGE.
+        # FAIR, with a separate pool for users' queries: a dashboard query does not wait for a MERGE.
         "spark.scheduler.mode": "FAIR",
         "spark.scheduler.allocation.file": f"file://{settings.home_dir}/conf/fairscheduler.xml",
         "spark.sql.thriftserver.scheduler.pool": THRIFT_POOL,
@@ -176,13 +176,13 @@ def _warm_server(settings: Settings) -> dict[str, str]:
 
 
 def connect(settings: Settings, session_id: str | None = None) -> SparkSession:
-    """A session on the warm server over Spark Connect; `session_id` (a UUID) takes up the session of that id."""
+    """A session on the warm server over Spark Connect; `session_id` (a UUID) reuses the session of that id."""
     from google._upb import _message
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 
-    # A plan nests a level for each step. The client refuses to copy one of more than 100 levels, silver's have more; the server takes 1024.
+    # The client refuses to copy plans of more than 100 nested levels, which silver's exceed; the server accepts 1024.
     _message.SetAllowOversizeProtos(True)
-    # Tells pyspark's functions to build plans for the server: without it they look for a JVM in this process.
+    # With it pyspark's functions build plans for the server; without it they look for a JVM in this process.
     os.environ["SPARK_CONNECT_MODE_ENABLED"] = "1"
     suffix = f"/;session_id={session_id}" if session_id else ""
     # Its own class with the same interface; the type hints name the classic one throughout.
@@ -190,13 +190,13 @@ def connect(settings: Settings, session_id: str | None = None) -> SparkSession:
 
 
 def classic(settings: Settings, role: str = "batch", metastore: bool = True) -> SparkSession:
-    """A session in this process: inside spark-submit, whose settings it takes over, or with a JVM of its own.
+    """A session in this process: under spark-submit, whose settings it uses, or with a JVM of its own.
 
-    `metastore=False` gives a catalog that lives and dies with the process.
+    `metastore=False` uses an in-memory catalog.
     """
     from pyspark.sql import SparkSession
 
-    # Python workers are this interpreter, and not the machine's.
+    # Python workers use this interpreter instead of the machine's.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(f"ebap-{role}")
     conf = (
@@ -208,12 +208,12 @@ def classic(settings: Settings, role: str = "batch", metastore: bool = True) -> 
 
 
 def open_for_verb(settings: Settings) -> SparkSession:
-    """The session of a command: this process's own under spark-submit, else one on the warm server. NotReadyError where that is away."""
+    """The session of a command: this process's under spark-submit, else one on the warm server. NotReadyError if that is down."""
     # spark-submit starts Python with the port of its JVM; nothing else sets it.
     if "PYSPARK_GATEWAY_PORT" in os.environ:
         return classic(settings)
     try:
-        # Spark's client tries again for minutes.
+        # Spark's client retries for minutes.
         socket.create_connection((settings.spark_host, settings.spark_connect_port), timeout=_ANSWER_S).close()
     except OSError:
         raise NotReadyError(f"the warm Spark server at {settings.spark_remote} does not answer", "see `make status`") from None

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from pyspark.sql.streaming import StreamingQuery
 
 OBSERVED = "landed"
-# What one task lands within a trigger's five seconds; a backlog of more goes to all cores, in large batches.
+# Records that one task lands within a trigger's five seconds; a larger backlog uses all cores, in large batches.
 LIGHT_RECORDS = 20_000
 _POLL_S = 0.5
 # How long a stop waits for the running batch; a batch cut short is replayed at the next start, with the same result.
 _STOP_LIMIT_S = 60.0
-# How long whoever stops the app waits for it. A machine's graceful shutdown is 120 s at least: vm_stop refuses less.
+# How long a stop request is waited for. A machine's graceful shutdown is at least 120 s: vm_stop refuses less.
 DRAIN_LIMIT_S = 75.0
 
 
@@ -30,8 +30,8 @@ class End(Enum):
     """Why a query ended."""
 
     STOPPED = "a stop was requested"
-    CAUGHT_UP = "it has landed what there was when it began"
-    BEHIND = "more waits than it is made for"
+    CAUGHT_UP = "all records present at its start have landed"
+    BEHIND = "the backlog exceeds its limit"
 
 
 @dataclass(frozen=True)
@@ -46,26 +46,26 @@ _NOTHING = _Reported()
 
 
 def stop_file(settings: Settings, app: str) -> Path:
-    """The stop request: the app ends between two batches once it exists, and removes it when it starts."""
+    """The stop request: the app ends between two batches if it exists, and removes it at start."""
     return settings.control_dir / f"{app}.stop"
 
 
 def report_file(settings: Settings, app: str) -> Path:
-    """What the app last reported: a batch, or a first look at Kafka that found none."""
+    """The app's last report: a batch, or a first poll of Kafka that found no records."""
     return settings.control_dir / f"{app}.json"
 
 
 def drain(request: Path, has_ended: Callable[[], bool], limit_s: float = DRAIN_LIMIT_S) -> bool:
-    """Leave a stop request and wait until its app has ended; whether it did within the limit."""
+    """Write a stop request and wait until its app has ended; whether it did within the limit."""
     request.parent.mkdir(parents=True, exist_ok=True)
     request.touch()
     return any(has_ended() for _ in wait.looks(limit_s, every_s=0.2))
 
 
 def run(start: Callable[[bool], StreamingQuery], settings: Settings, app: str, meanwhile: Callable[[], None] = lambda: None) -> None:
-    """Run the app's query until a stop is requested: in small batches, and what is far behind in large ones.
+    """Run the app's query until a stop is requested: in small batches, a backlog in large ones.
 
-    `start` begins a query, for a backlog where it is given True. `meanwhile` is called twice a second, so it must return at once.
+    `start` begins a query, with True one for a backlog. `meanwhile` is called twice a second and must return at once.
     """
     settings.control_dir.mkdir(parents=True, exist_ok=True)
     stop_file(settings, app).unlink(missing_ok=True)
@@ -78,9 +78,9 @@ def run(start: Callable[[bool], StreamingQuery], settings: Settings, app: str, m
 def run_until_end(
     query: StreamingQuery, settings: Settings, app: str, meanwhile: Callable[[], None] = lambda: None, most_behind: int | None = None
 ) -> End:
-    """Report each batch until a stop is requested, the query ends by itself, or more than `most_behind` records wait; say which it was.
+    """Report each batch until a stop is requested, the query ends, or more than `most_behind` records wait; returns which.
 
-    It is stopped between batches; a failed query raises its error.
+    The query is stopped between batches; a failed query raises its error.
     """
     reported, end = _NOTHING, None
     while end is None:
@@ -102,9 +102,9 @@ def run_until_end(
 
 
 def batch_report(progress: dict[str, Any], now: datetime) -> dict[str, Any]:
-    """One line about one batch: rows, rates (records a second), duration and its phases (ms), lag in records and in seconds.
+    """Report of one batch: records, rate (records per second), duration and its phases (ms), lag in records and in seconds.
 
-    The lag in seconds is how long the oldest record of the batch waited between Kafka and the end of the batch.
+    The lag in seconds is the time from Kafka's timestamp of the batch's oldest record to the end of the batch.
     """
     source = progress["sources"][0]
     oldest = (progress.get("observedMetrics") or {}).get(OBSERVED, {}).get("oldest")
@@ -123,9 +123,9 @@ def batch_report(progress: dict[str, Any], now: datetime) -> dict[str, Any]:
 
 
 def _report_batches(query: StreamingQuery, file: Path, reported: _Reported) -> _Reported:
-    """Report what has ended since, and the query's first look at Kafka even where it found nothing: the app is up by then."""
+    """Report batches that have ended since, and the query's first poll of Kafka even if it was empty: the app is up by then."""
     newest = query.lastProgress
-    # All of them are 100 objects through JSON, twice a second: only where there is something to report.
+    # recentProgress parses 100 JSON objects: read only if there is something to report.
     if newest is None or not _is_beyond(_as_dict(newest), reported):
         return reported
     for progress in map(_as_dict, query.recentProgress):
@@ -141,7 +141,7 @@ def _report_batches(query: StreamingQuery, file: Path, reported: _Reported) -> _
 
 
 def _is_beyond(newest: dict[str, Any], reported: _Reported) -> bool:
-    """Whether a batch may have ended since; a look at Kafka that found nothing has the number of the batch that comes next."""
+    """Whether a batch may have ended since; a poll of Kafka that found nothing has the number of the next batch."""
     ended = newest["batchId"] - (0 if newest["numInputRows"] else 1)
     return reported == _NOTHING or ended > reported.batch
 
@@ -151,7 +151,7 @@ def _is_to_report(progress: dict[str, Any], reported: _Reported) -> bool:
 
 
 def _stop_between_batches(query: StreamingQuery) -> None:
-    """Let the running batch end; under a backlog the next one has begun by then, and has written nothing yet."""
+    """Wait for the running batch; under a backlog the next one has begun by then, and has written nothing yet."""
     batch = _last_batch(query)
     for _ in wait.looks(_STOP_LIMIT_S, every_s=0.02):
         if not query.status["isTriggerActive"] or _last_batch(query) != batch:
@@ -175,7 +175,7 @@ def _as_dict(progress: Any) -> dict[str, Any]:
 
 
 def _behind(source: dict[str, Any]) -> int:
-    """Records in Kafka beyond the batch's end, over all partitions, when the batch was planned."""
+    """Records in Kafka beyond the batch's end, over all partitions, at the time the batch was planned."""
     latest, end = (_offsets(source.get(name)) for name in ("latestOffset", "endOffset"))
     return sum(max(offset - end.get(place, 0), 0) for place, offset in latest.items())
 

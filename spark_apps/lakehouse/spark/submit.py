@@ -1,4 +1,4 @@
-"""How each Spark process is started: the spark-submit line, its settings file and its environment."""
+"""Start of Spark processes: the spark-submit line, its properties file and its environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lakehouse.verbs import STREAMING, SUBMITTED
 
 APPS = PROJECT / "spark_apps"
 
-# What spark-submit and its Python would take from a shell.
+# Variables of a shell that change spark-submit and its Python.
 _FOREIGN = ("SPARK_REMOTE", "PYSPARK_SUBMIT_ARGS", "PYSPARK_DRIVER_PYTHON", "PYTHONPATH", "PYTHONHOME")
 
 _FAIR_POOLS = f"""<?xml version="1.0"?>
@@ -27,9 +27,9 @@ _FAIR_POOLS = f"""<?xml version="1.0"?>
 
 
 def command(settings: Settings, name: str, *arguments: str) -> list[str]:
-    """The spark-submit line of `spark` (the warm server) or of a verb, as a list of words; writes the settings file it names.
+    """The spark-submit command of `spark` (the warm server), a streaming app or a verb, as a list; writes its properties file.
 
-    Raises EbapError for a name that is neither.
+    Raises EbapError for any other name.
     """
     if name == "spark":
         role, target = "spark", _thrift_server(settings)
@@ -41,21 +41,21 @@ def command(settings: Settings, name: str, *arguments: str) -> list[str]:
 
 
 def line(settings: Settings, name: str, *arguments: str) -> str:
-    """The same line with its environment, ready to paste into a shell, whatever that has been set up for."""
+    """The same command with its environment as one shell line, independent of the shell's own variables."""
     unset = [f"-u {name}" for name in (*_FOREIGN, *process.JAVA_OPTIONS)]
     variables = [f"{key}={shlex.quote(value)}" for key, value in sorted(environment(settings).items())]
     return " ".join(["env", *unset, *variables, shlex.join(command(settings, name, *arguments))])
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Variables a Spark process needs beside the ones it inherits."""
+    """Variables a Spark process needs in addition to the inherited ones."""
     variables = {
         # The pip distribution cannot find itself without it.
         "SPARK_HOME": str(_spark_home(settings)),
         "PYSPARK_PYTHON": str(_python(settings)),
         "SPARK_LOCAL_IP": settings.driver_address,
         "SPARK_LOCAL_DIRS": str(settings.home_dir / "tmp"),
-        # Our own log settings, and no stray spark-defaults.conf of the machine.
+        # The platform's log settings, and not the machine's spark-defaults.conf.
         "SPARK_CONF_DIR": str(PROJECT / "infra" / "spark"),
     }
     java = settings.home_dir / "java"
@@ -75,7 +75,7 @@ def _spark_home(settings: Settings) -> Path:
 
 
 def _write_conf(settings: Settings, role: str) -> Path:
-    """Write the properties file of a role, readable by its owner alone: it holds the metastore's password."""
+    """Write the properties file of a role, readable only by its owner: it holds the metastore's password."""
     folder = settings.home_dir / "conf"
     folder.mkdir(parents=True, exist_ok=True)
     (settings.home_dir / "tmp").mkdir(exist_ok=True)

@@ -11,7 +11,7 @@ from lakehouse.settings import Settings
 
 
 def connect(settings: Settings) -> Any:
-    """A PyHive connection; NotReadyError says how to start the server where none answers."""
+    """A PyHive connection; NotReadyError if no server answers."""
     from pyhive import hive
     from thrift.transport.TTransport import TTransportException
 
@@ -42,7 +42,7 @@ def query(settings: Settings, sql: str) -> tuple[list[str], list[tuple[Any, ...]
 
 
 def first_line(message: str | None) -> str:
-    """What a failed query says, without the server's stack."""
+    """The first line of a failed query's message, without the server's stack trace."""
     return (message or "the Spark server gave no reason").strip().splitlines()[0]
 
 
