@@ -1,9 +1,9 @@
-"""Aggregate one gold table by Spark: recompute the slices that its inputs' changes reach, and replace those that differ.
+"""Aggregate one gold table by Spark: recompute the slices affected by changes of its inputs, and replace those that differ.
 
-Does: what `lakehouse.gold.aggregate` does in the caller's own process for small work, from the same SQL, however many rows it takes.
-Runs: over the warm server where Airflow's task found the work too large; by spark-submit: `aggregate.py TABLE [DAY ...]`.
-Safe to run again: the same inputs give the same rows, and slices that came out equal are not written.
-When it fails: the checkpoint stays, and the next run takes up the same changes.
+Does: the work of `lakehouse.gold.aggregate`, from the same SQL, for any number of rows.
+Runs: on the warm server if the work is too large for Airflow's task; by spark-submit: `aggregate.py TABLE [DAY ...]`.
+Safe to run again: the same inputs give the same rows, and slices without differences are not written.
+When it fails: the checkpoint does not move, and the next run processes the same changes.
 """
 
 from lakehouse.cli import submitted

@@ -1,9 +1,9 @@
 """Compact one stored table: merge small files, delete files that no reader needs, and old days of bronze where configured.
 
-Does: joins small files; once a day deletes files that no version of the last `retention_h` hours needs, unless a mark waits; reports.
-Runs: from Airflow for each table, over the warm server; by spark-submit too: `compact.py TABLE [--vacuum]`.
-Safe to run again, beside every writer and reader, and beside itself: a reader keeps its version, and a writer that met it wins.
-When it fails: nothing is half done; the next run takes up what is left.
+Does: merges small files; once a day deletes files that no version of the last `retention_h` hours needs, unless a checkpoint lags.
+Runs: from Airflow for each table, on the warm server; by spark-submit too: `compact.py TABLE [--vacuum]`.
+Safe to run again and beside readers, writers and itself: readers keep their version, and a conflict is resolved for the writer.
+When it fails: each commit is atomic; the next run continues.
 """
 
 from lakehouse.cli import submitted

@@ -1,11 +1,11 @@
 """Land every captured change in bronze: one streaming query over an explicit list of topics, one Delta commit per batch.
 
-Does: reads Kafka, keeps key, value and headers as received, parses the few fields that place a change, appends; a backlog in large
-batches on all cores. Every half minute it has the source's schema looked at, in a process of its own: where changes land, somebody looks.
+Does: reads Kafka, stores key, value and headers as received, parses the position of each change, appends; a backlog in large batches on
+all cores. Every half minute it starts a process that checks the source's schema, so that schema changes are found wherever changes land.
 Runs: always, as its own spark-submit (`python -m lakehouse submit land` prints the line).
-Stops: `make down` leaves a stop request that is obeyed between two batches; SIGTERM alone may replay one batch.
-When it fails: the supervisor starts it again and the checkpoint goes on where it was. It stops for good where Kafka no
-longer has records that were never landed.
+Stops: `make down` writes a stop request, which takes effect between two batches; after SIGTERM alone one batch may be replayed.
+When it fails: the supervisor restarts it and it continues from its checkpoint. It stops permanently if Kafka has deleted records that
+were never landed.
 """
 
 from lakehouse.bronze import land

@@ -1,9 +1,9 @@
 """Refine one source table by Spark: fold what bronze received since the table's checkpoint into its history in silver.
 
-Does: what `silver.refine` does in its own process, by Spark: for many records, a first fill, and records of forgotten people.
-Runs: where the run in process leaves the work to Spark, over the warm server; by spark-submit too: `refine.py TABLE`.
-Safe to run again: each write repeats to nothing, so a crash between two of them costs only the repetition.
-When it fails: the mark stays, and the next run takes up the same changes.
+Does: the work of `lakehouse.silver.refine` for many records, a first fill, and records of forgotten people.
+Runs: on the warm server if the run in process raises TooLargeError; by spark-submit too: `refine.py TABLE`.
+Safe to run again: each write is idempotent, so a run that crashed between two of them is repeated.
+When it fails: the checkpoint does not move, and the next run processes the same changes.
 """
 
 from lakehouse.cli import submitted

@@ -1,7 +1,7 @@
-"""Keeps pyarrow from loading pandas, which its first array would do only for a type check.
+"""Keeps pyarrow from importing pandas, which its first array does for a type check.
 
-A short process spends a quarter of a second of CPU and 40 MB on it. Who needs pandas can still import it; what pyarrow converts to and
-from pandas is not available in a process that has imported this module.
+The import takes a quarter of a second of CPU and 40 MB. pandas can still be imported; pyarrow's conversions to and from pandas are not
+available in a process that has imported this module.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class _Refused(MetaPathFinder):
         return None
 
 
-def _ask_once() -> None:
-    """Have pyarrow look for pandas, which it does once a process, and find none."""
+def _disable_lookup() -> None:
+    """Run pyarrow's lookup of pandas, which happens once per process, so that it finds none."""
     refused = _Refused()
     sys.meta_path.insert(0, refused)
     try:
@@ -32,4 +32,4 @@ def _ask_once() -> None:
 
 
 if "pandas" not in sys.modules:
-    _ask_once()
+    _disable_lookup()

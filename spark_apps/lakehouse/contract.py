@@ -1,9 +1,8 @@
-"""The contract: Table, Column and Expect, with which a table is declared once and which everything else reads.
+"""The contract: Table, Column and Expect, which declare a table once for everything else.
 
-A declaration is a frozen object that cannot exist while it is wrong: building it raises `ContractError` with every fault named.
-DDL, topics, capture lists, merge keys, DAG tasks, comments and the data dictionary are all expressions over these objects.
-Only the standard library is imported here, so that Airflow's parser, the generator and the web pages can read declarations
-without Spark.
+A declaration is a frozen object that is validated when it is built: `ContractError` lists every fault. DDL, topics, capture lists, merge
+keys, DAG tasks, comments and the data dictionary are derived from it. Only the standard library is imported here, so that Airflow's
+parser, the generator and the web pages can read declarations without Spark.
 """
 
 from __future__ import annotations
@@ -15,16 +14,16 @@ from enum import Enum
 
 from lakehouse.errors import ContractError
 
-# Types a column may have. TIMESTAMP_NTZ, VARIANT, TIME and STRUCT are left out on purpose: the BI drivers give them no type,
-# and the last two break the Thrift protocol itself.
+# Types a column may have. TIMESTAMP_NTZ, VARIANT, TIME and STRUCT are not supported: the BI drivers have no type for them, and the
+# last two break the Thrift protocol.
 _PLAIN_TYPES = frozenset(
     {"BIGINT", "INT", "SMALLINT", "STRING", "BOOLEAN", "DOUBLE", "FLOAT", "DATE", "TIMESTAMP", "BINARY", "ARRAY<STRING>"}
 )
-# Kafka's headers as received: in bronze alone, which no BI tool reads.
+# Kafka's headers as received: only in bronze, which no BI tool reads.
 KAFKA_HEADERS = "ARRAY<STRUCT<key: STRING, value: BINARY>>"
 _DECIMAL = re.compile(r"DECIMAL\((\d{1,2}),(\d{1,2})\)")
 _WIDENINGS = {("SMALLINT", "INT"), ("SMALLINT", "BIGINT"), ("INT", "BIGINT"), ("FLOAT", "DOUBLE")}
-# Nothing reads one version of a table for longer: tasks give up after minutes, a person's query is ended by then.
+# No reader needs one version of a table for longer: tasks time out after minutes, queries end within hours.
 LONGEST_READER_H = 24
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 # Spark and Delta read names without regard to case, Postgres and DuckDB do not always: only such a name is the same to all of them.
@@ -33,14 +32,14 @@ _RENAME = "rename it at the source"
 
 
 class History(Enum):
-    """How much of a source table's past the silver layer shows: FULL is SCD type 2, LATEST is SCD type 1."""
+    """How much history of a source table the silver layer shows: FULL is SCD type 2, LATEST is SCD type 1."""
 
     FULL = "full"
     LATEST = "latest"
 
 
 class Layer(Enum):
-    """The schema a table stands in."""
+    """The schema of a table."""
 
     BRONZE = "bronze"
     SILVER = "silver"
@@ -48,17 +47,17 @@ class Layer(Enum):
 
 
 class Kind(Enum):
-    """What a table is for the code that makes and writes it."""
+    """How a table is created and written."""
 
     SOURCE = "source table"  # captured, shown by views over its stored changes
     CHANGES = "stored changes"  # the stored form of a source table
     GOLD = "gold table"
     VIEW = "gold view"
-    PLATFORM = "platform table"  # what the platform keeps of its own work
+    PLATFORM = "platform table"  # the platform's own metadata
 
 
 class Severity(Enum):
-    """What happens to a row that breaks an expectation: it is flagged and kept, or refused into quarantine."""
+    """What happens to a row that violates an expectation: it is flagged and kept, or quarantined."""
 
     FLAG = "flag"
     REFUSE = "refuse"
@@ -74,7 +73,7 @@ def is_type(text: str) -> bool:
 
 
 def is_widening(narrow: str, wide: str) -> bool:
-    """Whether `wide` is another type that holds every value of `narrow`, and that Delta can make of it in place."""
+    """Whether `wide` is another type that holds every value of `narrow`, and to which Delta can widen it in place."""
     if (narrow, wide) in _WIDENINGS:
         return True
     before, after = _DECIMAL.fullmatch(narrow), _DECIMAL.fullmatch(wide)
@@ -83,11 +82,11 @@ def is_widening(narrow: str, wide: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One column: its Spark DDL type and what it means, with the unit where it has one.
+    """One column: its Spark DDL type and its meaning, with the unit if it has one.
 
-    `tracked=False` keeps a change of this column from opening a version. `pii=True` marks personal data: gold leaves it out, or
-    declares its column `hashed=True` too and shows a keyed hash of it. `person` names the table of persons whose key this column
-    holds; on that table's own key it says that a row of it is a person.
+    With `tracked=False` a change of this column opens no version. `pii=True` marks personal data: gold omits it, or declares its column
+    `hashed=True` too and shows a keyed hash. `person` is the table of persons whose key this column holds; on that table's own key it
+    marks each row as a person.
     """
 
     name: str
@@ -107,13 +106,13 @@ class Column:
         if not self.doc.strip():
             faults.append(f"column {self.name!r} has no doc")
         if self.hashed and not (self.pii and self.type == "STRING"):
-            faults.append(f"column {self.name!r} is hashed, so it is personal data and a STRING: declare pii=True and that type")
+            faults.append(f"column {self.name!r} is hashed: it must have pii=True and type STRING")
         _raise(faults)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expect:
-    """A promise about a row, as a Spark SQL condition over the table's own columns; NULL counts as kept."""
+    """A constraint on rows, as a Spark SQL condition over the table's own columns; NULL counts as satisfied."""
 
     name: str
     condition: str
@@ -133,15 +132,15 @@ class Expect:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """One table: what a row is, what identifies it, and what is promised about it.
+    """One table: its grain, key, columns and expectations.
 
-    A source table (captured from Postgres, kept in silver) has `history`. `changes_of` names the source table whose stored form a table
-    is; tables in which the platform keeps its own work say `is_platform`. A gold table has `inputs`, the names of the tables it is made
-    from, and `slice`, the column by whose values it is recomputed; a gold view has inputs and no slice. `sliced_by` maps an input to the
-    SQL expression over it that is the slice: of such an input only the rows of the slices at hand are read, and a change of it reaches
-    only them where it is a gold table itself. Files lie in folders by `partition_by`, those of a gold table by its slice.
-    `max_age_s` is the age in seconds beyond which its content counts as late. `retention_h` is how many hours files are kept that only
-    older versions of the table need: running queries, waiting checkpoints and time travel read them.
+    A source table (captured from Postgres, stored in silver) has `history`. `changes_of` is the source table whose stored form a table
+    is; tables of the platform's own metadata have `is_platform`. A gold table has `inputs`, the tables it is computed from, and `slice`,
+    the column by whose values it is recomputed; a gold view has inputs and no slice. `sliced_by` maps an input to an SQL expression that
+    computes the slice: only rows of the slices being recomputed are read from it, and if it is a gold table, its changes affect only
+    those slices. Tables are partitioned by `partition_by`, gold tables by their slice. `max_age_s` is the age in seconds beyond which the
+    content is late. `retention_h` is how many hours files of older versions are kept, for running queries, checkpoints that lag and time
+    travel.
     """
 
     name: str
@@ -161,7 +160,7 @@ class Table:
     changes_of: str | None = None
     is_platform: bool = False
     retention_h: int = 168
-    rules: tuple[str, ...] = field(default=())  # definitions a reader must know: revenue, as-of instants
+    rules: tuple[str, ...] = field(default=())  # definitions for readers: revenue, as-of instants
 
     def __post_init__(self) -> None:
         faults = []
@@ -217,7 +216,7 @@ class Table:
             faults.append("only a gold table has a slice")
         if self.sliced_by and not self.slice:
             faults.append("sliced_by needs a slice")
-        faults += [f"sliced_by names {name!r}, which is no input" for name in self.sliced_by if name not in self.inputs]
+        faults += [f"sliced_by names {name!r}, which is not an input" for name in self.sliced_by if name not in self.inputs]
         return faults
 
     def _personal_faults(self) -> list[str]:
@@ -228,13 +227,13 @@ class Table:
             if column.pii and not column.hashed and self.layer is Layer.GOLD:
                 faults.append(f"column {column.name!r} is personal data: gold leaves it out, or declares it hashed=True")
             if column.person and self.layer is not Layer.SILVER:
-                faults.append(f"column {column.name!r} names a person: only a source table says so")
+                faults.append(f"column {column.name!r} names a person: only a source table can")
             if column.pii and self.history and column.type.startswith("ARRAY"):
                 faults.append(f"column {column.name!r} is personal data in an array, which cannot be blanked in a record as received")
             if column.pii and self.history and column.name in self.key and not self.is_of_persons:
                 faults.append(f"key column {column.name!r} is personal data: declare whose key it holds (person={self.name!r})")
         if self.is_of_persons and len(self.key) > 1:
-            faults.append("a table of persons has a key of one column, which others can refer to")
+            faults.append("a table of persons must have a key of one column, for references")
         return faults
 
     @property
@@ -249,17 +248,17 @@ class Table:
 
     @property
     def erased(self) -> tuple[str, ...]:
-        """Columns that are blanked where a row tells of a forgotten person: personal data, and whom it names."""
+        """Columns that are blanked in rows of a forgotten person: personal data and references to persons."""
         return tuple(c.name for c in self.columns if c.name not in self.key and (c.pii or c in self.person_columns))
 
     @property
     def full_name(self) -> str:
-        """Schema and name, as SQL writes them."""
+        """Schema and name, as in SQL."""
         return f"{self.layer.value}.{self.name}"
 
     @property
     def kind(self) -> Kind:
-        """What the table is; a gold table without a slice is a view: nothing is stored for it."""
+        """The kind of table; a gold table without a slice is a view, for which nothing is stored."""
         if self.is_platform:
             return Kind.PLATFORM
         if self.changes_of:
@@ -275,7 +274,7 @@ class Table:
 
     @property
     def partitions(self) -> tuple[str, ...]:
-        """The columns by which a stored table's files lie in folders."""
+        """The partition columns of a stored table."""
         return (self.slice,) if self.slice else self.partition_by
 
     @property
@@ -289,7 +288,7 @@ class Table:
         return tuple(c.name for c in self.columns if c.tracked and c.name not in self.key)
 
     def column(self, name: str) -> Column:
-        """The column of that name; KeyError names the table where there is none."""
+        """The column of that name; KeyError if there is none."""
         for column in self.columns:
             if column.name == name:
                 return column

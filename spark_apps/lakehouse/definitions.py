@@ -1,4 +1,4 @@
-"""Business definitions that several tables share, used by declarations and transforms alike."""
+"""Business definitions shared by several declarations and transforms."""
 
 COUNTED_STATUSES = ("paid", "shipped", "delivered")
 

@@ -1,4 +1,4 @@
-"""A `.env` file, read as a shell, Compose and systemd read it."""
+"""Parser of `.env` files, compatible with shells, Compose and systemd."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from lakehouse.errors import SettingsError
 
 _QUOTES = ("'", '"')
-# `export` may lead, and a comment may follow after a space.
+# With optional `export` and a trailing comment after a space.
 _ASSIGNMENT = re.compile(r"""(?:export\s+)?(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<value>"[^"]*"|'[^']*'|[^\s"'#].*?|)\s*(?:(?<=\s)#.*)?""")
 
 
 def read(path: Path) -> dict[str, str]:
-    """The file's assignments, none where there is no file; SettingsError names a line that is not one."""
+    """The file's assignments, none if there is no file; SettingsError names a line that is not one."""
     values: dict[str, str] = {}
-    # Written on another system it may begin with a byte order mark and end its lines with a carriage return.
+    # A file written on Windows may have a byte order mark and carriage returns.
     lines = path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else []
     for number, line in enumerate(map(str.strip, lines), 1):
         if line and not line.startswith("#"):

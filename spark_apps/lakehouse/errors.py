@@ -1,4 +1,4 @@
-"""Errors with a known cause and a cure, their form on a command line, and retry where another writer was first.
+"""Errors with a known cause and a cure, their output on a command line, and retry after write conflicts.
 
 Any other exception is a bug and keeps its stack trace.
 """
@@ -11,14 +11,14 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# A writer is at work for seconds, the write that it overtakes takes as long: the third try has mostly not met one.
+# A write takes seconds, and so does a conflicting one: the third try usually succeeds.
 _TRIES = 5
 
 
 class EbapError(Exception):
-    """An error with a known cause: `what` states it, `cure` the way out, and its text is both in one line.
+    """An error with a known cause `what` and a `cure`; its text is both in one line.
 
-    `is_retryable`: the same work can succeed when it is done again at once. `exit_code`: that of a command line which documents no other.
+    `is_retryable`: the same work can succeed if it is repeated at once. `exit_code`: default exit code of a command line.
     """
 
     exit_code = 2
@@ -36,26 +36,26 @@ class SettingsError(EbapError):
 
 
 class ContractError(EbapError):
-    """A declaration, or its SQL, that is wrong."""
+    """An invalid declaration, or invalid SQL of one."""
 
 
 class ConflictError(EbapError):
-    """Another writer was first and nothing was written: read again, decide anew."""
+    """A concurrent writer committed first and nothing was written: read again and retry."""
 
     def __init__(self, what: str, cure: str = "run it again") -> None:
         super().__init__(what, cure, is_retryable=True)
 
 
 class TooLargeError(EbapError):
-    """Work that is Spark's; nothing was written that a run by Spark would not write again."""
+    """Work that requires Spark; what was written so far is idempotent with a run by Spark."""
 
 
 class NotReadyError(EbapError):
-    """A part that does not answer, or did not get there in time."""
+    """A part that does not answer, or was not ready in time."""
 
 
 def retry(do: Callable[[], T]) -> T:
-    """What `do` gives, done again while it raises a retryable error; the error of the last of five tries is raised as it is."""
+    """Result of `do`, repeated while it raises a retryable error; the error of the fifth try is raised."""
     for _ in range(_TRIES - 1):
         try:
             return do()
@@ -72,9 +72,9 @@ def _to_stderr(line: str) -> None:
 def exit_code_of(
     label: str, do: Callable[[], int | None], *, failed: int | None = None, report: Callable[[str], object] = _to_stderr
 ) -> int:
-    """The exit code of a command line that does `do`: what that returns, else 0; after an EbapError, reported as one line, its own.
+    """The exit code of a command line that runs `do`: its result or 0; an EbapError is reported as one line and gives its own code.
 
-    `failed` is the documented exit code of a program whose errors all have the same.
+    `failed` replaces the code of every EbapError.
     """
     try:
         return do() or 0

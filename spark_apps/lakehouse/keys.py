@@ -1,4 +1,4 @@
-"""Keys as a person types them: `17`, `a@b.io`, or JSON: `{"order_id": 17, "line_no": 1}`, `[17, 18]` for several."""
+"""Keys on a command line: `17`, `a@b.io`, or JSON: `{"order_id": 17, "line_no": 1}`, `[17, 18]` for several."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ if TYPE_CHECKING:
 Key = tuple[str, ...]
 
 
-def parse(table: Table, words: Iterable[str]) -> list[Key]:
-    """The keys as texts, in the order of the table's key columns; EbapError names the first that is none, and the form it must have."""
-    return list(dict.fromkeys(_key(table, value) for word in words for value in _values(word)))
+def parse(table: Table, args: Iterable[str]) -> list[Key]:
+    """The keys as texts, in the order of the table's key columns; EbapError names the first invalid one and the expected form."""
+    return list(dict.fromkeys(_key(table, value) for arg in args for value in _values(arg)))
 
 
-def frame(spark: SparkSession, table: Table, words: Iterable[str]) -> DataFrame:
-    """The keys as rows of the key columns, in their declared types; EbapError names those that do not fit."""
+def frame(spark: SparkSession, table: Table, args: Iterable[str]) -> DataFrame:
+    """The keys as rows of the key columns, in their declared types; EbapError names those that cannot be cast."""
     from pyspark.sql import functions as F
 
-    texts = spark.createDataFrame(parse(table, words), ", ".join(f"`{name}` STRING" for name in table.key))
+    texts = spark.createDataFrame(parse(table, args), ", ".join(f"`{name}` STRING" for name in table.key))
     fitting = {name: F.col(name).try_cast(table.column(name).type) for name in table.key}
-    # Worked out here: it is compared with several times.
+    # Computed here: it is joined several times.
     typed = texts.select(*(value.alias(name) for name, value in fitting.items())).localCheckpoint()
     misfits = texts.where(" OR ".join(f"try_cast(`{name}` AS {table.column(name).type}) IS NULL" for name in table.key)).take(3)
     if misfits:
         shown = ", ".join(str(row.asDict()) for row in misfits)
-        raise EbapError(f"no key of {table.full_name}, which is {_form(table)}: {shown}")
+        raise EbapError(f"not a key of {table.full_name}, which is {_form(table)}: {shown}")
     return typed
 
 
-def _values(word: str) -> Iterator[Any]:
-    """What a word holds; numbers stay as they are written."""
+def _values(arg: str) -> Iterator[Any]:
+    """The values of one argument; numbers stay texts, as written."""
     try:
-        value = json.loads(word, parse_int=str, parse_float=str, parse_constant=str)
+        value = json.loads(arg, parse_int=str, parse_float=str, parse_constant=str)
     except ValueError:
-        value = word
+        value = arg
     if value is None or isinstance(value, bool):
-        value = word
+        value = arg
     yield from value if isinstance(value, list) else [value]
 
 
 def _key(table: Table, value: Any) -> Key:
     by_name = value if isinstance(value, dict) else {table.key[0]: value}
     if by_name.keys() != set(table.key) or not all(isinstance(part, str) for part in by_name.values()):
-        raise EbapError(f"{json.dumps(value)} is no key of {table.full_name}", f"give {_form(table)}")
+        raise EbapError(f"{json.dumps(value)} is not a key of {table.full_name}", f"give {_form(table)}")
     return tuple(by_name[name] for name in table.key)
 
 

@@ -1,6 +1,6 @@
 """The platform's own tables: bronze as received, silver's stored changes, quarantine, and the progress of each job.
 
-They are declared with the same nouns as the shop's tables, so that creation, comments and conformance are the same code.
+They are declared like the source's tables, so that the same code creates, comments and checks them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _OWNER = "platform"
 
 CHANGES = Table(
     name="changes",
-    doc="The change log as received: every record of every captured topic, readable or not. Only a person who is forgotten is taken out.",
+    doc="The change log as received: every record of every captured topic, readable or not. Only data of forgotten people is removed.",
     grain="one row per Kafka record and landing; a lost checkpoint lands records again",
     key=("topic", "partition", "offset"),
     layer=Layer.BRONZE,
@@ -63,14 +63,14 @@ QUARANTINE = Table(
     columns=(
         Column(name="source_table", type="STRING", doc="Table whose topic carried the record."),
         Column(name="reason", type="STRING", doc=f"{', '.join(REASONS[:-1])} or {REASONS[-1]}."),
-        Column(name="detail", type="STRING", doc="What exactly was wrong: the column, its text, its declared type.", pii=True),
+        Column(name="detail", type="STRING", doc="Details of the fault: the column, its text, its declared type.", pii=True),
         Column(name="topic", type="STRING", doc="Kafka topic."),
         Column(name="partition", type="INT", doc="Kafka partition."),
         Column(name="offset", type="BIGINT", doc="Kafka offset."),
         Column(name="key", type="BINARY", doc="Record key as received.", pii=True),
         Column(name="value", type="BINARY", doc="Record value as received.", pii=True),
         Column(name="sha256", type="STRING", doc="SHA-256 of the value, in hex."),
-        Column(name="first_seen_at", type="TIMESTAMP", doc="When refine first met the record."),
+        Column(name="first_seen_at", type="TIMESTAMP", doc="When refine first read the record."),
         Column(name="replayed_at", type="TIMESTAMP", doc="When a replay moved the record into its table; NULL while it waits."),
     ),
 )
@@ -99,7 +99,7 @@ PROGRESS = Table(
 
 CONTROLS = Table(
     name="controls",
-    doc="What an operator has asked of each source table: whether it is paused, since when, by whom and why.",
+    doc="Pauses of source tables: since when, by whom and why.",
     grain="one row per source table that was ever paused",
     key=("source_table",),
     is_platform=True,
@@ -107,9 +107,9 @@ CONTROLS = Table(
     max_age_s=300,
     columns=(
         Column(name="source_table", type="STRING", doc="Source table."),
-        Column(name="paused_at", type="TIMESTAMP", doc="Since when nothing is refined into it; NULL while it runs."),
-        Column(name="paused_by", type="STRING", doc="Who paused it; NULL while it runs."),
-        Column(name="reason", type="STRING", doc="Why, where that was told."),
+        Column(name="paused_at", type="TIMESTAMP", doc="When it was paused; NULL while it is refined."),
+        Column(name="paused_by", type="STRING", doc="Who paused it; NULL while it is refined."),
+        Column(name="reason", type="STRING", doc="Reason, if one was given."),
     ),
 )
 
@@ -132,7 +132,7 @@ GOLD_PROGRESS = Table(
 
 COMPACTIONS = Table(
     name="compactions",
-    doc="The last compaction of each stored table: what it found, what it left.",
+    doc="The last compaction of each stored table: files before and after.",
     grain="one row per stored table",
     key=("table_name",),
     is_platform=True,
@@ -145,19 +145,19 @@ COMPACTIONS = Table(
         Column(name="took_s", type="DOUBLE", doc="How long it took, in seconds."),
         Column(name="files_before", type="BIGINT", doc="Files that the table consisted of before."),
         Column(name="bytes_before", type="BIGINT", doc="Their size."),
-        Column(name="small_before", type="BIGINT", doc="How many of them were smaller than what compaction leaves alone."),
+        Column(name="small_before", type="BIGINT", doc="How many of them were small enough to be compacted."),
         Column(name="files_after", type="BIGINT", doc="Files that the table consists of now."),
         Column(name="bytes_after", type="BIGINT", doc="Their size."),
         Column(name="small_after", type="BIGINT", doc="How many of them are small."),
-        Column(name="vacuumed_at", type="TIMESTAMP", doc="When files that nobody can need any more were last deleted."),
-        Column(name="waiting_since", type="TIMESTAMP", doc="Since when a reader waits for whom no files were deleted, or NULL."),
+        Column(name="vacuumed_at", type="TIMESTAMP", doc="When unneeded files were last deleted (VACUUM)."),
+        Column(name="waiting_since", type="TIMESTAMP", doc="Since when a lagging reader has prevented the deletion of files, or NULL."),
         Column(name="first_landed_on", type="DATE", doc="First day that bronze holds, where earlier ones were removed by age; else NULL."),
     ),
 )
 
 ERASURES = Table(
     name="erasures",
-    doc="Whom the lake has forgotten: nothing that a record says of these keys comes back, whenever it arrives.",
+    doc="Forgotten keys: data of these keys is removed from records whenever they arrive.",
     grain="one row per forgotten key: a person's, or that of a row which named one",
     key=("source_table", "key"),
     is_platform=True,
@@ -168,7 +168,7 @@ ERASURES = Table(
         Column(name="source_table", type="STRING", doc="Source table of the key."),
         Column(name="key", type="STRING", doc="The key as a JSON object; all that is kept of it."),
         Column(name="forgotten_at", type="TIMESTAMP", doc="When the key was entered here."),
-        Column(name="erased_at", type="TIMESTAMP", doc="When something of the key was last taken out of a table; files follow later."),
+        Column(name="erased_at", type="TIMESTAMP", doc="When data of the key was last removed from a table; files are deleted later."),
     ),
 )
 
@@ -192,7 +192,7 @@ RECONCILIATIONS = Table(
         Column(name="rows", type="BIGINT", doc="Rows that the source had then."),
         Column(name="missing", type="BIGINT", doc="Rows of the source that silver did not have."),
         Column(name="ghosts", type="BIGINT", doc="Rows of silver that the source did not have."),
-        Column(name="different", type="BIGINT", doc="Rows that both had, with other values."),
+        Column(name="different", type="BIGINT", doc="Rows that both had, with different values."),
         Column(name="blocked", type="BIGINT", doc="Rows that differed because a newer change waits in quarantine."),
         Column(name="took_s", type="DOUBLE", doc="How long the comparison took, in seconds, without the wait for the pipeline."),
         Column(name="detail", type="STRING", doc="The first keys of each kind, as a JSON object of lists."),
@@ -201,8 +201,8 @@ RECONCILIATIONS = Table(
 
 SCHEMA_CHANGES = Table(
     name="schema_changes",
-    doc="What changed in the source's own catalog, as far as captured tables go, and what became of it.",
-    grain="one row per change seen, and one per table for its first look",
+    doc="Changes of captured tables in the source's catalog, and the state of each change.",
+    grain="one row per detected change, and one per table for its first check",
     key=("source_table", "seen_at", "column", "what"),
     is_platform=True,
     partition_by=("source_table",),
@@ -210,37 +210,37 @@ SCHEMA_CHANGES = Table(
     max_age_s=300,
     columns=(
         Column(name="source_table", type="STRING", doc="Table of the source."),
-        Column(name="column", type="STRING", doc="Column, or NULL where the change is of the whole table."),
+        Column(name="column", type="STRING", doc="Column, or NULL for a change of the whole table."),
         Column(
             name="what",
             type="STRING",
             doc="first seen, added, dropped, renamed, widened, narrowed, retyped, enum value added, nullability changed or key changed; "
             "of a whole table also replaced by another, cannot be captured, can be captured, no longer published, published, "
-            "published anew, partition attached, detached and truncated; left out and capture stopped are what the capture did. "
+            "published anew, partition attached, detached and truncated; left out and capture stopped are reactions of the capture. "
             "A rename is two rows: the old name as a drop, the new one as an add.",
         ),
         Column(name="type_before", type="STRING", doc="Type in the source before, or key columns; NULL for what is new."),
-        Column(name="type_after", type="STRING", doc="The same after; NULL for what is gone."),
-        Column(name="seen_at", type="TIMESTAMP", doc="When the probe first saw it."),
+        Column(name="type_after", type="STRING", doc="The same after; NULL for what was dropped."),
+        Column(name="seen_at", type="TIMESTAMP", doc="When it was first detected."),
         Column(
             name="state",
             type="STRING",
-            doc="applied (silver follows), drift (kept in bronze alone until it is declared), gap (the table goes on without what is "
-            "named), waiting (the table is stopped) or accepted.",
+            doc="applied (silver follows), drift (only in bronze until it is declared), gap (the table continues without the named data), "
+            "waiting (the table is stopped) or accepted.",
         ),
         Column(name="accepted_at", type="TIMESTAMP", doc="When a waiting change or a gap was accepted; else NULL."),
-        Column(name="shape", type="STRING", doc="The whole table as the source's catalog had it then, as a JSON object."),
+        Column(name="shape", type="STRING", doc="The whole table in the source's catalog at that time, as a JSON object."),
         Column(
             name="reason",
             type="STRING",
-            doc="Why the capture leaves the column out or has stopped for the table, or what is missing; else NULL.",
+            doc="Why the column is not captured or capture has stopped for the table, or what is missing; else NULL.",
         ),
     ),
 )
 
-# Every table of the platform's own that is stored in the lake.
+# Platform tables that are stored in the lake.
 STORED = (CHANGES, QUARANTINE, SCHEMA_CHANGES, COMPACTIONS, ERASURES, RECONCILIATIONS)
-# Views of the state of tables, which is rows in the platform's Postgres (see lake.state), with their SELECT.
+# Views over the state of tables in the platform's Postgres (see lake.state), with their SELECT.
 STATE = "silver.table_state"
 STATE_VIEWS = {
     PROGRESS: "SELECT substring(table_name, 8) AS source_table, bronze_version, complete_to, updated_at AS refined_at, records, "
@@ -250,10 +250,10 @@ STATE_VIEWS = {
     GOLD_PROGRESS: "SELECT substring(table_name, 6) AS table_name, CAST(inputs AS STRING) AS marks, complete_to, "
     f"updated_at AS aggregated_at FROM {STATE} WHERE table_name LIKE 'gold.%'",
 }
-# All of them, in the order in which the data dictionary has them.
+# All of them, in the order of the data dictionary.
 PLATFORM = (CHANGES, QUARANTINE, PROGRESS, CONTROLS, SCHEMA_CHANGES, COMPACTIONS, ERASURES, RECONCILIATIONS, GOLD_PROGRESS)
 
-# What silver keeps beside a source table's own columns, a row a change.
+# Columns of stored changes in addition to the source table's own.
 STORED_COLUMNS = (
     Column(name="_kind", type="STRING", doc="read, upsert, delete or truncate."),
     Column(name="_epoch", type="INT", doc="Number of the source's timeline."),
@@ -262,15 +262,15 @@ STORED_COLUMNS = (
     Column(name="_last_commit_lsn", type="BIGINT", doc="Last commit before the change's own transaction."),
     Column(name="_offset", type="BIGINT", doc="Smallest Kafka offset seen of the change."),
     Column(name="_commit_at", type="TIMESTAMP", doc="Commit time as received."),
-    Column(name="_effective_at", type="TIMESTAMP", doc="Commit time, held so that it never runs backwards along a key."),
+    Column(name="_effective_at", type="TIMESTAMP", doc="Commit time, adjusted so that it never decreases along a key."),
     Column(name="_content_hash", type="STRING", doc="Hash of the declared columns as received."),
-    Column(name="_unchanged", type="ARRAY<STRING>", doc="Columns the change left unchanged and did not carry."),
+    Column(name="_unchanged", type="ARRAY<STRING>", doc="Columns that the change left unchanged and did not contain."),
     Column(name="_linked_key", type="STRING", doc="Other key of a primary-key change, as JSON: the old of an upsert, the new of a delete."),
     Column(name="_previous_key", type="STRING", doc="Last visible key before a primary-key change made this row, as JSON; else NULL."),
     Column(name="_unresolved", type="ARRAY<STRING>", doc="Columns whose value is not known yet."),
-    Column(name="_flags", type="ARRAY<STRING>", doc="Expectations of severity flag that the row breaks."),
+    Column(name="_flags", type="ARRAY<STRING>", doc="Expectations of severity flag that the row violates."),
     Column(name="_is_blocked", type="BOOLEAN", doc="Whether a newer change of the key waits in quarantine."),
-    Column(name="_is_visible", type="BOOLEAN", doc="Whether the row carries a version of the history."),
+    Column(name="_is_visible", type="BOOLEAN", doc="Whether the row is a version of the history."),
     Column(name="_valid_from", type="TIMESTAMP", doc="Start of the version, inclusive, in source commit time."),
     Column(name="_valid_to", type="TIMESTAMP", doc="End of the version, exclusive; NULL while open."),
     Column(name="_from_lsn", type="BIGINT", doc="Position that opened the version."),
@@ -296,12 +296,12 @@ STORED_SUFFIX = "_changes"
 
 
 def writer_of(table: Table) -> str:
-    """Under which name the commits to a source table's stored changes are numbered."""
+    """Delta application id of the commits to a source table's stored changes."""
     return f"ebap.refine.{table.name}"
 
 
 def stored(table: Table) -> Table:
-    """The table silver keeps for a source table: its columns and the platform's, a row a change."""
+    """The stored changes of a source table: its columns and the platform's, one row per change."""
     return Table(
         name=f"{table.name}{STORED_SUFFIX}",
         doc=f"Stored form of {table.name}: every change with its resolved values. Read silver.{table.name} instead.",

@@ -1,8 +1,7 @@
-"""The environment of the platform's processes. A shell is set up for other work, and none of that may change what a part does.
+"""The environment of the platform's processes, independent of variables that a shell has for other work.
 
-A part (a service, a step, a task) gets what `inherited` lists and its own settings; a command of ours starts with `begin`, which takes
-out of its environment what would change the parts that live in its own process: libpq, Spark, the JVM, Airflow.
-Calls to the platform's own hosts go past a proxy, calls to the rest of the world through it.
+A service, step or task gets the variables of `inherited` and its own settings; a command starts with `begin`, which removes variables
+that would change libraries in its process: libpq, Spark, the JVM, Airflow. Calls to the platform's own hosts bypass the proxy.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from urllib.parse import urlsplit
 from lakehouse.errors import SettingsError
 from lakehouse.settings import LOOPBACK, PROJECT, Settings
 
-# Not all_proxy: Airflow's HTTP client does not start with one of SOCKS, not even for calls past it.
+# Not all_proxy: Airflow's HTTP client fails at start with a SOCKS proxy, even for calls that bypass it.
 _PROXIES = ("http_proxy", "https_proxy", "grpc_proxy")
-# gRPC reads the first where it is set, and everybody else only the second.
+# gRPC reads the first if it is set, other clients only the second.
 _NO_PROXY = ("no_grpc_proxy", "no_proxy")
-# The account, the way to the internet, whom to trust there, and who we are at Google.
+# Account, proxies, trusted certificates and Google credentials.
 _TAKEN_OVER = {
     *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "JAVA_HOME"),
     *(spelling for name in (*_PROXIES, *_NO_PROXY) for spelling in (name, name.upper())),
@@ -30,12 +29,12 @@ _TAKEN_OVER = {
 }
 _TAKEN_OVER_FAMILIES = ("EBAP_", "GOOGLE_", "CLOUDSDK_", "GCE_")
 _FOREIGN_FAMILIES = ("PG", "SPARK_", "PYSPARK_", "AIRFLOW_", "HADOOP_", "HIVE_", "KAFKA_", "PYTHON")
-# What any Java program takes options from.
+# Variables from which any Java program reads options.
 JAVA_OPTIONS = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
 
 
 def inherited(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Every variable that a process of the platform inherits; `environ` is the shell's, by default this process's."""
+    """The variables that a process of the platform inherits; `environ` is the shell's, by default this process's."""
     shell = os.environ if environ is None else environ
     taken_over = {name: value for name, value in shell.items() if name in _TAKEN_OVER or name.startswith(_TAKEN_OVER_FAMILIES)}
     # Texts are UTF-8 and days are UTC days wherever it runs.
@@ -43,9 +42,9 @@ def inherited(settings: Settings, environ: Mapping[str, str] | None = None) -> d
 
 
 def begin() -> Settings:
-    """The settings of this process, whose environment is cleaned; SettingsError for one that is wrong.
+    """The settings of this process, after cleaning its environment; SettingsError if one is invalid.
 
-    What spark-submit started has its environment from `inherited` already, and needs what else is in it.
+    A process under spark-submit has a clean environment already, and needs spark-submit's variables.
     """
     _refuse_another_checkout(Path.cwd())
     settings = Settings.from_environment()
@@ -58,7 +57,7 @@ def begin() -> Settings:
 
 
 def _refuse_another_checkout(folder: Path) -> None:
-    """`python -m` takes what it finds in the current folder first: the rest would be of this checkout, and a mixture."""
+    """`python -m` imports from the current folder first: code of two checkouts would be mixed."""
     if (folder / "spark_apps" / "lakehouse").is_dir() and folder.resolve() != PROJECT:
         raise SettingsError(
             f"{sys.executable} runs the code of {PROJECT}, not of {folder}", f"`make install` here gives {folder} a Python of its own"
@@ -66,23 +65,23 @@ def _refuse_another_checkout(folder: Path) -> None:
 
 
 def is_foreign(name: str) -> bool:
-    """Whether a variable would change what a part of the platform does in a process of ours."""
+    """Whether a variable would change libraries in a process of the platform."""
     return name not in _TAKEN_OVER and (name.startswith(_FOREIGN_FAMILIES) or name in JAVA_OPTIONS)
 
 
 def past_the_proxy(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that keep calls to the platform's own hosts from a proxy, beside those that are kept from it already."""
-    made: dict[str, str] = {}
+    """The no_proxy variables, with the platform's own hosts added to those that are in them."""
+    variables: dict[str, str] = {}
     for name in _NO_PROXY:
         spellings = [environ[spelling] for spelling in (name, name.upper()) if environ.get(spelling)]
         if spellings or name == "no_proxy":
             known = [host.strip() for text in spellings for host in text.split(",") if host.strip()]
-            made |= dict.fromkeys((name, name.upper()), ",".join(dict.fromkeys([*known, *own_hosts(settings)])))
-    return made
+            variables |= dict.fromkeys((name, name.upper()), ",".join(dict.fromkeys([*known, *own_hosts(settings)])))
+    return variables
 
 
 def own_hosts(settings: Settings) -> Iterator[str]:
-    """Every host at which a part of the platform listens."""
+    """Every host on which a part of the platform listens."""
     yield from (LOOPBACK, "localhost", "::1", settings.bind, settings.driver_address)
     yield from (value for name, value in vars(settings).items() if name.endswith("_host"))
     yield from (node.strip().rpartition("@")[2].partition(":")[0] for node in settings.nodes.split(","))

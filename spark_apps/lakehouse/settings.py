@@ -1,7 +1,7 @@
-"""Settings: one frozen object a process, read from the environment and `.env`, handed down from `main()`.
+"""Settings: one frozen object per process, read from the environment and `.env`, passed down from `main()`.
 
-Each setting is an `EBAP_` variable. A variable that is unknown or does not fit is refused with its name and the cure.
-`.env.example` is generated from this file. Passwords are no settings: each is a file of mode 0600 under `secrets_dir`.
+Each setting is an `EBAP_` variable. An unknown variable or invalid value is an error with its name and the cure.
+`.env.example` is generated from this file. Passwords are not settings: each is a file of mode 0600 under `secrets_dir`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Settings:
     source_schema: str = _setting("shop", "Schema of the captured tables in the source database.")
     max_slot_wal_keep_mb: int = _setting(4096, "WAL the local Postgres keeps for an absent capture, in MiB; beyond it the slot is lost.")
 
-    bind: str = _setting(LOOPBACK, "Address that every service listens on. Nothing asks for a login but Postgres, Airflow and Metabase.")
+    bind: str = _setting(LOOPBACK, "Address that every service listens on. Only Postgres, Airflow and Metabase require a login.")
     public_host: str = _setting(LOOPBACK, "Host under which people reach the pages and the SQL servers.")
     postgres_host: str = _host("the local Postgres")
     kafka_host: str = _host("the Kafka broker")
@@ -76,7 +76,7 @@ class Settings:
     airflow_port: int = _port(18080, "Airflow's web page and API")
     boards_port: int = _port(18090, "the boards' page")
     metabase_port: int = _port(18030, "the Metabase that `make metabase` starts here")
-    metabase_url: str = _setting("", "Base URL of a Metabase of yours that gets the boards. Empty: `make metabase` starts one here.")
+    metabase_url: str = _setting("", "Base URL of a Metabase of yours, for the boards. Empty: `make metabase` starts one here.")
     metabase_jar: str = _setting("", "Path of a Metabase jar, where the pinned one cannot be downloaded.")
 
     rate: int = _setting(5, "Operations a second of the simulated shop.")
@@ -97,11 +97,11 @@ class Settings:
     )
 
     light_records: int = _setting(
-        20_000, "Records of one table that a refine takes in its own process. More, and a table's first fill, are Spark's."
+        20_000, "Records of one table that a refine reads in its own process. Spark refines more, and a table's first fill."
     )
     # Two million took 4 s of CPU and 650 MB; an increment over as many 1 s.
     light_rows: int = _setting(
-        2_000_000, "Rows of its inputs that an aggregate of a gold table reads in its own process. More are Spark's, from the same SQL."
+        2_000_000, "Rows of its inputs that an aggregate of a gold table reads in its own process. Spark aggregates more, by the same SQL."
     )
     silver_slots: int = _setting(1, "Silver tables refined at the same time. On two cores a second one only makes dashboards wait.")
     airflow_parallelism: int = _setting(4, "Airflow tasks at the same time; each is a thin client of about 60 MiB of its own.")
@@ -110,7 +110,7 @@ class Settings:
         "", 'Address that failed tables, late runs and machines in trouble are posted to as {"text": …}. Empty: they are only logged.'
     )
 
-    quarantine_alert: int = _setting(100, "Records of one table that may wait in quarantine; where more do, silver's check task fails.")
+    quarantine_alert: int = _setting(100, "Records of one table that may wait in quarantine; with more, silver's check task fails.")
 
     gcp_project: str = _setting(
         "", "Google Cloud project of the machines. Empty: there are none to switch, and vm_start and vm_stop stay paused."
@@ -129,7 +129,7 @@ class Settings:
     land_memory_mb: int = _setting(896, "Heap of the land app, in MiB.")
     spark_memory_mb: int = _setting(2048, "Heap of the warm Spark server (Thrift and Connect), and of a submitted verb, in MiB.")
     executor_memory_mb: int = _setting(1024, "Heap of an executor on a cluster, in MiB.")
-    executor_cores: int = _setting(2, "Cores that each Spark process takes of a cluster.")
+    executor_cores: int = _setting(2, "Cores that each Spark process uses of a cluster.")
     metabase_heap_mb: int = _setting(1024, "Heap of Metabase, where it runs here, in MiB.")
 
     @classmethod
@@ -168,7 +168,7 @@ class Settings:
 
     @property
     def lake_root(self) -> str:
-        """The lake's root as a URI without a slash at its end."""
+        """The lake's root as a URI without a trailing slash."""
         return (self.lake or f"file://{self.home_dir}/lake").rstrip("/")
 
     @property
@@ -178,12 +178,12 @@ class Settings:
 
     @property
     def land_checkpoint(self) -> str:
-        """Where land keeps its offsets; losing it lands everything again, which silver absorbs."""
+        """Folder of land's offsets; if it is lost, everything lands again, and silver ignores the duplicates."""
         return f"{self.lake_root}/_checkpoints/land"
 
     @property
     def control_dir(self) -> Path:
-        """Folder of requests to running apps (a stop request for land), and of what they tell about themselves."""
+        """Folder of requests to running apps (a stop request for land), and of their reports."""
         return self.home_dir / "control"
 
     @property
@@ -193,12 +193,12 @@ class Settings:
 
     @property
     def max_record_bytes(self) -> int:
-        """EBAP_MAX_RECORD_MB in bytes: what the capture's producer sends at most."""
+        """EBAP_MAX_RECORD_MB in bytes: the limit of the capture's producer."""
         return self.max_record_mb * 1024 * 1024
 
     @property
     def max_batch_bytes(self) -> int:
-        """What broker, topics and consumers take at once: only the producer refuses a record, because it names the size."""
+        """Limit of broker, topics and consumers, above the producer's: only the producer's error has the record's size."""
         return self.max_record_bytes + 1024 * 1024
 
     @property
@@ -233,7 +233,7 @@ class Settings:
 
     @property
     def metabase_address(self) -> str:
-        """Base URL of Metabase, without a slash at its end: the given one, or the one started here."""
+        """Base URL of Metabase, without a trailing slash: the configured one, or the one started here."""
         return self.metabase_url.rstrip("/") or f"http://{self.metabase_host}:{self.metabase_port}"
 
     @property
@@ -253,7 +253,7 @@ class Settings:
         return self.secrets_dir / name
 
     def secret(self, name: str) -> str:
-        """The password of that name; SettingsError names the missing file and the cure."""
+        """The password of that name; SettingsError if the file is missing."""
         path = self.secret_file(name)
         try:
             return path.read_text().strip()
@@ -266,7 +266,7 @@ class Settings:
 
 
 def listing() -> list[tuple[str, str, str]]:
-    """Variable, default and meaning of every setting; a default is the same text on every machine."""
+    """Variable, default and meaning of every setting; defaults do not depend on the machine."""
 
     def default(value: Any) -> str:
         return str(value).replace(str(PROJECT), ".")
@@ -283,14 +283,14 @@ def example() -> str:
 
 
 def variable(name: str) -> str:
-    """The variable of that setting."""
+    """The environment variable of that setting."""
     return f"EBAP_{name.upper()}"
 
 
 def _unknown(name: str, known: Mapping[str, Any]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}?" if close else ".env.example lists the settings there are"
-    return f"{name} is no setting: {hint}"
+    return f"unknown setting {name}: {hint}"
 
 
 def _parse(name: str, text: str, entry: dataclasses.Field[Any]) -> str | int:
@@ -311,7 +311,7 @@ def _parse(name: str, text: str, entry: dataclasses.Field[Any]) -> str | int:
 
 
 def _fault(name: str, text: str) -> str | None:
-    """What is wrong with a folder or a root that the rest of the platform would only find out later."""
+    """The fault of a path or lake root that would otherwise fail later."""
     if name in _PATHS and text.startswith("~"):
         try:
             Path(text).expanduser()

@@ -1,11 +1,11 @@
-"""SQL conditions on the slices of a gold table, which are days."""
+"""SQL conditions on the slices (days) of a gold table."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import date
 
-Slice = date | None  # None is the slice of the rows without a day
+Slice = date | None  # None is the slice of rows without a day
 
 
 def is_within(expression: str, slices: Collection[Slice]) -> str:

@@ -1,7 +1,7 @@
-"""Registry of what the platform runs on Spark: streaming apps and batch apps, by name.
+"""Registry of the platform's streaming apps and batch verbs, by name.
 
-spark-submit, `python -m lakehouse`, the tasks of the DAGs and the reference of commands all follow from this registry. Modules are named
-and loaded only when they run, so that reading it loads no engine.
+spark-submit, `python -m lakehouse`, the tasks of the DAGs and the reference of commands are derived from it. Modules are imported when
+they run, so that reading the registry imports no engine.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from lakehouse.settings import Settings
 
-# What a verb does once its arguments are parsed.
+# A verb with parsed arguments.
 Call = Callable[["SparkSession", "Settings"], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamingApp:
-    """An app that runs until it is stopped: a script of `spark_apps` of that name. `target` is the address of what it writes."""
+    """An app that runs until it is stopped: the script of `spark_apps` of that name. `target` is the address that it writes to."""
 
     name: str
     doc: str
@@ -47,10 +47,10 @@ STREAMING = {
 
 @dataclass(frozen=True, kw_only=True)
 class Verb:
-    """A batch verb: `parse(argv)` of `module` gives its `Call`.
+    """A batch verb: `parse(argv)` of `module` returns its `Call`.
 
-    `light(argv)` of `light_module` gives the same for small work in the caller's own process, which takes the settings alone and raises
-    TooLargeError where it is Spark's. `is_submitted`: it is a script of `spark_apps` too.
+    `light(argv)` of `light_module` returns a function of the settings alone, for small work in the caller's process; it raises
+    TooLargeError if the work requires Spark. `is_submitted`: it is also a script of `spark_apps`.
     """
 
     name: str
@@ -59,19 +59,19 @@ class Verb:
     is_submitted: bool = True
 
     def parse(self, argv: list[str]) -> Call:
-        """What does what the arguments ask on a Spark session; EbapError or SystemExit where they are wrong."""
+        """The call on a Spark session for these arguments; EbapError or SystemExit if they are invalid."""
         if self.module is None:
             raise ValueError(f"{self.name} needs no Spark")
         call: Call = importlib.import_module(self.module).parse(argv)
         return call
 
     def run(self, settings: Settings, argv: list[str], heavy: Callable[[], Any], report: Callable[[str], None] = print) -> Any:
-        """The verb's result: from this process, or from `heavy` where the work is Spark's, with the reason reported."""
+        """The verb's result: from this process, or from `heavy` if the work requires Spark, with the reason reported."""
         if self.light_module:
             try:
                 return importlib.import_module(self.light_module).light(argv)(settings)
-            except TooLargeError as due:
-                report(f"by Spark: {due}")
+            except TooLargeError as error:
+                report(f"by Spark: {error}")
         return heavy()
 
 

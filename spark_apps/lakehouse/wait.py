@@ -1,4 +1,4 @@
-"""Polling with a limit; a failure reports what was seen last."""
+"""Polling with a time limit; a failure reports the last result."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ T = TypeVar("T")
 
 
 def looks(limit_s: float, *, every_s: float = 0.5, pause: Callable[[float], object] = time.sleep) -> Iterator[float]:
-    """Yield the elapsed seconds at once, then each `every_s`, and for the last time once `limit_s` have passed, however long a look takes.
+    """Yield the elapsed seconds at once, then every `every_s`, and a last time after `limit_s`, even if a check takes longer.
 
-    A caller that sees what it waits for leaves the loop; what follows the loop is the case of the limit. `pause` is what waits.
+    The caller breaks out of the loop on success; the loop ends at the limit. `pause` sleeps between two checks.
     """
     began = time.monotonic()
     while True:
@@ -24,9 +24,9 @@ def looks(limit_s: float, *, every_s: float = 0.5, pause: Callable[[float], obje
 
 
 def until(look: Callable[[], T | None], limit_s: float, what: str, *, every_s: float = 0.5, passing: tuple[type[Exception], ...] = ()) -> T:
-    """What `look` returns once that is true; an error of the kinds `passing` counts as not yet.
+    """The first true result of `look`; errors of the types `passing` count as not ready.
 
-    Raises TimeoutError with what was awaited and what was seen last.
+    Raises TimeoutError with `what` and the last result.
     """
     seen: object = None
     for _ in looks(limit_s, every_s=every_s):

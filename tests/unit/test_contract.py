@@ -56,7 +56,7 @@ def _expect(name: str) -> Expect:
         ({"columns": (_ID, _personal("names", "ARRAY<STRING>"))}, "column 'names' is personal data in an array"),
         ({"columns": (_ID, _personal("email")), "key": ("email",)}, "key column 'email' is personal data: declare whose key"),
         ({"columns": (_ID, _personal("email", hashed=True))}, "column 'email' is hashed: only a gold table"),
-        ({"columns": (_WHO, _NOTE), "key": ("id", "note"), "history": History.FULL}, "a table of persons has a key of one column"),
+        ({"columns": (_WHO, _NOTE), "key": ("id", "note"), "history": History.FULL}, "a table of persons must have a key of one column"),
     ],
 )
 def test_a_wrong_source_table_is_refused(changes: dict[str, Any], fault: str) -> None:
@@ -76,7 +76,7 @@ def test_a_gold_table_without_inputs_is_refused() -> None:
     [
         ({"columns": (_ID, _personal("email"))}, "column 'email' is personal data: gold leaves it out, or declares it hashed=True"),
         ({"columns": (_ID, _personal("email", hashed=True)), "slice": None}, "column 'email' is hashed: only a gold table with a slice"),
-        ({"columns": (_WHO,)}, "column 'id' names a person: only a source table says so"),
+        ({"columns": (_WHO,)}, "column 'id' names a person: only a source table can"),
     ],
 )
 def test_a_gold_table_that_would_show_persons_is_refused(changes: dict[str, Any], fault: str) -> None:
@@ -111,7 +111,7 @@ def test_all_faults_are_named_at_once() -> None:
         ({"type": "VARIANT"}, "which EBAP does not store"),
         ({"type": "bigint"}, "which EBAP does not store"),
         ({"doc": ""}, "has no doc"),
-        ({"hashed": True}, "is hashed, so it is personal data and a STRING"),
+        ({"hashed": True}, "is hashed: it must have pii=True and type STRING"),
     ],
 )
 def test_a_wrong_column_is_refused(changes: dict[str, Any], fault: str) -> None:

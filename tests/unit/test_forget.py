@@ -179,7 +179,7 @@ def test_the_search_for_traces_sees_one(lake: Lake) -> None:
     [
         ("order_items", "{}", "order_items holds no personal data: a row of users, orders can be forgotten"),
         ("users", "anna", "user_id 'anna' is no BIGINT"),
-        ("users", '{"id": 1}', "is no key of silver.users: give a value of user_id (BIGINT)"),
+        ("users", '{"id": 1}', "is not a key of silver.users: give a value of user_id (BIGINT)"),
         ("users", "[5, 6]", "'[5, 6]' names 2 keys of users: give one"),
         ("users", "99", r'no record in the lake is of users {"user_id":99}'),
     ],

@@ -90,7 +90,7 @@ def test_an_empty_variable_means_the_default() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
-        ("EBAP_RAET", "5", "EBAP_RAET is no setting: did you mean EBAP_RATE?"),
+        ("EBAP_RAET", "5", "unknown setting EBAP_RAET: did you mean EBAP_RATE?"),
         ("EBAP_NOTHING_LIKE_IT_AT_ALL", "5", ".env.example lists the settings there are"),
         ("EBAP_RATE", "fast", "EBAP_RATE is 'fast': give a whole number, such as 5"),
         ("EBAP_RATE", "-1", "EBAP_RATE is -1: give a number that is not negative"),

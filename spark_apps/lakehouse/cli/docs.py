@@ -43,10 +43,10 @@ _SETTINGS = """# Settings
 Every setting, generated from `spark_apps/lakehouse/settings.py` by `make generated`: change that, not this page.
 
 A setting is a variable of the environment or a line `NAME=value` of `.env` in the project's folder; the environment wins, and an
-empty value means the default. A variable `EBAP_…` that is none of these, or whose value does not fit, is refused with its name and
-the cure. What runs already keeps the settings it was started with: `make down`, then `make up`.
+empty value means the default. An unknown variable `EBAP_…` or an invalid value is an error with its name and the cure. Running services
+keep the settings they were started with: `make down`, then `make up`.
 
-Passwords are no settings: each is a generated file of mode 0600 in the folder `secrets` under EBAP_HOME. Only the password of a source
+Passwords are not settings: each is a generated file of mode 0600 in the folder `secrets` under EBAP_HOME. Only the password of a source
 of your own comes from a file that you name.
 
 """
@@ -54,23 +54,23 @@ of your own comes from a file that you name.
 
 _TYPES = """# Types of the source
 
-What becomes of a column of each type of Postgres, generated from `spark_apps/lakehouse/source/types.py` by `make generated`: change
-that, not this page. The preflight, the schema gate and `python -m lakehouse check` read the same table, and a test on a real Postgres,
-Kafka and Connect holds it.
+How a column of each Postgres type is captured, generated from `spark_apps/lakehouse/source/types.py` by `make generated`: change that,
+not this page. The preflight, the schema gate and `python -m lakehouse check` use the same table, and a test with a real Postgres, Kafka
+and Connect verifies it.
 
 ## Carried
 
-In the snapshot and in the stream alike, null and out of line included. Whether it is declared or not, bronze has it. A domain over one
-of these is carried as that type, but for a domain over an array. Postgres keeps large values out of line: one that a change did not
-touch is taken from the change before.
+In the snapshot and in the stream, NULL and out-of-line (TOAST) values included. Bronze has the column whether or not it is declared. A
+domain over one of these is carried as that type, except a domain over an array. An out-of-line value that a change did not modify is
+taken from the previous change.
 
 """
 _LEFT_OUT = """
 ## Left out
 
-A column of these types that nobody declares is left out of the capture by name, and stands in `silver.schema_changes` as drift, with
-the reason; `make status` names it. One that is declared is refused before the capture starts. To have its values, fill a column of a
-type that is carried at the source, by a trigger or in the application, and declare that one. A type that is not listed is left out.
+An undeclared column of these types is excluded from the capture by name and recorded in `silver.schema_changes` as drift, with the
+reason; `make status` shows it. A declared one fails the preflight. To capture its values, fill a column of a carried type at the source,
+by a trigger or in the application, and declare that one. A type that is not listed is left out.
 
 """
 
