@@ -1,1 +1,1 @@
-"""What the platform needs on this machine, by lock: Python environments, Java artifacts, the page's scripts, a Java; and the doctor."""
+"""Installer of locked dependencies: Python environments, Java artifacts, the page's scripts, a Java; and the doctor."""

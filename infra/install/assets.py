@@ -1,4 +1,4 @@
-"""What the boards' page loads, by npm's own lock: no browser asks a CDN. Standard library only."""
+"""Scripts of the boards' page, by npm's lock, so that no browser needs a CDN. Standard library only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from infra.install.running import run
 from lakehouse.settings import PROJECT, Settings
 
 _BOARDS = PROJECT / "dashboards" / "boards"
-# npm comes as a wheel, for that long; most of its megabytes are Node's.
+# npm is installed temporarily, from a wheel; most of its size is Node.
 DOWNLOAD_MB, DISK_MB = 75, 2
 _SERVED = ("dist/echarts.min.js", "LICENSE", "NOTICE")
 
@@ -23,12 +23,12 @@ def is_current(settings: Settings) -> bool:
 
 
 def has_checks(settings: Settings) -> bool:
-    """Whether what the tests check the boards with is that of the lock."""
+    """Whether the packages for tests of the boards are those of the lock."""
     return _is_stamped(_checks(settings))
 
 
 def install(settings: Settings) -> None:
-    """Bring the files that are served into `<home>/assets`; of npm and Node nothing stays."""
+    """Install the served files in `<home>/assets`; npm and Node are removed afterwards."""
     target = settings.home_dir / "assets"
     with tempfile.TemporaryDirectory(prefix="assets-", dir=settings.home_dir) as name:
         folder = Path(name)
@@ -44,7 +44,7 @@ def install(settings: Settings) -> None:
 
 
 def install_checks(settings: Settings) -> None:
-    """What the tests check the boards with, in the environment of the tests."""
+    """Install the packages for tests of the boards in the tests' environment."""
     folder = environments.DEVELOPMENT[0].folder(settings)
     _npm_install(settings, folder / "bin" / "npm", folder, "--include=dev")
     (_checks(settings) / ".lock").write_text(_hash())
@@ -60,7 +60,7 @@ def _is_stamped(folder: Path) -> bool:
 
 
 def _npm_install(settings: Settings, npm: Path, folder: Path, *options: str) -> None:
-    """The packages of the boards' lock in that folder's `node_modules`."""
+    """Install the packages of the boards' lock in that folder's `node_modules`."""
     for name in ("package.json", "package-lock.json", ".npmrc"):
         shutil.copy(_BOARDS / name, folder / name)
     run(settings, "assets", [str(npm), "ci", *options, "--prefix", str(folder), "--cache", str(settings.cache_dir / "npm")])

@@ -17,7 +17,7 @@ from lakehouse.delta import objects
 from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
 
-# What the platform takes: measured over a demo with thirty days of backfill.
+# Measured over a demo with thirty days of backfill.
 MEMORY_MB = 8 * 1024
 DISK_MB = 7 * 1024
 # The Connect worker opens a few hundred jars and sockets; the usual soft limit is 1024.
@@ -27,14 +27,14 @@ PYTHONS = ((3, 11), (3, 13))
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; an error stops the start, a warning does not."""
+    """Result of one check; an error prevents the start, a warning does not."""
 
     level: str
     text: str
 
     @property
     def is_error(self) -> bool:
-        """Whether the platform cannot start like this."""
+        """Whether it prevents the start."""
         return self.level == "error"
 
 
@@ -72,7 +72,7 @@ def _java(settings: Settings) -> Finding:
 
 
 def _ports(settings: Settings) -> list[Finding]:
-    """A port is fine when it is free or held by a service of this home folder."""
+    """A port must be free or used by a service of this home folder."""
     ports = settings.ports()
     twice = {port for port, count in Counter(ports.values()).items() if count > 1}
     findings = []
@@ -82,8 +82,8 @@ def _ports(settings: Settings) -> list[Finding]:
         elif not _is_free(settings.bind, port):
             holders = _holders(port)
             if not _are_ours(settings, holders):
-                who = f"process {holders[0]} ({_name(holders[0])})" if holders else "a process of another account"
-                findings.append(Finding("error", f"port {port} is taken by {who}: end it, or set {variable} to a free port"))
+                holder = f"process {holders[0]} ({_name(holders[0])})" if holders else "a process of another account"
+                findings.append(Finding("error", f"port {port} is taken by {holder}: end it, or set {variable} to a free port"))
     return findings or [Finding("ok", f"ports {', '.join(map(str, ports.values()))} are free or ours")]
 
 
@@ -98,7 +98,7 @@ def _is_free(host: str, port: int) -> bool:
 
 
 def _holders(port: int) -> list[int]:
-    """Processes that listen on that port, as far as this account may see them."""
+    """Processes that listen on that port and are visible to this account."""
     sockets = set()
     for table in ("tcp", "tcp6"):
         path = Path(f"/proc/net/{table}")
@@ -130,10 +130,10 @@ def _group(pid: int) -> int | None:
 
 def _name(pid: int) -> str:
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        return b" ".join(words[:3]).decode(errors="replace").strip()[:60] or Path(f"/proc/{pid}/comm").read_text().strip()
+        argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return b" ".join(argv[:3]).decode(errors="replace").strip()[:60] or Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
-        return "already gone"
+        return "ended"
 
 
 def _available_mb() -> int:
@@ -163,7 +163,7 @@ def _disk(settings: Settings) -> Finding:
 
 
 def _open_files() -> Finding:
-    """The supervisor raises the soft limit of what it starts; the hard one only root may raise."""
+    """The supervisor raises the soft limit of its services; only root can raise the hard limit."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     soft, hard = (limit if limit == resource.RLIM_INFINITY else max(limit, OPEN_FILES) for limit in limits)
     try:
@@ -180,20 +180,20 @@ def _bucket(settings: Settings) -> list[Finding]:
     try:
         is_there = objects.has_bucket(settings)
     except ImportError:  # `make doctor` runs before anything is installed
-        return [Finding("ok", f"the bucket of {settings.lake_root} is looked at once Google's client is installed")]
+        return [Finding("ok", f"the bucket of {settings.lake_root} is checked once Google's client is installed")]
     except EbapError as error:
         return [Finding("error", str(error))]
-    return [Finding("ok", f"the bucket of {settings.lake_root} {'is there' if is_there else 'is made at the first start'}")]
+    return [Finding("ok", f"the bucket of {settings.lake_root} {'exists' if is_there else 'is created at the first start'}")]
 
 
 def _accounts(settings: Settings) -> list[Finding]:
     if os.geteuid() != 0:
         return []
     if shutil.which("setpriv"):
-        return [Finding("ok", "running as root: Postgres, which refuses that, gets another account")]
+        return [Finding("ok", "running as root: Postgres runs as another account")]
     return [
         Finding(
-            "error", "running as root without setpriv, which hands Postgres to another account: install util-linux, or run as another user"
+            "error", "running as root without setpriv, which runs Postgres as another account: install util-linux, or run as another user"
         )
     ]
 

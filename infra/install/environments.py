@@ -1,6 +1,6 @@
 """The Python environments under `<home>/venv`, each by its lock, from one cache; this checkout is installed in them, editable.
 
-Each has two stamps, one of its lock and one of the checkout: what is current costs nothing. Standard library only.
+Each has two stamps, of its lock and of the checkout, so that current environments are skipped. Standard library only.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ LOCKS = PROJECT / "infra" / "locks"
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """One environment; `sees` is another whose packages it sees beside its own. Sizes are measured on an empty cache; packages of
-    the same version share their files where the cache is on the same disk."""
+    """One environment; `sees` is another whose packages it can import too. Sizes are measured on an empty cache; packages of the
+    same version share their files if the cache is on the same disk."""
 
     name: str
     download_mb: int
@@ -35,12 +35,12 @@ class Environment:
     sees: str | None = None
 
     def folder(self, settings: Settings) -> Path:
-        """Where it is."""
+        """Its folder."""
         return settings.home_dir / "venv" / self.name
 
     @property
     def lock(self) -> Path:
-        """The file of its packages."""
+        """Its lock file."""
         return LOCKS / f"{self.name}.txt"
 
 
@@ -55,14 +55,14 @@ NOTEBOOK = Environment(name="notebook", download_mb=87, disk_mb=575)
 
 
 def missing(settings: Settings, wanted: tuple[Environment, ...]) -> list[Environment]:
-    """Those that are not as their locks say. Raises EbapError where they are another checkout's."""
+    """Those that do not match their locks. Raises EbapError for an environment of another checkout."""
     for one in wanted:
         _refuse_another_checkout(settings, one)
     return [one for one in wanted if not _is_current(settings, one)]
 
 
 def install(settings: Settings, wanted: tuple[Environment, ...]) -> None:
-    """Bring those environments in line with their locks and this checkout, one after the other."""
+    """Sync these environments with their locks and this checkout, one after the other."""
     for one in missing(settings, wanted):
         timed(one.name, partial(_sync if one != BOOT else _boot, settings, one))
     stale = [one for one in wanted if not _has_checkout(settings, one)]
@@ -71,11 +71,11 @@ def install(settings: Settings, wanted: tuple[Environment, ...]) -> None:
 
 
 def _boot(settings: Settings, one: Environment) -> None:
-    """The small environment that has uv; made by venv and pip, which uv then replaces, or by a uv that is already there."""
+    """Create the environment with uv; by venv and pip, which uv then replaces, or by an installed uv."""
     folder = one.folder(settings)
     shutil.rmtree(folder, ignore_errors=True)
-    made = subprocess.run([sys.executable, "-m", "venv", str(folder)], capture_output=True, text=True)
-    if made.returncode == 0:
+    created = subprocess.run([sys.executable, "-m", "venv", str(folder)], capture_output=True, text=True)
+    if created.returncode == 0:
         uv = str(folder / "bin" / "uv")
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as alone:
             alone.write(_locked(one.lock, "uv"))
@@ -101,7 +101,7 @@ def _sync(settings: Settings, one: Environment) -> None:
 
 
 def make(settings: Settings, folder: Path, lock: Path, *, is_kept: bool = False) -> None:
-    """An environment in that folder with the packages of that lock and no others."""
+    """Create or sync an environment in that folder with exactly the packages of that lock."""
     uv = str(boot_bin(settings) / "uv")
     if not is_kept:
         run(settings, folder.name, [uv, "venv", "-q", "--clear", "--python", sys.executable, str(folder)])
@@ -110,13 +110,13 @@ def make(settings: Settings, folder: Path, lock: Path, *, is_kept: bool = False)
 
 
 def _install_checkout(settings: Settings, stale: list[Environment]) -> None:
-    """A wheel of three paths and the entry points: what it installs is imported from this checkout, without an import hook."""
+    """Install a wheel of three paths and the entry points: modules are imported from this checkout, without an import hook."""
     bin_folder = boot_bin(settings)
     with tempfile.TemporaryDirectory() as folder:
         run(settings, "the checkout", [str(bin_folder / "python"), "-m", "hatchling", "build", "-t", "wheel:editable", "-d", folder])
         (wheel,) = Path(folder).glob("*.whl")
         for one in stale:
-            # A changed folder of the same version is no other version to uv.
+            # uv does not detect changes of a package with the same version.
             command = [str(bin_folder / "uv"), "pip", "install", "-q", "--no-deps", "--reinstall", "--no-cache"]
             run(settings, "the checkout", [*command, "--python", str(one.folder(settings)), str(wheel)])
             _checkout_stamp(settings, one).write_text(_checkout())
@@ -127,12 +127,12 @@ def _refuse_another_checkout(settings: Settings, one: Environment) -> None:
     if other not in (None, PROJECT) and other.is_dir():
         raise EbapError(
             f"{settings.home_dir} runs the code of {other}, not of {PROJECT}",
-            f"give each checkout an EBAP_HOME of its own, such as {PROJECT / '.ebap'}; what is downloaded is shared all the same",
+            f"give each checkout its own EBAP_HOME, such as {PROJECT / '.ebap'}; downloads are shared",
         )
 
 
 def _is_of_a_moved_checkout(settings: Settings, one: Environment) -> bool:
-    """Its programs name a folder that is gone."""
+    """Whether its scripts refer to a folder that no longer exists."""
     return _checkout_of(settings, one) not in (None, PROJECT)
 
 
@@ -142,13 +142,13 @@ def _checkout_of(settings: Settings, one: Environment) -> Path | None:
 
 
 def _checkout() -> str:
-    """What an environment takes from this checkout: its folder, and what pyproject.toml says of the package."""
+    """The stamp of this checkout: its folder, and the package's metadata in pyproject.toml."""
     declared = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
     return json.dumps({"project": str(PROJECT), "package": [declared["project"], declared["tool"]["hatch"]]})
 
 
 def _locked(lock: Path, name: str) -> str:
-    """One package's lines of a lock: its version and its hashes."""
+    """The lines of one package in a lock: its version and hashes."""
     found = re.search(rf"^{name}==.*?(?=^\S|\Z)", lock.read_text(), re.MULTILINE | re.DOTALL)
     assert found, f"{lock} has no {name}"
     return found[0]
@@ -172,7 +172,7 @@ def _hash(one: Environment) -> str:
 
 
 def _is_current(settings: Settings, one: Environment) -> bool:
-    """A moved or replaced Python leaves links that lead nowhere, so the interpreter is looked at too."""
+    """A moved or replaced Python leaves broken links, so the interpreter is checked too."""
     stamp = _lock_stamp(settings, one)
     is_whole = (one.folder(settings) / "bin" / "python").exists() and stamp.is_file() and not _is_of_a_moved_checkout(settings, one)
     return is_whole and stamp.read_text() == _hash(one)

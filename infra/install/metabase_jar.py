@@ -1,6 +1,6 @@
 """Metabase's jar, by pinned checksum, and its Java. Standard library only.
 
-Nothing is started by itself: `make metabase` fetches the jar, and from then on the platform has one service more.
+`make metabase` fetches the jar; from then on Metabase is one of the platform's services.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ VERSION = "0.64.1"
 # As in Homebrew's formula of that version, for the same address.
 SHA256 = "ffe600f532875b4d3c738effbc0f42f8a1ad7f8255cb875569f73b36645ef11d"
 URL = f"https://downloads.metabase.com/v{VERSION}/metabase.jar"
-JAVA = 21  # asked for by Metabase's own page on running the jar
+JAVA = 21  # required by Metabase's documentation on running the jar
 _TIMEOUT_S = 60
 
 
 def jar(settings: Settings) -> Path:
-    """Where the jar is once it was fetched."""
+    """Path of the fetched jar."""
     return settings.home_dir / "metabase" / "metabase.jar"
 
 
 def is_here(settings: Settings) -> bool:
-    """Whether this platform runs a Metabase of its own."""
+    """Whether this platform runs its own Metabase."""
     return not settings.metabase_url and jar(settings).is_file()
 
 
 def fetch(settings: Settings, address: str = URL, sha256: str = SHA256) -> None:
-    """Bring the jar into the home folder: the given one, or the pinned one from the cache or by download. Raises EbapError."""
+    """Copy the jar into the home folder: the configured one, or the pinned one from the cache or by download. Raises EbapError."""
     source = _given(Path(settings.metabase_jar).expanduser()) if settings.metabase_jar else _pinned(settings, address, sha256)
     target = jar(settings)
     if target.is_file() and target.stat().st_size == source.stat().st_size and _sha256(target) == _sha256(source):
@@ -48,9 +48,9 @@ def fetch(settings: Settings, address: str = URL, sha256: str = SHA256) -> None:
 
 def _given(path: Path) -> Path:
     if not zipfile.is_zipfile(path):
-        raise EbapError(f"EBAP_METABASE_JAR names {path}, which is no jar", "give the path of a Metabase jar, or leave it empty")
+        raise EbapError(f"EBAP_METABASE_JAR names {path}, which is not a jar", "give the path of a Metabase jar, or leave it empty")
     if _sha256(path) != SHA256:
-        print(f"{path} is not Metabase {VERSION}, with which the boards were made: taken as it is", flush=True)
+        print(f"{path} is not Metabase {VERSION}, for which the boards were made: used anyway", flush=True)
     return path
 
 
@@ -66,7 +66,7 @@ def _pinned(settings: Settings, address: str, sha256: str) -> Path:
             shutil.copyfileobj(answer, stream)
         found = _sha256(draft)
         if found != sha256:
-            raise EbapError(f"{address} gave another file than the pinned one (SHA-256 {found}, pinned {sha256})", _CURE)
+            raise EbapError(f"{address} returned another file than the pinned one (SHA-256 {found}, pinned {sha256})", _CURE)
         draft.replace(path)
     except (urllib.error.URLError, OSError) as error:
         raise EbapError(f"Metabase {VERSION} cannot be downloaded from {address} ({error})", _CURE) from error
@@ -76,8 +76,8 @@ def _pinned(settings: Settings, address: str, sha256: str) -> Path:
 
 
 _CURE = (
-    "fetch that file elsewhere and name it in EBAP_METABASE_JAR, or name a Metabase that runs in EBAP_METABASE_URL. "
-    "The same boards are on the boards' page, without Metabase"
+    "download that file elsewhere and set EBAP_METABASE_JAR to it, or set EBAP_METABASE_URL to a running Metabase. "
+    "The boards' page has the same boards without Metabase"
 )
 
 

@@ -1,7 +1,7 @@
 """Install what is missing, by lock: environments, a Java, the page's scripts, Java artifacts. Standard library only.
 
-Without a word what the platform needs; with `dev` also what its tests need, with `notebook` what `make notebook` needs, with `metabase`
-Metabase. `doctor` checks this machine instead, and `home` prints EBAP_HOME as a full path.
+Without an argument what the platform needs; with `dev` also what its tests need, with `notebook` what `make notebook` needs, with
+`metabase` Metabase. `doctor` checks this machine instead, and `home` prints EBAP_HOME as a full path.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from lakehouse.errors import exit_code_of
 from lakehouse.settings import Settings
 
 _ADDED: dict[str, tuple[Environment, ...]] = {"dev": environments.DEVELOPMENT, "notebook": (environments.NOTEBOOK,)}
-_WORDS = (*_ADDED, "metabase", "doctor", "home")
+_ARGUMENTS = (*_ADDED, "metabase", "doctor", "home")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """A part that is no Python environment; sizes are measured on an empty cache."""
+    """A part that is not a Python environment; sizes are measured on an empty cache."""
 
     name: str
     is_missing: Callable[[Settings], bool]
@@ -65,18 +65,18 @@ _CHECKS = _Part(
 )
 
 
-def install(settings: Settings, word: str | None = None) -> None:
-    """Bring every part in line with its lock; how much will be downloaded is printed before."""
-    wanted = environments.PLATFORM + _ADDED.get(word or "", ())
-    parts = [_JDK, _ASSETS, *([_CHECKS] if word == "dev" else [])]
+def install(settings: Settings, argument: str | None = None) -> None:
+    """Sync every part with its lock; prints the size of the download first."""
+    wanted = environments.PLATFORM + _ADDED.get(argument or "", ())
+    parts = [_JDK, _ASSETS, *([_CHECKS] if argument == "dev" else [])]
     missing = [part for part in parts if part.is_missing(settings)]
     _announce(settings, [*environments.missing(settings, wanted), *missing, *([_JARS] if _JARS.is_missing(settings) else [])])
     environments.install(settings, wanted)
     for part in missing:
         timed(part.name, partial(part.install, settings))
-    # It looks at each set itself.
+    # Checks each set itself.
     _JARS.install(settings)
-    if word == "metabase":
+    if argument == "metabase":
         _fetch_metabase(settings)
 
 
@@ -88,7 +88,7 @@ def _announce(settings: Settings, parts: list[Environment | _Part]) -> None:
 
 
 def _fetch_metabase(settings: Settings) -> None:
-    """Metabase's jar and, where this machine has none of that age, its Java; nothing to do where the settings name another Metabase."""
+    """Fetch Metabase's jar and, if this machine lacks it, its Java; does nothing if the settings name another Metabase."""
     if settings.metabase_url:
         return
     if java.find_since(settings, metabase_jar.JAVA) is None:
@@ -96,25 +96,25 @@ def _fetch_metabase(settings: Settings) -> None:
     metabase_jar.fetch(settings)
 
 
-def main(words: list[str]) -> int:
-    """Do what the word says; 1 with one line on standard error where that is not possible."""
-    word = words[0] if words else None
-    if len(words) > 1 or word not in (None, *_WORDS):
-        print(f"usage: python infra/install [{' | '.join(_WORDS)}]", file=sys.stderr)
+def main(argv: list[str]) -> int:
+    """Run the command; 0, or 1 with the reason on standard error."""
+    argument = argv[0] if argv else None
+    if len(argv) > 1 or argument not in (None, *_ARGUMENTS):
+        print(f"usage: python infra/install [{' | '.join(_ARGUMENTS)}]", file=sys.stderr)
         return 2
-    # Environments hold no secrets, and Postgres may have to run from one as another account.
+    # Environments contain no secrets, and Postgres may run from one as another account.
     os.umask(0o022)
-    return exit_code_of("error  ", lambda: _do(word), failed=1)
+    return exit_code_of("error  ", lambda: _run(argument), failed=1)
 
 
-def _do(word: str | None) -> int:
+def _run(argument: str | None) -> int:
     settings = Settings.from_environment()
-    if word == "home":
+    if argument == "home":
         print(settings.home_dir)
         return 0
-    if word == "doctor":
+    if argument == "doctor":
         return _show(doctor.check(settings))
-    install(settings, word)
+    install(settings, argument)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Running what downloads and installs: pip, uv, npm. Standard library only."""
+"""Runs pip, uv and npm with a controlled environment. Standard library only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lakehouse import process
 from lakehouse.errors import EbapError
 from lakehouse.settings import PROJECT, Settings
 
-# Where packages come from, and whom to trust there, is this machine's to say; where they go to is not.
+# The machine's variables for package indexes, proxies and certificates are kept; those that change the target are not.
 _WHERE_FROM = re.compile(
     r"(PIP|UV)_(.*INDEX.*|FIND_LINKS|.*HOST|.*CERTS?|NATIVE_TLS|PROXY|.*TIMEOUT|.*RETRIES|CONFIG_FILE|KEYRING_PROVIDER|OFFLINE"
     r"|COMPILE_BYTECODE|LINK_MODE|CONCURRENT_.*)"
@@ -23,48 +23,46 @@ _ELSEWHERE = ("PIP_", "UV_", "VIRTUAL_ENV", "CONDA_", "NODE_ENV", "NODE_OPTIONS"
 
 
 def run(settings: Settings, part: str, command: list[str], *, is_shown: bool = False) -> None:
-    """Run a command of the installer. Raises EbapError with the end of what it printed."""
+    """Run a command of the installer. Raises EbapError with the end of its output."""
     output = None if is_shown else subprocess.PIPE
     done = subprocess.run(command, cwd=PROJECT, env=variables(settings), stdout=output, stderr=output, text=True)
     if done.returncode:
         seen = f":\n{((done.stdout or '') + (done.stderr or ''))[-2000:]}" if output else ""
-        raise EbapError(
-            f"{part} could not be installed{seen}", "check the network and run `make install` again, which goes on where it stopped"
-        )
+        raise EbapError(f"{part} could not be installed{seen}", "check the network and run `make install` again, which continues")
 
 
 def variables(settings: Settings) -> dict[str, str]:
-    """The environment of those commands: the shell's, proxies included, without what would lead them elsewhere."""
+    """The environment of these commands: the shell's, proxies included, without variables that change the target."""
     shell = {
         name: value
         for name, value in os.environ.items()
         if not process.is_foreign(name) and (_WHERE_FROM.fullmatch(name) or not name.startswith(_ELSEWHERE))
     }
     return {
-        # The certificates this machine trusts, as pip does: an office's own proxy is no error.
+        # Use the certificates that this machine trusts, as pip does, for companies' proxies.
         "UV_SYSTEM_CERTS": "true",
         "NODE_USE_SYSTEM_CA": "1",
         **shell,
         "UV_CACHE_DIR": str(settings.cache_dir / "uv"),
         "PIP_CACHE_DIR": str(settings.cache_dir / "pip"),
-        # Against a configuration file that has it.
+        # Overrides a configuration file.
         "PIP_USER": "0",
         "PATH": f"{boot_bin(settings)}{os.pathsep}{shell.get('PATH', os.defpath)}",
     }
 
 
 def boot_bin(settings: Settings) -> Path:
-    """Where uv is, and the Python with jgo and hatchling."""
+    """Folder of uv and of the Python with jgo and hatchling."""
     return settings.home_dir / "venv" / "boot" / "bin"
 
 
 def timed(name: str, do: Callable[[], None]) -> None:
-    """Do it, and print how long it took."""
+    """Run `do` and print how long it took."""
     began = time.monotonic()
     do()
     print(f"✓ {name:<24}{time.monotonic() - began:6.1f} s", flush=True)
 
 
 def quiet() -> list[str]:
-    """Progress is for people: a log would get a line a package."""
+    """Options that suppress progress output if standard error is not a terminal."""
     return [] if sys.stderr.isatty() else ["-q"]

@@ -24,16 +24,16 @@ from lakehouse.settings import Settings
 _EXIT_CODES = "Exits with 0 when done, 1 with the reason on standard error, 130 after Ctrl-C."
 
 
-def up(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
-    """Start everything, or the named steps and what they need; what runs already is left alone."""
-    return _start(settings, console, needed(settings, asked.names) if asked.names else steps(settings))
+def up(parsed: argparse.Namespace, settings: Settings, console: Console) -> int:
+    """Start everything, or the named steps and their dependencies; running services are not restarted."""
+    return _start(settings, console, needed(settings, parsed.names) if parsed.names else steps(settings))
 
 
-def run_demo(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
-    """Start everything, write the simulated past, wait for gold, print where to look."""
+def run_demo(parsed: argparse.Namespace, settings: Settings, console: Console) -> int:
+    """Start everything, write the simulated past, wait for gold, print the addresses."""
     began = time.monotonic()
     supervisor = supervision.find(settings)
-    # Two writers would sell the same units: the past is written before the traffic of the present, as soon as it can be captured.
+    # Concurrent writers would sell the same units: the past is written before present traffic, as soon as it can be captured.
     for step in steps(settings):
         if step.name == "generator" and supervisor and isinstance(step, Service):
             supervision.stop(settings, supervisor, step)
@@ -45,12 +45,12 @@ def run_demo(asked: argparse.Namespace, settings: Settings, console: Console) ->
     return 0
 
 
-def start_metabase(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
-    """Start the Metabase whose jar was fetched, beside what runs; nothing where the settings name another."""
+def start_metabase(parsed: argparse.Namespace, settings: Settings, console: Console) -> int:
+    """Start the fetched Metabase; does nothing if the settings name another."""
     return 0 if settings.metabase_url else _start(settings, console, needed(settings, ["metabase", "spark"]))
 
 
-def down(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
+def down(parsed: argparse.Namespace, settings: Settings, console: Console) -> int:
     """Stop everything; data stays."""
     supervisor = supervision.find(settings)
     if supervisor is None:
@@ -64,50 +64,50 @@ def down(asked: argparse.Namespace, settings: Settings, console: Console) -> int
     return 0
 
 
-def show_status(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
+def show_status(parsed: argparse.Namespace, settings: Settings, console: Console) -> int:
     """Services, endpoints and tables."""
     answer = status.collect(settings)
-    if asked.json:
+    if parsed.json:
         print(json.dumps(answer, default=str))
     else:
         screen.show(answer, console, datetime.now(UTC))
     return 0
 
 
-def examine(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
+def examine(parsed: argparse.Namespace, settings: Settings, console: Console) -> int:
     """Check this machine: Java, Python, ports, memory, disk."""
     return _doctor(settings, console, is_brief=False)
 
 
-def logs(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
+def logs(parsed: argparse.Namespace, settings: Settings, console: Console) -> int:
     """Show the end of a log and follow it."""
     known = [step.name for step in steps(settings)]
-    if asked.name not in known:
-        raise EbapError(f"there is no service {asked.name!r}", f"it is one of {', '.join(known)}")
-    path = stages.log_file(settings, asked.name)
+    if parsed.name not in known:
+        raise EbapError(f"there is no service {parsed.name!r}", f"it is one of {', '.join(known)}")
+    path = stages.log_file(settings, parsed.name)
     if not path.exists():
-        raise EbapError(f"{asked.name} has no log yet: {path} does not exist")
+        raise EbapError(f"{parsed.name} has no log yet: {path} does not exist")
     if not sys.stdout.isatty():
         print(stages.last_lines(path, 200))
         return 0
     return subprocess.run(["tail", "-n", "200", "-F", str(path)]).returncode
 
 
-def restart(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
+def restart(parsed: argparse.Namespace, settings: Settings, console: Console) -> int:
     """Stop one service and start it again."""
     supervisor = supervision.find(settings)
     if supervisor is None:
         raise EbapError("nothing runs", "`make up` starts everything")
-    found = service(settings, asked.name)
+    found = service(settings, parsed.name)
     supervision.stop(settings, supervisor, found)
     stages.run(settings, supervisor, [_without_conditions(found)], console)
     return 0
 
 
-def wipe(asked: argparse.Namespace, settings: Settings, console: Console) -> int:
+def wipe(parsed: argparse.Namespace, settings: Settings, console: Console) -> int:
     """Stop everything and remove its data; with --cache its downloads too."""
-    down(asked, settings, console)
-    wiping.wipe(settings, asked.cache, console)
+    down(parsed, settings, console)
+    wiping.wipe(settings, parsed.cache, console)
     return 0
 
 
@@ -135,14 +135,14 @@ def _doctor(settings: Settings, console: Console, *, is_brief: bool) -> int:
 
 
 def _without_conditions(step: Step) -> Step:
-    """The step alone: what it comes after is up already."""
+    """The step without its dependencies, which are up already."""
     return dataclasses.replace(step, after=())
 
 
 def parser() -> argparse.ArgumentParser:
     """Every command with its arguments."""
-    made = argparse.ArgumentParser(prog="python -m infra.local", description=__doc__, epilog=_EXIT_CODES)
-    commands = made.add_subparsers(required=True, metavar="COMMAND")
+    root = argparse.ArgumentParser(prog="python -m infra.local", description=__doc__, epilog=_EXIT_CODES)
+    commands = root.add_subparsers(required=True, metavar="COMMAND")
     for name, do in {
         "up": up,
         "demo": run_demo,
@@ -152,31 +152,31 @@ def parser() -> argparse.ArgumentParser:
         "doctor": examine,
     }.items():
         commands.add_parser(name, help=do.__doc__).set_defaults(do=do)
-    commands.choices["up"].add_argument("names", nargs="*", metavar="STEP", help="only these services and steps, and what they need")
+    commands.choices["up"].add_argument("names", nargs="*", metavar="STEP", help="only these services and steps, and their dependencies")
     commands.choices["status"].add_argument("--json", action="store_true", help="one JSON object")
     for name, do in {"logs": logs, "restart": restart}.items():
         added = commands.add_parser(name, help=do.__doc__)
         added.add_argument("name", metavar="SERVICE")
         added.set_defaults(do=do)
     added = commands.add_parser("wipe", help=wipe.__doc__)
-    added.add_argument("--cache", action="store_true", help="environments, jars and downloads too")
+    added.add_argument("--cache", action="store_true", help="also environments, jars and downloads")
     added.set_defaults(do=wipe)
-    return made
+    return root
 
 
 def main() -> int:
-    """Do one command; 0, or 1 with the reason on standard error."""
-    asked = parser().parse_args()
+    """Run one command; 0, or 1 with the reason on standard error."""
+    parsed = parser().parse_args()
     errors = Console(stderr=True)
     try:
         return exit_code_of(
             "[red]error[/]  ",
-            lambda: asked.do(asked, process.begin(), Console()),
+            lambda: parsed.do(parsed, process.begin(), Console()),
             failed=1,
             report=partial(errors.print, highlight=False, soft_wrap=True, markup=True),
         )
     except KeyboardInterrupt:
-        errors.print("interrupted: what was started runs on; `make down` stops it")
+        errors.print("interrupted: started services keep running; `make down` stops them")
         return 130
 
 

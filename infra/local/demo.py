@@ -30,9 +30,9 @@ _NEXT = (
 
 
 def with_the_past(settings: Settings, declared: list[Step]) -> list[Step]:
-    """The steps with the one that writes the simulated past between the snapshot and the traffic; it goes on where an earlier one ended.
+    """The steps with a backfill step between the snapshot and the traffic; it continues where an earlier one ended.
 
-    A source of one's own has no traffic of ours, and gets no past.
+    There is no backfill without the generator, as for a user's own source.
     """
     if not any(step.name == "generator" for step in declared):
         return declared
@@ -47,7 +47,7 @@ def with_the_past(settings: Settings, declared: list[Step]) -> list[Step]:
 
 
 def fill_gold(settings: Settings, console: Console) -> None:
-    """Ask Airflow for a run of silver now, then wait until every gold table has rows. Raises EbapError with what was seen."""
+    """Trigger a run of DAG silver, then wait until every gold table has rows. Raises EbapError with the last row counts."""
     began = time.monotonic()
     airflow_client.trigger(settings, "silver")
     with console.status("waiting for gold") as spinner:
@@ -56,7 +56,7 @@ def fill_gold(settings: Settings, console: Console) -> None:
             empty = sorted(name for name, count in rows.items() if not count)
             if not empty:
                 break
-            _tell(spinner, rows, empty, elapsed_s)
+            _show_counts(spinner, rows, empty, elapsed_s)
         else:
             raise EbapError(
                 f"after {_GOLD_LIMIT_S} s these gold tables have no rows: {', '.join(empty)}. Rows seen: {rows}", "see `make status`"
@@ -65,7 +65,7 @@ def fill_gold(settings: Settings, console: Console) -> None:
 
 
 def end_card(settings: Settings, console: Console, elapsed_s: float | None, next_steps: tuple[str, ...] = _NEXT) -> None:
-    """Where to look, how to log in, what to try next; without seconds where nobody knows when it began."""
+    """Print addresses, logins and next commands; the title has no seconds if `elapsed_s` is None."""
     ends = status.endpoints(settings)
     lines = [
         f"Boards     {ends['boards']['url']}",
@@ -81,7 +81,7 @@ def end_card(settings: Settings, console: Console, elapsed_s: float | None, next
 
 
 def _rows(settings: Settings) -> dict[str, int]:
-    """Rows of what is watched, by one query; views over gold have rows when it has."""
+    """Row counts, by one query; without views over gold, which have rows when gold has."""
     filled = [table.full_name for table in tables.GOLD if not table.is_view or sql_files.reads_bronze(table)]
     names = ["bronze.changes", "silver.orders", *filled]
     query = " UNION ALL ".join(f"SELECT '{name}' AS name, count(*) AS rows FROM {name}" for name in names)
@@ -93,6 +93,6 @@ def _rows(settings: Settings) -> dict[str, int]:
         return dict(cursor.fetchall())
 
 
-def _tell(spinner: Status, rows: dict[str, int], empty: list[str], elapsed_s: float) -> None:
+def _show_counts(spinner: Status, rows: dict[str, int], empty: list[str], elapsed_s: float) -> None:
     landed, refined = rows.get("bronze.changes", 0), rows.get("silver.orders", 0)
     spinner.update(f"{elapsed_s:.0f} s: {landed:,} changes in bronze, {refined:,} orders in silver, still empty: {', '.join(empty)}")

@@ -1,8 +1,7 @@
 """`python -m infra.local.launch NAME`: replace this process with the service; the supervisor starts every service this way.
 
-It clears away what an earlier run left behind (workers of a killed Airflow scheduler, the Python half of a killed Spark app),
-records the run, prepares what the service needs, and replaces itself by the service: the process id the supervisor knows is the
-service's own.
+It ends remaining processes of an earlier run (workers of a killed Airflow scheduler, the Python process of a killed Spark app), records
+the run, prepares the service, and executes it in place: the supervisor's process id is the service's.
 """
 
 from __future__ import annotations
@@ -19,31 +18,31 @@ from lakehouse.settings import PROJECT, Settings
 
 
 def environment(settings: Settings, extra: Mapping[str, str]) -> dict[str, str]:
-    """All that a process of the platform has in its environment: what it inherits, all settings, the one Java, and `extra`."""
+    """Environment of a process of the platform: inherited variables, all settings, JAVA_HOME, and `extra`."""
     common = {
         "JAVA_HOME": str(settings.home_dir / "java"),
         "PYTHONUNBUFFERED": "1",
-        # Each thread of a native library would otherwise hold an arena of its own: hundreds of MB over all JVMs.
+        # Each thread of a native library would otherwise have its own arena: hundreds of MB over all JVMs.
         "MALLOC_ARENA_MAX": "2",
     }
     return {**process.inherited(settings), **common, **variables(settings), **extra}
 
 
 def variables(settings: Settings) -> dict[str, str]:
-    """All settings as variables, so that every process started here reads the same ones."""
+    """All settings as variables, so that every process reads the same ones."""
     return {f"EBAP_{field.name.upper()}": str(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
 
 
 def main(name: str) -> None:
-    """Become the service; KeyError for a name that is none."""
+    """Replace this process with the service; EbapError for an unknown name."""
     settings = process.begin()
     service = services.service(settings, name)
     abandoned = runs.leftovers(settings, name)
     runs.end_all(abandoned, patience_s=0)
     if abandoned:
-        print(f"launch: ended {len(abandoned)} processes that an earlier run of {name} left behind", flush=True)
+        print(f"launch: ended {len(abandoned)} remaining processes of an earlier run of {name}", flush=True)
     runs.begin(settings, name)
-    # After it was counted as a start: what cannot be prepared is given up like what does not stay up.
+    # After the start is counted: a service that cannot be prepared is given up like one that does not stay up.
     service.prepare(settings)
     command = service.command(settings)
     os.chdir(PROJECT)

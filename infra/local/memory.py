@@ -15,7 +15,7 @@ BUDGET_MB = 10 * 1024
 
 
 def measure(settings: Settings, services: list[Service]) -> dict[str, float]:
-    """MiB of PSS by service, each with all the processes below it; a service that does not run is left out."""
+    """MiB of PSS by service, each with all its descendants; a stopped service is left out."""
     measured = {}
     for service in services:
         processes = _family(runs.read(settings, service.name).pid)
@@ -33,7 +33,7 @@ def _family(pid: int | None) -> list[psutil.Process]:
 
 
 def _pss_mb(pid: int) -> float:
-    """0 for a process that has ended; resident size where the kernel does not let us read more."""
+    """0 for a process that has ended; resident size if PSS is not permitted."""
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
         return int(text.split("\nPss:")[1].split()[0]) / 1024

@@ -15,7 +15,7 @@ def write(settings: Settings, name: str, outcome: str) -> None:
 
 
 def read(settings: Settings, name: str) -> str:
-    """The recorded outcome; `stopped` where the step was never run."""
+    """The recorded outcome; `stopped` if the step was never run."""
     path = _file(settings, name)
     return path.read_text() if path.is_file() else "stopped"
 

@@ -1,6 +1,6 @@
 """Output of `make status` for people: services, causes, then a line per table, on 80 columns and 24 lines.
 
-A cause is printed once, with the command that shows more; a table that only waits for it says so in one word.
+A cause is printed once, with the command that shows more; tables that wait for it have the state `waits`.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _LOOK = {
     liveness.REFINE: "look at DAG silver",
     liveness.GOLD: "look at DAG gold",
 }
-# Where each stage has a name of its own, for the text of a cause.
+# Names of stages before silver, for the text of a cause.
 _STAGES = {liveness.KAFKA: "kafka", liveness.CAPTURE: "capture", liveness.LAND: "land"}
 _NOT_READY = ("failed", "starting", "stopped")
 _STATE_COLOURS = {"ready": "green", "failed": "red", "starting": "yellow", "stopped": "dim"}
-# Between a name and its number, which stay on one line.
+# Between a name and its number, to keep them on one line.
 _TOGETHER = "\N{NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Cause:
-    """What holds tables up: the state and its moment, the tables that are in it by themselves, and those that wait for them."""
+    """Why tables are held up: the state and its time, the tables that cause it, and those that wait for them."""
 
     state: str
     since: datetime | None
@@ -49,7 +49,7 @@ class _Cause:
 
 
 def show(answer: dict[str, Any], console: Console, now: datetime) -> None:
-    """Print the object of `status.collect`, for people; moments of another day than that of `now` get their date."""
+    """Print the object of `status.collect`; times of another day than `now` have a date."""
     for line in _service_lines(answer):
         console.print(_filled(line, console.width), highlight=False, soft_wrap=True)
     rows = answer["tables"]
@@ -67,7 +67,7 @@ def show(answer: dict[str, Any], console: Console, now: datetime) -> None:
 
 
 def _service_lines(answer: dict[str, Any]) -> Iterator[str]:
-    """Running services with their process ids, then those that are not ready, then memory and where to look."""
+    """Running services with their process ids, then those that are not ready, then memory and addresses."""
     services = answer["services"]
     ready = [_named(row) for row in services if row["state"] == "ready"]
     if ready:
@@ -90,20 +90,20 @@ def _service_lines(answer: dict[str, Any]) -> Iterator[str]:
 
 
 def _filled(line: str, width: int) -> str:
-    """The line in as many as it needs, its first word in the colour of that state; a name and its number stay together."""
+    """The line wrapped, its first word in the colour of that state; a name and its number stay together."""
     filled = textwrap.fill(line, width, break_on_hyphens=False, break_long_words=False).replace(_TOGETHER, " ")
     state, rest = filled.split(" ", 1)
     return f"[{_STATE_COLOURS[state]}]{state}[/] {rest}" if state in _STATE_COLOURS else filled
 
 
 def _named(row: dict[str, Any]) -> str:
-    """A service with its process id and the restarts that nobody asked for."""
+    """A service with its process id and its automatic restarts."""
     again = f"{_TOGETHER}({row['restarts']}{_TOGETHER}restarts)" if row["restarts"] else ""
     return _TOGETHER.join(str(word) for word in (row["name"], row["pid"]) if word) + again
 
 
 def _causes(rows: Sequence[dict[str, Any]]) -> list[_Cause]:
-    """A cause for each state and moment that holds tables up; what stands downstream of it has the same state and moment."""
+    """A cause for each state and time that holds tables up; downstream tables have the same state and time."""
     groups: dict[tuple[str, datetime | None], list[str]] = {}
     for row in rows:
         if row["state"] in _HELD:
@@ -116,7 +116,7 @@ def _causes(rows: Sequence[dict[str, Any]]) -> list[_Cause]:
 
 
 def _is_root(name: str, state: str) -> bool:
-    """Whether a table in that state is so by itself: a stage before silver is nobody's but bronze's."""
+    """Whether a table causes its state itself: for a stage before silver, only bronze does."""
     if state in _STAGES:
         return name == _BRONZE
     layer = "gold." if state == liveness.GOLD else "silver."
@@ -137,14 +137,14 @@ def _cause_line(cause: _Cause, rows: Sequence[dict[str, Any]], now: datetime) ->
 
 
 def _notices(answer: dict[str, Any]) -> Iterator[str]:
-    """What somebody has to decide or to mend: pauses, quarantine, keys that wait."""
+    """What requires an action: pauses, errors, columns not captured, quarantine, blocked keys."""
     for notice in sorted({row["paused"] for row in answer["tables"] if row["paused"]}):
         yield f"[yellow]{notice}[/]"
     for notice in sorted({row["error"] for row in answer["tables"] if row.get("error")}):
         yield f"[yellow]{escape(notice)}[/]"
     for row in answer["left_out"]:
         column = f"{row['source_table']}.{row['column']} ({row['type_after']})"
-        yield f"Not captured, and declared nowhere: {escape(column)}: {escape(row['reason'])}"
+        yield f"Not captured and not declared: {escape(column)}: {escape(row['reason'])}"
     for row in answer["waiting"]:
         helps = f"after the fix, python -m lakehouse replay {row['source_table']} --reason {row['reason']}"
         yield f"[yellow]In quarantine: {row['waiting']:,} records of {row['source_table']} ({row['reason']})[/]; {helps}"
@@ -154,7 +154,7 @@ def _notices(answer: dict[str, Any]) -> Iterator[str]:
 
 
 def _tables(rows: Sequence[dict[str, Any]], causes: Sequence[_Cause], now: datetime) -> Table:
-    """A line a table; a history stands on its table's line, which has the same state and age."""
+    """One line per table; a history is on its table's line, which has the same state and age."""
     histories = {row["name"].removesuffix(_HISTORY): row for row in rows if row["name"].endswith(_HISTORY)}
     waiting = {name for cause in causes for name in cause.waiting}
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
@@ -184,7 +184,7 @@ def _state(row: dict[str, Any], is_waiting: bool, now: datetime) -> str:
         return "[yellow]paused[/]"
     state = row["state"]
     since = _moment(row["since"])
-    # Of what is held up, the cause's line has the moment.
+    # For held-up tables the cause's line has the time.
     form = "%m-%d" if since and since.date() != now.date() else "%H:%M"
     moment = f" since {since:{form}}" if since and state not in _HELD else ""
     word = state.split(" ")[0] if state in _HELD else state
@@ -211,16 +211,16 @@ def _delays_line(delays: dict[str, Any] | None) -> str:
     if seconds:
         least, most = min(seconds), max(seconds)
         parts.append(f"to gold {least:.0f} s" if round(least) == round(most) else f"to gold {least:.0f} to {most:.0f} s")
-    return f"From commit {', '.join(parts) or 'to bronze and gold: nothing came through yet'}"
+    return f"From commit {', '.join(parts) or 'to bronze and gold: no changes yet'}"
 
 
 def _moment(value: datetime | str | None) -> datetime | None:
-    """A moment of the answer, which may have been through JSON."""
+    """A time of the answer, which is a text if the answer was read from JSON."""
     return datetime.fromisoformat(value) if isinstance(value, str) else value
 
 
 def _clock(at: datetime, now: datetime) -> str:
-    """The time of day in UTC; with the date where that is not the day of `now`."""
+    """The time of day in UTC; with the date if that is not the day of `now`."""
     return f"{at:%H:%M} UTC" if at.date() == now.date() else f"{at:%m-%d %H:%M} UTC"
 
 

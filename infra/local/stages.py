@@ -1,6 +1,6 @@
 """Start-up: each step runs as soon as its dependencies are ready; the first failure ends it.
 
-Of the steps that could begin, the one with the longest way behind it goes first: the capture's before Airflow's.
+Of the steps that can begin, the one with the longest chain of dependents goes first: capture before Airflow.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from lakehouse.errors import EbapError, NotReadyError
 from lakehouse.settings import PROJECT, Settings
 
 _POLL_S = 0.5
-# A service that dies this often before it was ever ready will not become ready by itself.
+# A service that dies this often before it is ready is given up.
 _RESTARTS_BEFORE_GIVING_UP = 3
 _LOG_LINES = 25
-# A JVM that starts keeps a core and a half busy, a probe that waits none.
+# A starting JVM uses a core and a half, a waiting probe none.
 _AT_ONCE = 4
 _BAR = 38
 
 
 @dataclass(frozen=True, kw_only=True)
 class Took:
-    """When a step began and when it was ready or completed, in seconds since the start of them all."""
+    """When a step began and when it was ready or completed, in seconds since the first step began."""
 
     name: str
     began_s: float
@@ -50,8 +50,8 @@ class Took:
 
 
 def run(settings: Settings, supervisor: Supervisor, steps: list[Step], console: Console) -> list[Took]:
-    """Bring every step to ready or completed, and give when each began and was. Raises EbapError for the first that fails; the others
-    are left as they are.
+    """Bring every step to ready or completed; returns the times of each. Raises EbapError for the first that fails; the others are
+    left as they are.
     """
     began = time.monotonic()
     waiting = by_urgency(steps)
@@ -70,20 +70,20 @@ def run(settings: Settings, supervisor: Supervisor, steps: list[Step], console: 
                     took[name] = future.result()
                     console.print(f"[green]✓[/] {name:<24}{took[name].seconds:6.1f} s")
         finally:
-            # On a failure, and on Ctrl-C, nobody waits any longer for what is still starting.
+            # After a failure or Ctrl-C, stop waiting for steps that are still starting.
             stop.set()
     return list(took.values())
 
 
 def by_urgency(steps: list[Step]) -> list[Step]:
-    """The steps with those first that most others come after, one after another; equal ones in the order of their declaration."""
+    """The steps by the length of their longest chain of dependents, longest first; ties in the order of declaration."""
     followers = {step.name: [other.name for other in steps if step.name in other.after] for step in steps}
     depths = {name: depth for depth, wave in enumerate(services.waves(followers)) for name in wave}
     return sorted(steps, key=lambda step: -depths[step.name])
 
 
 def show_timeline(took: Sequence[Took], console: Console) -> None:
-    """Print when each step began and was ready, in seconds since the start, and as bars: what is behind what is seen at once."""
+    """Print when each step began and was ready, in seconds since the start, and as bars."""
     if not took:
         return
     end = max(step.ready_s for step in took)
@@ -95,7 +95,7 @@ def show_timeline(took: Sequence[Took], console: Console) -> None:
 
 
 def log_file(settings: Settings, name: str) -> Path:
-    """Where that service or step writes its log."""
+    """Log file of that service or step."""
     return settings.home_dir / "logs" / f"{name}.log"
 
 
@@ -140,7 +140,7 @@ def _complete(settings: Settings, step: OneShot, stop: threading.Event) -> None:
 def _make_ready(settings: Settings, supervisor: Supervisor, service: Service, stop: threading.Event) -> None:
     supervisor.start(settings, service.name)
     starts = max(runs.read(settings, service.name).starts, 1)
-    seen = "it has not been asked yet"
+    seen = "it has not been probed yet"
     for _ in wait.looks(service.limit_s, every_s=_POLL_S, pause=stop.wait):
         if stop.is_set():
             break

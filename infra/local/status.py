@@ -16,7 +16,7 @@ from lakehouse.settings import LOOPBACK, Settings
 
 
 def collect(settings: Settings) -> dict[str, Any]:
-    """The object of `make status JSON=1`; `error` says why the tables could not be read: lists are empty, `delays` null."""
+    """The object of `make status JSON=1`; `error` is why the tables could not be read: lists are empty, `delays` null."""
     measured = memory.measure(settings, [step for step in steps(settings) if isinstance(step, Service)])
     services = service_states(settings, measured)
     found, error = _lake(settings)
@@ -33,7 +33,7 @@ def service_states(settings: Settings, measured: dict[str, float]) -> list[dict[
 
 
 def endpoints(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Where each service is reached, and the file with the password where one is needed."""
+    """Address of each service, and the file with its password if it has one."""
     source = parse_dsn(settings.shop_dsn)
     public = settings.public_host
     host = source.get("host", LOOPBACK) if settings.source_dsn else public
@@ -47,7 +47,7 @@ def endpoints(settings: Settings) -> dict[str, dict[str, Any]]:
             "user": source["user"],
             "password_file": str(settings.secret_file("shop_owner")),
         },
-        # A broker is reached under the one name that it gives out, and only services speak to the worker.
+        # Clients must use the broker's advertised name, and only services connect to the worker.
         "kafka": _endpoint(settings.kafka_host, settings.kafka_port, settings.kafka_bootstrap),
         "connect": _endpoint(settings.connect_host, settings.connect_port, settings.connect_url),
         "thrift": _endpoint(public, settings.thrift_port, f"jdbc:hive2://{public}:{settings.thrift_port}/gold", database="gold"),
@@ -93,14 +93,14 @@ def _state(settings: Settings, service: Service, info: dict[str, Any]) -> str:
 
 
 def _lake(settings: Settings) -> tuple[dict[str, Any], str | None]:
-    """What the tables' own logs and the platform's Postgres say, whether a Spark server runs or not."""
+    """Status of the tables from their logs and the platform's Postgres, without Spark."""
     nothing: dict[str, Any] = {"tables": [], "waiting": [], "delays": None, "left_out": []}
-    # Arrow and all: whoever only starts services needs none of it.
+    # Imports Arrow, which is not needed to start services.
     from lakehouse.health import status as lake
 
     try:
         return lake.lake_status(settings), None
-    except Exception as error:  # status must answer whatever the lake is like
+    except Exception as error:  # status must work in any state of the lake
         return nothing, f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
 
 

@@ -1,6 +1,6 @@
 """supervisord, which keeps the services running: configuration, start, stop, and the state of each service.
 
-It listens on a socket only this account can open; services are its children, each a process group of its own.
+It listens on a socket that only this account can open; services are its children, each in its own process group.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ command={python} -m infra.local.launch {name}
 autostart=false
 autorestart={autorestart}
 exitcodes=0
-; A service that dies within ten seconds is tried again after 1, 2, 3 … seconds; after 30 tries (eight minutes) it is given up.
+; A service that dies within ten seconds is restarted after 1, 2, 3 … seconds; after 30 tries (eight minutes) it is given up.
 startsecs=10
 startretries=30
 stopsignal={stop_signal}
@@ -71,7 +71,7 @@ stdout_logfile_maxbytes=20MB
 stdout_logfile_backups=2
 """
 
-# A service that ends by itself with 0 was asked to, where the policy says so.
+# With `on-failure`, a service that exits with 0 was requested to stop.
 _AUTORESTART = {"always": "true", "on-failure": "unexpected"}
 
 
@@ -96,19 +96,19 @@ def _program(service: Service, values: dict[str, Any]) -> str:
         "autorestart": _AUTORESTART[service.restart],
         "stop_signal": service.stop_signal,
         "stop_s": service.stop_s,
-        # Postgres' own children take INT for "cancel the query": only its first process is told, only a kill goes to all.
+        # Postgres' child processes interpret INT as "cancel the query": the signal goes to the first process only, a kill to all.
         "stopasgroup": str(service.stop_signal == "TERM").lower(),
     }
     return _PROGRAM.format(**values, **own)
 
 
 def socket_path(settings: Settings) -> Path:
-    """Where supervisord listens; a home folder with a long path has its socket in the folder for temporary files."""
+    """Socket of supervisord; in the temporary folder if the path of the home folder is too long."""
     path = settings.home_dir / "run" / "supervisor.sock"
     if len(os.fsencode(path)) <= _SOCKET_PATH_BYTES:
         return path
-    mark = hashlib.sha256(os.fsencode(settings.home_dir)).hexdigest()[:12]
-    folder = Path(tempfile.gettempdir()) / f"ebap-{os.getuid()}-{mark}"
+    digest = hashlib.sha256(os.fsencode(settings.home_dir)).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"ebap-{os.getuid()}-{digest}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
         raise EbapError(f"{folder} belongs to another account", "remove it, or give EBAP_HOME a shorter path")
@@ -123,24 +123,24 @@ class Supervisor:
 
     @property
     def _proxy(self) -> Any:
-        """A proxy of its own for each question: one cannot be shared by threads."""
+        """A new proxy for each call: threads cannot share one."""
         transport = SupervisorTransport(None, None, f"unix://{self._socket}")
         return ServerProxy("http://127.0.0.1", transport=transport).supervisor
 
     def states(self) -> dict[str, dict[str, Any]]:
-        """What it knows of each service: statename, pid, exitstatus, spawnerr."""
+        """Supervisord's info of each service: statename, pid, exitstatus, spawnerr."""
         answer: Any = self._proxy.getAllProcessInfo()
         return {info["name"]: info for info in answer}
 
     def start(self, settings: Settings, name: str) -> None:
-        """Start a service that does not run, and count its starts anew."""
+        """Start a service that does not run, and reset its number of starts."""
         if self.states()[name]["statename"] in ("RUNNING", "STARTING"):
             return
         runs.forget(settings, name)
         self._proxy.startProcess(name, False)
 
     def stop(self, name: str) -> None:
-        """Stop a service and wait until it is gone; nothing to do for one that does not run."""
+        """Stop a service and wait until it has ended; does nothing if it does not run."""
         try:
             self._proxy.stopProcess(name, True)
         except Fault as fault:
@@ -152,7 +152,7 @@ class Supervisor:
         self._proxy.shutdown()
 
     def reload(self) -> None:
-        """Take up a changed settings file; a service whose lines changed is stopped and has to be started again."""
+        """Reload the settings file; a service whose lines changed is stopped and must be started again."""
         answer: Any = self._proxy.reloadConfig()
         added, changed, removed = answer[0]
         for name in [*changed, *removed]:
@@ -175,7 +175,7 @@ def find(settings: Settings) -> Supervisor | None:
 
 
 def ensure(settings: Settings) -> Supervisor:
-    """The supervisor with today's settings file, started if it does not run."""
+    """The supervisor with the current settings file, started if it does not run."""
     for folder in ("conf", "run", "logs"):
         (settings.home_dir / folder).mkdir(parents=True, exist_ok=True)
     conf = settings.home_dir / "conf" / "supervisord.conf"
@@ -204,7 +204,7 @@ def _wait_for(settings: Settings) -> Supervisor:
 
 
 def stop(settings: Settings, supervisor: Supervisor, service: Service) -> None:
-    """Stop one service; one that takes a stop request gets the time to obey it before it is told by a signal."""
+    """Stop one service; one with a stop request gets time to follow it before the signal."""
     if service.stop_request and supervisor.states()[service.name]["statename"] in ("RUNNING", "STARTING"):
         request = service.stop_request(settings)
         streaming.drain(request, lambda: supervisor.states()[service.name]["statename"] != "RUNNING")
@@ -213,7 +213,7 @@ def stop(settings: Settings, supervisor: Supervisor, service: Service) -> None:
 
 
 def end(settings: Settings, supervisor: Supervisor, waves: list[list[Service]]) -> None:
-    """Stop the services wave by wave, then supervisord, then whatever they left behind."""
+    """Stop the services wave by wave, then supervisord, then remaining processes."""
     families = _descendants(settings)
     with ThreadPoolExecutor() as pool:
         for wave in waves:

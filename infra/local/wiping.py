@@ -1,4 +1,4 @@
-"""Removal of what the platform wrote, after printing what and how much it is."""
+"""Removal of the platform's files; prints each folder and its size before."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ DATA = ("data", "lake", "secrets", "control", "conf", "airflow", "logs", "run", 
 
 
 def wipe(settings: Settings, with_cache: bool, console: Console) -> None:
-    """Remove data, logs and secrets of this home folder; with the cache also environments, jars and all downloads."""
+    """Remove data, logs and secrets of this home folder; `with_cache` also environments, jars and all downloads."""
     targets = [settings.home_dir / name for name in DATA]
     if with_cache:
         targets += [settings.home_dir / name for name in ("venv", "jars", "java", "assets", "metabase")] + [settings.cache_dir]
     if settings.lake and not settings.lake.startswith(f"file://{settings.home_dir}"):
         console.print(f"[yellow]The lake at {settings.lake} is not in {settings.home_dir} and stays: remove it yourself[/]")
     if settings.metabase_url and settings.secret_file("metabase_admin").exists():
-        console.print("[yellow]The generated password of Metabase's admin goes too: a Metabase that stays keeps the account[/]")
+        console.print("[yellow]The generated password of Metabase's admin is removed too; its account in your Metabase remains[/]")
     for target in targets:
         if target.is_symlink():
             target.unlink()

@@ -1,7 +1,7 @@
-"""The one declaration of what runs: services and the one-shot steps between them, one file per server.
+"""Declaration of the services and the one-shot steps between them, one file per server.
 
-`infra/local` runs it as processes of this machine, `infra/docker` writes it down as `docker-compose.yaml`. Every module here with `STEPS`
-is part of it; its order follows from what each step comes `after`.
+`infra/local` runs them as processes of this machine, `infra/docker` generates `docker-compose.yaml` from them. Every module here with
+`STEPS` is part of it; the order is derived from each step's `after`.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ __all__ = ["OneShot", "Service", "Step", "declared", "in_order", "needed", "serv
 
 @cache
 def declared() -> tuple[Step, ...]:
-    """Every step, whatever the settings, those first that others come after."""
+    """Every step, independent of the settings, in order of dependency."""
     modules = [importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
     return in_order([step for module in modules for step in getattr(module, "STEPS", ())])
 
 
 def in_order(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """The steps, each behind those that it comes after.
+    """The steps, each behind its dependencies.
 
-    Raises ValueError for a name that is given twice or is none, graphlib.CycleError (one too) where steps wait for each other.
+    Raises ValueError for a duplicate or unknown name, and its subclass graphlib.CycleError for a cycle.
     """
     named = {step.name: step for step in steps}
     twice = sorted(name for name, count in Counter(step.name for step in steps).items() if count > 1)
@@ -42,14 +42,14 @@ def in_order(steps: Sequence[Step]) -> tuple[Step, ...]:
 
 
 def steps(settings: Settings) -> list[Step]:
-    """All that this configuration runs; a step comes after those of its `after` that are among them."""
+    """The steps that these settings run; each `after` is reduced to them."""
     chosen = [step for step in declared() if step.is_wanted(settings)]
     names = {step.name for step in chosen}
     return [dataclasses.replace(step, after=tuple(name for name in step.after if name in names)) for step in chosen]
 
 
 def needed(settings: Settings, names: Iterable[str]) -> list[Step]:
-    """The named steps and all that they come after; EbapError names the steps there are."""
+    """The named steps and all their dependencies; EbapError for an unknown name."""
     known = {step.name: step for step in steps(settings)}
     wanted: set[str] = set()
     waiting = list(names)
@@ -64,12 +64,12 @@ def needed(settings: Settings, names: Iterable[str]) -> list[Step]:
 
 
 def services(settings: Settings) -> list[Service]:
-    """The long-running ones, in their order."""
+    """The long-running services, in order."""
     return [step for step in steps(settings) if isinstance(step, Service)]
 
 
 def service(settings: Settings, name: str) -> Service:
-    """The service of that name; EbapError names those there are."""
+    """The service of that name; EbapError for an unknown name."""
     found = {service.name: service for service in services(settings)}
     if name not in found:
         raise EbapError(f"there is no service {name!r}", f"it is one of {', '.join(found)}")
@@ -77,7 +77,7 @@ def service(settings: Settings, name: str) -> Service:
 
 
 def waves(after: Mapping[str, Iterable[str]]) -> list[tuple[str, ...]]:
-    """The names in groups, each of which comes only after those before it; within a group in the order given."""
+    """The names in groups, each of which depends only on the groups before it; within a group in the given order."""
     sorter = TopologicalSorter(after)
     sorter.prepare()
     found = []

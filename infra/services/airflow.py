@@ -15,11 +15,11 @@ def _airflow(command: str) -> Command:
 
 
 def _is_healthy(part: str, settings: Settings) -> None:
-    """Airflow itself calls that part healthy: `metadatabase`, or one whose heartbeat is fresh."""
+    """Airflow reports that component (`metadatabase`, or one with a heartbeat) as healthy."""
     health = probing.page(f"{settings.airflow_url}/api/v2/monitor/health")
     status = (health.get(part) or {}).get("status")
     if status != "healthy":
-        raise NotReadyError(f"Airflow calls its {part} {status or 'unknown'}")
+        raise NotReadyError(f"Airflow reports its {part} as {status or 'unknown'}")
 
 
 STEPS = (
@@ -62,11 +62,11 @@ STEPS = (
         probe=partial(_is_healthy, "scheduler"),
         memory_mb=lambda settings: 1500,
         url=lambda settings: settings.airflow_page,
-        # Its first tasks find their tables.
+        # The first tasks need their tables.
         after=("airflow-init", "catalog"),
         folders=("airflow",),
         limit_s=400,
-        # Tasks are waited for: a killed one runs again, but only after half a minute.
+        # Waits for tasks: a killed one is restarted only after half a minute.
         stop_s=45,
     ),
 )

@@ -7,7 +7,7 @@ STEPS = (
         name="capture",
         doc="Publication, checks of the source, and the connector.",
         command=python("-m", "lakehouse", "capture", "apply"),
-        # Not the catalog: a lake that is there already is enough, and a new one is waited for.
+        # Not the catalog: the command itself waits for the tables of a new lake.
         after=("connect", "databases", "shop-seed"),
         limit_s=400,
     ),
@@ -16,7 +16,7 @@ STEPS = (
         doc="The first snapshot of the source is complete.",
         command=python("-m", "lakehouse", "capture", "wait-snapshot"),
         after=("capture",),
-        # Of a source of one's own it may take hours, and nothing here waits for it.
+        # The snapshot of a user's own source may take hours, and no other step depends on it.
         is_wanted=lambda settings: not settings.source_dsn,
         limit_s=600,
     ),

@@ -21,7 +21,7 @@ def prepare(settings: Settings) -> None:
 
 
 def answers(settings: Settings) -> None:
-    """The REST interface answers, which it does only once the worker has joined its group."""
+    """The REST interface answers, which requires that the worker has joined its group."""
     probing.page(f"{settings.connect_url}/connectors")
 
 

@@ -1,4 +1,4 @@
-"""Kafka broker: configuration file, log folder, topics; and the command line of a JVM of Kafka's."""
+"""Kafka broker: configuration file, log folder, topics; and the command line of JVMs with Kafka's jars."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SETTINGS = "server.properties"
 
 
 def data_dir(settings: Settings) -> Path:
-    """Where the broker keeps its logs."""
+    """The broker's log folder."""
     return settings.home_dir / "data" / "kafka"
 
 
@@ -31,14 +31,14 @@ def command(settings: Settings) -> list[str]:
 
 
 def prepare(settings: Settings) -> None:
-    """Write the broker's settings file, and format its log folder if there is none."""
+    """Write the broker's settings file, and format its log folder if it does not exist."""
     write(settings, _SETTINGS, _SETTINGS, data_dir(settings))
     if not data_dir(settings).exists():
         _format(settings)
 
 
 def answers(settings: Settings) -> None:
-    """The broker names its cluster."""
+    """The broker answers an admin client."""
     from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
 
@@ -64,7 +64,7 @@ def write(settings: Settings, template: str, name: str, data: Path) -> Path:
         "data": data,
         "max_batch_bytes": settings.max_batch_bytes,
         "segment_bytes": max(SEGMENT_BYTES, settings.max_batch_bytes),
-        # A request holds a batch of several partitions; Kafka's own default is 100 MiB.
+        # A request contains batches of several partitions; Kafka's default is 100 MiB.
         "max_request_bytes": max(100 * 1024 * 1024, 2 * settings.max_batch_bytes),
         "plugins": settings.home_dir / "jars" / "debezium",
         "secrets": settings.secrets_dir,
@@ -76,13 +76,13 @@ def write(settings: Settings, template: str, name: str, data: Path) -> Path:
 
 
 def _format(settings: Settings) -> None:
-    """Format beside and rename, so that an interrupted first start leaves nothing half made."""
+    """Format a draft folder and rename it, so that an interrupted first start leaves no incomplete folder."""
     draft = data_dir(settings).with_name("kafka.new")
     shutil.rmtree(draft, ignore_errors=True)
     draft.parent.mkdir(parents=True, exist_ok=True)
     file = write(settings, _SETTINGS, "format.properties", draft)
-    words = ["kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(file)]
-    done = subprocess.run(java(settings, 128, *words), capture_output=True, text=True)
+    args = ["kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(file)]
+    done = subprocess.run(java(settings, 128, *args), capture_output=True, text=True)
     file.unlink()
     if done.returncode:
         raise EbapError(f"Kafka cannot format its log folder:\n{(done.stdout + done.stderr)[-2000:]}")
@@ -90,23 +90,23 @@ def _format(settings: Settings) -> None:
 
 
 def _cluster_id() -> str:
-    """A random UUID in Kafka's own spelling; its tool takes a leading dash for an option."""
+    """A random UUID in Kafka's base64 form, without a leading dash, which its tool parses as an option."""
     return "E" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
 
 
 def conf(settings: Settings, name: str) -> Path:
-    """Where the settings file of that name is written."""
+    """Path of the settings file of that name."""
     return settings.home_dir / "conf" / "kafka" / name
 
 
-def java(settings: Settings, heap_mb: int, *words: str) -> list[str]:
+def java(settings: Settings, heap_mb: int, *args: str) -> list[str]:
     """The command line of a JVM with Kafka's jars."""
     memory = [f"-Xmx{heap_mb}m", f"-Xms{min(heap_mb, 128)}m", f"-XX:MaxDirectMemorySize={DIRECT_MB}m"]
-    # A JVM without memory must end, so that the supervisor starts a new one.
+    # A JVM without memory must exit, so that the supervisor restarts it.
     guards = ["-XX:+UseG1GC", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true"]
     logs = f"-Dlog4j2.configurationFile={TEMPLATES / 'log4j2.yaml'}"
     program = str(settings.home_dir / "java" / "bin" / "java")
-    return [program, *memory, *guards, logs, "-cp", f"{settings.home_dir}/jars/kafka/*", *words]
+    return [program, *memory, *guards, logs, "-cp", f"{settings.home_dir}/jars/kafka/*", *args]
 
 
 STEPS = (
@@ -119,7 +119,7 @@ STEPS = (
         probe=answers,
         memory_mb=lambda settings: settings.kafka_heap_mb + DIRECT_MB + 200,
         url=lambda settings: f"kafka://{settings.kafka_bootstrap}",
-        # Its port is not published: it gives out its name in the network, so the port would be of no use outside.
+        # Its port is not published: its advertised listener is a name of the network, which clients outside cannot resolve.
         host="kafka_host",
         limit_s=180,
     ),

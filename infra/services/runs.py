@@ -1,6 +1,6 @@
 """Run state of services: process, start time, and restarts since `up`.
 
-One small file a service under `<home>/run`, written by the launcher, so that it is true whoever asks.
+One file per service under `<home>/run`, written by the launcher.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import psutil
 from lakehouse import wait
 from lakehouse.settings import PROJECT, Settings
 
-_GONE_LIMIT_S = 10
+_KILL_LIMIT_S = 10
 
 
 @dataclass(frozen=True)
@@ -35,35 +35,35 @@ class Run:
 
     @property
     def restarts(self) -> int:
-        """Starts the supervisor made by itself."""
+        """Automatic restarts by the supervisor."""
         return max(self.starts - 1, 0)
 
 
 def read(settings: Settings, name: str) -> Run:
-    """The newest run of that service; an empty one where it never ran."""
+    """The newest run of that service; an empty one if it never ran."""
     path = _file(settings, name)
     return Run(**json.loads(path.read_text())) if path.is_file() else Run()
 
 
 def forget(settings: Settings, name: str) -> None:
-    """Count from zero again: the next start is asked for by a person."""
+    """Reset the number of starts, for a start by command."""
     path = _file(settings, name)
     if path.is_file():
         _write(path, Run(pid=read(settings, name).pid))
 
 
 def begin(settings: Settings, name: str) -> None:
-    """Record that this process is now the service."""
+    """Record this process as the service."""
     before = read(settings, name)
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     _write(_file(settings, name), Run(pid=os.getpid(), started=now, starts=before.starts + 1))
 
 
 def leftovers(settings: Settings, name: str) -> list[psutil.Process]:
-    """Processes that an earlier run of the service started and left behind.
+    """Processes of an earlier run of the service that are still alive.
 
-    Each run is a process group of its own. The number of a group that is gone can be given out anew, so a member must also
-    work in this checkout, where the launcher put it.
+    Each run is a process group. The id of an ended group can be reused, so a member must also have this checkout as its current folder,
+    which the launcher sets.
     """
     group = read(settings, name).pid
     if group is None or group == os.getpid():
@@ -72,12 +72,12 @@ def leftovers(settings: Settings, name: str) -> list[psutil.Process]:
 
 
 def end_all(processes: list[psutil.Process], patience_s: float) -> None:
-    """Give the processes some seconds to end by themselves, then kill those that are left and see them gone."""
+    """Wait some seconds until the processes end, then kill the rest and wait until they have ended."""
     alive = _alive_after(processes, patience_s)
     for process in alive:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    _alive_after(alive, _GONE_LIMIT_S)
+    _alive_after(alive, _KILL_LIMIT_S)
 
 
 def _alive_after(processes: list[psutil.Process], limit_s: float) -> list[psutil.Process]:

@@ -1,4 +1,4 @@
-"""The simulated shop: tables, first rows and traffic; a source of your own has none of it."""
+"""The simulated shop: tables, first rows and traffic; not run with a source of your own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def generator_reports(settings: Settings) -> None:
 STEPS = (
     OneShot(
         name="shop-schema",
-        doc="The shop's tables: another team's database, played here.",
+        doc="The shop's tables, in place of another team's database.",
         command=python("-m", "generator", "schema"),
         after=("databases",),
         is_wanted=_is_simulated,

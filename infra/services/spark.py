@@ -1,4 +1,4 @@
-"""The warm Spark server, and the catalog that is written through it."""
+"""The warm Spark server, and the step that writes the catalog through it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Types of the declaration: services, which are kept running, and one-shot steps, which run to completion."""
+"""Types of steps: services, which are kept running, and one-shot steps, which run to completion."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ Command = Callable[[Settings], list[str]]
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What service and one-shot share; `after` names the steps that must be ready or completed first.
+    """Common part of services and one-shot steps; `after` names the steps that must be ready or completed first.
 
-    `is_wanted` is whether these settings run it. `folders` are those of the home folder that it shares, or that must outlive it; `data`
-    is each service's own. `limit_s` is how long it may take to become ready, or to complete, on two cores that others keep busy; what
-    dies is noticed earlier.
+    `is_wanted`: whether these settings run it. `folders`: folders of the home folder that are shared or must be persistent; `data` is
+    separate for each service. `limit_s`: timeout until it is ready or completed, on two busy cores; a process that dies fails earlier.
     """
 
     name: str
@@ -35,10 +34,10 @@ class Step:
 class Service(Step):
     """A process that is kept running.
 
-    `prepare` writes what it needs before each start, and makes what is missing. `probe` raises NotReadyError. `memory_mb` is its
-    share of the platform's budget: heap, direct memory and the runtime's own. `host` is the setting that holds the name under which
-    other services reach it; `published` are the settings of the ports that people and their tools open. `stop_request` is a file that
-    asks it to end by itself, with 0; `stop_signal` tells it; after `stop_s` its group is killed.
+    `prepare` runs before each start: it writes configuration and creates what is missing. `probe` raises NotReadyError. `memory_mb` is
+    its share of the memory budget: heap, direct memory and the runtime's own. `host` is the setting with the name that other services
+    connect to; `published` are the settings of ports for users. `stop_request` is a file that makes it exit with 0; `stop_signal` is sent
+    next; after `stop_s` its process group is killed.
     """
 
     probe: Callable[[Settings], None]
@@ -58,6 +57,6 @@ class OneShot(Step):
     """A command that is run at each `up`, does only what is missing, and ends."""
 
 
-def python(*words: str) -> Command:
+def python(*args: str) -> Command:
     """A command of the platform's own Python."""
-    return lambda settings: [str(settings.home_dir / "venv" / "main" / "bin" / "python"), *words]
+    return lambda settings: [str(settings.home_dir / "venv" / "main" / "bin" / "python"), *args]

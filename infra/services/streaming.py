@@ -1,4 +1,4 @@
-"""The streaming apps of `lakehouse.verbs`, a service each."""
+"""The streaming apps of `lakehouse.verbs`, one service each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lakehouse.verbs import STREAMING, StreamingApp
 
 
 def _has_reported(app: StreamingApp, settings: Settings) -> None:
-    """It has asked Kafka since this start, and a first batch of what there was is committed."""
+    """It has polled Kafka since this start, and committed a first batch if there were records."""
     probing.reported_since_start(settings, app.name, streaming.report_file(settings, app.name))
 
 
@@ -25,11 +25,11 @@ def _service(app: StreamingApp) -> Service:
         probe=partial(_has_reported, app),
         memory_mb=lambda settings: app.heap_mb(settings) + 256 + 400,
         url=app.target,
-        # Not the capture: it waits for the first record beside it, and lands what is there.
+        # Not the capture: the app waits for the first record itself.
         after=("catalog", "topics"),
         folders=("lake", "control"),
         limit_s=400,
-        # Asked by file it finishes its batch; by signal alone it may have to land one again.
+        # After a stop request it finishes its batch; after a signal alone it may have to land one again.
         restart="on-failure",
         stop_request=lambda settings: streaming.stop_file(settings, app.name),
         stop_s=20,
