@@ -6,7 +6,7 @@ from lakehouse.errors import exit_code_of
 
 
 def main() -> int:
-    """Run one command; a declaration that is wrong is met while the commands are imported, for each of them reads the declarations."""
+    """Run one command; the import is inside, because an invalid declaration raises its error while the commands are imported."""
 
     def run() -> int:
         from lakehouse.cli.main import main as run_command

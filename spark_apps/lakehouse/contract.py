@@ -26,7 +26,7 @@ _WIDENINGS = {("SMALLINT", "INT"), ("SMALLINT", "BIGINT"), ("INT", "BIGINT"), ("
 # No reader needs one version of a table for longer: tasks time out after minutes, queries end within hours.
 LONGEST_READER_H = 24
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-# Spark and Delta read names without regard to case, Postgres and DuckDB do not always: only such a name is the same to all of them.
+# Spark and Delta ignore case in names, Postgres and DuckDB not always: only lower-case names mean the same in all of them.
 _NO_NAME = "is not lower_snake_case (a-z, 0-9, _)"
 _RENAME = "rename it at the source"
 
@@ -100,7 +100,7 @@ class Column:
     def __post_init__(self) -> None:
         faults = []
         if not _NAME.fullmatch(self.name.lstrip("_")):
-            faults.append(f"column name {self.name!r} {_NO_NAME}: {_RENAME}, or leave it undeclared (bronze has its values all the same)")
+            faults.append(f"column name {self.name!r} {_NO_NAME}: {_RENAME}, or leave it undeclared (bronze has its values in any case)")
         if not is_type(self.type):
             faults.append(f"column {self.name!r} has type {self.type!r}, which EBAP does not store")
         if not self.doc.strip():
@@ -193,7 +193,7 @@ class Table:
                 for n in names
                 if n.startswith("_")
             ]
-            # What gold's SQL reads of changed keys has that column.
+            # Gold's SQL reads changed keys from a relation with that column.
             faults += [f"key column {n!r} has the name of gold's instant of a change: {_RENAME}" for n in self.key if n == "since"]
         return faults
 
