@@ -11,7 +11,7 @@ from lakehouse.health.liveness import Beat, Standing, State
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ALLOWED_S = 60
-FRESH, AT_LAND = State(word="fresh"), State(word=liveness.LAND, since=NOW)
+FRESH, AT_LAND = State(name="fresh"), State(name=liveness.LAND, since=NOW)
 
 
 def ago(seconds: float | None) -> datetime | None:
@@ -39,7 +39,7 @@ def standing(complete: float | None, moved: float | None, changed: float | None 
 def test_bronze_is_stalled_at_the_stage_that_the_heartbeat_does_not_get_past(
     at: Standing, beat: Beat | None, word: str, since_s: float | None
 ) -> None:
-    assert liveness.bronze(at, beat, NOW) == State(word=word, since=ago(since_s))
+    assert liveness.bronze(at, beat, NOW) == State(name=word, since=ago(since_s))
 
 
 @pytest.mark.parametrize(
@@ -59,24 +59,24 @@ def test_bronze_is_stalled_at_the_stage_that_the_heartbeat_does_not_get_past(
 def test_a_source_table_is_idle_only_where_its_mark_follows_the_heartbeat(
     at: Standing, landed: State, error: str | None, word: str, since_s: float | None
 ) -> None:
-    assert liveness.silver(at, landed, error, NOW) == State(word=word, since=ago(since_s))
+    assert liveness.silver(at, landed, error, NOW) == State(name=word, since=ago(since_s))
 
 
 @pytest.mark.parametrize(
     ("at", "inputs", "waits_s", "word", "since_s"),
     [
-        (standing(20, 5000), [FRESH, State(word="idle", since=ago(900))], None, "fresh", None),
-        (standing(20, 5000), [State(word="idle", since=ago(900)), State(word="idle", since=ago(500))], None, "idle", 500),
+        (standing(20, 5000), [FRESH, State(name="idle", since=ago(900))], None, "fresh", None),
+        (standing(20, 5000), [State(name="idle", since=ago(900)), State(name="idle", since=ago(500))], None, "idle", 500),
         (standing(20, 5000), [FRESH, AT_LAND], None, "stalled at land", 0),
         # Quiet for hours, then a change that the run under way will take up.
         (standing(5000, 5000), [FRESH], 10, "late", 10),
         (standing(5000, 5000), [FRESH], 90, "stalled at gold", 90),
         # It runs, and is behind.
         (standing(95, 20), [FRESH], 90, "late", 90),
-        (standing(90, 20), [State(word="late", since=ago(30))], None, "late", 30),
+        (standing(90, 20), [State(name="late", since=ago(30))], None, "late", 30),
     ],
 )
 def test_a_gold_table_is_no_better_off_than_its_inputs(
     at: Standing, inputs: list[State], waits_s: float | None, word: str, since_s: float | None
 ) -> None:
-    assert liveness.gold(at, inputs, ago(waits_s), NOW) == State(word=word, since=ago(since_s))
+    assert liveness.gold(at, inputs, ago(waits_s), NOW) == State(name=word, since=ago(since_s))

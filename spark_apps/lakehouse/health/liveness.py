@@ -25,13 +25,13 @@ _WAIT_S = 5
 class State:
     """One of STATES, and since when: the last change of an idle table, the last progress of a stalled stage."""
 
-    word: str
+    name: str
     since: datetime | None = None
 
     @property
     def is_held(self) -> bool:
         """Whether the table makes no progress, so that tables that read it make none either."""
-        return self.word in (KAFKA, CAPTURE, LAND, STOPPED, REFINE, GOLD)
+        return self.name in (KAFKA, CAPTURE, LAND, STOPPED, REFINE, GOLD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Standing:
 
     def late(self) -> State:
         """Late since its age exceeded the maximum."""
-        return State(word=LATE, since=self.complete_to and self.complete_to + timedelta(seconds=self.allowed_s))
+        return State(name=LATE, since=self.complete_to and self.complete_to + timedelta(seconds=self.allowed_s))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,26 +63,26 @@ class Beat:
 def bronze(at: Standing, beat: Beat | None, now: datetime) -> State:
     """The state of bronze; `beat` is used only if bronze is not on time, otherwise it may be None."""
     if at.is_on_time(now):
-        return State(word=FRESH)
+        return State(name=FRESH)
     # A backlog lands before the heartbeat that follows it.
     if _is_within(at.moved_at, now, at.allowed_s):
         return at.late()
     if beat is None or not beat.has_answered:
-        return State(word=KAFKA, since=at.moved_at)
+        return State(name=KAFKA, since=at.moved_at)
     if not _is_within(beat.sent_at, now, at.allowed_s):
-        return State(word=CAPTURE, since=beat.sent_at)
-    return State(word=LAND, since=at.moved_at)
+        return State(name=CAPTURE, since=beat.sent_at)
+    return State(name=LAND, since=at.moved_at)
 
 
 def silver(at: Standing, landed: State, error: str | None, now: datetime) -> State:
     """The state of a source table, given that of bronze; `moved_at` is when it was last refined."""
     if error:
-        return State(word=STOPPED, since=at.moved_at)
+        return State(name=STOPPED, since=at.moved_at)
     if landed.is_held:
         return landed
     if at.is_on_time(now):
-        return State(word=FRESH) if _is_within(at.changed_at, now, at.allowed_s) else State(word=IDLE, since=at.changed_at)
-    return at.late() if _is_within(at.moved_at, now, at.allowed_s) else State(word=REFINE, since=at.moved_at)
+        return State(name=FRESH) if _is_within(at.changed_at, now, at.allowed_s) else State(name=IDLE, since=at.changed_at)
+    return at.late() if _is_within(at.moved_at, now, at.allowed_s) else State(name=REFINE, since=at.moved_at)
 
 
 def gold(at: Standing, inputs: Iterable[State], waiting_since: datetime | None, now: datetime) -> State:
@@ -91,24 +91,24 @@ def gold(at: Standing, inputs: Iterable[State], waiting_since: datetime | None, 
     if worst.is_held:
         return worst
     if at.is_on_time(now):
-        return worst if worst.word == IDLE else State(word=FRESH)
+        return worst if worst.name == IDLE else State(name=FRESH)
     if waiting_since is None:
         return at.late()
     has_moved_since = at.moved_at is not None and at.moved_at >= waiting_since
     if has_moved_since or _is_within(waiting_since, now, at.allowed_s):
-        return State(word=LATE, since=waiting_since)
-    return State(word=GOLD, since=waiting_since)
+        return State(name=LATE, since=waiting_since)
+    return State(name=GOLD, since=waiting_since)
 
 
 def least(states: Iterable[State]) -> State:
     """The worst of the states; idle only if all are idle, then since the latest of their times."""
     found = list(states)
-    worst = min(found, key=lambda state: STATES.index(state.word))
-    if worst.word != IDLE:
+    worst = min(found, key=lambda state: STATES.index(state.name))
+    if worst.name != IDLE:
         return worst
-    if any(state.word == FRESH for state in found):
-        return State(word=FRESH)
-    return State(word=IDLE, since=max((state.since for state in found if state.since), default=None))
+    if any(state.name == FRESH for state in found):
+        return State(name=FRESH)
+    return State(name=IDLE, since=max((state.since for state in found if state.since), default=None))
 
 
 def beat_sent_at(settings: Settings) -> Beat:

@@ -120,7 +120,7 @@ def collect(lake: Lake, now: datetime, ask_beat: AskBeat) -> list[TableStatus]:
             rows=found.versions if name.endswith("_history") else found.rows,
             age_s=None if at is None else round((now - at).total_seconds(), 3),
             allowed_age_s=table.max_age_s,
-            state=states[key].word,
+            state=states[key].name,
             since=states[key].since,
             blocked=found.blocked,
             unresolved=found.unresolved,
