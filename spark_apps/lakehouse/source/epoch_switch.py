@@ -40,7 +40,7 @@ def accept(lake: Lake) -> str:
     connect.wait_offset(settings, _OFFSET_LIMIT_S)
     return (
         f"epoch {made.epoch} is Postgres {identity}; its snapshot has begun. Rows of the epoch before that it does not have stay in "
-        "silver: no change ever tells that they are gone"
+        "silver: no change will ever delete them"
     )
 
 

@@ -79,7 +79,7 @@ def condition_of(settings: Settings, table: Table, wanted: Sequence[keys.Key]) -
 def has_ended(settings: Settings, snapshot_id: str) -> bool:
     """Whether everything asked for with that id, and with every id before it, has been read and sent.
 
-    Raises EbapError where the Connect worker does not tell.
+    Raises EbapError where the Connect worker does not answer.
     """
     offset = connect.running_offset(settings)
     return offset.get("lsn", 0) >= _number(snapshot_id.partition("@")[2]) and _RUNNING not in offset

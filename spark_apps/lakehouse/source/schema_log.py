@@ -41,7 +41,7 @@ _NAMES = platform_tables.SCHEMA_CHANGES.column_names
 
 @dataclass(frozen=True, kw_only=True)
 class SchemaChange:
-    """One change of a captured table; times are UTC. See `ledger.SCHEMA_CHANGES`."""
+    """One change of a captured table; times are UTC. See `platform_tables.SCHEMA_CHANGES`."""
 
     source_table: str
     column: str | None
