@@ -64,9 +64,9 @@ def test_bytes_are_counted_by_table(lake: tuple[Settings, Put]) -> None:
 
 def test_a_bucket_is_made_once(address: str) -> None:
     settings = Settings(lake="gs://made-once/x", gcs_endpoint=address)
-    assert doctor._bucket(settings)[0].text == "the bucket of gs://made-once/x is made at the first start"
+    assert doctor._bucket(settings)[0].text == "the bucket of gs://made-once/x is created at the first start"
     assert [objects.ensure_bucket(settings) for _ in range(2)] == [True, False]
-    assert doctor._bucket(settings)[0].text == "the bucket of gs://made-once/x is there"
+    assert doctor._bucket(settings)[0].text == "the bucket of gs://made-once/x exists"
 
 
 def test_without_a_project_nobody_guesses_where_to_make_it(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
