@@ -58,7 +58,8 @@ def begin() -> Settings:
 
 def _refuse_another_checkout(folder: Path) -> None:
     """`python -m` imports from the current folder first: code of two checkouts would be mixed."""
-    if (folder / "spark_apps" / "lakehouse").is_dir() and folder.resolve() != PROJECT:
+    package = folder / "spark_apps" / "lakehouse"
+    if package.is_dir() and package.resolve() != Path(__file__).resolve().parent:
         raise SettingsError(
             f"{sys.executable} runs the code of {PROJECT}, not of {folder}", f"`make install` here gives {folder} a Python of its own"
         )
