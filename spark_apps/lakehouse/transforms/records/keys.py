@@ -53,8 +53,8 @@ def as_json(table: Table) -> Callable[[Key], str]:
 
 
 def as_json_sql(table: Table, parts: Iterable[str]) -> str:
-    """The Spark SQL expression that writes a key as `as_json` does; `parts` are SQL expressions in key order."""
-    named = ", ".join(f"'{name}', {part}" for name, part in zip(table.key, parts, strict=True))
+    """The Spark SQL expression that writes a key as `as_json` does; `parts` are SQL expressions in key order, of its first columns."""
+    named = ", ".join(f"'{name}', {part}" for name, part in zip(table.key, parts, strict=False))
     is_timed = any(table.column(name).type == "TIMESTAMP" for name in table.key)
     quoted = {name: value.replace("'", "\\'") for name, value in SPARK_JSON.items()}
     options = [f"map('{name}', '{value}')" for name, value in quoted.items()] if is_timed else []
