@@ -178,10 +178,10 @@ def test_the_search_for_traces_sees_one(lake: Lake) -> None:
     ("table", "key", "said"),
     [
         ("order_items", "{}", "order_items holds no personal data: a row of users, orders can be forgotten"),
-        ("users", "anna", "user_id 'anna' is no BIGINT"),
+        ("users", "anna", "user_id 'anna' is not a BIGINT"),
         ("users", '{"id": 1}', "is not a key of silver.users: give a value of user_id (BIGINT)"),
         ("users", "[5, 6]", "'[5, 6]' names 2 keys of users: give one"),
-        ("users", "99", r'no record in the lake is of users {"user_id":99}'),
+        ("users", "99", r'the lake has no record of users {"user_id":99}'),
     ],
 )
 def test_what_cannot_be_forgotten_is_said(lake: Lake, table: str, key: str, said: str) -> None:
