@@ -12,6 +12,8 @@ import pytest
 
 from lakehouse.settings import PROJECT
 
+pytestmark = pytest.mark.many  # half a minute
+
 _FOLDERS = ("dags", "dashboards", "generator", "infra", "plugins", "spark_apps", "tests")
 _FILES = ("Makefile", "README.md", "docker-compose.yaml", ".env.example", "pyproject.toml")
 

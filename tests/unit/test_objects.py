@@ -77,7 +77,8 @@ def test_without_a_project_nobody_guesses_where_to_make_it(address: str, monkeyp
         objects.ensure_bucket(replace(settings, gcs_endpoint=""))
 
 
-def test_an_address_where_nobody_answers_is_named() -> None:
+def test_an_address_where_nobody_answers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "_GIVE_UP_S", 1)
     settings = Settings(lake="gs://away/x", gcs_endpoint="http://127.0.0.1:9")
     with refused("gs://away/x"):
         objects.ensure_bucket(settings)

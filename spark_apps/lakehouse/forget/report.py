@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import psycopg2
-from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError
 from psycopg2 import sql
@@ -15,7 +14,7 @@ from psycopg2 import sql
 from lakehouse import platform_tables, tables
 from lakehouse.forget import forget, verify
 from lakehouse.settings import Settings
-from lakehouse.source import connection
+from lakehouse.source import broker, connection
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -78,7 +77,7 @@ def kafka(settings: Settings, names: list[str], now: datetime) -> list[str]:
     """Until when Kafka holds today's records of these tables: a segment is deleted once its newest record exceeds the retention."""
     topics = [platform_tables.topic(name) for name in names]
     try:
-        admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+        admin = broker.admin(settings)
         try:
             wanted = dict.fromkeys(("retention.ms", "segment.ms"))
             resources = [ConfigResource(ConfigResourceType.TOPIC, topic, configs=wanted) for topic in topics]

@@ -25,6 +25,7 @@ from lakehouse.lake import state
 from lakehouse.lake.lake import Lake
 from lakehouse.lake.state import TableState
 from lakehouse.settings import Settings
+from lakehouse.source import broker
 from lakehouse.source.connection import SLOT, mark, owner
 from lakehouse.verbs import VERBS
 
@@ -128,11 +129,11 @@ def _slot_lag(marked: str, slot: tuple[str, bool, int] | None) -> str | None:
 
 
 def _end_offsets(settings: Settings) -> Offsets:
-    from kafka import KafkaConsumer, TopicPartition  # half a second to load
+    from kafka import TopicPartition  # half a second to load
     from kafka.errors import KafkaError
 
     try:
-        consumer = KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap)
+        consumer = broker.reader(settings)
         try:
             topics = [platform_tables.topic(name) for name in (*(table.name for table in tables.SOURCES), platform_tables.HEARTBEAT)]
             places = [TopicPartition(topic, number) for topic in topics for number in consumer.partitions_for_topic(topic) or ()]

@@ -13,12 +13,13 @@ from datetime import UTC, datetime, timedelta
 
 from lakehouse import platform_tables
 from lakehouse.settings import Settings
+from lakehouse.source import broker
 
 FRESH, IDLE, LATE, STOPPED = "fresh", "idle", "late", "stopped"
 KAFKA, CAPTURE, LAND, REFINE, GOLD = (f"stalled at {stage}" for stage in ("kafka", "capture", "land", "refine", "gold"))
 # From worst to best.
 STATES = (KAFKA, CAPTURE, LAND, STOPPED, REFINE, GOLD, LATE, IDLE, FRESH)
-_WAIT_S = 5
+_WAIT_MS = 5000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,13 +114,13 @@ def least(states: Iterable[State]) -> State:
 
 def beat_sent_at(settings: Settings) -> Beat:
     """Time of the newest heartbeat, from Kafka's timestamp index: no record is read."""
-    from kafka import KafkaAdminClient, TopicPartition
+    from kafka import TopicPartition
     from kafka.admin import OffsetSpec
     from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 
-    place, limit_ms = TopicPartition(platform_tables.topic(platform_tables.HEARTBEAT), 0), _WAIT_S * 1000
+    place = TopicPartition(platform_tables.topic(platform_tables.HEARTBEAT), 0)
     try:
-        client = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap, bootstrap_timeout_ms=limit_ms, request_timeout_ms=limit_ms)
+        client = broker.admin(settings, bootstrap_timeout_ms=_WAIT_MS, request_timeout_ms=_WAIT_MS)
     except (KafkaError, OSError):
         return Beat(sent_at=None, has_answered=False)
     try:

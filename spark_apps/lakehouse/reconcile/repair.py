@@ -15,7 +15,7 @@ from lakehouse.reconcile.canonical_text import WHOLE_NUMBERS
 from lakehouse.reconcile.checksum_diff import Key, Row
 from lakehouse.reconcile.compare import Outcome
 from lakehouse.settings import Settings
-from lakehouse.source import resnapshot
+from lakehouse.source import broker, resnapshot
 
 REPAIR_HEADER = "ebap.repair"
 # Types of key columns whose text is, except for a date's zone, the same in Debezium's JSON.
@@ -65,9 +65,7 @@ def delete_record(outcome: Outcome, key: Key, row: Row, source_schema: str) -> t
 
 
 def _send_deletes(settings: Settings, outcome: Outcome) -> None:
-    from kafka import KafkaProducer  # not installed for Airflow's tasks, which send no repairs
-
-    producer = KafkaProducer(bootstrap_servers=settings.kafka_bootstrap, acks="all")
+    producer = broker.sender(settings)
     try:
         topic = platform_tables.topic(outcome.table.name)
         sent = []

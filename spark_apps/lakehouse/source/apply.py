@@ -13,7 +13,7 @@ from lakehouse.lake import epochs
 from lakehouse.lake.epochs import Source
 from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
-from lakehouse.source import catalog, connect, connection, connector, mending, preflight, setup, topics
+from lakehouse.source import broker, catalog, connect, connection, connector, mending, preflight, setup, topics
 from lakehouse.source.schema_log import SchemaLog
 
 RUNNING_LIMIT_S = 120
@@ -85,9 +85,7 @@ def check(
     `begins_anew` judges as if slot and offset were gone already.
     """
     identity, login_fault = source_identity(settings)
-    from kafka import KafkaAdminClient
-
-    admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    admin = broker.admin(settings)
     situation = preflight.Situation(
         identity=identity,
         login_fault=login_fault,

@@ -16,7 +16,7 @@ import requests
 from lakehouse import wait
 from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
-from lakehouse.source import failures
+from lakehouse.source import broker, failures
 from lakehouse.source.connector import NAME
 from lakehouse.source.setup import SLOT
 
@@ -181,9 +181,9 @@ def running_offset(settings: Settings) -> dict[str, Any]:
 def stored_offset(settings: Settings) -> dict[str, Any] | None:
     """The position Connect keeps for the connector; None where it keeps none."""
     # A look at the schema, every minute, needs none of it: a third of a CPU second each.
-    from kafka import KafkaConsumer, TopicPartition
+    from kafka import TopicPartition
 
-    consumer = KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, enable_auto_commit=False, auto_offset_reset="earliest")
+    consumer = broker.reader(settings)
     try:
         partitions = [TopicPartition(OFFSETS_TOPIC, number) for number in consumer.partitions_for_topic(OFFSETS_TOPIC) or ()]
         ends = consumer.end_offsets(partitions) if partitions else {}

@@ -17,6 +17,7 @@ from lakehouse.contract import Table
 from lakehouse.errors import EbapError
 from lakehouse.platform_tables import HEARTBEAT, SIGNAL, topic
 from lakehouse.settings import Settings
+from lakehouse.source import broker
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient
@@ -49,9 +50,7 @@ def settings_of(max_batch_bytes: int) -> dict[str, str]:
 
 def ensure(settings: Settings, *, may_correct: bool = False) -> list[str]:
     """`create` on the broker of the settings, for every declared source table."""
-    from kafka import KafkaAdminClient
-
-    with closing(KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)) as admin:
+    with closing(broker.admin(settings)) as admin:
         return create(admin, declared(tables.SOURCES), settings.max_batch_bytes, may_correct=may_correct)
 
 
