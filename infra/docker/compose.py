@@ -29,6 +29,8 @@ HOME = f"{CHECKOUT}/.ebap"
 HOSTS = {step.host: step.name for step in services.declared() if isinstance(step, Service) and step.host}
 # Settings taken from .env next to docker-compose.yaml. The others determine the content of that file: memory, folders, hosts.
 PASSED_ON = (
+    "live",
+    "eps",
     "max_slot_wal_keep_mb",
     "rate",
     "seed",
@@ -41,6 +43,8 @@ PASSED_ON = (
     "alert_url",
     "quarantine_alert",
 )
+# Steps of the live half, which have a profile.
+_LIVE = {step.name for step in services.steps(Settings(live="yes"))} - {step.name for step in services.steps(Settings(live="no"))}
 # Steps that write passwords; all others only read them.
 _WRITE_SECRETS = ("passwords", "metabase-boards")
 # The health check runs a Python process next to the service.
@@ -49,7 +53,8 @@ PROBE_MB = 128
 ONE_SHOT_MB = 1024
 
 _HEADER = """\
-# The whole platform in containers: `docker compose up`. Everything but Metabase: `docker compose up demo`.
+# The change-data half in containers: `docker compose up`. Everything but Metabase: `docker compose up demo`.
+# Both halves: EBAP_LIVE=yes docker compose --profile live up
 # Generated from infra/services by `make generated`: change that, or infra/docker/compose.py.
 """
 
@@ -89,7 +94,7 @@ def container_settings() -> Settings:
     addresses: dict[str, Any] = HOSTS | {
         name.removeprefix("EBAP_").lower(): _given(name, port) for name, port in Settings().ports().items()
     }
-    return Settings(home=HOME, bind="0.0.0.0", **addresses)
+    return Settings(home=HOME, bind="0.0.0.0", live="yes", **addresses)
 
 
 def environment() -> dict[str, str]:
@@ -157,6 +162,8 @@ def _container(step: Step, steps: list[Step]) -> dict[str, Any]:
     else:
         container["command"] = step.command(container_settings())
         kept = {"mem_limit": f"{ONE_SHOT_MB}m", "restart": "no"}
+    if step.name in _LIVE:
+        container["profiles"] = ["live"]
     if step.after:
         container["depends_on"] = _conditions(step, steps)
     return container | {"volumes": _volumes(step)} | kept

@@ -17,6 +17,8 @@ COPY --chown=10001:10001 infra/install infra/install
 COPY --chown=10001:10001 spark_apps/lakehouse/__init__.py spark_apps/lakehouse/env_file.py spark_apps/lakehouse/errors.py \
      spark_apps/lakehouse/process.py spark_apps/lakehouse/settings.py spark_apps/lakehouse/
 COPY --chown=10001:10001 spark_apps/lakehouse/delta/__init__.py spark_apps/lakehouse/delta/objects.py spark_apps/lakehouse/delta/
+# The servers of the live half are in the image too: one image serves both halves.
+ARG EBAP_LIVE=yes
 COPY --chown=10001:10001 dashboards/boards/package.json dashboards/boards/package-lock.json dashboards/boards/.npmrc dashboards/boards/
 RUN --mount=type=cache,target=/home/ebap/.cache/ebap,uid=10001,gid=10001 \
     UV_COMPILE_BYTECODE=1 python infra/install && .ebap/venv/main/bin/python -m infra.install.java

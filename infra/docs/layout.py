@@ -33,6 +33,7 @@ _FOLDERS = {
     "infra/docs/how-to": "How-to guides, one page per area.",
     "infra/docs/images": "Pictures in these pages.",
     "infra/docs/reference": "Generated references: commands, settings, types.",
+    "infra/trino": "Configuration files of Trino, as templates.",
     "infra/kafka": "Configuration files of the Kafka broker and the Connect worker; `python -m infra.kafka`, the former name of `topics`.",
     "infra/locks": "Every dependency with its hash; `NAME.excludes` lists what a package requires and never imports.",
     "infra/spark": "Log settings of Spark processes.",

@@ -18,8 +18,9 @@ _SERVED = ("dist/echarts.min.js", "LICENSE", "NOTICE")
 
 
 def is_current(settings: Settings) -> bool:
-    """Whether the page's scripts are those of the lock."""
-    return _is_stamped(settings.home_dir / "assets")
+    """Whether the page's scripts are those of the lock; an earlier release kept them elsewhere in the folder."""
+    folder = settings.home_dir / "assets"
+    return _is_stamped(folder) and all((folder / Path(served).name).is_file() for served in _SERVED)
 
 
 def has_checks(settings: Settings) -> bool:

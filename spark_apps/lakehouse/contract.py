@@ -39,11 +39,12 @@ class History(Enum):
 
 
 class Layer(Enum):
-    """The schema of a table."""
+    """The schema of a table; that of the live half is in a catalog of its own, whose tables are Iceberg's."""
 
     BRONZE = "bronze"
     SILVER = "silver"
     GOLD = "gold"
+    LIVE = "iceberg.ebap"
 
 
 class Kind(Enum):
@@ -53,6 +54,7 @@ class Kind(Enum):
     CHANGES = "stored changes"  # the stored form of a source table
     GOLD = "gold table"
     VIEW = "gold view"
+    LIVE = "live table"  # filled from topics of events
     PLATFORM = "platform table"  # the platform's own metadata
 
 
@@ -86,7 +88,8 @@ class Column:
 
     With `tracked=False` a change of this column opens no version. `pii=True` marks personal data: gold omits it, or declares its column
     `hashed=True` too and shows a keyed hash. `person` is the table of persons whose key this column holds; on that table's own key it
-    marks each row as a person.
+    marks each row as a person. In a live table `is_added` columns are not fields of a record but the platform's additions to it; of the
+    fields, `is_optional` ones may be null, one with `choices` has no other value, and a text that `is_uuid` is a UUID.
     """
 
     name: str
@@ -96,6 +99,10 @@ class Column:
     pii: bool = False
     hashed: bool = False
     person: str | None = None
+    is_added: bool = False
+    is_optional: bool = False
+    is_uuid: bool = False
+    choices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         faults = []
@@ -140,7 +147,8 @@ class Table:
     computes the slice: only rows of the slices being recomputed are read from it, and if it is a gold table, its changes affect only
     those slices. Tables are partitioned by `partition_by`, gold tables by their slice. `max_age_s` is the age in seconds beyond which the
     content is late. `retention_h` is how many hours files of older versions are kept, for running queries, checkpoints that lag and time
-    travel.
+    travel. A live table is filled from the records of its `topic`, which have the key `record_key`, or computed from `inputs`; it is
+    partitioned by the day of a TIMESTAMP of `partition_by`.
     """
 
     name: str
@@ -159,6 +167,8 @@ class Table:
     partition_by: tuple[str, ...] = ()
     changes_of: str | None = None
     is_platform: bool = False
+    topic: str | None = None
+    record_key: str | None = None
     retention_h: int = 168
     rules: tuple[str, ...] = field(default=())  # definitions for readers: revenue, as-of instants
 
@@ -203,20 +213,42 @@ class Table:
             faults.append("only a silver table has a history")
         if self.layer is Layer.GOLD and not self.inputs and not self.is_platform:
             faults.append("a gold table names its inputs")
-        if sum(map(bool, (self.history, self.changes_of, self.is_platform, self.inputs))) != 1:
-            faults.append("it is one of: a source table (history), stored changes (changes_of), a gold table (inputs), the platform's own")
+        if sum(map(bool, (self.history, self.changes_of, self.is_platform, self.inputs, self.topic))) != 1:
+            faults.append(
+                "it is one of: a source table (history), stored changes (changes_of), computed from others (inputs), filled from a topic, "
+                "the platform's own"
+            )
+        faults += self._live_faults()
         faults += [f"partition column {name!r} is not declared" for name in self.partition_by if name not in self.column_names]
-        if self.partition_by and self.inputs:
+        if self.partition_by and self.layer is Layer.GOLD:
             faults.append("a gold table is partitioned by its slice")
-        if self.inputs and self.layer is not Layer.GOLD:
-            faults.append("only a gold table has inputs")
+        if self.inputs and self.layer not in (Layer.GOLD, Layer.LIVE):
+            faults.append("only a gold or a live table has inputs")
         if self.slice and self.slice not in [column.name for column in self.columns]:
             faults.append(f"slice {self.slice!r} is not a declared column")
-        if self.slice and not self.inputs:
+        if self.slice and self.layer is not Layer.GOLD:
             faults.append("only a gold table has a slice")
         if self.sliced_by and not self.slice:
             faults.append("sliced_by needs a slice")
         faults += [f"sliced_by names {name!r}, which is not an input" for name in self.sliced_by if name not in self.inputs]
+        return faults
+
+    def _live_faults(self) -> list[str]:
+        faults = []
+        if self.topic and self.layer is not Layer.LIVE:
+            faults.append("only a live table is filled from a topic")
+        if bool(self.topic) != bool(self.record_key):
+            faults.append("a table filled from a topic names the key of its records, and no other table does")
+        if self.record_key and self.record_key not in [column.name for column in self.fields]:
+            faults.append(f"the key of its records {self.record_key!r} is not a field of them")
+        if not self.topic:
+            faults += [
+                f"column {c.name!r} is not a field of a record"
+                for c in self.columns
+                if c.is_added or c.is_optional or c.is_uuid or c.choices
+            ]
+        elif not self.time_column:
+            faults.append("a table filled from a topic is partitioned by the day of a field, a TIMESTAMP")
         return faults
 
     def _personal_faults(self) -> list[str]:
@@ -226,8 +258,8 @@ class Table:
                 faults.append(f"column {column.name!r} is hashed: only a gold table with a slice can do that, a view would show the secret")
             if column.pii and not column.hashed and self.layer is Layer.GOLD:
                 faults.append(f"column {column.name!r} is personal data: gold leaves it out, or declares it hashed=True")
-            if column.person and self.layer is not Layer.SILVER:
-                faults.append(f"column {column.name!r} names a person: only a source table can")
+            if column.person and self.layer not in (Layer.SILVER, Layer.LIVE):
+                faults.append(f"column {column.name!r} names a person: only a source table or a live table can")
             if column.pii and self.history and column.type.startswith("ARRAY"):
                 faults.append(f"column {column.name!r} is personal data in an array, which cannot be blanked in a record as received")
             if column.pii and self.history and column.name in self.key and not self.is_of_persons:
@@ -265,7 +297,19 @@ class Table:
             return Kind.CHANGES
         if self.history:
             return Kind.SOURCE
+        if self.layer is Layer.LIVE:
+            return Kind.LIVE
         return Kind.GOLD if self.slice else Kind.VIEW
+
+    @property
+    def fields(self) -> tuple[Column, ...]:
+        """The columns that a record of its topic has."""
+        return tuple(column for column in self.columns if not column.is_added)
+
+    @property
+    def time_column(self) -> str | None:
+        """The field with the instant of a record, by whose day the table is partitioned."""
+        return next((c.name for c in self.fields if c.name in self.partition_by and c.type == "TIMESTAMP"), None)
 
     @property
     def is_view(self) -> bool:

@@ -66,6 +66,9 @@ class Settings:
     airflow_host: str = _host("Airflow's API")
     boards_host: str = _host("the boards' page")
     metabase_host: str = _host("the Metabase that is started here")
+    redis_host: str = _host("Redis")
+    s3_host: str = _host("the object store that is started here")
+    trino_host: str = _host("Trino")
 
     postgres_port: int = _port(15432, "Postgres")
     kafka_port: int = _port(19092, "the Kafka broker")
@@ -76,8 +79,32 @@ class Settings:
     airflow_port: int = _port(18080, "Airflow's web page and API")
     boards_port: int = _port(18090, "the boards' page")
     metabase_port: int = _port(18030, "the Metabase that `make metabase` starts here")
+    redis_port: int = _port(16379, "Redis")
+    s3_port: int = _port(18333, "the object store's S3 interface")
+    s3_master_port: int = _port(18334, "the object store's master")
+    s3_volume_port: int = _port(18335, "the object store's volume server")
+    s3_filer_port: int = _port(18336, "the object store's filer")
+    s3_grpc_port: int = _port(18343, "the object store's S3 interface by gRPC")
+    s3_master_grpc_port: int = _port(18344, "the object store's master by gRPC")
+    s3_volume_grpc_port: int = _port(18345, "the object store's volume server by gRPC")
+    s3_filer_grpc_port: int = _port(18346, "the object store's filer by gRPC")
+    s3_admin_port: int = _port(18337, "the object store's admin page, which is not served")
+    s3_admin_grpc_port: int = _port(18347, "the object store's admin by gRPC")
+    trino_port: int = _port(18081, "Trino")
     metabase_url: str = _setting("", "Base URL of a Metabase of yours, for the boards. Empty: `make metabase` starts one here.")
     metabase_jar: str = _setting("", "Path of a Metabase jar, where the pinned one cannot be downloaded.")
+
+    live: str = _setting(
+        "auto",
+        "Whether the live half runs: yes, no, or auto, which the first start decides by memory and disk and keeps.",
+        ("auto", "yes", "no"),
+    )
+    s3_endpoint: str = _setting("", "Base URL of an S3 of yours, with buckets bronze and silver. Empty: one is started here.")
+    s3_region: str = _setting("us-east-1", "Region that requests to S3 are signed for.")
+    events_keep_h: int = _setting(24, "Hours that Kafka keeps events and telemetry.")
+    events_keep_mb: int = _setting(512, "Size that Kafka keeps of each of these two topics, in MiB.")
+    max_event_kb: int = _setting(64, "Largest event that is read, in KiB; a larger one is a dead letter.")
+    eps: int = _setting(50, "Events a second of the simulated visitors.")
 
     rate: int = _setting(5, "Operations a second of the simulated shop.")
     seed: int = _setting(1, "Seed of the simulated shop: the same seed gives the same sequence.")
@@ -130,6 +157,8 @@ class Settings:
     spark_memory_mb: int = _setting(2048, "Heap of the warm Spark server (Thrift and Connect), and of a submitted verb, in MiB.")
     executor_memory_mb: int = _setting(1024, "Heap of an executor on a cluster, in MiB.")
     executor_cores: int = _setting(2, "Cores that each Spark process uses of a cluster.")
+    activity_memory_mb: int = _setting(1024, "Heap of the activity app, in MiB.")
+    trino_memory_mb: int = _setting(1024, "Heap of Trino, in MiB.")
     metabase_heap_mb: int = _setting(1024, "Heap of Metabase, where it runs here, in MiB.")
 
     @classmethod
@@ -175,6 +204,21 @@ class Settings:
     def is_on_gcs(self) -> bool:
         """Whether the lake is in a bucket of Google Cloud Storage."""
         return self.lake_root.startswith("gs://")
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the live half runs; with EBAP_LIVE=auto what the first start decided, and not before it."""
+        return self.live == "yes" or (self.live == "auto" and self.live_choice.is_file() and self.live_choice.read_text().strip() == "yes")
+
+    @property
+    def live_choice(self) -> Path:
+        """The file that keeps the decision of EBAP_LIVE=auto: yes or no."""
+        return self.home_dir / "control" / "live"
+
+    @property
+    def s3_address(self) -> str:
+        """Base URL of S3: the configured one, or the one started here."""
+        return self.s3_endpoint.rstrip("/") or f"http://{self.s3_host}:{self.s3_port}"
 
     @property
     def land_checkpoint(self) -> str:

@@ -24,12 +24,16 @@ Call = Callable[["SparkSession", "Settings"], Any]
 
 @dataclass(frozen=True, kw_only=True)
 class StreamingApp:
-    """An app that runs until it is stopped: the script of `spark_apps` of that name. `target` is the address that it writes to."""
+    """An app that runs until it is stopped: the script of `spark_apps` of that name. `target` is the address that it writes to.
+
+    `is_live`: it is part of the live half, and runs only with it.
+    """
 
     name: str
     doc: str
     heap_mb: Callable[[Settings], int]
     target: Callable[[Settings], str]
+    is_live: bool = False
 
 
 STREAMING = {
@@ -40,6 +44,13 @@ STREAMING = {
             doc="The streaming app that lands the change log in bronze.",
             heap_mb=lambda settings: settings.land_memory_mb,
             target=lambda settings: f"{settings.lake_root}/bronze/changes",
+        ),
+        StreamingApp(
+            name="activity",
+            doc="The streaming app of the live half: events into Redis and Iceberg.",
+            heap_mb=lambda settings: settings.activity_memory_mb,
+            target=lambda settings: f"redis://{settings.redis_host}:{settings.redis_port}",
+            is_live=True,
         ),
     )
 }

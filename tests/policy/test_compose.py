@@ -21,7 +21,7 @@ from lakehouse.settings import LOOPBACK, PROJECT, Settings
 FILE: dict[str, Any] = yaml.safe_load(compose.FILE.read_text())
 CONTAINERS: dict[str, dict[str, Any]] = FILE["services"]
 # The steps of the local runner; the folder is read only for a downloaded Metabase.
-LOCAL = {step.name: step for step in services.steps(Settings(home="/nowhere"))}
+LOCAL = {step.name: step for step in services.steps(Settings(home="/nowhere", live="yes"))}
 
 
 def _filled_in(text: str) -> str:

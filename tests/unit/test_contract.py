@@ -50,7 +50,7 @@ def _expect(name: str) -> Expect:
         ({"columns": (_ID, Column(name="_mine", type="INT", doc="Mine."))}, "column '_mine' begins with _"),
         ({"max_age_s": 0}, "max_age_s must be a positive number of seconds"),
         ({"layer": Layer.GOLD, "inputs": ("users",)}, "only a silver table has a history"),
-        ({"inputs": ("users",)}, "only a gold table has inputs"),
+        ({"inputs": ("users",)}, "only a gold or a live table has inputs"),
         ({"slice": "id"}, "only a gold table has a slice"),
         ({"slice": "other"}, "slice 'other' is not a declared column"),
         ({"columns": (_ID, _personal("names", "ARRAY<STRING>"))}, "column 'names' is personal data in an array"),
@@ -76,7 +76,7 @@ def test_a_gold_table_without_inputs_is_refused() -> None:
     [
         ({"columns": (_ID, _personal("email"))}, "column 'email' is personal data: gold leaves it out, or declares it hashed=True"),
         ({"columns": (_ID, _personal("email", hashed=True)), "slice": None}, "column 'email' is hashed: only a gold table with a slice"),
-        ({"columns": (_WHO,)}, "column 'id' names a person: only a source table can"),
+        ({"columns": (_WHO,)}, "column 'id' names a person: only a source table or a live table can"),
     ],
 )
 def test_a_gold_table_that_would_show_persons_is_refused(changes: dict[str, Any], fault: str) -> None:

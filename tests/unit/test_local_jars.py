@@ -30,7 +30,7 @@ def _locked(settings, monkeypatch, tmp_path, content, locked_content=None):
 
 def test_the_lock_has_a_checksum_for_each_artifact_and_no_address():
     locked = jars.read_lock()
-    assert {jar.folder for jar in locked} == {"spark", "gcs", "kafka", "debezium"}
+    assert {jar.folder for jar in locked} == {"spark", "gcs", "iceberg", "kafka", "debezium", "trino"}
     assert all(len(jar.sha256) == 64 and jar.size > 0 for jar in locked)
     assert "://" not in jars.LOCK.read_text()
     assert "://" not in jars.WISHES.read_text()

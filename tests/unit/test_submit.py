@@ -59,7 +59,7 @@ def test_the_settings_file_is_for_its_owner_alone(settings: Settings) -> None:
 
 
 def test_an_unknown_app_is_named_with_the_known_ones(settings: Settings) -> None:
-    with refused("'landing'", cure="land, refine, rebuild, aggregate, compact, reconcile, publish"):
+    with refused("'landing'", cure="land, activity, refine, rebuild, aggregate, compact, reconcile, publish"):
         submit.command(settings, "landing")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 from lakehouse.errors import NotReadyError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 ROLES = ("spark", *STREAMING, "batch")
 THRIFT_POOL = "thrift"
+# Land does not know the live half.
+_WITH_ICEBERG = ("spark", "activity", "batch")
 _ANSWER_S = 10
 
 
@@ -29,6 +32,8 @@ def spark_conf(settings: Settings, role: str) -> dict[str, str]:
         raise ValueError(f"there is no Spark role {role!r}: it is one of {', '.join(ROLES)}")
     master = settings.batch_master if role == "batch" else settings.spark_master
     conf = _small_machine(settings) | _delta(settings) | {"spark.master": master} | _cluster(settings, master)
+    if role in _WITH_ICEBERG and settings.is_live:
+        conf |= _iceberg(settings, conf)
     if role in STREAMING:
         # The serial collector is enough. C2 stays on: it slows a short job, but after some minutes a batch takes 1.3 CPU seconds at
         # 20 changes a second, with C1 alone 2.3.
@@ -104,6 +109,29 @@ def _local_files(settings: Settings) -> dict[str, str]:
     # On a local disk Parquet's vectored reads start a thread per read: the 720 files of an hour of bronze take 4.5 CPU seconds with
     # them, 3.0 without. On an object store they save round trips.
     return {"spark.hadoop.parquet.hadoop.vectored.io.enabled": "false"}
+
+
+def _iceberg(settings: Settings, conf: Mapping[str, str]) -> dict[str, str]:
+    """The catalog `iceberg`, in the platform's Postgres, with its files on S3; Trino's catalog has the same name."""
+    catalog, jars = "spark.sql.catalog.iceberg", f"{settings.home_dir}/jars/iceberg/*"
+    paths = {key: f"{value}:{jars}" for key, value in conf.items() if key.endswith(".extraClassPath")}
+    return paths | {
+        "spark.sql.extensions": f"{conf['spark.sql.extensions']},org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
+        catalog: "org.apache.iceberg.spark.SparkCatalog",
+        f"{catalog}.type": "jdbc",
+        f"{catalog}.uri": f"jdbc:postgresql://{settings.postgres_host}:{settings.postgres_port}/iceberg",
+        f"{catalog}.jdbc.user": "iceberg",
+        f"{catalog}.jdbc.password": settings.secret("iceberg_db"),
+        f"{catalog}.jdbc.schema-version": "V1",
+        f"{catalog}.jdbc.init-catalog-tables": "true",
+        f"{catalog}.warehouse": "s3://silver/iceberg",
+        f"{catalog}.io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
+        f"{catalog}.s3.endpoint": settings.s3_address,
+        f"{catalog}.s3.path-style-access": "true",
+        f"{catalog}.s3.access-key-id": settings.secret("s3_access_key"),
+        f"{catalog}.s3.secret-access-key": settings.secret("s3_secret_key"),
+        f"{catalog}.client.region": settings.s3_region,
+    }
 
 
 def _cluster(settings: Settings, master: str) -> dict[str, str]:

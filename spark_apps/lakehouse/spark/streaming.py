@@ -62,13 +62,18 @@ def drain(request: Path, has_ended: Callable[[], bool], limit_s: float = DRAIN_L
     return any(has_ended() for _ in wait.looks(limit_s, every_s=0.2))
 
 
+def begin(settings: Settings, app: str) -> None:
+    """Prepare the folder of requests and reports, and remove a stop request of before."""
+    settings.control_dir.mkdir(parents=True, exist_ok=True)
+    stop_file(settings, app).unlink(missing_ok=True)
+
+
 def run(start: Callable[[bool], StreamingQuery], settings: Settings, app: str, meanwhile: Callable[[], None] = lambda: None) -> None:
     """Run the app's query until a stop is requested: in small batches, a backlog in large ones.
 
     `start` begins a query, with True one for a backlog. `meanwhile` is called twice a second and must return at once.
     """
-    settings.control_dir.mkdir(parents=True, exist_ok=True)
-    stop_file(settings, app).unlink(missing_ok=True)
+    begin(settings, app)
     end: End | None = None
     while end is not End.STOPPED:
         is_backlog = end is End.BEHIND

@@ -1,7 +1,7 @@
 """All declared tables, one file each; a new file in this folder is a new table everywhere.
 
-Each module holds one `TABLE`, named after its file. `SOURCES` are captured from Postgres; `GOLD` is made from them, listed so
-that every table comes after its inputs.
+Each module holds one `TABLE`, named after its file. `SOURCES` are captured from Postgres; `GOLD` is made from them, `LIVE` is filled
+from the topics of events; both are listed so that every table comes after its inputs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _discover() -> dict[str, Table]:
 def names_made(table: Table) -> tuple[str, ...]:
     """Full names of the tables, views and topics that are made for a declared table."""
     if table.history is None:
-        return (table.full_name,)
+        return (table.full_name, *([f"topic {table.topic}"] if table.topic else []))
     history = (f"silver.{table.name}_history",) if table.history is History.FULL else ()
     stored = platform_tables.stored(table).full_name
     return (f"bronze.{table.name}", table.full_name, *history, stored, f"topic {platform_tables.topic(table.name)}")
@@ -72,6 +72,7 @@ _ALL = _in_order_of_inputs(_discover())
 refuse_shared_names(_ALL)
 SOURCES: tuple[Table, ...] = tuple(sorted((t for t in _ALL if t.history), key=lambda t: t.name))
 GOLD: tuple[Table, ...] = tuple(table for table in _ALL if table.layer is Layer.GOLD)
+LIVE: tuple[Table, ...] = tuple(table for table in _ALL if table.layer is Layer.LIVE)
 
 
 def source(name: str) -> Table:
@@ -82,6 +83,11 @@ def source(name: str) -> Table:
 def gold(name: str) -> Table:
     """The gold table of that name; raises EbapError with the names there are."""
     return _one(GOLD, name, "gold table")
+
+
+def live(name: str) -> Table:
+    """The live table of that name; raises EbapError with the names there are."""
+    return _one(LIVE, name, "live table")
 
 
 def _one(tables: tuple[Table, ...], name: str, what: str) -> Table:

@@ -1,0 +1,1 @@
+"""The live half: events and telemetry into Redis by the second and into Iceberg by the minute."""

@@ -1,0 +1,175 @@
+"""The live lane: every two seconds what Kafka has received since, added to the running windows and set in Redis.
+
+Its state is in memory and is rebuilt at a start from the minutes in Kafka that it covers: it has no checkpoint that could disagree with
+the view.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from lakehouse import tables
+from lakehouse.live.view import READY, REFILLING, View
+from lakehouse.settings import Settings
+from lakehouse.spark import streaming
+from lakehouse.transforms.live import records, windows
+from lakehouse.transforms.live.windows import Row, Running
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.streaming import StreamingQuery
+
+EVENTS, TELEMETRY = tables.live("events"), tables.live("telemetry")
+_TRIGGER_S = 2
+# Minutes of Kafka from which the windows are rebuilt: a window, the time it is waited for, and a margin until its final values are stored.
+_COVERED_S = windows.WINDOW_S + windows.GRACE_S + 240
+# Counts by second are complete once nothing of the second can be in a later batch.
+_SECONDS_KEPT = 120
+_RECENT_PER_SECOND = 10
+_CHECK_S = 5.0
+_SHOWN = ("event_at", "event_type", "region", "country", "device", "page", "product_id")
+_COLUMNS = (
+    "reason IS NULL AS is_read",
+    "unix_micros(kafka_at) AS received_us",
+    "unix_micros(events.event_at) AS at_us",
+    "events.visitor_id",
+    "events.is_late OR telemetry.is_late AS is_late",
+    *(f"events.{name}" for name in _SHOWN if name != "event_at"),
+    "telemetry.service",
+    "telemetry.region AS service_region",
+    "unix_seconds(telemetry.measured_at) AS measured_s",
+    *(f"telemetry.{name}" for name in ("requests", "errors", *windows.BUCKETS)),
+)
+
+
+class LiveLane:
+    """The running windows and their view. `batch` is called by the query's thread, the rest by others."""
+
+    def __init__(self, view: View, since_s: int) -> None:
+        self._view = view
+        self._running = Running(since_s)
+        self._seconds: Counter[int] = Counter()
+        self._unset: set[int] = set()
+        self._lock = threading.Lock()
+        self._checked_at = 0.0
+        self._lost = threading.Event()
+        self._lost.set()
+
+    def batch(self, frame: DataFrame, _: int) -> None:
+        """Take the records of a batch and set what they changed. A Redis that is away loses nothing: it is set with the next batch."""
+        rows = frame.selectExpr(*_COLUMNS).toArrow().to_pylist()
+        with self._lock:
+            recent = self._add(rows)
+            self._publish(recent)
+
+    def settle(self, rows: Iterable[Row], before_s: int) -> None:
+        """Set the values of windows that have become final, and drop those that end at or before."""
+        final = windows.by_window(rows)
+        with self._lock:
+            self._running.drop_before(before_s)
+            self._attempt(lambda: self._view.publish(final, is_final=True))
+
+    def refill(self, stored: Iterable[Row]) -> None:
+        """Set everything again in a view that has lost it: the stored windows, then the running ones."""
+        final = windows.by_window(stored)
+        with self._lock:
+            self._running.change_all()
+            self._unset |= set(self._seconds)
+            if self._attempt(lambda: self._view.publish(final, is_final=True)) and self._publish([]):
+                self._attempt(lambda: self._view.set_state(READY))
+                self._lost.clear()
+
+    def has_lost_view(self) -> bool:
+        """Whether the view is to be refilled."""
+        return self._lost.is_set()
+
+    def look(self) -> None:
+        """Look every few seconds whether Redis still has the view."""
+        if time.monotonic() - self._checked_at < _CHECK_S:
+            return
+        self._checked_at = time.monotonic()
+
+        def check() -> None:
+            if not self._view.is_filled():
+                self._lost.set()
+                self._view.set_state(REFILLING)
+
+        self._attempt(check)
+
+    def _add(self, rows: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        recent: list[dict[str, Any]] = []
+        shown: Counter[int] = Counter()
+        for row in rows:
+            if not row["is_read"]:
+                continue
+            if row["service"] is not None:
+                if not row["is_late"]:
+                    counts = tuple(row[name] for name in ("requests", "errors", *windows.BUCKETS))
+                    self._running.add_telemetry(row["measured_s"], row["service"], row["service_region"], counts)
+                continue
+            second = row["received_us"] // 1_000_000
+            self._seconds[second] += 1
+            self._unset.add(second)
+            if not row["is_late"]:
+                self._running.add_event(row["at_us"] / 1_000_000, row["region"], row["visitor_id"])
+            shown[second] += 1
+            if shown[second] <= _RECENT_PER_SECOND:
+                recent.append({"event_at": row["at_us"] / 1_000_000, **{name: row[name] for name in _SHOWN if name != "event_at"}})
+        newest = max(self._seconds, default=0)
+        for second in [second for second in self._seconds if second < newest - _SECONDS_KEPT]:
+            del self._seconds[second]
+        return recent
+
+    def _publish(self, recent: list[dict[str, Any]]) -> bool:
+        changed, seconds = (
+            self._running.take_changed(),
+            {second: self._seconds[second] for second in self._unset if second in self._seconds},
+        )
+        if self._attempt(lambda: self._view.publish(changed, per_second=seconds, recent=recent)):
+            self._unset.clear()
+            return True
+        self._running.change_all()
+        return False
+
+    def _attempt(self, action: Any) -> bool:
+        from redis import RedisError
+
+        try:
+            action()
+        except RedisError as error:
+            self._lost.set()
+            print(f"activity: Redis does not answer ({type(error).__name__}: {error}): the view is set again once it does", file=sys.stderr)
+            return False
+        return True
+
+
+def start(spark: SparkSession, settings: Settings, lane: LiveLane, since_s: int) -> StreamingQuery:
+    """Start the query from what Kafka received since an instant, in seconds since 1970."""
+    checkpoint = settings.home_dir / "tmp" / "activity"
+    # Offsets of an earlier run would skip what the windows in memory are made of.
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    reader = (
+        spark.readStream.format("kafka")
+        .option("kafka.bootstrap.servers", settings.kafka_bootstrap)
+        .option("subscribe", f"{EVENTS.topic},{TELEMETRY.topic}")
+        .option("startingTimestamp", since_s * 1000)
+        .option("startingOffsetsByTimestampStrategy", "latest")
+        .option("maxOffsetsPerTrigger", settings.max_offsets_per_trigger)
+        # A view: what Kafka no longer has is no longer shown either.
+        .option("failOnDataLoss", "false")
+        .option("kafka.fetch.max.wait.ms", "50")
+    )
+    read = records.read(reader.load(), (EVENTS, TELEMETRY), settings.max_event_kb * 1024)
+    writer = read.writeStream.foreachBatch(lane.batch).option("checkpointLocation", str(checkpoint)).queryName(streaming.OBSERVED)
+    return writer.trigger(processingTime=f"{_TRIGGER_S} seconds").start()
+
+
+def covered_since() -> int:
+    """The instant from which a start rebuilds the windows: the start of one, in seconds since 1970."""
+    return windows.start_of(time.time() - _COVERED_S)

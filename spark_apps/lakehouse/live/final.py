@@ -1,0 +1,185 @@
+"""The final lane: once a minute, everything that Kafka received before the users' history is complete, as Iceberg commits.
+
+A round reads the event topics from where the last commit ended to the instant up to which silver.users is complete: the profile of every
+event in it is known by then. Each table's commit has the offsets that it reached, so that a round that died anywhere is done again for
+the tables that it had not come to, and for no other.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from lakehouse import tables
+from lakehouse.lake.state import TableState
+from lakehouse.live import iceberg, offsets, profiles, repeats
+from lakehouse.live.offsets import Offsets, Range
+from lakehouse.transforms.live import records, windows
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from lakehouse.contract import Table
+    from lakehouse.lake.lake import Lake
+
+EVENTS, TELEMETRY = tables.live("events"), tables.live("telemetry")
+WINDOWS, DEAD = tables.live("windows"), tables.live("dead_letters")
+_FILLED = (EVENTS, TELEMETRY)
+_TOPICS = tuple(str(table.topic) for table in _FILLED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What one round did: records read, rows of windows that became final, and up to when the tables are complete (None: unknown)."""
+
+    records: int
+    complete_to: datetime | None
+    settled: Sequence[windows.Row] = ()
+
+
+class FinalLane:
+    """Fills the Iceberg tables; one round after another, by one thread."""
+
+    def __init__(self, spark: SparkSession, lake: Lake) -> None:
+        self._spark, self._lake, self._settings = spark, lake, lake.settings
+        self._at: dict[str, dict[str, Any]] = {}
+
+    def run(self) -> Round:
+        """Do one round; safe to repeat after any failure."""
+        frontier = self._lake.states.read(tables.source("users")).complete_to
+        if frontier is None:
+            return Round(records=0, complete_to=None)
+        if not self._at:
+            self._at = {table.name: iceberg.position(self._spark, table) for table in tables.LIVE}
+        try:
+            return self._round(frontier)
+        except BaseException:
+            # The commit that failed may stand.
+            self._at = {}
+            raise
+
+    def _round(self, frontier: datetime) -> Round:
+        settings = self._settings
+        reached = {topic: parts for table in _FILLED for topic, parts in self._offsets(table).items()}
+        found = offsets.until(settings, _TOPICS, reached, frontier, settings.max_offsets_per_trigger)
+        if found.records:
+            # Read once: three tables are filled from it, and a filter before the parsing would repeat it.
+            read = records.read(found.read(self._spark, settings), _FILLED, settings.max_event_kb * 1024).persist()
+            try:
+                self._fill(read, found)
+            finally:
+                read.unpersist()
+        if not found.is_whole:
+            return Round(records=found.records, complete_to=None)
+        settled = self._settle(windows.final_before(frontier.timestamp()))
+        self._report(found.records, frontier)
+        return Round(records=found.records, complete_to=frontier, settled=settled)
+
+    def _fill(self, read: DataFrame, found: Range) -> None:
+        dead = records.dead(read).where(_beyond(self._offsets(DEAD)))
+        if not dead.isEmpty():
+            self._append(dead.coalesce(1), DEAD, {"offsets": found.end})
+        if self._offsets(TELEMETRY) != found.of(str(TELEMETRY.topic)):
+            self._append(records.rows(read, TELEMETRY).coalesce(1), TELEMETRY, {"offsets": found.of(str(TELEMETRY.topic))})
+        if self._offsets(EVENTS) != found.of(str(EVENTS.topic)):
+            self._append_events(records.rows(read, EVENTS), found.of(str(EVENTS.topic)))
+
+    def _append_events(self, events: DataFrame, end: Offsets) -> None:
+        single = repeats.without(self._spark, events, EVENTS)
+        users = [row.user_id for row in single.where("user_id IS NOT NULL").select("user_id").distinct().collect()]
+        profiled = profiles.joined(self._spark, single, profiles.versions(self._lake, users)).persist()
+        try:
+            received, kept = repeats.by_partition(events), repeats.by_partition(profiled)
+            repeated = Counter(self._at[EVENTS.name].get("repeats", {}))
+            repeated.update({part: count - kept.get(part, 0) for part, count in received.items()})
+            # Late events come in files of their own: the others are of a minute or two, by which readers skip files.
+            split = profiled.where("NOT is_late").coalesce(1).unionByName(profiled.where("is_late").coalesce(1))
+            self._append(split, EVENTS, {"offsets": end, "repeats": repeated})
+        finally:
+            profiled.unpersist()
+
+    def _append(self, frame: DataFrame, table: Table, position: dict[str, Any]) -> None:
+        iceberg.append(frame, table, position)
+        self._at[table.name] = position
+
+    def _offsets(self, table: Table) -> Offsets:
+        reached: Offsets = self._at[table.name].get("offsets", {})
+        return reached
+
+    def _settle(self, final_before_s: int) -> list[windows.Row]:
+        """Store the values of the windows that have become final, and return them."""
+        known = self._at[WINDOWS.name].get("final_before_s")
+        since = known if known is not None else self._oldest_window()
+        if since is None or since >= final_before_s:
+            return []
+        rows = final_values(self._spark, since, final_before_s)
+        position = {"final_before_s": final_before_s}
+        if rows:
+            iceberg.append(self._spark.createDataFrame(rows, WINDOWS.schema_ddl()).coalesce(1), WINDOWS, position)
+        self._at[WINDOWS.name] = position
+        return rows
+
+    def _oldest_window(self) -> int | None:
+        found = self._spark.sql(
+            f"SELECT least((SELECT min(event_at) FROM {EVENTS.full_name} WHERE kafka_at IS NOT NULL AND NOT is_late), "
+            f"(SELECT min(measured_at) FROM {TELEMETRY.full_name} WHERE NOT is_late)) AS at"
+        ).collect()[0]
+        return windows.start_of(found.at.timestamp()) if found.at else None
+
+    def _report(self, count: int, frontier: datetime) -> None:
+        for table in tables.LIVE:
+            known = self._lake.states.read(table)
+            made = TableState(table_name=table.full_name, complete_to=frontier, updated_at=datetime.now(UTC), records=count)
+            self._lake.states.advance(known, made)
+
+
+def final_values(spark: SparkSession, since_s: int, before_s: int) -> list[windows.Row]:
+    """Rows of `windows` that start in [since_s, before_s), from the stored events and telemetry that are not late."""
+    events = spark.sql(
+        "SELECT window_start, coalesce(region, 'all') AS region, count(*) AS events, count(DISTINCT visitor_id) AS visitors "
+        f"FROM ({_within(EVENTS, 'event_at', since_s, before_s)}) GROUP BY GROUPING SETS ((window_start, region), (window_start))"
+    )
+    counts = ("requests", "errors", *windows.BUCKETS)
+    # A record that was sent twice counts once.
+    seconds = (
+        f"SELECT window_start, region, {', '.join(f'max({name}) AS {name}' for name in counts)} "
+        f"FROM ({_within(TELEMETRY, 'measured_at', since_s, before_s)}) GROUP BY window_start, region, service, measured_at"
+    )
+    sums = ", ".join(f"sum({name}) AS {name}" for name in counts)
+    telemetry = spark.sql(f"SELECT window_start, region, {sums} FROM ({seconds}) GROUP BY window_start, region")
+    return _rows(events.collect(), telemetry.collect())
+
+
+def _within(table: Table, at: str, since_s: int, before_s: int) -> str:
+    return (
+        f"SELECT *, timestamp_seconds(unix_seconds({at}) DIV {windows.WINDOW_S} * {windows.WINDOW_S}) AS window_start "
+        f"FROM {table.full_name} WHERE {at} >= timestamp_seconds({since_s}) AND {at} < timestamp_seconds({before_s}) AND NOT is_late"
+    )
+
+
+def _rows(events: Collection[Any], telemetry: Collection[Any]) -> list[windows.Row]:
+    counts: dict[tuple[datetime, str], list[windows.Counts]] = {}
+    for row in telemetry:
+        numbers = tuple(int(row[name]) for name in ("requests", "errors", *windows.BUCKETS))
+        for region in (row.region, windows.ALL):
+            counts.setdefault((row.window_start, region), []).append(numbers)
+    seen = {(row.window_start, row.region): (row.events, row.visitors) for row in events}
+    made = []
+    for start, region in sorted({*counts, *seen}):
+        number, visitors = seen.get((start, region), (0, 0))
+        found = windows.values(visitors, counts.get((start, region), []))
+        made.append((start, region, number, visitors, found.requests, found.errors, found.p95_ms))
+    return made
+
+
+def _beyond(reached: Offsets) -> str:
+    """SQL: the record is not among those that were reached."""
+    terms = [
+        f"(topic = '{topic}' AND kafka_partition = {part} AND kafka_offset < {end})"
+        for topic, parts in reached.items()
+        for part, end in parts.items()
+    ]
+    return f"NOT ({' OR '.join(terms)})" if terms else "true"

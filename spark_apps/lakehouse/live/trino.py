@@ -1,0 +1,60 @@
+"""Queries over Trino's HTTP interface, as its client protocol defines it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.errors import EbapError
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    import requests
+
+_USER = {
+    "X-Trino-User": "ebap",
+    "X-Trino-Source": "ebap",
+    "X-Trino-Catalog": "iceberg",
+    "X-Trino-Schema": "ebap",
+    "X-Trino-Time-Zone": "UTC",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The result of a query: names of its columns, and rows of JSON values."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+def query(settings: Settings, sql: str, limit_s: float = 600) -> Answer:
+    """The answer to a query; EbapError with Trino's message, or if it does not answer within the limit."""
+    import requests  # declarations of services are read where no query is made
+
+    address = f"http://{settings.trino_host}:{settings.trino_port}"
+    until = time.monotonic() + limit_s
+    columns: tuple[str, ...] = ()
+    rows: list[tuple[Any, ...]] = []
+    try:
+        page = _page(requests.post(f"{address}/v1/statement", data=sql.encode(), headers=_USER, timeout=limit_s))
+        while True:
+            if "error" in page:
+                raise EbapError(f"Trino: {page['error']['message']}")
+            columns = columns or tuple(column["name"] for column in page.get("columns", ()))
+            rows += [tuple(row) for row in page.get("data", ())]
+            if "nextUri" not in page:
+                return Answer(columns=columns, rows=tuple(rows))
+            if time.monotonic() > until:
+                raise EbapError(f"Trino has not answered within {limit_s:g} s", "see `make status`")
+            # Trino itself waits up to a second until there is more.
+            page = _page(requests.get(page["nextUri"], headers=_USER, timeout=limit_s))
+    except requests.RequestException as error:
+        raise EbapError(f"Trino at {address} does not answer ({type(error).__name__})", "see `make status`") from None
+
+
+def _page(response: requests.Response) -> dict[str, Any]:
+    response.raise_for_status()
+    found: dict[str, Any] = response.json()
+    return found
