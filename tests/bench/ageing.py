@@ -34,8 +34,8 @@ def compaction_line(settings: Settings) -> None:
 
 def main() -> None:
     """Write both lakes, compact the aged one, and compare."""
-    with synthetic.scene() as (spark, settings, folder):
-        fresh, aged = (synthetic.lake(settings, folder, name) for name in ("fresh", "aged"))
+    with synthetic.scene() as (spark, made, _):
+        fresh, aged = made("fresh"), made("aged")
         _write(spark, fresh, commits=1, refines=1)
         _write(spark, aged, commits=COMMITS, refines=REFINES)
         for name in (storage.BRONZE, "silver.users_changes"):

@@ -38,8 +38,8 @@ def main() -> None:
     for name, value in (("keys", KEYS), ("changes", CHANGES), ("rounds", ROUNDS)):
         parser.add_argument(f"--{name}", type=int, default=value)
     size = parser.parse_args()
-    with synthetic.scene() as (spark, settings, folder):
-        small, large = (synthetic.lake(settings, folder, name) for name in ("small", "large"))
+    with synthetic.scene() as (spark, made, _):
+        small, large = made("small"), made("large")
         synthetic.grow(spark, small, size.keys // 10, 1)
         synthetic.grow(spark, large, size.keys, 1)
         runs: list[tuple[dict[str, Run], dict[str, Run]]] = []

@@ -7,7 +7,7 @@ before its ratio is reported; the rebuild's whole history is compared. The lakes
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -78,15 +78,15 @@ def scd2(settings: Settings) -> None:
 def main() -> None:
     """Measure and report every ratio of the line."""
     size = _size()
-    with synthetic.scene() as (spark, settings, folder):
-        bench = Bench(spark=spark, lake=synthetic.lake(settings, folder, "wide"), folder=folder, keys=size.keys, changes=size.changes)
+    with synthetic.scene() as (spark, made, folder):
+        bench = Bench(spark=spark, lake=made("wide"), folder=folder, keys=size.keys, changes=size.changes)
         synthetic.grow(spark, bench.lake, bench.keys, VERSIONS[0])
         _against_textbook(bench, size.rounds)
         _late(bench, size.rounds)
         _again(bench)
         _against_rebuild(bench)
         few = replace(bench, keys=size.history_keys, changes=min(size.changes, size.history_keys // 2))
-        _longer(few, size.rounds)
+        _longer([replace(few, lake=made(f"deep-{versions}")) for versions in VERSIONS], size.rounds)
 
 
 def _size() -> argparse.Namespace:
@@ -171,22 +171,21 @@ def _against_rebuild(bench: Bench) -> None:
     compare("rebuild / refine (target at least 10)", [run[0] for run in runs], [run[1] for run in runs])
 
 
-def _longer(bench: Bench, rounds: int) -> None:
+def _longer(lakes: Sequence[Bench], rounds: int) -> None:
     """The same changes on the same keys with few and with many versions each."""
-    lakes = [replace(bench, lake=synthetic.lake(bench.lake, bench.folder, f"deep-{versions}")) for versions in VERSIONS]
     for each, versions in zip(lakes, VERSIONS, strict=True):
-        synthetic.grow(bench.spark, each.lake, bench.keys, versions)
+        synthetic.grow(each.spark, each.lake, each.keys, versions)
     runs = []
     for _ in range(rounds + 1):
         pair = []
         for each in lakes:
-            synthetic.use(bench.spark, each.lake)
+            synthetic.use(each.spark, each.lake)
             each.land()
             each.refine()  # not measured: absorbs the cost of a new catalog
             each.land()
             pair.append(each.refine())
         runs.append(pair)
-    what = f"{VERSIONS[1]} / {VERSIONS[0]} versions a key, {bench.keys:,} keys (target at most 1.2)"
+    what = f"{VERSIONS[1]} / {VERSIONS[0]} versions a key, {lakes[0].keys:,} keys (target at most 1.2)"
     compare(what, [run[1] for run in runs[1:]], [run[0] for run in runs[1:]])
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -21,13 +20,12 @@ from lakehouse import tables
 from lakehouse.definitions import COUNTED_STATUSES
 from lakehouse.gold import aggregate
 from lakehouse.gold import heavy_aggregate as by_spark
-from lakehouse.lake import state, storage
+from lakehouse.lake import storage
 from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
 from lakehouse.transforms.gold import sql_files
 from tests.bench import synthetic
 from tests.bench.sides import Run, agree, compare, measured
-from tests.e2e.own_postgres import running_postgres
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -52,9 +50,8 @@ def main() -> None:
     for name, value in (("lines", LINES), ("rounds", ROUNDS)):
         parser.add_argument(f"--{name}", type=int, default=value)
     size = parser.parse_args()
-    with synthetic.scene() as (spark, settings, folder), running_postgres(folder / "home") as own:
-        lake = synthetic.lake(replace(settings, home=own.home, postgres_port=own.postgres_port), folder, "gold")
-        state.store(lake).create()
+    with synthetic.scene() as (spark, made, folder):
+        lake = made("gold")
         synthetic.use(spark, lake)
         storage.replace_slices(spark, tables.gold("order_lines"), _lines(spark, size.lines, DAYS, "0"), None)
         for name in _GROUPS:

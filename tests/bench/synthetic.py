@@ -9,8 +9,8 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from lakehouse.silver import heavy_refine
 from lakehouse.spark import session
 from tests.bench import scratch
 from tests.bench.sides import begin
+from tests.e2e.own_postgres import running_postgres
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,18 +55,21 @@ def run_apart(settings: Settings, line: str, module: str) -> None:
 
 
 @contextmanager
-def scene() -> Iterator[tuple[SparkSession, Settings, Path]]:
-    """A session without a metastore, the settings, and a temporary folder for lakes."""
+def scene() -> Iterator[tuple[SparkSession, Callable[[str], Settings], Path]]:
+    """A session without a metastore, a function that makes a lake of that name, and the temporary folder with the lakes.
+
+    Each lake has a Postgres of its own for the state of its tables, until the scene ends.
+    """
     settings = Settings.from_environment()
     spark = session.classic(settings, metastore=False)
     spark.sparkContext.setLogLevel("ERROR")
-    with scratch.folder(settings) as folder:
-        yield spark, settings, folder
+    with scratch.folder(settings) as folder, ExitStack() as servers:
 
+        def lake(name: str) -> Settings:
+            own = servers.enter_context(running_postgres(folder / f"home-{name}"))
+            return replace(settings, lake=f"file://{folder}/{name}", home=own.home, postgres_port=own.postgres_port)
 
-def lake(settings: Settings, folder: Path, name: str) -> Settings:
-    """Settings of a separate lake."""
-    return replace(settings, lake=f"file://{folder}/{name}")
+        yield spark, lake, folder
 
 
 def use(spark: SparkSession, settings: Settings) -> None:

@@ -5,6 +5,7 @@ A repeat has the instant of the first one, so that it is looked for in the files
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,11 +27,12 @@ def without(spark: SparkSession, events: DataFrame, table: Table) -> DataFrame:
     """The events that are not stored, each once: of those with one id, the first that Kafka received."""
     first = events.selectExpr("*", "row_number() OVER (PARTITION BY event_id ORDER BY kafka_at, kafka_partition, kafka_offset) AS nth")
     minutes = [row.minute for row in events.selectExpr(f"unix_micros(event_at) DIV {_MINUTE_US} AS minute").distinct().collect()]
-    stored = spark.table(table.full_name).where(_within(minutes)).select("event_id")
+    stored = spark.table(table.full_name).where(within(minutes)).select("event_id")
     return first.where("nth = 1").drop("nth").join(stored, "event_id", "left_anti")
 
 
-def _within(minutes: list[int]) -> str:
+def within(minutes: Sequence[int]) -> str:
+    """SQL: `event_at` is in one of these minutes since 1970; with many ranges of them, in one of their hours."""
     ranges = _merged([(minute, minute + 1) for minute in sorted(minutes)])
     if len(ranges) > _MOST_RANGES:
         ranges = _merged([(low // 60 * 60, -(-high // 60) * 60) for low, high in ranges])
