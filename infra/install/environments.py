@@ -96,6 +96,8 @@ def _boot(settings: Settings, one: Environment) -> None:
 def _sync(settings: Settings, one: Environment) -> None:
     folder = one.folder(settings)
     make(settings, folder, one.lock, is_kept=(folder / "bin" / "python").exists() and not _is_of_a_moved_checkout(settings, one))
+    # What the lock does not have is removed, this checkout with it.
+    _checkout_stamp(settings, one).unlink(missing_ok=True)
     if one.sees:
         seen = settings.home_dir / "venv" / one.sees
         _packages(folder).joinpath(f"{one.sees}.pth").write_text(f"{_packages(seen)}\n")

@@ -23,7 +23,7 @@ def command(settings: Settings) -> list[str]:
     # Started in its own folder: it looks for `etc/catalog` and `plugin` there.
     starter = 'cd "$1" && shift && exec "$@"'
     server = [str(home / "bin" / "java"), f"-Xmx{settings.trino_memory_mb}m", *(etc / "jvm.config").read_text().split()]
-    server += ["-Dnode.environment=ebap", f"-Dlog.levels-file={etc / 'log.properties'}", f"-Dconfig={etc / 'config.properties'}"]
+    server += [f"-Dlog.levels-file={etc / 'log.properties'}", f"-Dconfig={etc / 'config.properties'}"]
     main = ["-cp", f"{_distribution(settings)}/lib/*", "io.trino.server.TrinoServer"]
     return ["sh", "-c", starter, "trino", str(_folder(settings)), *server, *main]
 
@@ -39,7 +39,6 @@ def prepare(settings: Settings) -> None:
         "port": settings.trino_port,
         "query_mb": settings.trino_memory_mb - headroom - 64,
         "headroom_mb": headroom,
-        "data": settings.home_dir / "data" / "trino",
         "postgres_host": settings.postgres_host,
         "postgres_port": settings.postgres_port,
         "postgres_password": settings.secret("iceberg_db"),
@@ -91,7 +90,6 @@ STEPS = (
         published=("trino_port",),
         after=("databases", "s3"),
         is_wanted=lambda settings: settings.is_live,
-        folders=("data",),
         limit_s=180,
         stop_s=20,
     ),

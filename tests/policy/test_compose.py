@@ -135,4 +135,4 @@ def test_passwords_are_files_of_one_volume_that_only_two_steps_may_write():
 def test_every_volume_is_named_and_every_folder_has_one_of_its_own():
     used = {volume.partition(":")[0] for one in CONTAINERS.values() for volume in one["volumes"]}
     assert used == set(FILE["volumes"])
-    assert {name for name, step in LOCAL.items() if "data" in step.folders} == {"postgres", "kafka", "s3", "trino"}
+    assert {name for name, step in LOCAL.items() if "data" in step.folders} == {"postgres", "kafka", "s3"}
