@@ -216,6 +216,11 @@ class Settings:
         return self.home_dir / "control" / "live"
 
     @property
+    def ledger(self) -> Path:
+        """The file in which the simulated visitors note what they send, if asked to."""
+        return self.control_dir / "ledger.jsonl"
+
+    @property
     def s3_address(self) -> str:
         """Base URL of S3: the configured one, or the one started here."""
         return self.s3_endpoint.rstrip("/") or f"http://{self.s3_host}:{self.s3_port}"

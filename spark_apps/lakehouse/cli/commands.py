@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 
-from lakehouse.cli import capture, control, declarations
+from lakehouse.cli import capture, control, declarations, live
 from lakehouse.cli.command import Command
 
 _ADDED: tuple[Command, ...] = tuple(command for point in entry_points(group="ebap.commands") for command in point.load())
-COMMANDS: tuple[Command, ...] = (*declarations.COMMANDS, *control.COMMANDS, *capture.COMMANDS, *_ADDED)
+COMMANDS: tuple[Command, ...] = (*declarations.COMMANDS, *control.COMMANDS, *capture.COMMANDS, *live.COMMANDS, *_ADDED)

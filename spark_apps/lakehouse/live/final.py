@@ -83,11 +83,19 @@ class FinalLane:
         if not dead.isEmpty():
             self._append(dead.coalesce(1), DEAD, {"offsets": found.end})
         if self._offsets(TELEMETRY) != found.of(str(TELEMETRY.topic)):
-            self._append(records.rows(read, TELEMETRY).coalesce(1), TELEMETRY, {"offsets": found.of(str(TELEMETRY.topic))})
+            self._append(
+                records.rows(read, TELEMETRY).coalesce(1),
+                TELEMETRY,
+                {"offsets": found.of(str(TELEMETRY.topic)), "first": self._first(TELEMETRY, found.start)},
+            )
         if self._offsets(EVENTS) != found.of(str(EVENTS.topic)):
-            self._append_events(records.rows(read, EVENTS), found.of(str(EVENTS.topic)))
+            self._append_events(records.rows(read, EVENTS), found.start, found.of(str(EVENTS.topic)))
 
-    def _append_events(self, events: DataFrame, end: Offsets) -> None:
+    def _first(self, table: Table, start: Offsets) -> dict[str, int]:
+        """The offset of each partition from which the table has everything."""
+        return {**start[str(table.topic)], **self._at[table.name].get("first", {})}
+
+    def _append_events(self, events: DataFrame, start: Offsets, end: Offsets) -> None:
         single = repeats.without(self._spark, events, EVENTS)
         users = [row.user_id for row in single.where("user_id IS NOT NULL").select("user_id").distinct().collect()]
         profiled = profiles.joined(self._spark, single, profiles.versions(self._lake, users)).persist()
@@ -97,7 +105,7 @@ class FinalLane:
             repeated.update({part: count - kept.get(part, 0) for part, count in received.items()})
             # Late events come in files of their own: the others are of a minute or two, by which readers skip files.
             split = profiled.where("NOT is_late").coalesce(1).unionByName(profiled.where("is_late").coalesce(1))
-            self._append(split, EVENTS, {"offsets": end, "repeats": repeated})
+            self._append(split, EVENTS, {"offsets": end, "first": self._first(EVENTS, start), "repeats": repeated})
         finally:
             profiled.unpersist()
 

@@ -23,10 +23,11 @@ _USER = {
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The result of a query: names of its columns, and rows of JSON values."""
+    """The result of a query: names of its columns, rows of JSON values, and the number of rows read from tables."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
+    read_rows: int
 
 
 def query(settings: Settings, sql: str, limit_s: float = 600) -> Answer:
@@ -45,7 +46,7 @@ def query(settings: Settings, sql: str, limit_s: float = 600) -> Answer:
             columns = columns or tuple(column["name"] for column in page.get("columns", ()))
             rows += [tuple(row) for row in page.get("data", ())]
             if "nextUri" not in page:
-                return Answer(columns=columns, rows=tuple(rows))
+                return Answer(columns=columns, rows=tuple(rows), read_rows=page["stats"]["processedRows"])
             if time.monotonic() > until:
                 raise EbapError(f"Trino has not answered within {limit_s:g} s", "see `make status`")
             # Trino itself waits up to a second until there is more.

@@ -1,0 +1,49 @@
+"""Commands on the live half: queries over Trino, and the validation of what is stored."""
+
+from __future__ import annotations
+
+import argparse
+
+from lakehouse.cli.command import Command
+from lakehouse.errors import EbapError
+from lakehouse.settings import Settings
+
+
+def _trino(arguments: argparse.Namespace, settings: Settings) -> int:
+    from lakehouse.live import trino
+
+    _require_live(settings)
+    answer = trino.query(settings, arguments.query)
+    print("\t".join(answer.columns))
+    for row in answer.rows:
+        print("\t".join("NULL" if value is None else str(value) for value in row))
+    return 0
+
+
+def _trino_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("query", metavar="QUERY", help="in Trino's SQL; tables without a schema are those of iceberg.ebap")
+
+
+def _validate(_: argparse.Namespace, settings: Settings) -> int:
+    from lakehouse.live import validate
+
+    _require_live(settings)
+    found = list(validate.run(settings, settings.ledger))
+    for finding in found:
+        print(f"{'ok   ' if finding.is_right else 'WRONG'} {finding.text}")
+    return 0 if all(finding.is_right for finding in found) else 1
+
+
+def _require_live(settings: Settings) -> None:
+    if not settings.is_live:
+        raise EbapError("the live half does not run here", "`make live` adds it")
+
+
+COMMANDS = (
+    Command(name="trino", text="Run one SQL query over Trino and print its rows.", run=_trino, arguments=_trino_arguments),
+    Command(
+        name="validate",
+        text="Compare the live half's tables with Kafka's offsets, their partitions, and the ledger of what was sent.",
+        run=_validate,
+    ),
+)

@@ -1,0 +1,157 @@
+"""Validation of the live half over Trino: every record of Kafka in exactly one place, the partitions, and the ledger of what was sent."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lakehouse import tables
+from lakehouse.contract import Table
+from lakehouse.live import trino
+from lakehouse.settings import Settings
+
+EVENTS, TELEMETRY, DEAD = tables.live("events"), tables.live("telemetry"), tables.live("dead_letters")
+_POSITION = (
+    "SELECT snapshot_id, summary['ebap.position'] FROM \"{table}$snapshots\" WHERE element_at(summary, 'ebap.position') IS NOT NULL "
+    "ORDER BY committed_at DESC LIMIT 1"
+)
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: whether it holds, and what was counted."""
+
+    is_right: bool
+    text: str
+
+
+def run(settings: Settings, ledger: Path) -> Iterator[Finding]:
+    """Every check, one after the other; that of the ledger where there is one."""
+    for table in (EVENTS, TELEMETRY):
+        yield from _complete(settings, table)
+    yield from _partitions(settings)
+    if ledger.is_file():
+        yield from _as_sent(settings, ledger)
+    else:
+        yield Finding(True, f"no ledger at {ledger}: `python -m generator ledger on` begins one")
+
+
+def _complete(settings: Settings, table: Table) -> Iterator[Finding]:
+    """Rows, repeats and dead letters of each partition are its offsets from the first that was read to where the table stands."""
+    snapshot, position = _position(settings, table)
+    if not position:
+        yield Finding(True, f"{table.name}: nothing is stored yet")
+        return
+    ends, firsts, repeats = position["offsets"][table.topic], position["first"], position.get("repeats", {})
+    stored = _by_partition(settings, f"{table.name} FOR VERSION AS OF {snapshot} WHERE kafka_partition IS NOT NULL")
+    # Their commit comes first, and may be ahead.
+    reached = " OR ".join(f"(kafka_partition = {part} AND kafka_offset < {end})" for part, end in ends.items())
+    dead = _by_partition(settings, f"{DEAD.name} WHERE topic = '{table.topic}' AND ({reached})")
+    for part in sorted(ends, key=int):
+        rows, again, bad = stored.get(part, 0), repeats.get(part, 0), dead.get(part, 0)
+        offsets = ends[part] - firsts[part]
+        total = f"{rows:,} rows + {again:,} repeats + {bad:,} dead letters = {rows + again + bad:,}"
+        yield Finding(rows + again + bad == offsets, f"{table.topic} partition {part}: {total} of {offsets:,} offsets")
+
+
+def _by_partition(settings: Settings, what: str) -> dict[str, int]:
+    answer = trino.query(settings, f"SELECT kafka_partition, count(*) FROM {what} GROUP BY 1")
+    return {str(part): count for part, count in answer.rows}
+
+
+def _partitions(settings: Settings) -> Iterator[Finding]:
+    """Trino sees the partitions, and a query of one day reads no row of another."""
+    answer = trino.query(settings, f'SELECT partition.event_at_day, partition.region, record_count FROM "{EVENTS.name}$partitions"')
+    rows = Counter[str]()
+    for day, _, count in answer.rows:
+        rows[day] += count
+    if not rows:
+        return
+    regions = sorted({region for _, region, _ in answer.rows})
+    yield Finding(True, f"events has {len(answer.rows):,} partitions: {len(rows):,} days, regions {', '.join(regions)}")
+    day = max(rows)
+    first = f"TIMESTAMP '{day} 00:00:00 UTC'"
+    of_day = f"event_at >= {first} AND event_at < {first} + INTERVAL '1' DAY"
+    asked = trino.query(settings, f"SELECT count(visitor_id) FROM {EVENTS.name} WHERE {of_day}")
+    text = f"a query of {day} reads {asked.read_rows:,} rows; its partitions have {rows[day]:,} of {rows.total():,}"
+    # The stream goes on between the two questions.
+    yield Finding(asked.read_rows <= max(asked.rows[0][0], rows[day]), text)
+
+
+def _as_sent(settings: Settings, ledger: Path) -> Iterator[Finding]:
+    """Each acknowledged record that the tables have reached is where it must be, and nothing else is stored at its place."""
+    _, position = _position(settings, EVENTS)
+    end = position["offsets"][EVENTS.topic] if position else {}
+    lines = [line for line in _lines(ledger) if line["topic"] == EVENTS.topic and line["offset"] < end.get(str(line["partition"]), 0)]
+    if not lines:
+        yield Finding(True, f"the ledger {ledger} has no event that is stored yet")
+        return
+    wanted, repeated = _expected(lines)
+    oldest = min(line["offset"] for line in lines)
+    stored = trino.query(settings, f"SELECT kafka_partition, kafka_offset, event_id FROM {EVENTS.name} WHERE kafka_offset >= {oldest}")
+    events = {(part, offset): key for part, offset, key in stored.rows}
+    letters = trino.query(settings, f"SELECT kafka_partition, kafka_offset, reason FROM {DEAD.name} WHERE topic = '{EVENTS.topic}'")
+    dead = {(part, offset): reason for part, offset, reason in letters.rows}
+    wrong = [
+        f"{line['event_id']} at {line['partition']}/{line['offset']}: {becomes}"
+        for line, becomes in wanted
+        if not _is_there(line, becomes, events, dead)
+    ]
+    kinds = Counter(becomes for _, becomes in wanted)
+    text = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+    faults = Counter(line["fault"] for line, _ in wanted if line["fault"])
+    yield Finding(
+        not wrong, f"ledger: {len(wanted):,} records ({text}) in their places" + "".join(f"; wrong: {one}" for one in wrong[:_SHOWN])
+    )
+    yield Finding(True, f"ledger: faults among them: {', '.join(f'{count:,} {name}' for name, count in sorted(faults.items())) or 'none'}")
+    ids = Counter(events.values())
+    twice = [key for key, count in ids.items() if count > 1]
+    yield Finding(not twice, f"ledger: {len(repeated):,} identifiers came again, {len(twice):,} are stored twice")
+
+
+def _expected(lines: list[dict[str, Any]]) -> tuple[list[tuple[dict[str, Any], str]], set[str]]:
+    """Each line with what must become of it: of several events with one identifier, the first that Kafka received is the event."""
+    first: dict[str, tuple[int, int, int]] = {}
+    for line in lines:
+        if line["becomes"] in ("event", "repeat"):
+            place = (line["kafka_ms"], line["partition"], line["offset"])
+            first[line["event_id"]] = min(first.get(line["event_id"], place), place)
+    made, repeated = [], set()
+    for line in lines:
+        becomes = line["becomes"]
+        if becomes in ("event", "repeat"):
+            is_first = first[line["event_id"]] == (line["kafka_ms"], line["partition"], line["offset"])
+            # The first one may have come before the ledger was begun.
+            becomes = "event" if is_first and becomes == "event" else "repeat"
+        if becomes == "repeat":
+            repeated.add(line["event_id"])
+        made.append((line, becomes))
+    return made, repeated
+
+
+def _is_there(line: dict[str, Any], becomes: str, events: dict[tuple[int, int], str], dead: dict[tuple[int, int], str]) -> bool:
+    place = (line["partition"], line["offset"])
+    if becomes == "event":
+        return events.get(place) == line["event_id"] and place not in dead
+    if becomes == "repeat":
+        return place not in events and place not in dead
+    return place not in events and dead.get(place) == line["reason"]
+
+
+def _position(settings: Settings, table: Table) -> tuple[int, dict[str, Any]]:
+    """The newest snapshot with a position, and the position; empty if there is none."""
+    found = trino.query(settings, _POSITION.format(table=table.name)).rows
+    return (found[0][0], json.loads(found[0][1])) if found else (0, {})
+
+
+def _lines(ledger: Path) -> Iterator[dict[str, Any]]:
+    with ledger.open() as stream:
+        for text in stream:
+            # The last line may be cut by a kill.
+            if text.endswith("\n") and "sending" not in (line := json.loads(text)):
+                yield line
