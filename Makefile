@@ -31,7 +31,7 @@ python:
 install: python  ## Install what is missing: Python environments and Java artifacts, by lock
 	@"$(PYTHON)" -E infra/install 1>&2
 
-.PHONY: demo up down status doctor logs restart wipe sql pause resume rate
+.PHONY: demo up down status doctor logs restart wipe sql pause resume rate eps
 demo: install  ## Start everything, write 30 simulated days, wait until every gold table has rows
 	@$(LOCAL) demo
 
@@ -59,14 +59,17 @@ wipe:  ## Remove data, logs and secrets; CACHE=1 also environments and downloads
 sql: install  ## Ask the lake: Q='SELECT …'
 	@$(MAIN) -m lakehouse sql "$${Q:?write a query: make sql Q='SELECT 1'}"
 
-pause: install  ## Pause the simulated shop
+pause: install  ## Pause the simulated shop and its clicks
 	@$(MAIN) -m generator pause
 
-resume: install  ## Let it go on
+resume: install  ## Let them go on
 	@$(MAIN) -m generator resume
 
 rate: install  ## Change the shop's pace: R=operations a second
 	@$(MAIN) -m generator rate "$(or $(R),$(error name a rate: make rate R=50))"
+
+eps: install  ## Change the pace of the clicks: E=events a second
+	@$(MAIN) -m generator eps "$(or $(E),$(error name a rate: make eps E=1000))"
 
 .PHONY: notebook metabase
 notebook: python  ## Jupyter with a notebook that explores history and gold

@@ -1,4 +1,4 @@
-"""`python -m generator`: run and control the simulated shop."""
+"""`python -m generator`: run and control the simulated shop and its clicks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import time
 from datetime import UTC, datetime
 from typing import NoReturn
 
-from generator import backfill, entries, pools
+from generator import arguments, backfill, entries, pools
+from generator.clicks import commands as clicks
+from generator.clicks.outbox import Writer
 from generator.control import Control
 from generator.live import Service
 from generator.personas import REAL
@@ -23,7 +25,6 @@ from lakehouse.settings import Settings
 
 _EXIT_CODES = "Exits with 0 on success, 2 with one line that gives the cure, 130 after Ctrl-C."
 _PAUSE_LIMIT_S = 15.0
-_MOST_ORDERS_PER_DAY = 1_000_000
 
 
 class _OneLine(argparse.ArgumentParser):
@@ -31,16 +32,16 @@ class _OneLine(argparse.ArgumentParser):
         raise EbapError(message, f"see `{self.prog} --help`")
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run one command; returns 0, or 2 with one line on standard error that gives the cure."""
     try:
-        return exit_code_of("generator:", lambda: _do(arguments))
+        return exit_code_of("generator:", lambda: _do(argv))
     except KeyboardInterrupt:
         return 130
 
 
-def _do(arguments: list[str] | None) -> None:
-    args = parser().parse_args(arguments)
+def _do(argv: list[str] | None) -> None:
+    args = parser().parse_args(argv)
     args.do(args, process.begin())
 
 
@@ -71,16 +72,18 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
     """Run the live shop until SIGTERM, or for a given time."""
     control = Control(settings.control_dir)
     number = _seed(args, settings)
-    rate = args.rate or _rate(str(settings.rate))
+    rate = args.rate or arguments.rate(str(settings.rate))
     drawn = pools.build(number)
 
     def build(sink: PostgresSink) -> World:
         return World(number, drawn, sink.load(), sink.reserve, is_curved=args.curve)
 
+    outbox = Writer(clicks.outbox_folder(settings))
+
     with control.lock():
         if args.rate:
             control.submit(rate=None)
-        service = Service(control, rate, lambda: _connect(settings), build)
+        service = Service(control, rate, lambda: _connect(settings), build, outbox)
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: service.stop())
         service.run(args.for_s)
@@ -102,33 +105,37 @@ def past(args: argparse.Namespace, settings: Settings) -> None:
             emit("day", day=day.date().isoformat(), ops=done, elapsed_s=round(time.monotonic() - began, 1))
 
         emit("backfill", start=start.isoformat(), end=now.isoformat(), goes_on=start == snapshot.newest_at)
-        done = backfill.write(backfill.past(world, start, now, args.orders_per_day), sink.apply, report_day)
+        outbox = Writer(clicks.outbox_folder(settings))
+        outbox.recover(sink)
+        operations = backfill.past(world, start, now, args.orders_per_day)
+        done = backfill.write(operations, lambda operation: outbox.commit(sink, operation), report_day)
         sink.settle()
         sink.close()
         emit("backfilled", ops=done, elapsed_s=round(time.monotonic() - began, 1))
 
 
 def pause(_: argparse.Namespace, settings: Settings) -> None:
-    """Stop the writes; returns once the service confirms that it is in no transaction."""
+    """Stop the writes and the clicks; returns once the services confirm that no transaction is open and Kafka has every click."""
     _request(settings, "paused", is_paused=True)
 
 
 def resume(_: argparse.Namespace, settings: Settings) -> None:
-    """Resume a paused service."""
+    """Resume the paused services."""
     _request(settings, "running", is_paused=False)
 
 
 def rate(args: argparse.Namespace, settings: Settings) -> None:
-    """Change the rate of the service."""
+    """Change the rate of the shop."""
     control = Control(settings.control_dir)
     control.submit(rate=args.rate)
     emit("rate", target=args.rate, state=control.status()["state"])
 
 
 def status(_: argparse.Namespace, settings: Settings) -> None:
-    """Print the state of the service as one JSON object."""
+    """Print the state of the shop, and of its clicks, as one JSON object."""
     control = Control(settings.control_dir)
-    print(json.dumps({**control.status(), "is_paused": control.request().is_paused}))
+    visits = clicks.control_of(settings).status()
+    print(json.dumps({**control.status(), "is_paused": control.request().is_paused, "clicks": visits}))
 
 
 def _request(settings: Settings, state: str, *, is_paused: bool) -> None:
@@ -137,6 +144,10 @@ def _request(settings: Settings, state: str, *, is_paused: bool) -> None:
         raise EbapError("a backfill is running", "wait until it ends, or stop it with Ctrl-C")
     status = control.wait_until_applied(control.submit(is_paused=is_paused), state, _PAUSE_LIMIT_S)
     emit(state if status["state"] == state else "noted", **{k: v for k, v in status.items() if k in ("state", "total_ops", "pid")})
+    visits = clicks.control_of(settings)
+    request = visits.submit(is_paused=is_paused)
+    if is_paused:
+        visits.wait_until_applied(request, state, _PAUSE_LIMIT_S)
 
 
 def _connect(settings: Settings) -> PostgresSink:
@@ -160,43 +171,20 @@ def parser() -> argparse.ArgumentParser:
     seeding, running, filling = command(seed, "seed"), command(run, "run"), command(past, "backfill")
     for one in (seeding, running, filling):
         one.add_argument("--seed", type=int, metavar="N", help="the same seed on the same database gives the same sequence")
-    seeding.add_argument("--users", type=_count, default=500, metavar="N", help="number of users (default %(default)s)")
-    seeding.add_argument("--products", type=_count, default=200, metavar="N", help="number of products (default %(default)s)")
-    running.add_argument("--rate", type=_rate, metavar="N", help="operations per second (default: EBAP_RATE)")
-    running.add_argument("--for", dest="for_s", type=_duration, metavar="TIME", help="duration, such as 90, 30s, 5m or 2h")
+    seeding.add_argument("--users", type=arguments.count, default=500, metavar="N", help="number of users (default %(default)s)")
+    seeding.add_argument("--products", type=arguments.count, default=200, metavar="N", help="number of products (default %(default)s)")
+    running.add_argument("--rate", type=arguments.rate, metavar="N", help="operations per second (default: EBAP_RATE)")
+    running.add_argument("--for", dest="for_s", type=arguments.duration, metavar="TIME", help="duration, such as 90, 30s, 5m or 2h")
     running.add_argument("--curve", action="store_true", help="vary the mix of operations by hour and weekday, at the same rate")
-    filling.add_argument("--days", type=_count, required=True, metavar="N", help="number of days before now")
-    filling.add_argument("--orders-per-day", type=_count, default=80, metavar="N", help="orders per day (default %(default)s)")
+    filling.add_argument("--days", type=arguments.count, required=True, metavar="N", help="number of days before now")
+    filling.add_argument("--orders-per-day", type=arguments.count, default=80, metavar="N", help="orders per day (default %(default)s)")
     command(schema, "schema")
     command(pause, "pause")
     command(resume, "resume")
-    command(rate, "rate").add_argument("rate", type=_rate, metavar="N", help="operations per second")
+    command(rate, "rate").add_argument("rate", type=arguments.rate, metavar="N", help="operations per second")
     command(status, "status")
+    clicks.add(command)
     return main_parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= _MOST_ORDERS_PER_DAY:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {_MOST_ORDERS_PER_DAY}")
-    return int(text)
-
-
-def _rate(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number <= 100_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a rate above 0: to stop the shop use `python -m generator pause`")
-    return number
-
-
-def _duration(text: str) -> float:
-    units = {"s": 1, "m": 60, "h": 3600}
-    digits, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
-    if not digits.isdecimal() or not int(digits):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a duration: write 90, 30s, 5m or 2h")
-    return float(int(digits) * unit)
 
 
 if __name__ == "__main__":

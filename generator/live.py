@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from generator.clicks.outbox import Writer
 from generator.control import Control, Request
 from generator.operation import Operation
 from generator.pace import MAX_DEBT_S, Bucket
@@ -27,13 +28,16 @@ _IDLE_S = 0.05
 
 
 class Service:
-    """The live shop; `connect` opens the database, `build` builds the world from it."""
+    """The live shop; `connect` opens the database, `build` builds the world from it; purchases go to the outbox."""
 
-    def __init__(self, control: Control, rate: float, connect: Callable[[], PostgresSink], build: Callable[[PostgresSink], World]) -> None:
+    def __init__(
+        self, control: Control, rate: float, connect: Callable[[], PostgresSink], build: Callable[[PostgresSink], World], outbox: Writer
+    ) -> None:
         self._control = control
         self._rate = rate
         self._connect = connect
         self._build = build
+        self._outbox = outbox
         self._request = Request(number=-1)
         self._bucket = Bucket(control.request().rate or rate)
         self._meter = Meter()
@@ -103,7 +107,7 @@ class Service:
 
     def _do(self, sink: PostgresSink, world: World) -> None:
         try:
-            sink.apply(self._next(world))
+            self._outbox.commit(sink, self._next(world))
             self._bucket.paid()
             self._meter.total += 1
         except RefusedError as error:
@@ -132,6 +136,7 @@ class Service:
 
     def _open(self) -> None:
         sink = self._connect()
+        self._outbox.recover(sink)
         self._world = self._build(sink)
         self._sink = sink
 

@@ -17,12 +17,24 @@ class Statement:
 
 
 @dataclass(frozen=True)
+class Purchase:
+    """A new order: what the visit states in which it was made."""
+
+    order_id: int
+    user_id: int | None
+    checkout_id: str
+    ordered_at: datetime
+    products: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Operation:
     """One business operation; its statements are one transaction. `at` is the shop's clock."""
 
     kind: str
     at: datetime
     statements: tuple[Statement, ...]
+    purchase: Purchase | None = None
 
 
 @dataclass

@@ -20,15 +20,15 @@ class Bucket:
         self._last = clock()
 
     def due(self) -> int:
-        """The number of operations due now; call `paid()` after each."""
+        """The number of operations due now; call `paid` once they are done."""
         now = self._clock()
         self._owed = min(self._owed + (now - self._last) * self.rate, max(self.rate * MAX_DEBT_S, 1.0))
         self._last = now
         return int(self._owed)
 
-    def paid(self) -> None:
-        """One operation was done."""
-        self._owed -= 1
+    def paid(self, count: int = 1) -> None:
+        """That many operations were done."""
+        self._owed -= count
 
     @property
     def lag_s(self) -> float:

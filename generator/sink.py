@@ -11,7 +11,7 @@ import psycopg2
 from psycopg2.extras import execute_values
 
 from generator import statements
-from generator.operation import Article, Operation, Order, Snapshot
+from generator.operation import Article, Operation, Order, Purchase, Snapshot
 from lakehouse.errors import EbapError
 
 SCHEMA_FILE = Path(__file__).with_name("schema.sql")
@@ -38,6 +38,12 @@ SELECT product_id, price_usd, stock, is_active FROM shop.products WHERE price_us
 """
 _NEWEST = """
 SELECT max(ordered_at), max(order_id) FROM shop.orders WHERE ordered_at BETWEEN '2000-01-01' AND now() + interval '1 day'
+"""
+_PURCHASES = """
+SELECT o.order_id, o.user_id, o.checkout_id::text, o.ordered_at, array_remove(array_agg(i.product_id ORDER BY i.line_no), NULL)
+FROM shop.orders AS o LEFT JOIN shop.order_items AS i USING (order_id)
+WHERE o.order_id <= %s AND o.checkout_id IS NOT NULL AND o.ordered_at BETWEEN '2000-01-01' AND now() + interval '1 day'
+GROUP BY o.order_id ORDER BY o.ordered_at, o.order_id
 """
 
 
@@ -85,10 +91,33 @@ class PostgresSink:
         """Create missing objects of schema `shop`."""
         self._run(SCHEMA_FILE.read_text())
 
-    def apply(self, operation: Operation) -> None:
-        """Commit one operation. Raises LostConnectionError, or RefusedError where nothing of it was done."""
+    def apply(self, operation: Operation, *, is_durable: bool = False) -> None:
+        """Commit one operation, to the disk if `is_durable`. Raises LostConnectionError, or RefusedError where nothing of it was done."""
         values = tuple(value for statement in operation.statements for value in statement.values)
-        self._run("; ".join(statement.sql for statement in operation.statements), values)
+        first = ["SET LOCAL synchronous_commit = on"] if is_durable else []
+        self._run("; ".join([*first, *(statement.sql for statement in operation.statements)]), values)
+
+    def has_order(self, order_id: int, checkout_id: str) -> bool:
+        """Whether that order was committed."""
+        sql = "SELECT EXISTS (SELECT FROM shop.orders WHERE order_id = %s AND checkout_id = %s)"
+        return bool(self._rows(sql, (order_id, checkout_id))[0][0])
+
+    def newest_order(self, before: int | None) -> int:
+        """The highest number of an order, of those below `before` if there is one; 0 if there is none."""
+        return self._rows("SELECT coalesce(max(order_id), 0) FROM shop.orders WHERE order_id < coalesce(%s, order_id + 1)", (before,))[0][0]
+
+    def purchases(self, last_order_id: int) -> list[Purchase]:
+        """The orders up to that number that have a checkout, in the order of `ordered_at`."""
+        rows = self._rows(_PURCHASES, (last_order_id,))
+        return [Purchase(row[0], row[1], row[2], row[3], tuple(row[4])) for row in rows]
+
+    def homes(self) -> list[tuple[int, str, str]]:
+        """Each user with region and country."""
+        return self._rows("SELECT user_id, region, country FROM shop.users ORDER BY user_id")  # type: ignore[return-value]
+
+    def product_ids(self) -> list[int]:
+        """The products, in ascending order."""
+        return [row[0] for row in self._rows("SELECT product_id FROM shop.products ORDER BY product_id")]
 
     def reserve(self, table: str) -> int:
         """The next key of a table, reserved from its sequence."""

@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from generator import entries, pools, statements
 from generator.curves import busyness
-from generator.operation import Article, Operation, Order, Snapshot, Statement
+from generator.operation import Article, Operation, Order, Purchase, Snapshot, Statement
 from generator.personas import FAST, GUEST, PERSONAS, Delays, Persona, persona_of
 from generator.pools import COUPONS, TIERS, Pools
 from generator.shop import Shop
@@ -57,6 +57,7 @@ class World:
         self._drawn = drawn
         self._reserve = reserve
         self._is_curved = is_curved
+        self._sold: Purchase | None = None
         self.shop = Shop(seed, snapshot, delays)
         # Depends on the database's state, so that a restart does not repeat the draws of the previous run.
         self._rng = random.Random(f"{seed}:{snapshot.last_order_id}:{len(snapshot.users)}")
@@ -72,10 +73,11 @@ class World:
         """An operation of a shopper or a merchandiser."""
         kinds = {kind: weight * busyness(at) if self._is_curved and kind in _BY_SHOPPERS else weight for kind, weight in WEIGHTS.items()}
         kind = self._rng.choices(list(kinds), list(kinds.values()))[0]
+        self._sold = None
         done: list[Statement] = getattr(self, f"_{kind}")(at)
         if not done:  # no user, article or order for this operation
             kind, done = "sign_up", self._sign_up(at)
-        return Operation(kind, at, tuple(done))
+        return Operation(kind, at, tuple(done), self._sold)
 
     def advance(self, at: datetime) -> Operation:
         """The next status change that is due; units of a cancelled or returned order are restocked."""
@@ -104,6 +106,7 @@ class World:
         checkout = str(uuid.UUID(int=self._rng.getrandbits(128), version=4))
         self._move(order.lines, -1)
         self.shop.note_order(order)
+        self._sold = Purchase(order_id, user_id, checkout, at, tuple(articles))
         return [
             Statement(statements.INSERT_ORDER, (order_id, user_id, "placed", at, total, coupon, self._address(), checkout, at)),
             Statement(statements.INSERT_LINES, (order_id, at, list(range(1, len(units) + 1)), articles, units, prices)),

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import heapq
 import random
-from dataclasses import dataclass
-from datetime import datetime
 
 from generator.clicks.chains import chains
 from generator.clicks.events import Event, Visit, derived_id, microseconds, uuid_text
 from generator.clicks.visitors import Visitors
+from generator.operation import Purchase
 from generator.pools import CATEGORIES
 
 _LONGEST_OVERDUE_US = 60_000_000
@@ -22,17 +21,6 @@ _LONGEST_PATH = 6
 # A purchase is sent once its order is committed, so the visit that led to it is in the past by then: it is kept short.
 _BUYERS_HASTE = 4
 _BUYERS_LONGEST_GAP_US = 60_000_000
-
-
-@dataclass(frozen=True)
-class Purchase:
-    """A committed order: what the events of its visit state."""
-
-    order_id: int
-    user_id: int | None
-    checkout_id: str
-    ordered_at: datetime
-    products: tuple[int, ...] = ()
 
 
 class _Walk:

@@ -12,54 +12,66 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from generator.clicks.events import Event, microseconds, wire
-from generator.clicks.journeys import Journeys, Purchase
-from generator.clicks.visitors import load
+from generator.clicks.journeys import Journeys
+from generator.clicks.visitors import Visitors, load
+from generator.operation import Purchase
 from generator.pools import REGIONS
 
 _SLOT = timedelta(minutes=15)
 _SLOTS_A_DAY = 96
+_LONGEST_BUYING = timedelta(hours=1)
 
 
 def write(
-    folder: Path, journeys: Journeys, purchases: Iterable[Purchase], start: datetime, until: datetime, visits_a_day: int
+    folder: Path, seed: int, visitors: Visitors, purchases: Iterable[Purchase], start: datetime, until: datetime, visits_a_day: int
 ) -> list[Path]:
-    """Write the files of the days from `start` to `until`; a file replaces an older one of its day once it is complete."""
+    """Write the missing files of the days from `start` to `until`; returns their paths. A file is there once it is complete."""
     folder.mkdir(parents=True, exist_ok=True)
-    return [_write(folder / f"{day}.jsonl.gz", events) for day, events in days(journeys, purchases, start, until, visits_a_day)]
+    written = []
+    for day, events in days(seed, visitors, purchases, start, until, visits_a_day):
+        path = folder / f"{day}.jsonl.gz"
+        if not path.exists():
+            written.append(_write(path, events))
+    return written
 
 
 def days(
-    journeys: Journeys, purchases: Iterable[Purchase], start: datetime, until: datetime, visits_a_day: int
+    seed: int, visitors: Visitors, purchases: Iterable[Purchase], start: datetime, until: datetime, visits_a_day: int
 ) -> Iterator[tuple[date, list[Event]]]:
-    """Each day with its events in time order. `purchases` are in the order of `ordered_at`, none later than `until`.
+    """Each day with its events in time order, from the first order or `start`, a midnight, if that is earlier.
 
-    An order's visit may have begun before `start`, and so may be in a day before it. No event is later than `until`.
+    No event is later than `until`, but for the purchase of an order that is.
     """
-    rng = random.Random(f"{start}:{visits_a_day}")
-    orders, end_us = iter(sorted(purchases, key=lambda purchase: purchase.ordered_at)), microseconds(until)
-    events: list[Event] = []
+    end_us = microseconds(until)
+    orders = iter(sorted(purchases, key=lambda purchase: purchase.ordered_at))
     order = next(orders, None)
-    day = (min(start, order.ordered_at) if order else start).astimezone(UTC).date()
-    # A day is complete once the next one is drawn: the visit of an order after midnight may have begun before.
+    day = min(start, order.ordered_at - _LONGEST_BUYING if order else start).astimezone(UTC).date()
+    events: list[Event] = []
     while day <= until.date():
-        tomorrow = datetime.combine(day + timedelta(days=1), datetime.min.time(), UTC)
-        for begin_us in _beginnings(day, rng, visits_a_day):
-            events += journeys.visit(begin_us) if microseconds(start) <= begin_us < end_us else []
-        while order and order.ordered_at < tomorrow + timedelta(hours=1):
+        midnight = datetime.combine(day, datetime.min.time(), UTC)
+        tomorrow = midnight + timedelta(days=1)
+        journeys = Journeys(seed, visitors, stream=day)
+        if midnight >= start:
+            events += [
+                event for begin_us in _beginnings(seed, midnight, visits_a_day) if begin_us < end_us for event in journeys.visit(begin_us)
+            ]
+        # An order's visit may begin on the day before.
+        while order and order.ordered_at < tomorrow + _LONGEST_BUYING:
             events += journeys.buying(order)
             order = next(orders, None)
         limit_us = microseconds(tomorrow)
-        yield day, sorted((event for event in events if event.at_us < min(limit_us, end_us)), key=lambda event: event.at_us)
+        ended = (event for event in events if event.at_us < limit_us and (event.at_us < end_us or event.order_id))
+        yield day, sorted(ended, key=lambda event: event.at_us)
         events = [event for event in events if event.at_us >= limit_us]
         day = tomorrow.date()
 
 
-def _beginnings(day: date, rng: random.Random, visits_a_day: int) -> Iterator[int]:
+def _beginnings(seed: int, midnight: datetime, visits_a_day: int) -> Iterator[int]:
     """When the day's visits begin, in microseconds; at a constant load they are `visits_a_day`."""
-    midnight = microseconds(datetime.combine(day, datetime.min.time(), UTC))
+    rng = random.Random(f"{seed}:{midnight}")
     slot_us = _SLOT // timedelta(microseconds=1)
     for slot in range(_SLOTS_A_DAY):
-        begin_us = midnight + slot * slot_us
+        begin_us = microseconds(midnight) + slot * slot_us
         expected = visits_a_day / _SLOTS_A_DAY * sum(load(region, begin_us) for region in REGIONS) / len(REGIONS)
         for _ in range(int(expected) + (rng.random() < expected % 1)):
             yield begin_us + int(rng.random() * slot_us)

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from generator.clicks.outbox import Writer
 from generator.control import Control
 from generator.live import Service
 from generator.operation import Operation
@@ -66,7 +67,7 @@ def running(folder: Path, database: Database, rate: float = 200) -> Iterator[Con
     """A service in its own thread, under the lock as in the command."""
     control = Control(folder)
     with Control(folder).lock():
-        service = Service(Control(folder), rate, database.connect, database.build)
+        service = Service(Control(folder), rate, database.connect, database.build, Writer(folder / "purchases"))
         thread = threading.Thread(target=service.run, args=(None,))
         thread.start()
         try:

@@ -28,11 +28,11 @@ def reader(settings: Settings) -> KafkaConsumer:
     return KafkaConsumer(**_common(settings), enable_auto_commit=False, auto_offset_reset="earliest")
 
 
-def sender(settings: Settings) -> KafkaProducer:
+def sender(settings: Settings, **options: Any) -> KafkaProducer:
     """A producer whose records all replicas have; to be closed. Raises KafkaError when no broker answers."""
     from kafka import KafkaProducer
 
-    return KafkaProducer(**_common(settings), acks="all")
+    return KafkaProducer(**(_common(settings) | {"acks": "all"} | options))
 
 
 def _common(settings: Settings) -> dict[str, Any]:
