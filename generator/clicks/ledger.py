@@ -21,10 +21,14 @@ from generator.clicks.records import EVENT, TELEMETRY, Record
 class Place(Protocol):
     """Where Kafka put a record; `timestamp` in milliseconds, as in kafka-python."""
 
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
 
 
 class Ledger:

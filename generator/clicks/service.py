@@ -15,7 +15,7 @@ from pathlib import Path
 from generator.clicks.events import SECOND_US
 from generator.clicks.ledger import Ledger
 from generator.clicks.outbox import Reader
-from generator.clicks.records import TELEMETRY
+from generator.clicks.records import TELEMETRY, Record
 from generator.clicks.sender import BrokerError, Sender
 from generator.clicks.traffic import Traffic
 from generator.control import Control, Request
@@ -143,14 +143,19 @@ class Clicks:
         begin_us = max(self._begin_us, end_us - int(MAX_DEBT_S * SECOND_US))
         batch = self._traffic.take(due, begin_us, end_us)
         self._begin_us = end_us
-        if self._ledger:
-            self._ledger.sending(batch.records)
-        try:
-            self._sender.send(batch.records + batch.telemetry)
-        except BrokerError as error:
-            self._lose(error)
+        self._send(batch.records + batch.telemetry)
         self._bucket.paid(batch.paid)
         self._meter.total += len(batch.records)
+
+    def _send(self, records: list[Record]) -> None:
+        if self._sender is None or not records:
+            return
+        if self._ledger:
+            self._ledger.sending(records)
+        try:
+            self._sender.send(records)
+        except BrokerError as error:
+            self._lose(error)
 
     def _collect(self) -> None:
         if self._sender is None:
@@ -163,8 +168,7 @@ class Clicks:
                 self._traffic.chaos.acknowledged(record)
                 self._outbox.acknowledged(record.event_id)
         self._lost += len(lost)
-        if any(self._outbox.is_waiting_for(record.event_id) for record in lost):
-            self._send_purchases_again()
+        self._send([record for record in lost if self._outbox.is_waiting_for(record.event_id)])
 
     def _quiet(self) -> None:
         """Send what was bought until now, and wait until Kafka has everything that was sent."""
@@ -182,12 +186,9 @@ class Clicks:
             self._lost += self._sender.in_flight
             self._sender.close()
         self._sender = None
-        self._send_purchases_again()
-        self._enter("waiting")
-
-    def _send_purchases_again(self) -> None:
         self._traffic.drop_purchases()
         self._outbox = Reader(self._outbox_folder)
+        self._enter("waiting")
 
     def _open(self) -> bool:
         if self._clock.monotonic() < self._retry_at:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from generator.clicks.chaos import Chaos
 from generator.clicks.events import microseconds
 from generator.clicks.journeys import Journeys
 from generator.clicks.records import Record
+from generator.clicks.sender import BrokerError
 from generator.clicks.service import Clicks
 from generator.clicks.traffic import Traffic
 from generator.clicks.visitors import Account, Visitors
@@ -30,8 +32,8 @@ def journeys(seed: int = 1, stream: object = "") -> Journeys:
     return Journeys(seed, Visitors(seed, ACCOUNTS, PRODUCTS), stream)
 
 
-def traffic(seed: int = 1, **faults: float) -> Traffic:
-    made = Traffic(seed, journeys(seed), Chaos(seed, LIMIT))
+def traffic(**faults: float) -> Traffic:
+    made = Traffic(1, journeys(), Chaos(1, LIMIT))
     made.chaos.set(faults)
     return made
 
@@ -50,20 +52,28 @@ class Place(NamedTuple):
 
 
 class Kafka:
-    """Stands for the sender: keeps what it is sent, and acknowledges it at the next `collect` unless it `is_away` or told to `lose`."""
+    """Stands for the sender: keeps what it is sent, and acknowledges it at the next `collect` unless it `is_away` or has to `lose` it."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
         self.log: list[tuple[Record, Place]] = []
         self._open: list[tuple[Record, Place]] = []
         self.is_away = False
+        self.is_refusing = False
         self.lose = 0
+
+    def connect(self) -> Any:
+        if self.is_refusing:
+            raise BrokerError("Kafka does not answer")
+        return self
 
     @property
     def in_flight(self) -> int:
         return len(self._open)
 
     def send(self, records: list[Record]) -> None:
+        if self.is_refusing:
+            raise BrokerError("Kafka refuses a record")
         for record in records:
             place = Place(record.topic, 0, len(self.log), self._clock.now_us() // 1000)
             self.log.append((record, place))
@@ -72,8 +82,8 @@ class Kafka:
     def collect(self) -> tuple[list[tuple[Record, Any]], list[Record]]:
         if self.is_away:
             return [], []
-        lost, self._open, self.lose = self._open[: self.lose], self._open[self.lose :], 0
-        done, self._open = self._open, []
+        lost, done, self._open = self._open[: self.lose], self._open[self.lose :], []
+        self.lose -= len(lost)
         return list(done), [record for record, _ in lost]
 
     def flush(self) -> None:
@@ -87,16 +97,19 @@ class Kafka:
 
 
 class VirtualClock:
-    """A clock that only sleeping moves, each time a little more than it was meant to."""
+    """A clock that only sleeping moves, each time a little more than it was meant to; `calls` are made at their time."""
 
     def __init__(self) -> None:
         self._now = 0.0
+        self.calls: list[tuple[float, Callable[[], object]]] = []
 
     def monotonic(self) -> float:
         return self._now
 
     def sleep(self, seconds: float) -> None:
         self._now += seconds + 0.0017
+        while self.calls and self.calls[0][0] <= self._now:
+            self.calls.pop(0)[1]()
 
     def now_us(self) -> int:
         return START_US + int(self._now * 1000) * 1000
@@ -107,7 +120,7 @@ def service(folder: Path, kafka: Kafka, clock: VirtualClock, eps: float = 100, m
         Control(folder, "clicks"),
         eps,
         made or traffic(),
-        connect=lambda: kafka,  # type: ignore[arg-type,return-value]
+        connect=kafka.connect,
         renew=lambda: None,
         outbox_folder=folder / "purchases",
         ledger_path=folder / "ledger.jsonl",

@@ -39,7 +39,11 @@ TYPES: dict[str, tuple[type, ...]] = {
 
 def minutes(count: int, eps: int = 100, seed: int = 1) -> list[Event]:
     made = journeys(seed)
-    return [event for second in range(count * 60) for event in made.take(eps, START_US + second * SECOND_US, START_US + (second + 1) * SECOND_US)]
+    return [
+        event
+        for second in range(count * 60)
+        for event in made.take(eps, START_US + second * SECOND_US, START_US + (second + 1) * SECOND_US)
+    ]
 
 
 def decoded(events: list[Event]) -> list[dict[str, Any]]:
@@ -123,7 +127,6 @@ def test_visitors_come_back_and_are_guests_or_users_of_every_region_and_persona(
 def test_more_of_a_regions_people_visit_in_its_evening_than_in_its_night() -> None:
     visitors = Visitors(1, ACCOUNTS, PRODUCTS)
 
-
     rng = random.Random(1)
     share = {}
     for hour in (11, 18):  # 20:00 and 03:00 in Tokyo
@@ -136,7 +139,9 @@ def test_after_a_reduction_of_the_rate_visits_that_are_overdue_end() -> None:
     made = journeys()
     for second in range(60):
         made.take(1000, START_US + second * SECOND_US, START_US + (second + 1) * SECOND_US)
-    slow = [event for second in range(60, 400) for event in made.take(20, START_US + second * SECOND_US, START_US + (second + 1) * SECOND_US)]
+    slow = [
+        event for second in range(60, 400) for event in made.take(20, START_US + second * SECOND_US, START_US + (second + 1) * SECOND_US)
+    ]
     assert Counter(event.event_type for event in slow[-2000:])["leave"] > 1500
 
 
@@ -162,7 +167,7 @@ def test_past_visits_are_a_file_a_day_with_each_order_once(tmp_path: Path) -> No
     until = start + timedelta(days=2, hours=20)
     written = past.write(tmp_path, 1, Visitors(1, ACCOUNTS, PRODUCTS), orders, start, until, 150)
     assert [path.name for path in written[-3:]] == ["2026-03-01.jsonl.gz", "2026-03-02.jsonl.gz", "2026-03-03.jsonl.gz"]
-    lines = {path.name[:10]: [json.loads(line) for line in gzip.open(path)] for path in written}
+    lines = {path.name[:10]: [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()] for path in written}
     for day, events in lines.items():
         assert [event["event_at"] for event in events] == sorted(event["event_at"] for event in events)
         assert {event["event_at"][:10] for event in events} <= {day}
