@@ -41,24 +41,24 @@ CHAINS: dict[str, dict[str, dict[str, float]]] = {
 _STAY_S = {"view": 6.0, "search": 9.0, "product": 18.0, "cart": 10.0, "checkout": 25.0, "purchase": 5.0}
 _SPREAD = 0.8
 _LONGEST_GAP_S = 25 * 60.0  # sessions end after half an hour without an event
-_GAPS_DRAWN = 4096
-_STEPS_DRAWN = 1000
+GAPS_DRAWN = 4096
+STEPS_DRAWN = 1000
 
 
 class Chain:
-    """The chain of one persona as pools, so that a step costs one random number; its gaps are in microseconds."""
+    """The chain of one persona as pools of next steps and of gaps by step, so that each costs one random number."""
 
     def __init__(self, steps: Mapping[str, Mapping[str, float]], gaps: Mapping[str, tuple[int, ...]]) -> None:
-        self._steps = {state: _pool(following) for state, following in steps.items()}
-        self._gaps = gaps
+        self.steps = {state: _pool(following) for state, following in steps.items()}
+        self.gaps_us = gaps
 
     def next_step(self, state: str, rng: random.Random) -> str:
         """The event type after this one."""
-        return self._steps[state][int(rng.random() * _STEPS_DRAWN)]
+        return self.steps[state][int(rng.random() * STEPS_DRAWN)]
 
     def gap_us(self, state: str, rng: random.Random) -> int:
         """How long the visitor stays at this event, in microseconds."""
-        return self._gaps[state][int(rng.random() * _GAPS_DRAWN)]
+        return self.gaps_us[state][int(rng.random() * GAPS_DRAWN)]
 
     def path_to_cart(self, rng: random.Random, longest: int) -> list[str]:
         """The event types of a visit up to its first `cart`, of at most that many steps before it."""
@@ -88,11 +88,11 @@ def _without_purchase(following: Mapping[str, float]) -> dict[str, float]:
 def _gaps(seed: int) -> dict[str, tuple[int, ...]]:
     rng = random.Random(f"{seed}:gaps")
     return {
-        state: tuple(int(1e6 * min(rng.lognormvariate(math.log(median_s), _SPREAD), _LONGEST_GAP_S)) for _ in range(_GAPS_DRAWN))
+        state: tuple(int(1e6 * min(rng.lognormvariate(math.log(median_s), _SPREAD), _LONGEST_GAP_S)) for _ in range(GAPS_DRAWN))
         for state, median_s in _STAY_S.items()
     }
 
 
 def _pool(following: Mapping[str, float]) -> tuple[str, ...]:
-    pool = [state for state, share in following.items() for _ in range(round(share * _STEPS_DRAWN))]
-    return tuple((pool + pool[-1:] * _STEPS_DRAWN)[:_STEPS_DRAWN])
+    pool = [state for state, share in following.items() for _ in range(round(share * STEPS_DRAWN))]
+    return tuple((pool + pool[-1:] * STEPS_DRAWN)[:STEPS_DRAWN])

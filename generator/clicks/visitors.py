@@ -45,7 +45,7 @@ class Visitors:
         self._by_region: dict[str, list[Account]] = {region: [] for region in REGIONS}
         for account in self._accounts.values():
             self._by_region.setdefault(account.region, []).append(account)
-        self._products = products or [1]
+        self._products = [(product, f"/product/{product}") for product in products or [1]]
 
     def some(self, rng: random.Random, at_us: int) -> Visit:
         """A session of some visitor that begins at that instant."""
@@ -66,8 +66,8 @@ class Visitors:
             return _session(self._guest(region, int(_GUESTS_A_REGION * rng.random())), rng)
         return _session(self._user(self._accounts.get(user_id, Account(user_id, region, REGIONS[region][0]))), rng)
 
-    def some_product(self, rng: random.Random) -> int:
-        """A product; a few are seen most, as a few sell best."""
+    def some_product(self, rng: random.Random) -> tuple[int, str]:
+        """A product and its page; a few are seen most, as a few sell best."""
         return self._products[int(len(self._products) * rng.random() ** 1.8)]
 
     def _user(self, account: Account) -> Visitor:

@@ -22,6 +22,7 @@ _FOLDERS = {
     "dags": "Airflow's DAGs, one file per kind of work; they loop over the declarations and contain no table name.",
     "plugins": "Modules that the DAGs share, and additions to Airflow's pages.",
     "generator": "The simulated shop: its schema, its people and its traffic.",
+    "generator/clicks": "The simulated visits: clicks and telemetry to Kafka, with faults and a ledger, and the visits of past days.",
     "dashboards/boards/static": "Scripts and styles of the boards' page.",
     "dashboards/metabase/boards": "One YAML file per board: its questions and their places.",
     "dashboards/metabase/questions": "One SQL file per question.",

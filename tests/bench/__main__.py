@@ -13,6 +13,7 @@ In their own Spark process, with temporary lakes of synthetic changes; they need
 lake of a million keys:
 5, growth of a refine; 6, type 2 history against Spark's textbook forms; 7, a refresh of gold; 13, the effect of compaction; 14, the cost
 of a comparison with the source (with its own Postgres).
+12, clicks: the generator against Faker for each event, and the accuracy of its rate, into Kafka where one answers (sends clicks).
 Their modules accept sizes: `python -m tests.bench.histories --keys 50000 --changes 500` takes minutes.
 """
 
@@ -23,11 +24,11 @@ import sys
 
 from lakehouse.settings import Settings
 from lakehouse.spark import thrift
-from tests.bench import ageing, boards, comparing, freshness, growth, histories, landing, pressure, refreshing, spending
+from tests.bench import ageing, boards, clicks, comparing, freshness, growth, histories, landing, pressure, refreshing, spending
 
 # Lines that change the shop's rows or its rate.
 _WRITING = ("4", "11b", "18", "19")
-_WITHOUT = "without a platform: make bench LINES='5 6 7 13 14'"
+_WITHOUT = "without a platform: make bench LINES='5 6 7 12 13 14'"
 
 
 def main(requested: list[str]) -> None:
@@ -36,7 +37,7 @@ def main(requested: list[str]) -> None:
     on_platform = {"3": landing.rate, "11": boards.queries, "4": freshness.commits}
     on_platform |= {"18": spending.standing, "19": spending.cycle, "11b": _growing}
     lines = on_platform | {"5": growth.silver, "6": histories.scd2, "7": refreshing.gold_refresh, "13": ageing.compaction_line}
-    lines |= {"14": comparing.reconciliation_line}
+    lines |= {"14": comparing.reconciliation_line, "12": clicks.generation}
     unknown = sorted(set(requested) - lines.keys())
     if unknown:
         sys.exit(f"bench: there is no line {unknown[0]}: there are {', '.join(lines)}")

@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +122,7 @@ def test_a_broker_that_is_away_is_waited_for_and_every_purchase_is_sent(tmp_path
         buy(Writer(tmp_path / "purchases"), database, next(number))
 
     kafka.is_refusing = True
-    clock.calls = [
-        (at, lambda is_refusing=is_refusing: turn(is_refusing)) for at, is_refusing in ((3, False), (6, True), (9, True), (12, False))
-    ]  # type: ignore[misc]
+    clock.calls = [(at, partial(turn, is_refusing)) for at, is_refusing in ((3, False), (6, True), (9, True), (12, False))]
     clicks.run(for_s=60)
     assert set(orders_of(kafka)) == {1, 2, 3, 4}
     assert not list(Reader(tmp_path / "purchases").committed())
