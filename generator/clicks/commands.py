@@ -35,7 +35,7 @@ def outbox_folder(settings: Settings) -> Path:
 
 def ledger_path(settings: Settings) -> Path:
     """The ledger's file."""
-    return settings.home_dir / "data" / "ledger.jsonl"
+    return settings.control_dir / "ledger.jsonl"
 
 
 def control_of(settings: Settings) -> Control:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from generator.clicks.events import EVENTS_TOPIC
 from infra.services import probing
 from infra.services.step import OneShot, Service, python
 from lakehouse.settings import Settings
@@ -9,6 +10,15 @@ from lakehouse.settings import Settings
 
 def _is_simulated(settings: Settings) -> bool:
     return not settings.source_dsn
+
+
+def _has_clicks(settings: Settings) -> bool:
+    return _is_simulated(settings) and settings.is_live
+
+
+def clicks_report(settings: Settings) -> None:
+    """The clicks have reported since this start; they may wait for Kafka."""
+    probing.reported_since_start(settings, "clicks", settings.control_dir / "clicks.status.json")
 
 
 def generator_reports(settings: Settings) -> None:
@@ -41,6 +51,18 @@ STEPS = (
         url=lambda settings: f"postgresql://{settings.public_host}:{settings.postgres_port}/shop",
         after=("snapshot",),
         is_wanted=_is_simulated,
+        folders=("control",),
+        limit_s=60,
+    ),
+    Service(
+        name="clicks",
+        doc="The simulated visits: clicks and telemetry.",
+        command=python("-m", "generator", "clicks"),
+        probe=clicks_report,
+        memory_mb=lambda settings: 200,
+        url=lambda settings: f"kafka://{settings.kafka_bootstrap}/{EVENTS_TOPIC}",
+        after=("generator",),
+        is_wanted=_has_clicks,
         folders=("control",),
         limit_s=60,
     ),

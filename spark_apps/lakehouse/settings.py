@@ -107,8 +107,6 @@ class Settings:
     eps: int = _setting(50, "Events a second of the simulated visitors.")
 
     rate: int = _setting(5, "Operations a second of the simulated shop.")
-    eps: int = _setting(50, "Events a second of the simulated visits.")
-    max_event_kb: int = _setting(64, "Largest event that is accepted, in KiB.")
     seed: int = _setting(1, "Seed of the simulated shop: the same seed gives the same sequence.")
     backfill_days: int = _setting(30, "Simulated past days that `make demo` writes before the present begins.")
 

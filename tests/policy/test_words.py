@@ -9,8 +9,8 @@ import tokenize
 from infra.docs import layout
 from lakehouse.settings import PROJECT
 
-# Replaced by: change, report or record, catch-up, platform tables, replacement.
-_REPLACED = re.compile(r"\b(news|tells?|told|bookkeeping|ledger|swaps?|fenced?)\b", re.IGNORECASE)
+# Replaced by: change, report or record, platform tables, replacement, catch-up. A ledger is the one of the clicks, and nothing else.
+_REPLACED = re.compile(r"\b(news|tells?|told|bookkeeping|swaps?|fenced?)\b", re.IGNORECASE)
 _FORMER_NAMES = {'"fence"'}  # the alias of `catch-up`
 
 
