@@ -93,6 +93,9 @@ def past(args: argparse.Namespace, settings: Settings) -> None:
     """Write simulated past days up to now, or continue where an earlier backfill ended."""
     control = Control(settings.control_dir)
     number = _seed(args, settings)
+    if settings.is_live and not control.is_alive():
+        # An order that is purged within the past days has a purchase event all the same.
+        clicks.begin_outbox(settings)
     with control.lock():
         control.report(state="backfilling")
         sink = _connect(settings)

@@ -7,6 +7,7 @@ import json
 import signal
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
     journeys = Journeys(settings.seed, visitors, stream=time.time_ns())
     traffic = Traffic(settings.seed, journeys, Chaos(settings.seed, settings.max_event_kb * 1024))
     with control.lock():
-        _begin_outbox(settings)
+        begin_outbox(settings)
         _renew(settings, visitors)
         service = Clicks(
             control,
@@ -98,15 +99,18 @@ def ledger(args: argparse.Namespace, settings: Settings) -> None:
 
 def visits(args: argparse.Namespace, settings: Settings) -> None:
     """Write the visits of past days, with those of all past orders, as a file a day; a day's file that exists stays."""
-    _begin_outbox(settings)
-    sink = _connect(settings)
-    visitors = Visitors(settings.seed, map(Account._make, sink.homes()), sink.product_ids())
-    until = datetime.now(UTC)
-    start = datetime.combine(until.date() - timedelta(days=args.days), datetime.min.time(), UTC)
-    purchases = sink.purchases(_past_to(settings))
-    sink.close()
-    folder = Path(args.folder) if args.folder else settings.home_dir / "data" / "visits"
-    written = past.write(folder, settings.seed, visitors, purchases, start, until, args.per_day)
+    begin_outbox(settings)
+    outbox = Reader(outbox_folder(settings))
+    with nullcontext() if outbox.has_sent else control_of(settings).lock():
+        sink = _connect(settings)
+        visitors = Visitors(settings.seed, map(Account._make, sink.homes()), sink.product_ids())
+        purchases = sink.purchases(_past_to(settings)) + outbox.to_file()
+        sink.close()
+        until = datetime.now(UTC)
+        start = datetime.combine(until.date() - timedelta(days=args.days), datetime.min.time(), UTC)
+        folder = Path(args.folder) if args.folder else settings.home_dir / "data" / "visits"
+        written = past.write(folder, settings.seed, visitors, purchases, start, until, args.per_day)
+        outbox.filed()
     emit("visits", folder=str(folder), files=len(written), purchases=len(purchases))
 
 
@@ -126,7 +130,7 @@ def add(command: Callable[[object, str], argparse.ArgumentParser]) -> None:
     writing.add_argument("--folder", metavar="PATH", help="folder of the files (default: data/visits under EBAP_HOME)")
 
 
-def _begin_outbox(settings: Settings) -> None:
+def begin_outbox(settings: Settings) -> None:
     """From here on every order is in the outbox; those before are of the past."""
     file = outbox_folder(settings) / "past.json"
     if file.exists():

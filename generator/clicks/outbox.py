@@ -4,7 +4,8 @@ The shop writes a line before it commits an order and one after; only it writes,
 line has no answer, and at its next start the database decides. The clicks service reads behind it and keeps its position in `sent.json`:
 after a kill it sends what is past that position again, as the same events. A segment is removed once all of it was sent.
 
-The outbox begins with `past.json`: orders up to the one named there are of the past, and only those are in the files of past visits.
+The outbox begins with `past.json`: orders up to the one named there are of the past. They are in the files of past visits, and so is what
+was committed before anything was sent, which is what a backfill wrote: up to the position in `filed.json`.
 """
 
 from __future__ import annotations
@@ -76,12 +77,38 @@ class Reader:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._sent_file = folder / "sent.json"
+        self._sent_file, self._filed_file = folder / "sent.json", folder / "filed.json"
         sent = json.loads(self._sent_file.read_text()) if self._sent_file.exists() else {}
         self._segment: str = sent.get("segment", "")
         self._offset: int = sent.get("offset", 0)
         self._waiting: deque[tuple[str, int, set[str]]] = deque()
         self._by_event: dict[str, set[str]] = {}
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether purchases were sent, or are in files."""
+        return self._sent_file.exists()
+
+    def to_file(self) -> list[Purchase]:
+        """The orders that belong into files, the same at each call; then call `filed`. No other reader may send meanwhile."""
+        if not self._filed_file.exists():
+            if self.has_sent:
+                return []
+            for _ in self.committed():
+                pass
+            write_json(self._filed_file, {"segment": self._segment, "offset": self._offset})
+        end = json.loads(self._filed_file.read_text())
+        self._segment, self._offset, found = "", 0, []
+        for purchase in self.committed():
+            if (self._segment, self._offset) > (end["segment"], end["offset"]):
+                break
+            found.append(purchase)
+        return found
+
+    def filed(self) -> None:
+        """The files are complete: what is in them is not sent."""
+        if self._filed_file.exists() and not self.has_sent:
+            write_json(self._sent_file, json.loads(self._filed_file.read_text()))
 
     def committed(self) -> Iterator[Purchase]:
         """The orders that were committed since the last call; give `sending` the events of each."""
@@ -114,8 +141,9 @@ class Reader:
         if done:
             segment, offset, _ = done
             write_json(self._sent_file, {"segment": segment, "offset": offset})
+            filed = json.loads(self._filed_file.read_text())["segment"] if self._filed_file.exists() else ""
             for path in _segments(self._folder):
-                if path.name < segment:
+                if filed < path.name < segment:
                     path.unlink()
 
     def is_waiting_for(self, event_id: str) -> bool:

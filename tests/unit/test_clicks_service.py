@@ -224,3 +224,29 @@ def test_half_a_line_of_a_failed_machine_is_passed_over(tmp_path: Path) -> None:
     assert [made.order_id for made in Reader(tmp_path).committed()] == [1]
     buy(Writer(tmp_path), database, 3)
     assert [made.order_id for made in Reader(tmp_path).committed()] == [1, 3]
+
+
+def test_what_a_backfill_committed_is_for_files_and_what_follows_is_sent(tmp_path: Path) -> None:
+    database: Any = Database()
+    Reader(tmp_path)
+    for number in (1, 2):
+        buy(Writer(tmp_path), database, number)
+    assert [made.order_id for made in Reader(tmp_path).to_file()] == [1, 2]
+    buy(Writer(tmp_path), database, 3)
+    again = Reader(tmp_path)
+    assert [made.order_id for made in again.to_file()] == [1, 2], "a run that was interrupted writes the same"
+    again.filed()
+    assert [made.order_id for made in Reader(tmp_path).committed()] == [3]
+    assert [made.order_id for made in Reader(tmp_path).to_file()] == [1, 2]
+
+
+def test_once_something_was_sent_nothing_is_for_files(tmp_path: Path) -> None:
+    database: Any = Database()
+    reader = Reader(tmp_path)
+    buy(Writer(tmp_path), database, 1)
+    for made in reader.committed():
+        reader.sending([str(made.order_id)])
+    reader.acknowledged("1")
+    buy(Writer(tmp_path), database, 2)
+    assert not Reader(tmp_path).to_file()
+    assert [made.order_id for made in Reader(tmp_path).committed()] == [2]
