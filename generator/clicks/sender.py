@@ -38,13 +38,9 @@ class Sender:
 
         self._producer = producer
         self._hash = murmur2
-        self._partitions = {topic: len(producer.partitions_for(topic) or ()) for topic in topics}
+        self._partitions = {topic: _partitions(producer, topic) for topic in topics}
         self._places: dict[tuple[str, bytes], int] = {}
         self._sent: deque[tuple[Record, Any]] = deque()
-        missing = [topic for topic, count in self._partitions.items() if not count]
-        if missing:
-            producer.close(timeout=0)
-            raise BrokerError(f"topic {missing[0]} does not exist", "run `python -m lakehouse topics`")
 
     @property
     def in_flight(self) -> int:
@@ -61,7 +57,7 @@ class Sender:
                 if place is None:
                     place = self._place(record)
                 self._sent.append((record, self._producer.send(record.topic, record.value, record.key, partition=place)))
-        except KafkaError as error:
+        except (KafkaError, ValueError) as error:  # ValueError: the topic is no longer there
             raise BrokerError(f"Kafka refuses a record ({type(error).__name__})", "run `make up`") from error
 
     def collect(self) -> tuple[list[tuple[Record, Place]], list[Record]]:
@@ -102,6 +98,15 @@ class Sender:
         return place
 
 
+def _partitions(producer: KafkaProducer, topic: str) -> int:
+    from kafka.errors import KafkaTimeoutError
+
+    try:
+        return len(producer.partitions_for(topic))
+    except KafkaTimeoutError as error:
+        raise BrokerError(f"topic {topic} does not exist", "run `python -m lakehouse topics`") from error
+
+
 def connect(settings: Settings, topics: Iterable[str]) -> Sender:
     """A sender to these topics. Raises BrokerError."""
     from kafka.errors import KafkaError
@@ -116,6 +121,10 @@ def connect(settings: Settings, topics: Iterable[str]) -> Sender:
             max_block_ms=_ANSWERS_WITHIN_MS,
             bootstrap_timeout_ms=_ANSWERS_WITHIN_MS,
         )
-        return Sender(producer, topics)
     except KafkaError as error:
         raise BrokerError(f"Kafka does not answer at {settings.kafka_bootstrap} ({type(error).__name__})", "run `make up`") from error
+    try:
+        return Sender(producer, topics)
+    except EbapError:
+        producer.close(timeout=0)
+        raise
