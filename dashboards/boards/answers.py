@@ -30,8 +30,6 @@ from lakehouse.settings import Settings
 
 log = logging.getLogger(__name__)
 
-CHOICES = ("category", "region")
-_CHOICE = "SELECT DISTINCT {name} FROM gold.daily_sales WHERE {name} IS NOT NULL ORDER BY 1"
 _EVERY_FILTER = {"from": "2026-01-01", "to": "2026-01-31", "category": "x", "region": "x"}
 # A question takes seconds in Spark and milliseconds in this process.
 _KEEP_SPARK_S, _KEEP_S = 5.0, 1.0
@@ -44,7 +42,7 @@ class Answers:
     def __init__(self, settings: Settings, questions: Iterable[Question]) -> None:
         self._settings = settings
         self._questions = list(questions)
-        planned = [question.render(_EVERY_FILTER) for question in self._questions] + [_CHOICE.format(name=name) for name in CHOICES]
+        planned = [question.render(_EVERY_FILTER) for question in self._questions]
         self._lake, self._lake_lock = Lake(settings), threading.Lock()
         self._engine = Engine(settings, planned, lake=self._lake)
         self._pool = Pool(settings)
@@ -88,19 +86,10 @@ class Answers:
         found: dict[str, Any] = self._cache.get("freshness", _KEEP_SPARK_S, self._collect)
         return found
 
-    def choices(self, name: str) -> list[str]:
-        """The values that a filter can take; raises EbapError."""
-        sql = _CHOICE.format(name=name)
-
-        def query() -> list[str]:
-            with self._engine.reading(["gold.daily_sales"]) as reader:
-                return [row[0] for row in reader.query(sql, ["gold.daily_sales"]).rows]
-
-        try:
-            found: list[str] = self._cache.get(sql, _KEEP_S, query)
-        except duckdb.Error as error:
-            raise EbapError(str(error)) from None
-        return found
+    def choices(self, question: Question) -> list[str]:
+        """The question's first column: the values of a filter; empty if they cannot be read, since the tiles then show the reason."""
+        found = self._cache.get(question.sql, _KEEP_S, lambda: self._in_process([question], {})[question.name])
+        return [row[0] for row in found.get("rows", [])]
 
     def _age(self, question: Question) -> dict[str, Any]:
         allowed_s = min(tables.gold(name).max_age_s for name in question.tables)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,17 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from dashboards.boards import metrics, shell
-from dashboards.boards.answers import CHOICES, Answers
-from dashboards.metabase import files
+from dashboards.boards.answers import Answers
+from dashboards.metabase import available, files
+from lakehouse import tables
 from lakehouse.errors import EbapError, SettingsError
 from lakehouse.settings import LOOPBACK, Settings
 
+log = logging.getLogger(__name__)
+
 _STATIC = Path(__file__).parent / "static"
-_FIRST = "orders_live"
 # Boards that are not listed here follow, sorted by name.
-_ORDER = (_FIRST, "sales_trends", "customers", "products")
+_ORDER = ("orders_live", "sales_trends", "customers", "products")
 _HEADERS = {
     # ECharts writes style attributes into its tooltips; scripts are loaded from this server only.
     "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
@@ -36,7 +39,13 @@ def application(settings: Settings) -> FastAPI:
     echarts = settings.home_dir / "assets" / "echarts.min.js"
     if not echarts.is_file():
         raise SettingsError(f"there is no {echarts}", "run `make install`")
-    boards, answers = files.boards(), Answers(settings, files.questions().values())
+    shown = available.shown(files.boards(), tables.GOLD)
+    for line in shown.left_out.values():
+        log.warning(line)
+    boards = shown.boards
+    choices = {board.name: available.choices(board, tables.GOLD) for board in boards.values()}
+    of_filters = {question.name: question for each in choices.values() for question in each.values()}
+    answers = Answers(settings, [*shown.questions.values(), *of_filters.values()])
     in_order = sorted(boards.values(), key=lambda board: _ORDER.index(board.name) if board.name in _ORDER else len(_ORDER))
 
     @contextlib.asynccontextmanager
@@ -58,7 +67,7 @@ def application(settings: Settings) -> FastAPI:
 
     @app.get("/")
     def root() -> RedirectResponse:
-        return RedirectResponse(f"/boards/{_FIRST}")
+        return RedirectResponse(f"/boards/{in_order[0].name}" if in_order else "/freshness")
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -67,14 +76,14 @@ def application(settings: Settings) -> FastAPI:
     @app.get("/boards/{name}")
     def page(name: str, request: Request) -> HTMLResponse:
         board = _one(boards, name)
-        chosen = {name: _choices(answers, name) for name in board.filters if name in CHOICES}
-        return HTMLResponse(shell.board_page(board, in_order, chosen, dict(request.query_params)))
+        chosen = {filter_name: answers.choices(question) for filter_name, question in choices[name].items()}
+        return HTMLResponse(shell.board_page(board, in_order, chosen, dict(request.query_params), shown.left_out.get(name, "")))
 
     @app.get("/freshness")
     def freshness_page() -> HTMLResponse:
         # Airflow embeds the page in a frame.
         frame = _HEADERS["Content-Security-Policy"].replace("frame-ancestors 'none'", f"frame-ancestors {settings.airflow_page}")
-        return HTMLResponse(shell.freshness_page(in_order), headers={"Content-Security-Policy": frame})
+        return HTMLResponse(shell.freshness_page(in_order, shown.left_out.values()), headers={"Content-Security-Policy": frame})
 
     @app.get("/api/freshness")
     def fresh() -> dict[str, Any]:
@@ -111,14 +120,6 @@ def application(settings: Settings) -> FastAPI:
     return app
 
 
-def _choices(answers: Answers, name: str) -> list[str]:
-    """The choices of a filter; empty if they cannot be read, since the tiles then show the reason."""
-    try:
-        return answers.choices(name)
-    except EbapError:
-        return []
-
-
 def _values(board: files.Board, request: Request) -> dict[str, str]:
     """The filters that are set; a filter that the board does not have is refused."""
     values = dict(request.query_params)
@@ -128,7 +129,7 @@ def _values(board: files.Board, request: Request) -> dict[str, str]:
     return values
 
 
-def _one(known: dict[str, Any], name: str) -> Any:
+def _one(known: Mapping[str, Any], name: str) -> Any:
     if name not in known:
         raise HTTPException(404, f"there is no {name!r}: there are {', '.join(known)}")
     return known[name]

@@ -53,24 +53,28 @@ _FRESHNESS = """    <p id="about" class="about" role="status">The age of each ta
     </section>"""
 
 
-def board_page(board: Board, boards: Iterable[Board], choices: dict[str, list[str]], values: dict[str, str]) -> str:
-    """A board's page: its tiles as skeletons, and its filters with their choices and current values."""
+def board_page(board: Board, boards: Iterable[Board], choices: dict[str, list[str]], values: dict[str, str], left_out: str = "") -> str:
+    """A board's page: its tiles as skeletons, its filters with their choices and current values, and what it leaves out."""
     tiles = "\n".join(_tile(tile) for tile in sorted(board.tiles, key=lambda tile: (tile.row, tile.column)))
     body = f"""    <p class="about">{escape(board.about)}</p>
 {_form(board.filters, choices, values)}    <div id="tiles" class="tiles" data-board="{board.name}" data-refresh="{board.refresh_s}">
 {tiles}
-    </div>"""
+    </div>{_notes([left_out] if left_out else [])}"""
     nav = _nav(boards, board.name)
     return _HEAD.format(title=escape(board.title), heading=escape(board.title), scripts=_BOARD_SCRIPTS, nav=nav, body=body, target="")
 
 
-def freshness_page(boards: Iterable[Board]) -> str:
-    """The freshness page; its links open outside the frame in which Airflow embeds it."""
+def freshness_page(boards: Iterable[Board], left_out: Iterable[str] = ()) -> str:
+    """The freshness page, with what the boards leave out; its links open outside the frame in which Airflow embeds it."""
     script = '<script src="/static/freshness.js" type="module"></script>'
     nav = _nav(boards, "freshness", ' target="_top"')
     rows = '<tr><td><span class="skeleton line"></span></td></tr>' * 8
-    body = _FRESHNESS.format(rows=rows)
+    body = _FRESHNESS.format(rows=rows) + _notes(left_out)
     return _HEAD.format(title="Freshness", heading="Freshness", scripts=script, nav=nav, body=body, target=' target="_top"')
+
+
+def _notes(lines: Iterable[str]) -> str:
+    return "".join(f'\n    <p class="note">{escape(line)}</p>' for line in lines)
 
 
 def _nav(boards: Iterable[Board], current: str, target: str = "") -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dashboards.metabase import desired, files
+from dashboards.metabase import available, desired, files
 from dashboards.metabase.client import Metabase
 from dashboards.metabase.desired import Body
 from dashboards.metabase.files import Board, Question
@@ -242,7 +242,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _do(is_dry: bool) -> int:
     # A Metabase that was just started takes a minute to be ready; a plan fails early instead.
     limit_s = 5 if is_dry else 120
-    work = Provisioner(settings=process.begin(), is_dry=is_dry, boards=files.boards(), ready_limit_s=limit_s)
+    shown = available.shown(files.boards(), tables.GOLD)
+    work = Provisioner(settings=process.begin(), is_dry=is_dry, boards=shown.boards, ready_limit_s=limit_s)
+    for line in shown.left_out.values():
+        print(line)
     links = work.run()
     if not work.changes:
         print("no change")
