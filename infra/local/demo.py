@@ -43,7 +43,16 @@ def with_the_past(settings: Settings, declared: list[Step]) -> list[Step]:
         after=("snapshot",),
         limit_s=_BACKFILL_LIMIT_S,
     )
-    return [*(replace(step, after=(past.name,)) if step.name == "generator" else step for step in declared), past]
+    visits = OneShot(
+        name="visits",
+        doc="Visits of those days, as files that the activity app loads.",
+        command=python("-m", "generator", "visits", "--days", str(settings.backfill_days)),
+        after=(past.name,),
+        limit_s=_BACKFILL_LIMIT_S,
+    )
+    added = [past, *([visits] if settings.is_live else [])]
+    after = {"generator": (past.name,), "clicks": ("generator", visits.name)}
+    return [*(replace(step, after=after[step.name]) if step.name in after else step for step in declared), *added]
 
 
 def fill_gold(settings: Settings, console: Console) -> None:

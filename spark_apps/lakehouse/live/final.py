@@ -8,14 +8,14 @@ the tables that it had not come to, and for no other.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lakehouse import tables
 from lakehouse.lake.state import TableState
-from lakehouse.live import iceberg, offsets, profiles, repeats
+from lakehouse.live import iceberg, offsets, past, profiles, repeats
 from lakehouse.live.offsets import Offsets, Range
 from lakehouse.transforms.live import records, windows
 
@@ -63,6 +63,7 @@ class FinalLane:
 
     def _round(self, frontier: datetime) -> Round:
         settings = self._settings
+        self._load_past()
         reached = {topic: parts for table in _FILLED for topic, parts in self._offsets(table).items()}
         found = offsets.until(settings, _TOPICS, reached, frontier, settings.max_offsets_per_trigger)
         if found.records:
@@ -91,21 +92,36 @@ class FinalLane:
         if self._offsets(EVENTS) != found.of(str(EVENTS.topic)):
             self._append_events(records.rows(read, EVENTS), found.start, found.of(str(EVENTS.topic)))
 
+    def _load_past(self) -> None:
+        """Load the files of past days that are there and not loaded yet."""
+        known = self._at[EVENTS.name].get("files", [])
+        paths = past.pending(self._settings, known)
+        if paths:
+            events = past.read(self._spark, self._settings, paths)
+            position = self._at[EVENTS.name] | {"files": [*known, *(path.name for path in paths)]}
+            self._append_once(events, position, {})
+
     def _first(self, table: Table, start: Offsets) -> dict[str, int]:
         """The offset of each partition from which the table has everything."""
         return {**start[str(table.topic)], **self._at[table.name].get("first", {})}
 
     def _append_events(self, events: DataFrame, start: Offsets, end: Offsets) -> None:
+        received = repeats.by_partition(events)
+        position = self._at[EVENTS.name] | {"offsets": end, "first": self._first(EVENTS, start)}
+        self._append_once(events, position, received)
+
+    def _append_once(self, events: DataFrame, position: dict[str, Any], received: Mapping[str, int]) -> None:
+        """Append the events that are not stored, with the profiles of their users; the others are counted as repeats."""
         single = repeats.without(self._spark, events, EVENTS)
         users = [row.user_id for row in single.where("user_id IS NOT NULL").select("user_id").distinct().collect()]
         profiled = profiles.joined(self._spark, single, profiles.versions(self._lake, users)).persist()
         try:
-            received, kept = repeats.by_partition(events), repeats.by_partition(profiled)
-            repeated = Counter(self._at[EVENTS.name].get("repeats", {}))
+            kept = repeats.by_partition(profiled) if received else {}
+            repeated = Counter(position.get("repeats", {}))
             repeated.update({part: count - kept.get(part, 0) for part, count in received.items()})
             # Late events come in files of their own: the others are of a minute or two, by which readers skip files.
             split = profiled.where("NOT is_late").coalesce(1).unionByName(profiled.where("is_late").coalesce(1))
-            self._append(split, EVENTS, {"offsets": end, "first": self._first(EVENTS, start), "repeats": repeated})
+            self._append(split, EVENTS, position | {"repeats": repeated})
         finally:
             profiled.unpersist()
 
@@ -162,10 +178,9 @@ def final_values(spark: SparkSession, since_s: int, before_s: int) -> list[windo
 
 
 def _within(table: Table, at: str, since_s: int, before_s: int) -> str:
-    return (
-        f"SELECT *, timestamp_seconds(unix_seconds({at}) DIV {windows.WINDOW_S} * {windows.WINDOW_S}) AS window_start "
-        f"FROM {table.full_name} WHERE {at} >= timestamp_seconds({since_s}) AND {at} < timestamp_seconds({before_s}) AND NOT is_late"
-    )
+    start = f"timestamp_seconds(unix_seconds({at}) DIV {windows.WINDOW_S} * {windows.WINDOW_S})"
+    span = f"{at} >= timestamp_seconds({since_s}) AND {at} < timestamp_seconds({before_s})"
+    return f"SELECT *, {start} AS window_start FROM {table.full_name} WHERE {span} AND NOT is_late AND kafka_at IS NOT NULL"
 
 
 def _rows(events: Collection[Any], telemetry: Collection[Any]) -> list[windows.Row]:

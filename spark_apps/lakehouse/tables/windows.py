@@ -12,7 +12,10 @@ TABLE = Table(
     partition_by=("window_start",),
     owner="web-analytics",
     max_age_s=1200,
-    rules=("A window is final once everything is read that Kafka received up to ten minutes after its end; late events are not in it.",),
+    rules=(
+        "A window is final once everything is read that Kafka received up to ten minutes after its end; late events, and those "
+        "loaded from files, are not in it.",
+    ),
     columns=(
         Column(name="window_start", type="TIMESTAMP", doc="Start of the minute."),
         Column(name="region", type="STRING", doc="Sales region, or `all`."),

@@ -124,5 +124,5 @@ def _kind(column: Column) -> str:
 def _row(table: Table) -> str:
     at = table.time_column
     values = [f"'{c.name}', least(`{at}`, kafka_at)" if c.name == at else f"'{c.name}', `{c.name}`" for c in table.fields]
-    added = [f"'is_late', {is_late(f'least(`{at}`, kafka_at)', 'kafka_at')}", f"'is_clamped', `{at}` > kafka_at"]
+    added = [f"'is_late', {is_late(f'least(`{at}`, kafka_at)', 'kafka_at')}", f"'is_clamped', coalesce(`{at}` > kafka_at, false)"]
     return f"CASE WHEN reason IS NULL AND topic = '{table.topic}' THEN named_struct({', '.join([*values, *added])}) END"
