@@ -43,15 +43,15 @@ def run(settings: Settings, ledger: Path) -> Iterator[Finding]:
 
 def _complete(settings: Settings, table: Table) -> Iterator[Finding]:
     """Rows, repeats and dead letters of each partition are its offsets from the first that was read to where the table stands."""
-    snapshot, position = _position(settings, table)
-    if not position:
+    snapshot, reached = position(settings, table)
+    if not reached:
         yield Finding(True, f"{table.name}: nothing is stored yet")
         return
-    ends, firsts, repeats = position["offsets"][table.topic], position["first"], position.get("repeats", {})
+    ends, firsts, repeats = reached["offsets"][table.topic], reached["first"], reached.get("repeats", {})
     stored = _by_partition(settings, f"{table.name} FOR VERSION AS OF {snapshot} WHERE kafka_partition IS NOT NULL")
     # Their commit comes first, and may be ahead.
-    reached = " OR ".join(f"(kafka_partition = {part} AND kafka_offset < {end})" for part, end in ends.items())
-    dead = _by_partition(settings, f"{DEAD.name} WHERE topic = '{table.topic}' AND ({reached})")
+    below = " OR ".join(f"(kafka_partition = {part} AND kafka_offset < {end})" for part, end in ends.items())
+    dead = _by_partition(settings, f"{DEAD.name} WHERE topic = '{table.topic}' AND ({below})")
     for part in sorted(ends, key=int):
         rows, again, bad = stored.get(part, 0), repeats.get(part, 0), dead.get(part, 0)
         offsets = ends[part] - firsts[part]
@@ -85,8 +85,8 @@ def _partitions(settings: Settings) -> Iterator[Finding]:
 
 def _as_sent(settings: Settings, ledger: Path) -> Iterator[Finding]:
     """Each acknowledged record that the tables have reached is where it must be, and nothing else is stored at its place."""
-    _, position = _position(settings, EVENTS)
-    end = position["offsets"][EVENTS.topic] if position else {}
+    _, reached = position(settings, EVENTS)
+    end = reached["offsets"][EVENTS.topic] if reached else {}
     lines = [line for line in _lines(ledger) if line["topic"] == EVENTS.topic and line["offset"] < end.get(str(line["partition"]), 0)]
     if not lines:
         yield Finding(True, f"the ledger {ledger} has no event that is stored yet")
@@ -143,7 +143,7 @@ def _is_there(line: dict[str, Any], becomes: str, events: dict[tuple[int, int], 
     return place not in events and dead.get(place) == line["reason"]
 
 
-def _position(settings: Settings, table: Table) -> tuple[int, dict[str, Any]]:
+def position(settings: Settings, table: Table) -> tuple[int, dict[str, Any]]:
     """The newest snapshot with a position, and the position; empty if there is none."""
     found = trino.query(settings, _POSITION.format(table=table.name)).rows
     return (found[0][0], json.loads(found[0][1])) if found else (0, {})

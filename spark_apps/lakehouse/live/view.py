@@ -45,6 +45,11 @@ class View:
         """Set the state of the view: READY or REFILLING."""
         self._redis.set(STATE, state)
 
+    def window(self, start: int) -> dict[str, Any] | None:
+        """The document of `active_users:<start>`; None if there is none."""
+        text = self._redis.get(f"active_users:{start}")
+        return json.loads(str(text)) if text else None
+
     def publish(
         self,
         changed: Mapping[int, Mapping[str, Values]],

@@ -1,0 +1,155 @@
+"""The live half on real processes: every event in exactly one place, through faults of its records and kills of its services."""
+
+from __future__ import annotations
+
+import dataclasses
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from redis import AuthenticationError, Redis
+
+from infra.local import supervision
+from infra.services import service
+from lakehouse import tables
+from lakehouse.errors import EbapError
+from lakehouse.live import trino, validate
+from lakehouse.live.view import View
+from lakehouse.settings import Settings
+from lakehouse.source import broker
+from tests.e2e.conftest import Platform, until
+
+LIVE = ("redis", "s3", "trino", "activity", "clicks")
+FAULTS = ("late", "duplicate", "out_of_order", "future", "malformed", "unknown_user")
+EVENTS = tables.live("events")
+_ENOUGH = 3000
+
+
+@pytest.fixture(scope="module")
+def live(platform: Platform) -> Iterator[Platform]:
+    """The session's platform with the live half beside it, which is stopped afterwards; shop and visitors are paused."""
+    environ = platform.environ | {"EBAP_LIVE": "yes", "EBAP_EPS": "100"}
+    made = Platform(Settings.from_environment(environ), environ, platform.chat)
+    made.run("infra.local", "up", *LIVE, limit_s=600)
+    yield made
+    made.run("generator", "pause")
+    supervisor = supervision.ensure(made.settings)
+    for name in reversed(LIVE):
+        supervision.stop(made.settings, supervisor, service(made.settings, name))
+
+
+@pytest.fixture(scope="module")
+def sent(live: Platform) -> Platform:
+    """Some thousand events with every fault, a kill of each service while they were sent, and all of it stored."""
+    live.run("generator", "ledger", "on")
+    live.run("generator", "chaos", *(f"{fault}=0.05" for fault in FAULTS))
+    live.run("generator", "resume")
+    before = _received(live.settings)
+    for number, name in enumerate(("activity", "redis", "clicks", "s3"), start=1):
+        _wait_for(live, before + _ENOUGH * number // 5)
+        live.kill(name)
+    _wait_for(live, before + _ENOUGH)
+    live.run("generator", "pause")
+    until(lambda: _stored(live.settings) == _received(live.settings), 300, "the final lane to store every event")
+    return live
+
+
+def test_every_record_is_in_exactly_one_place_and_the_ledger_agrees(sent: Platform) -> None:
+    findings = list(validate.run(sent.settings, sent.settings.ledger))
+    assert [finding.text for finding in findings if not finding.is_right] == []
+    said = "\n".join(finding.text for finding in findings)
+    print(f"\n{said}")
+    assert all(name in said for name in FAULTS)
+
+
+def test_the_view_has_the_windows_of_the_stored_events(sent: Platform) -> None:
+    rows = trino.query(
+        sent.settings,
+        "SELECT to_unixtime(date_trunc('minute', event_at)), count(DISTINCT visitor_id) FROM events "
+        "WHERE NOT is_late AND event_at > current_timestamp - INTERVAL '8' MINUTE GROUP BY 1 ORDER BY 1",
+    ).rows[1:]  # the first may be cut
+    assert len(rows) >= 2
+
+    def shown() -> list[tuple[int, int]]:
+        with closing(View(sent.settings)) as view:
+            found = [(int(start), view.window(int(start))) for start, _ in rows]
+        return [(start, document["active_visitors"]) for start, document in found if document]
+
+    wanted = [(int(start), visitors) for start, visitors in rows]
+    until(lambda: shown() == wanted, 60, f"the view to show {wanted}")
+
+
+def test_every_order_has_its_purchase_and_every_purchase_its_order(sent: Platform) -> None:
+    bought = trino.query(sent.settings, "SELECT order_id, checkout_id, user_id FROM events WHERE event_type = 'purchase'").rows
+    oldest = min(order for order, _, _ in bought)
+    with sent.postgres() as cursor:
+        cursor.execute("SELECT order_id, checkout_id::text, user_id FROM shop.orders WHERE order_id >= %s", [oldest])
+        placed = cursor.fetchall()
+    # An account may be closed afterwards, and an order that was cancelled purged.
+    made = {order: checkout for order, checkout, _ in bought}
+    assert len(made) == len(bought)
+    assert {order: made.get(order) for order, _, _ in placed} == {order: checkout for order, checkout, _ in placed}
+
+
+def test_each_events_profile_is_the_users_history_at_its_instant(sent: Platform) -> None:
+    asked = "SELECT user_id, event_at, user_region, user_tier, is_assumed FROM events WHERE user_id IS NOT NULL"
+    events = trino.query(sent.settings, asked).rows
+    history = _history(sent)
+    wrong = [event for event in events if tuple(event[2:]) != _as_of(history.get(event[0], []), _instant(event[1]))]
+    assert wrong == []
+    assert {is_assumed for *_, is_assumed in events} == {True, False}
+    assert None in {tier for _, _, _, tier, _ in events}, "no unknown user was among them"
+
+
+def test_a_wrong_password_and_a_wrong_query_are_refused_by_name(live: Platform) -> None:
+    settings = live.settings
+    with closing(Redis(host=settings.redis_host, port=settings.redis_port, password="guess")) as client, pytest.raises(AuthenticationError):
+        client.ping()
+    with pytest.raises(EbapError, match="nowhere"):
+        trino.query(settings, "SELECT * FROM nowhere")
+    away = dataclasses.replace(settings, trino_port=1)
+    with pytest.raises(EbapError, match="does not answer"):
+        trino.query(away, "SELECT 1")
+
+
+def _wait_for(live: Platform, records: int) -> None:
+    until(lambda: _received(live.settings) >= records, 180, f"{records} records of events")
+
+
+def _received(settings: Settings) -> int:
+    from kafka import TopicPartition
+
+    topic = str(EVENTS.topic)
+    with closing(broker.reader(settings)) as reader:
+        return sum(reader.end_offsets([TopicPartition(topic, number) for number in reader.partitions_for_topic(topic) or ()]).values())
+
+
+def _stored(settings: Settings) -> int:
+    """Records of the events' topic that the final lane has come to."""
+    return sum(validate.position(settings, EVENTS)[1].get("offsets", {}).get(EVENTS.topic, {}).values())
+
+
+def _history(live: Platform) -> dict[int, list[tuple[Any, ...]]]:
+    found: dict[int, list[tuple[Any, ...]]] = {}
+    for user, *version in live.sql(
+        "SELECT user_id, _valid_from, _valid_to, region, tier FROM silver.users_history ORDER BY user_id, _valid_from"
+    ):
+        found.setdefault(user, []).append(tuple(version))
+    return found
+
+
+def _as_of(versions: list[tuple[Any, ...]], at: datetime) -> tuple[Any, ...]:
+    if not versions:
+        return (None, None, False)
+    begun = [_instant(start) for start, *_ in versions]
+    _, ends, region, tier = versions[max(bisect_right(begun, at) - 1, 0)]
+    is_valid = begun[0] <= at and (ends is None or at < _instant(ends))
+    return (region, tier, not is_valid)
+
+
+def _instant(text: Any) -> datetime:
+    moment = text if isinstance(text, datetime) else datetime.fromisoformat(str(text).removesuffix(" UTC"))
+    return moment.replace(tzinfo=UTC)
