@@ -12,20 +12,18 @@ import os
 import re
 import shutil
 import sys
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infra.install import unpacking
 from lakehouse.errors import EbapError, exit_code_of
 from lakehouse.settings import PROJECT, Settings
 
 LOCK = PROJECT / "infra" / "locks" / "jars.txt"
 WISHES = PROJECT / "infra" / "locks" / "jars.in"
-# Python before 3.11.4 has no filter; the archive's checksum is verified in any case.
-_SAFELY: Any = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-# What the catalog `iceberg` needs, and `system`'s own tables.
+# What the catalog `iceberg` needs.
 _TRINO_PLUGINS = ("iceberg",)
 _HEADER = "# set coordinate sha256 bytes. Generated: make lock\n"
 
@@ -146,8 +144,7 @@ def _link(settings: Settings, folder: str, jars: list[Jar]) -> None:
     for jar in jars:
         source = _cached(settings, jar)
         if source.name.endswith(".tar.gz"):
-            with tarfile.open(source) as archive:
-                archive.extractall(fresh, (member for member in archive if _is_used(member.name)), **_SAFELY)
+            unpacking.unpack(source, fresh, _is_used)
         else:
             _link_file(source, fresh / source.name)
     (fresh / ".lock").write_text(_stamp(settings, folder).text(jars))
@@ -157,9 +154,11 @@ def _link(settings: Settings, folder: str, jars: list[Jar]) -> None:
 
 
 def _is_used(name: str) -> bool:
-    """Whether a file of an archive is unpacked: of Trino's plug-ins, two thirds of its size, those in use."""
+    """Whether a file of an archive is unpacked: of Trino, the server and the plug-ins in use, a third of its size."""
     parts = name.split("/")
-    return not (parts[0].startswith("trino-server-") and parts[1:2] == ["plugin"] and len(parts) > 2 and parts[2] not in _TRINO_PLUGINS)
+    if not parts[0].startswith("trino-server-") or len(parts) < 3:
+        return True
+    return parts[1] == "lib" or (parts[1] == "plugin" and parts[2] in _TRINO_PLUGINS)
 
 
 def _link_file(source: Path, target: Path) -> None:
