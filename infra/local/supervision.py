@@ -140,11 +140,11 @@ class Supervisor:
         self._proxy.startProcess(name, False)
 
     def stop(self, name: str) -> None:
-        """Stop a service and wait until it has ended; does nothing if it does not run."""
+        """Stop a service and wait until it has ended; does nothing if it does not run, or was declared after the supervisor's start."""
         try:
             self._proxy.stopProcess(name, True)
         except Fault as fault:
-            if "NOT_RUNNING" not in fault.faultString:
+            if not fault.faultString.startswith(("NOT_RUNNING", "BAD_NAME")):
                 raise EbapError(f"{name} cannot be stopped: {fault.faultString}") from fault
 
     def shut_down(self) -> None:
@@ -205,7 +205,8 @@ def _wait_for(settings: Settings) -> Supervisor:
 
 def stop(settings: Settings, supervisor: Supervisor, service: Service) -> None:
     """Stop one service; one with a stop request gets time to follow it before the signal."""
-    if service.stop_request and supervisor.states()[service.name]["statename"] in ("RUNNING", "STARTING"):
+    # A half that was added since the supervisor's start is not among its states.
+    if service.stop_request and supervisor.states().get(service.name, {}).get("statename") in ("RUNNING", "STARTING"):
         request = service.stop_request(settings)
         streaming.drain(request, lambda: supervisor.states()[service.name]["statename"] != "RUNNING")
         request.unlink(missing_ok=True)
