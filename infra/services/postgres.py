@@ -54,6 +54,19 @@ log_timezone = 'UTC'
 log_checkpoints = off
 """
 
+# Iceberg's JDBC catalog of schema version V1: Trino requires its tables, and only Spark would create them.
+_ICEBERG_CATALOG = """
+CREATE TABLE IF NOT EXISTS public.iceberg_tables (
+  catalog_name varchar(255), table_namespace varchar(255), table_name varchar(255),
+  metadata_location varchar(1000), previous_metadata_location varchar(1000), iceberg_type varchar(5),
+  PRIMARY KEY (catalog_name, table_namespace, table_name)
+);
+CREATE TABLE IF NOT EXISTS public.iceberg_namespace_properties (
+  catalog_name varchar(255), namespace varchar(255), property_key varchar(255), property_value varchar(1000),
+  PRIMARY KEY (catalog_name, namespace, property_key)
+);
+"""
+
 _HBA = """# Written by infra/services/postgres.py at each start: passwords only, from this machine or from the networks it is in.
 host all all {neighbours} scram-sha-256
 """
@@ -166,6 +179,10 @@ def create_databases(settings: Settings) -> None:
     with closing(connect(settings, "shop")) as connection, connection.cursor() as cursor:
         for schema in ("shop", "ebap"):
             cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION shop_owner").format(sql.Identifier(schema)))
+
+    with closing(connect(settings, "iceberg")) as connection, connection.cursor() as cursor:
+        cursor.execute("SET ROLE iceberg")
+        cursor.execute(_ICEBERG_CATALOG)
 
 
 def _ensure_role(cursor: psycopg2.extensions.cursor, role: str, rights: str, password: str) -> None:

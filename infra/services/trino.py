@@ -20,18 +20,16 @@ def command(settings: Settings) -> list[str]:
     if home is None:
         raise EbapError(f"Trino requires Java {java.OF_TRINO}", "run `make install`, which fetches one, or set JAVA_HOME")
     etc = _etc(settings)
-    # Started in its own folder: it looks for `etc/catalog` and `plugin` there.
-    starter = 'cd "$1" && shift && exec "$@"'
     server = [str(home / "bin" / "java"), f"-Xmx{settings.trino_memory_mb}m", *(etc / "jvm.config").read_text().split()]
     server += [f"-Dlog.levels-file={etc / 'log.properties'}", f"-Dconfig={etc / 'config.properties'}"]
-    main = ["-cp", f"{_distribution(settings)}/lib/*", "io.trino.server.TrinoServer"]
-    return ["sh", "-c", starter, "trino", str(_folder(settings)), *server, *main]
+    return [*server, "-cp", f"{_distribution(settings)}/lib/*", "io.trino.server.TrinoServer"]
 
 
 def prepare(settings: Settings) -> None:
-    """Write the settings files, those with passwords readable by their owner alone, and link the plug-ins."""
-    etc, folder = _etc(settings), _folder(settings)
-    (etc / "catalog").mkdir(parents=True, exist_ok=True)
+    """Write the settings files, readable by their owner alone: one has passwords."""
+    etc = _etc(settings)
+    catalogs = etc / "catalog"
+    catalogs.mkdir(parents=True, exist_ok=True)
     headroom = settings.trino_memory_mb // 4
     values = {
         "bind": settings.bind,
@@ -39,6 +37,8 @@ def prepare(settings: Settings) -> None:
         "port": settings.trino_port,
         "query_mb": settings.trino_memory_mb - headroom - 64,
         "headroom_mb": headroom,
+        "plugins": _distribution(settings) / "plugin",
+        "catalogs": catalogs,
         "postgres_host": settings.postgres_host,
         "postgres_port": settings.postgres_port,
         "postgres_password": settings.secret("iceberg_db"),
@@ -48,29 +48,21 @@ def prepare(settings: Settings) -> None:
         "s3_secret_key": settings.secret("s3_secret_key"),
     }
     for template in sorted(TEMPLATES.iterdir()):
-        target = (etc / "catalog" if template.name == "iceberg.properties" else etc) / template.name
+        target = (catalogs if template.name == "iceberg.properties" else etc) / template.name
         target.touch(mode=0o600)
         target.write_text(string.Template(template.read_text()).substitute(values))
-    plugins = folder / "plugin"
-    if plugins.is_symlink():
-        plugins.unlink()
-    plugins.symlink_to(_distribution(settings) / "plugin")
 
 
 def answers(settings: Settings) -> None:
-    """A query is answered: the server reports that it is started before it has a node to run one."""
+    """A query of the catalog is answered: the server reports that it is started before it has a node to run one."""
     try:
-        trino.query(settings, "SELECT 1", limit_s=10)
+        trino.query(settings, "SHOW SCHEMAS FROM iceberg", limit_s=10)
     except EbapError as error:
         raise NotReadyError(str(error)) from error
 
 
-def _folder(settings: Settings) -> Path:
-    return settings.home_dir / "conf" / "trino"
-
-
 def _etc(settings: Settings) -> Path:
-    return _folder(settings) / "etc"
+    return settings.home_dir / "conf" / "trino"
 
 
 def _distribution(settings: Settings) -> Path:

@@ -86,5 +86,5 @@ def own_hosts(settings: Settings) -> Iterator[str]:
     yield from (LOOPBACK, "localhost", "::1", settings.bind, settings.driver_address)
     yield from (value for name, value in vars(settings).items() if name.endswith("_host"))
     yield from (node.strip().rpartition("@")[2].partition(":")[0] for node in settings.nodes.split(","))
-    emulator = urlsplit(settings.gcs_endpoint).hostname
-    yield from (emulator,) if emulator else ()
+    given = (urlsplit(address).hostname for address in (settings.gcs_endpoint, settings.s3_endpoint))
+    yield from (host for host in given if host)

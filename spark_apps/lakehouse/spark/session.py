@@ -123,7 +123,8 @@ def _iceberg(settings: Settings, conf: Mapping[str, str]) -> dict[str, str]:
         f"{catalog}.jdbc.user": "iceberg",
         f"{catalog}.jdbc.password": settings.secret("iceberg_db"),
         f"{catalog}.jdbc.schema-version": "V1",
-        f"{catalog}.jdbc.init-catalog-tables": "true",
+        # `infra/services/postgres.py` creates them: Trino, which may start first, does not.
+        f"{catalog}.jdbc.init-catalog-tables": "false",
         f"{catalog}.warehouse": "s3://silver/iceberg",
         f"{catalog}.io-impl": "org.apache.iceberg.aws.s3.S3FileIO",
         f"{catalog}.s3.endpoint": settings.s3_address,
