@@ -126,7 +126,7 @@ generated: install  ## Write again what is generated: data dictionary, .env.exam
 	@$(MAIN) -m infra.docker.compose
 
 lock: install-dev  ## Resolve the locks again
-	@cd infra/locks && for name in boot main airflow jdk node notebook dev dev-airflow; do \
+	@cd infra/locks && for name in boot main airflow live jdk jdk25 node notebook dev dev-airflow; do \
 	  case $$name in dev) like="-c main.txt";; dev-airflow) like="-c airflow.txt";; airflow) like="--excludes airflow.excludes";; *) like=;; esac; \
 	  $(BOOT)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade $$like "$$name.in" -o "$$name.txt"; done
 	@$(BOOT)/python -m infra.install.jars lock

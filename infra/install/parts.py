@@ -16,7 +16,7 @@ from infra.install import assets, doctor, environments, java, metabase_jar
 from infra.install.environments import LOCKS, Environment
 from infra.install.running import boot_bin, run, timed
 from lakehouse.errors import exit_code_of
-from lakehouse.settings import Settings
+from lakehouse.settings import Settings, variable
 
 _ADDED: dict[str, tuple[Environment, ...]] = {"dev": environments.DEVELOPMENT, "notebook": (environments.NOTEBOOK,)}
 _ARGUMENTS = (*_ADDED, "metabase", "doctor", "home")
@@ -63,6 +63,13 @@ _JARS = _Part(
     download_mb=87,
     disk_mb=84,
 )
+_LIVE_JARS = _Part(
+    name="jars of the live half",
+    is_missing=lambda settings: settings.is_live and not all((settings.home_dir / "jars" / name).exists() for name in ("iceberg", "trino")),
+    install=_JARS.install,
+    download_mb=938,
+    disk_mb=576,
+)
 _CHECKS = _Part(
     name="checks of the boards",
     is_missing=lambda settings: not assets.has_checks(settings),
@@ -77,7 +84,8 @@ def install(settings: Settings, argument: str | None = None) -> None:
     wanted = environments.PLATFORM + ((environments.LIVE,) if settings.is_live else ()) + _ADDED.get(argument or "", ())
     parts = [_JDK, _JDK_OF_TRINO, _ASSETS, *([_CHECKS] if argument == "dev" else [])]
     missing = [part for part in parts if part.is_missing(settings)]
-    _announce(settings, [*environments.missing(settings, wanted), *missing, *([_JARS] if _JARS.is_missing(settings) else [])])
+    jars = [part for part in (_JARS, _LIVE_JARS) if part.is_missing(settings)]
+    _announce(settings, [*environments.missing(settings, wanted), *missing, *jars])
     environments.install(settings, wanted)
     for part in missing:
         timed(part.name, partial(part.install, settings))
@@ -115,6 +123,9 @@ def main(argv: list[str]) -> int:
 
 
 def _run(argument: str | None) -> int:
+    if argument == "dev":
+        # The tests start the live half, whatever the platform of this home folder does.
+        os.environ[variable("live")] = "yes"
     settings = Settings.from_environment()
     if argument == "home":
         print(settings.home_dir)
