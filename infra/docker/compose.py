@@ -43,8 +43,6 @@ PASSED_ON = (
     "alert_url",
     "quarantine_alert",
 )
-# Steps of the live half, which have a profile.
-_LIVE = {step.name for step in services.steps(Settings(live="yes"))} - {step.name for step in services.steps(Settings(live="no"))}
 # Steps that write passwords; all others only read them.
 _WRITE_SECRETS = ("passwords", "metabase-boards")
 # The health check runs a Python process next to the service.
@@ -162,7 +160,7 @@ def _container(step: Step, steps: list[Step]) -> dict[str, Any]:
     else:
         container["command"] = step.command(container_settings())
         kept = {"mem_limit": f"{ONE_SHOT_MB}m", "restart": "no"}
-    if step.name in _LIVE:
+    if step.is_live:
         container["profiles"] = ["live"]
     if step.after:
         container["depends_on"] = _conditions(step, steps)

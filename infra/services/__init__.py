@@ -43,7 +43,7 @@ def in_order(steps: Sequence[Step]) -> tuple[Step, ...]:
 
 def steps(settings: Settings) -> list[Step]:
     """The steps that these settings run; each `after` is reduced to them."""
-    chosen = [step for step in declared() if step.is_wanted(settings)]
+    chosen = [step for step in declared() if step.is_wanted(settings) and (settings.is_live or not step.is_live)]
     names = {step.name for step in chosen}
     return [dataclasses.replace(step, after=tuple(name for name in step.after if name in names)) for step in chosen]
 

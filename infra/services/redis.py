@@ -69,7 +69,7 @@ STEPS = (
         host="redis_host",
         published=("redis_port",),
         after=("passwords",),
-        is_wanted=lambda settings: settings.is_live,
+        is_live=True,
         limit_s=30,
         stop_s=10,
     ),

@@ -16,8 +16,9 @@ Command = Callable[[Settings], list[str]]
 class Step:
     """Common part of services and one-shot steps; `after` names the steps that must be ready or completed first.
 
-    `is_wanted`: whether these settings run it. `folders`: folders of the home folder that are shared or must be persistent; `data` is
-    separate for each service. `limit_s`: timeout until it is ready or completed, on two busy cores; a process that dies fails earlier.
+    `is_live`: it is part of the live half, and runs only with it. `is_wanted`: whether these settings run it otherwise. `folders`: folders
+    of the home folder that are shared or must be persistent; `data` is separate for each service. `limit_s`: timeout until it is ready or
+    completed, on two busy cores; a process that dies fails earlier.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Step:
     command: Command
     environment: Callable[[Settings], dict[str, str]] = lambda settings: {}
     after: tuple[str, ...] = ()
+    is_live: bool = False
     is_wanted: Callable[[Settings], bool] = lambda settings: True
     folders: tuple[str, ...] = ()
     limit_s: int = 180

@@ -27,7 +27,7 @@ def _service(app: StreamingApp) -> Service:
         url=app.target,
         # Not the capture: the app waits for the first record itself.
         after=("catalog", "topics", *(("redis", "s3") if app.is_live else ())),
-        is_wanted=lambda settings: settings.is_live or not app.is_live,
+        is_live=app.is_live,
         folders=("lake", "control"),
         limit_s=400,
         # After a stop request it finishes its batch; after a signal alone it may have to land one again.

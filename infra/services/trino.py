@@ -81,7 +81,7 @@ STEPS = (
         host="trino_host",
         published=("trino_port",),
         after=("databases", "s3"),
-        is_wanted=lambda settings: settings.is_live,
+        is_live=True,
         limit_s=180,
         stop_s=20,
     ),
