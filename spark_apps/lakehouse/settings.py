@@ -20,12 +20,12 @@ from lakehouse.errors import SettingsError
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def _setting(default: str | int, doc: str, choices: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"doc": doc, "choices": choices})  # type: ignore[call-overload]
+def _setting(default: str | int, doc: str, choices: tuple[str, ...] = (), limits: tuple[int, int] | None = None) -> Any:
+    return field(default=default, metadata={"doc": doc, "choices": choices, "limits": limits})  # type: ignore[call-overload]
 
 
-def _port(default: int, what: str) -> Any:
-    return field(default=default, metadata={"doc": f"Port of {what}.", "is_port": True})
+def _port(default: int, what: str, *, is_live: bool = False) -> Any:
+    return field(default=default, metadata={"doc": f"Port of {what}.", "is_port": True, "is_live": is_live})
 
 
 def _host(whom: str) -> Any:
@@ -79,18 +79,18 @@ class Settings:
     airflow_port: int = _port(18080, "Airflow's web page and API")
     boards_port: int = _port(18090, "the boards' page")
     metabase_port: int = _port(18030, "the Metabase that `make metabase` starts here")
-    redis_port: int = _port(16379, "Redis")
-    s3_port: int = _port(18333, "the object store's S3 interface")
-    s3_master_port: int = _port(18334, "the object store's master")
-    s3_volume_port: int = _port(18335, "the object store's volume server")
-    s3_filer_port: int = _port(18336, "the object store's filer")
-    s3_grpc_port: int = _port(18343, "the object store's S3 interface by gRPC")
-    s3_master_grpc_port: int = _port(18344, "the object store's master by gRPC")
-    s3_volume_grpc_port: int = _port(18345, "the object store's volume server by gRPC")
-    s3_filer_grpc_port: int = _port(18346, "the object store's filer by gRPC")
-    s3_admin_port: int = _port(18337, "the object store's admin page, which is not served")
-    s3_admin_grpc_port: int = _port(18347, "the object store's admin by gRPC")
-    trino_port: int = _port(18081, "Trino")
+    redis_port: int = _port(16379, "Redis", is_live=True)
+    s3_port: int = _port(18333, "the object store's S3 interface", is_live=True)
+    s3_master_port: int = _port(18334, "the object store's master", is_live=True)
+    s3_volume_port: int = _port(18335, "the object store's volume server", is_live=True)
+    s3_filer_port: int = _port(18336, "the object store's filer", is_live=True)
+    s3_grpc_port: int = _port(18343, "the object store's S3 interface by gRPC", is_live=True)
+    s3_master_grpc_port: int = _port(18344, "the object store's master by gRPC", is_live=True)
+    s3_volume_grpc_port: int = _port(18345, "the object store's volume server by gRPC", is_live=True)
+    s3_filer_grpc_port: int = _port(18346, "the object store's filer by gRPC", is_live=True)
+    s3_admin_port: int = _port(18337, "the object store's admin page, which is not served", is_live=True)
+    s3_admin_grpc_port: int = _port(18347, "the object store's admin by gRPC", is_live=True)
+    trino_port: int = _port(18081, "Trino", is_live=True)
     metabase_url: str = _setting("", "Base URL of a Metabase of yours, for the boards. Empty: `make metabase` starts one here.")
     metabase_jar: str = _setting("", "Path of a Metabase jar, where the pinned one cannot be downloaded.")
 
@@ -104,7 +104,7 @@ class Settings:
     events_keep_h: int = _setting(24, "Hours that Kafka keeps events and telemetry.")
     events_keep_mb: int = _setting(512, "Size that Kafka keeps of each of these two topics, in MiB.")
     max_event_kb: int = _setting(64, "Largest event that is read, in KiB; a larger one is a dead letter.")
-    eps: int = _setting(50, "Events a second of the simulated visitors.")
+    eps: int = _setting(50, "Events a second of the simulated visitors.", limits=(1, 100_000))
 
     rate: int = _setting(5, "Operations a second of the simulated shop.")
     seed: int = _setting(1, "Seed of the simulated shop: the same seed gives the same sequence.")
@@ -157,7 +157,7 @@ class Settings:
     spark_memory_mb: int = _setting(2048, "Heap of the warm Spark server (Thrift and Connect), and of a submitted verb, in MiB.")
     executor_memory_mb: int = _setting(1024, "Heap of an executor on a cluster, in MiB.")
     executor_cores: int = _setting(2, "Cores that each Spark process uses of a cluster.")
-    activity_memory_mb: int = _setting(1024, "Heap of the activity app, in MiB.")
+    activity_memory_mb: int = _setting(960, "Heap of the activity app, in MiB.")
     trino_memory_mb: int = _setting(1024, "Heap of Trino, in MiB.")
     metabase_heap_mb: int = _setting(1024, "Heap of Metabase, where it runs here, in MiB.")
 
@@ -313,6 +313,12 @@ class Settings:
         """Every port setting by its variable name."""
         return {variable(f.name): getattr(self, f.name) for f in dataclasses.fields(self) if f.metadata.get("is_port")}
 
+    def used_ports(self) -> dict[str, int]:
+        """The ports of what these settings run, by variable name."""
+        live = {variable(f.name) for f in dataclasses.fields(self) if f.metadata.get("is_live")}
+        unused = {name for name in live if not self.is_live or (self.s3_endpoint and name.startswith("EBAP_S3_"))}
+        return {name: port for name, port in self.ports().items() if name not in unused}
+
 
 def listing() -> list[tuple[str, str, str]]:
     """Variable, default and meaning of every setting; defaults do not depend on the machine."""
@@ -356,6 +362,9 @@ def _parse(name: str, text: str, entry: dataclasses.Field[Any]) -> str | int:
         raise SettingsError(f"{name} is {number}", "give a port from 1 to 65535")
     if number < 0:
         raise SettingsError(f"{name} is {number}", "give a number that is not negative")
+    limits = entry.metadata.get("limits")
+    if limits and not limits[0] <= number <= limits[1]:
+        raise SettingsError(f"{name} is {number}", f"give a number from {limits[0]} to {limits[1]}")
     return number
 
 
@@ -368,6 +377,8 @@ def _fault(name: str, text: str) -> str | None:
             return f"{name} is {text}, and this account has no home folder: set HOME, or give a full path"
     if name == "EBAP_LAKE" and text and not text.startswith(("file:/", "gs://")):
         return f"{name} is {text!r}: give a URI with a full path, such as file:///data/lake or gs://bucket/lake"
+    if name == "EBAP_S3_ENDPOINT" and text and not text.startswith(("http://", "https://")):
+        return f"{name} is {text!r}: give an address with its scheme, such as http://s3.example:9000"
     return None
 
 

@@ -96,6 +96,10 @@ def test_an_empty_variable_means_the_default() -> None:
         ("EBAP_RATE", "-1", "EBAP_RATE is -1: give a number that is not negative"),
         ("EBAP_KAFKA_PORT", "0", "EBAP_KAFKA_PORT is 0: give a port from 1 to 65535"),
         ("EBAP_KAFKA_PORT", "70000", "EBAP_KAFKA_PORT is 70000: give a port from 1 to 65535"),
+        ("EBAP_EPS", "0", "EBAP_EPS is 0: give a number from 1 to 100000"),
+        ("EBAP_EPS", "100001", "EBAP_EPS is 100001: give a number from 1 to 100000"),
+        ("EBAP_LIVE", "maybe", "EBAP_LIVE is 'maybe': give one of auto, yes, no"),
+        ("EBAP_S3_ENDPOINT", "s3.example:9000", "give an address with its scheme, such as http://"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_the_cure(name: str, text: str, says: str) -> None:
