@@ -31,12 +31,18 @@ python:
 install: python  ## Install what is missing: Python environments and Java artifacts, by lock
 	@"$(PYTHON)" -E infra/install 1>&2
 
-.PHONY: demo up down status doctor logs restart wipe sql pause resume rate eps
-demo: install  ## Start everything, write 30 simulated days, wait until every gold table has rows
+.PHONY: demo up live down status doctor logs restart wipe sql pause resume rate eps
+demo: python  ## Start everything, write 30 simulated days, wait until every gold table has rows
+	@"$(PYTHON)" -E infra/install start 1>&2
 	@$(LOCAL) demo
 
-up: install  ## Start everything
+up: python  ## Start everything
+	@"$(PYTHON)" -E infra/install start 1>&2
 	@$(LOCAL) up
+
+live: python  ## Add the live half (clicks, Redis, Iceberg, Trino), and start it
+	@"$(PYTHON)" -E infra/install live 1>&2
+	@$(LOCAL) live
 
 down:  ## Stop everything; data stays
 	@if [ -x $(MAIN) ]; then $(LOCAL) down; else echo 'nothing is installed'; fi

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # A developer's shell must not reach the tests either.
 process.begin()
+# A developer's choice neither: undecided in a home folder of the tests, where the change-data half runs alone until `infra.local live`.
+os.environ["EBAP_LIVE"] = "auto"
 
 _INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 

@@ -1,4 +1,4 @@
-"""`python infra/install [dev | notebook | metabase | doctor | home]`, for the machine's own Python without packages."""
+"""`python infra/install [dev | notebook | start | live | metabase | doctor | home]`, for the machine's own Python without packages."""
 
 import sys
 from pathlib import Path

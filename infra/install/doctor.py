@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import shutil
@@ -10,16 +9,12 @@ import socket
 import sys
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
-from infra.install import java
+from infra.install import halves, holders, java, machine
 from lakehouse.delta import objects
-from lakehouse.errors import EbapError
+from lakehouse.errors import EbapError, NotReadyError
 from lakehouse.settings import Settings
 
-# Measured over a demo with thirty days of backfill.
-MEMORY_MB = 8 * 1024
-DISK_MB = 7 * 1024
 # The Connect worker opens a few hundred jars and sockets; the usual soft limit is 1024.
 OPEN_FILES = 4096
 PYTHONS = ((3, 11), (3, 13))
@@ -43,11 +38,13 @@ def check(settings: Settings) -> list[Finding]:
     return [
         _python(sys.version_info[:2]),
         _java(settings),
+        *_java_of_trino(settings),
         *_ports(settings),
-        _memory(_available_mb()),
+        _memory(machine.available_mb() + holders.held_mb(settings), halves.memory_mb(settings)),
         _disk(settings),
         _open_files(),
         *_bucket(settings),
+        *_s3(settings),
         *_accounts(settings),
         _cores(os.cpu_count() or 1),
     ]
@@ -71,18 +68,28 @@ def _java(settings: Settings) -> Finding:
     return Finding("error", f"there is no Java 17 or 21{seen}: {cure}")
 
 
+def _java_of_trino(settings: Settings) -> list[Finding]:
+    if not settings.is_live:
+        return []
+    home = java.find_since(settings, java.OF_TRINO)
+    if home:
+        return [Finding("ok", f"a Java for Trino in {home}")]
+    cure = "run `make install`, which fetches one (104 MB, no root needed), or set JAVA_HOME to one"
+    return [Finding("error", f"there is no Java {java.OF_TRINO} or newer for Trino: {cure}")]
+
+
 def _ports(settings: Settings) -> list[Finding]:
     """A port must be free or used by a service of this home folder."""
-    ports = settings.ports()
+    ports = settings.used_ports()
     twice = {port for port, count in Counter(ports.values()).items() if count > 1}
     findings = []
     for variable, port in ports.items():
         if port in twice:
             findings.append(Finding("error", f"port {port} is given to two services, one by {variable}: give each its own"))
         elif not _is_free(settings.bind, port):
-            holders = _holders(port)
-            if not _are_ours(settings, holders):
-                holder = f"process {holders[0]} ({_name(holders[0])})" if holders else "a process of another account"
+            found = holders.of_port(port)
+            if not holders.are_ours(settings, found):
+                holder = f"process {found[0]} ({holders.name(found[0])})" if found else "a process of another account"
                 findings.append(Finding("error", f"port {port} is taken by {holder}: end it, or set {variable} to a free port"))
     return findings or [Finding("ok", f"ports {', '.join(map(str, ports.values()))} are free or ours")]
 
@@ -97,68 +104,25 @@ def _is_free(host: str, port: int) -> bool:
     return True
 
 
-def _holders(port: int) -> list[int]:
-    """Processes that listen on that port and are visible to this account."""
-    sockets = set()
-    for table in ("tcp", "tcp6"):
-        path = Path(f"/proc/net/{table}")
-        for fields in (line.split() for line in path.read_text().splitlines()[1:]) if path.exists() else ():
-            # Column 1 is the local address, 3 the state (0A is listening), 9 the socket's number.
-            if fields[3] == "0A" and int(fields[1].rsplit(":", 1)[1], 16) == port:
-                sockets.add(f"socket:[{fields[9]}]")
-    return sorted(int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit() and _has_open(folder, sockets))
-
-
-def _has_open(process: Path, sockets: set[str]) -> bool:
-    try:
-        return any(str(entry.readlink()) in sockets for entry in (process / "fd").iterdir())
-    except OSError:
-        return False
-
-
-def _are_ours(settings: Settings, holders: list[int]) -> bool:
-    groups = {json.loads(path.read_text()).get("pid") for path in (settings.home_dir / "run").glob("*.json")}
-    return any(pid in groups or _group(pid) in groups for pid in holders)
-
-
-def _group(pid: int) -> int | None:
-    try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return None
-
-
-def _name(pid: int) -> str:
-    try:
-        argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        return b" ".join(argv[:3]).decode(errors="replace").strip()[:60] or Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return "ended"
-
-
-def _available_mb() -> int:
-    lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-    return int(lines["MemAvailable"].split()[0]) // 1024
-
-
-def _memory(available_mb: int) -> Finding:
-    if available_mb >= MEMORY_MB:
-        return Finding("ok", f"{available_mb:,} MB of memory available, about {MEMORY_MB:,} MB wanted")
-    cure = "close other programs, or lower EBAP_SPARK_MEMORY_MB and EBAP_LAND_MEMORY_MB"
-    level = "error" if available_mb < MEMORY_MB // 2 else "warning"
-    return Finding(level, f"only {available_mb:,} MB of memory available, about {MEMORY_MB:,} MB wanted: {cure}")
+def _memory(available_mb: int, wanted_mb: int) -> Finding:
+    if available_mb >= wanted_mb:
+        return Finding("ok", f"{available_mb:,} MB of memory available, about {wanted_mb:,} MB wanted")
+    without = "set EBAP_LIVE=no, " if wanted_mb > halves.CHANGE_DATA.memory_mb else ""
+    cure = f"close other programs, {without}or lower EBAP_SPARK_MEMORY_MB and EBAP_LAND_MEMORY_MB"
+    level = "error" if available_mb < wanted_mb // 2 else "warning"
+    return Finding(level, f"only {available_mb:,} MB of memory available, about {wanted_mb:,} MB wanted: {cure}")
 
 
 def _disk(settings: Settings) -> Finding:
-    folder = next(path for path in (settings.home_dir, *settings.home_dir.parents) if path.exists())
+    folder, wanted_mb = machine.disk_folder(settings), halves.disk_mb(settings)
     if not os.access(folder, os.W_OK):
         return Finding("error", f"{folder} cannot be written: set EBAP_HOME to a folder of yours")
-    free_mb = shutil.disk_usage(folder).free // 2**20
-    if free_mb >= DISK_MB:
-        return Finding("ok", f"{free_mb:,} MB of disk free in {folder}, about {DISK_MB:,} MB wanted")
-    level = "error" if free_mb < DISK_MB // 3 else "warning"
+    free_mb = machine.free_disk_mb(settings)
+    if free_mb >= wanted_mb:
+        return Finding("ok", f"{free_mb:,} MB of disk free in {folder}, about {wanted_mb:,} MB wanted")
+    level = "error" if free_mb < wanted_mb // 3 else "warning"
     return Finding(
-        level, f"only {free_mb:,} MB of disk free in {folder}, about {DISK_MB:,} MB wanted: free some, or set EBAP_HOME to another disk"
+        level, f"only {free_mb:,} MB of disk free in {folder}, about {wanted_mb:,} MB wanted: free some, or set EBAP_HOME to another disk"
     )
 
 
@@ -184,6 +148,25 @@ def _bucket(settings: Settings) -> list[Finding]:
     except EbapError as error:
         return [Finding("error", str(error))]
     return [Finding("ok", f"the bucket of {settings.lake_root} {'exists' if is_there else 'is created at the first start'}")]
+
+
+def _s3(settings: Settings) -> list[Finding]:
+    """An S3 of the user's own: keys, an answer, both buckets."""
+    if not (settings.is_live and settings.s3_endpoint):
+        return []
+    keys = [str(settings.secret_file(name)) for name in ("s3_access_key", "s3_secret_key")]
+    if not all(map(os.path.isfile, keys)):
+        return [Finding("error", f"there are no keys for EBAP_S3_ENDPOINT={settings.s3_endpoint}: write them into {' and '.join(keys)}")]
+    try:
+        from infra.services import s3
+
+        s3.answers(settings)
+    except ImportError:  # `make doctor` runs before anything is installed
+        return [Finding("ok", f"the buckets of {settings.s3_endpoint} are checked once its client is installed")]
+    except NotReadyError as error:
+        cure = f"start it, create buckets {' and '.join(s3.BUCKETS)} there, or correct EBAP_S3_ENDPOINT"
+        return [Finding("error", f"EBAP_S3_ENDPOINT={settings.s3_endpoint} cannot be used ({error}): {cure}")]
+    return [Finding("ok", f"buckets {' and '.join(s3.BUCKETS)} of {settings.s3_endpoint} exist")]
 
 
 def _accounts(settings: Settings) -> list[Finding]:

@@ -1,7 +1,8 @@
 """Install what is missing, by lock: environments, a Java, the page's scripts, Java artifacts. Standard library only.
 
-Without an argument what the platform needs; with `dev` also what its tests need, with `notebook` what `make notebook` needs, with
-`metabase` Metabase. `doctor` checks this machine instead, and `home` prints EBAP_HOME as a full path.
+Without an argument what the platform needs; with `start` or `live` too, after deciding whether the live half runs, or switching it on;
+with `dev` also what its tests need, with `notebook` what `make notebook` needs, with `metabase` Metabase. `doctor` checks this machine
+instead, and `home` prints EBAP_HOME as a full path.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from infra.install import assets, doctor, environments, java, metabase_jar
+from infra.install import assets, doctor, environments, halves, java, metabase_jar
 from infra.install.environments import LOCKS, Environment
 from infra.install.running import boot_bin, run, timed
 from lakehouse.errors import exit_code_of
 from lakehouse.settings import Settings, variable
 
 _ADDED: dict[str, tuple[Environment, ...]] = {"dev": environments.DEVELOPMENT, "notebook": (environments.NOTEBOOK,)}
-_ARGUMENTS = (*_ADDED, "metabase", "doctor", "home")
+_ARGUMENTS = (*_ADDED, "start", "live", "metabase", "doctor", "home")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +133,10 @@ def _run(argument: str | None) -> int:
         return 0
     if argument == "doctor":
         return _show(doctor.check(settings))
+    if argument == "start":
+        halves.decide(settings)
+    if argument == "live":
+        halves.switch_on(settings)
     install(settings, argument)
     return 0
 

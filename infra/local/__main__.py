@@ -13,9 +13,9 @@ from functools import partial
 
 from rich.console import Console
 
-from infra.install import doctor, java
+from infra.install import doctor, halves, java
 from infra.local import demo, screen, stages, status, supervision, wiping
-from infra.services import needed, service, steps, waves
+from infra.services import needed, runs, service, steps, waves
 from infra.services.step import Service, Step
 from lakehouse import process
 from lakehouse.errors import EbapError, exit_code_of
@@ -43,6 +43,16 @@ def run_demo(parsed: argparse.Namespace, settings: Settings, console: Console) -
     demo.fill_gold(settings, console)
     demo.end_card(settings, console, time.monotonic() - began)
     return 0
+
+
+def add_live(parsed: argparse.Namespace, settings: Settings, console: Console) -> int:
+    """Switch the live half on and start what is missing; the warm server is restarted if it was started without it."""
+    halves.switch_on(settings)
+    supervisor = supervision.find(settings)
+    started_at = runs.read(settings, "spark").started_at
+    if supervisor and started_at and started_at.timestamp() < settings.live_choice.stat().st_mtime:
+        supervision.stop(settings, supervisor, service(settings, "spark"))
+    return _start(settings, console, steps(settings))
 
 
 def start_metabase(parsed: argparse.Namespace, settings: Settings, console: Console) -> int:
@@ -115,7 +125,9 @@ def _start(settings: Settings, console: Console, wanted: list[Step]) -> int:
     began = time.monotonic()
     if _doctor(settings, console, is_brief=True):
         return 1
-    console.print(f"starting in {settings.home_dir}: about {doctor.MEMORY_MB:,} MB of memory, up to {doctor.DISK_MB:,} MB of disk")
+    what = "both halves" if settings.is_live else "the change-data half"
+    needs = f"about {halves.memory_mb(settings):,} MB of memory, up to {halves.disk_mb(settings):,} MB of disk"
+    console.print(f"starting {what} in {settings.home_dir}: {needs}")
     java.link(settings)
     for folder in ("data", "lake", "logs", "control", "tmp"):
         (settings.home_dir / folder).mkdir(parents=True, exist_ok=True)
@@ -146,6 +158,7 @@ def parser() -> argparse.ArgumentParser:
     for name, do in {
         "up": up,
         "demo": run_demo,
+        "live": add_live,
         "metabase": start_metabase,
         "down": down,
         "status": show_status,
