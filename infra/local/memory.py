@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+from infra.install.halves import CHANGE_DATA, LIVE, Half
 from infra.services import runs
 from infra.services.step import Service
 from lakehouse.settings import Settings
-
-BUDGET_MB = 10 * 1024
 
 
 def measure(settings: Settings, services: list[Service]) -> dict[str, float]:
@@ -22,6 +22,16 @@ def measure(settings: Settings, services: list[Service]) -> dict[str, float]:
         if processes:
             measured[service.name] = round(sum(_pss_mb(process.pid) for process in processes), 1)
     return measured
+
+
+def by_half(settings: Settings, services: list[Service], measured: dict[str, float]) -> dict[str, Any]:
+    """What was measured of the change-data half, and its budget; where the live half runs, the same of it under `live`."""
+
+    def of(half: Half, *, is_live: bool) -> dict[str, float]:
+        held = sum(measured.get(service.name, 0) for service in services if service.is_live is is_live)
+        return {"pss_mb": round(held, 1), "budget_mb": half.budget_mb}
+
+    return of(CHANGE_DATA, is_live=False) | ({"live": of(LIVE, is_live=True)} if settings.is_live else {})
 
 
 def _family(pid: int | None) -> list[psutil.Process]:

@@ -78,15 +78,19 @@ def _service_lines(answer: dict[str, Any]) -> Iterator[str]:
             first = next(row["name"] for row in services if row["state"] == state)
             hint = f": make logs S={first}" if state == "failed" else ""
             yield f"{state} {', '.join(names)}{hint}"
-    total, budget = answer["memory"]["pss_mb"], answer["memory"]["budget_mb"]
     over = [
         f"{row['name']} {row['pss_mb']:,.0f} of {row['memory_mb']:,}"
         for row in services
         if (row.get("pss_mb") or 0) > (row.get("memory_mb") or 0)
     ]
-    yield f"memory {total:,.0f} of {budget:,.0f} MB" + (f"; above its share: {', '.join(over)}" if over else "")
+    halves = [_held(answer["memory"])] + ([f"live half {_held(answer['memory']['live'])}"] if "live" in answer["memory"] else [])
+    yield f"memory {', '.join(halves)}" + (f"; above its share: {', '.join(over)}" if over else "")
     ends = answer["endpoints"]
     yield f"boards {ends['boards']['url']}  airflow {ends['airflow']['url']}"
+
+
+def _held(memory: dict[str, Any]) -> str:
+    return f"{memory['pss_mb']:,.0f} of {memory['budget_mb']:,.0f} MB"
 
 
 def _filled(line: str, width: int) -> str:

@@ -9,7 +9,7 @@ from psycopg2.extensions import parse_dsn
 
 from infra.local import memory, outcomes
 from infra.local.supervision import Supervisor, find
-from infra.services import runs, steps
+from infra.services import runs, services, steps
 from infra.services.step import Service, Step
 from lakehouse.errors import NotReadyError
 from lakehouse.settings import LOOPBACK, Settings
@@ -17,11 +17,12 @@ from lakehouse.settings import LOOPBACK, Settings
 
 def collect(settings: Settings) -> dict[str, Any]:
     """The object of `make status JSON=1`; `error` is why the tables could not be read: lists are empty, `delays` null."""
-    measured = memory.measure(settings, [step for step in steps(settings) if isinstance(step, Service)])
-    services = service_states(settings, measured)
+    running = services(settings)
+    measured = memory.measure(settings, running)
+    states = service_states(settings, measured)
     found, error = _lake(settings)
-    answer = {"services": services, "endpoints": endpoints(settings), **found}
-    answer["memory"] = {"pss_mb": round(sum(measured.values()), 1), "budget_mb": memory.BUDGET_MB}
+    answer = {"services": states, "endpoints": endpoints(settings), **found}
+    answer["memory"] = memory.by_half(settings, running, measured)
     return answer | ({"error": error} if error else {})
 
 

@@ -154,6 +154,12 @@ def test_a_service_above_its_share_of_memory_is_named() -> None:
     assert "memory 3,412 of 8,192 MB; above its share: spark 3,100 of 3,060" in printed(given)
 
 
+def test_the_memory_of_both_halves_is_shown() -> None:
+    given = answer(every_table())
+    given["memory"]["live"] = {"pss_mb": 1_871.4, "budget_mb": 4_096}
+    assert "memory 3,412 of 8,192 MB, live half 1,871 of 4,096 MB" in printed(given)
+
+
 @pytest.mark.parametrize("since", [STALLED, None])
 def test_an_answer_that_was_json_is_shown_alike(since: datetime | None) -> None:
     given = answer(every_table(bronze={"state": liveness.LATE, "since": since}))
