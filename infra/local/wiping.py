@@ -22,6 +22,8 @@ def wipe(settings: Settings, with_cache: bool, console: Console) -> None:
         console.print(f"[yellow]The lake at {settings.lake} is not in {settings.home_dir} and stays: remove it yourself[/]")
     if settings.metabase_url and settings.secret_file("metabase_admin").exists():
         console.print("[yellow]The generated password of Metabase's admin is removed too; its account in your Metabase remains[/]")
+    if settings.is_live and settings.s3_endpoint:
+        console.print(f"[yellow]What the live half wrote to {settings.s3_endpoint} stays: empty its buckets yourself[/]")
     for target in targets:
         if target.is_symlink():
             target.unlink()

@@ -11,6 +11,7 @@ import sys
 import pytest
 from rich.console import Console
 
+from infra.install import halves
 from infra.local import stages, status, wiping
 from infra.services import connect, kafka, passwords, postgres, runs
 from lakehouse.settings import PROJECT, Settings
@@ -95,6 +96,15 @@ def test_wiping_removes_data_and_keeps_what_was_installed(settings, tmp_path):
     wiping.wipe(settings, with_cache=True, console=console)
     assert list(settings.home_dir.iterdir()) == []
     assert not settings.cache_dir.exists()
+
+
+def test_wiping_begins_anew_with_the_live_half_and_names_what_stays_in_an_own_s3(settings, tmp_path):
+    halves.switch_on(settings)
+    own = dataclasses.replace(settings, s3_endpoint="http://s3.example:9000")
+    console = Console(record=True, width=200, file=(tmp_path / "out").open("w"))
+    wiping.wipe(own, with_cache=False, console=console)
+    assert "wrote to http://s3.example:9000 stays" in console.export_text()
+    assert not settings.live_choice.exists()
 
 
 def _orphan(folder):
