@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import configparser
 import dataclasses
+from datetime import UTC, datetime
+from unittest.mock import MagicMock
 
 import pytest
+from rich.console import Console
 
 from infra import services
 from infra.install import halves
+from infra.local import __main__ as local
 from infra.local import memory, supervision
 from infra.local.launch import environment
-from infra.services import passwords
+from infra.services import passwords, runs
 from infra.services.step import OneShot
 from lakehouse.errors import NotReadyError
 from lakehouse.settings import Settings
@@ -50,6 +54,21 @@ def test_what_is_declared_live_is_what_the_live_half_adds(settings):
     assert {"redis", "s3", "trino", "activity"} <= {step.name for step in both if step.is_live}
     own_s3 = services.steps(dataclasses.replace(settings, live="yes", s3_endpoint="http://s3.example:9000"))
     assert {step.name for step in both} - {step.name for step in own_s3} == {"s3"}
+
+
+@pytest.mark.parametrize(("began_after_s", "restarted"), [(-60, ["spark"]), (60, [])])
+def test_adding_the_live_half_restarts_a_warm_server_that_does_not_know_it(settings, monkeypatch, began_after_s, restarted):
+    halves.switch_on(settings)
+    began = datetime.fromtimestamp(settings.live_choice.stat().st_mtime + began_after_s, UTC)
+    stopped = []
+    start = MagicMock(return_value=0)
+    monkeypatch.setattr(runs, "read", lambda settings, name: runs.Run(pid=1, started=began.isoformat(), starts=1))
+    monkeypatch.setattr(supervision, "find", lambda settings: "a supervisor")
+    monkeypatch.setattr(supervision, "stop", lambda settings, supervisor, service: stopped.append(service.name))
+    monkeypatch.setattr(local, "_start", start)
+    assert local.add_live(local.parser().parse_args(["live"]), settings, Console()) == 0
+    assert stopped == restarted
+    assert {"spark", "redis", "trino"} <= {step.name for step in start.call_args.args[2]}
 
 
 def test_memory_is_shown_by_half(settings):
