@@ -12,10 +12,6 @@ def _is_simulated(settings: Settings) -> bool:
     return not settings.source_dsn
 
 
-def _has_clicks(settings: Settings) -> bool:
-    return _is_simulated(settings) and settings.is_live
-
-
 def clicks_report(settings: Settings) -> None:
     """The clicks have reported since this start; they may wait for Kafka."""
     probing.reported_since_start(settings, "clicks", settings.control_dir / "clicks.status.json")
@@ -62,7 +58,8 @@ STEPS = (
         memory_mb=lambda settings: 200,
         url=lambda settings: f"kafka://{settings.kafka_bootstrap}/{EVENTS_TOPIC}",
         after=("generator",),
-        is_wanted=_has_clicks,
+        is_live=True,
+        is_wanted=_is_simulated,
         folders=("control",),
         limit_s=60,
     ),
