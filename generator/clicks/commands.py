@@ -23,7 +23,6 @@ from generator.clicks.visitors import Account, Visitors
 from generator.control import Control, write_json
 from generator.report import emit
 from generator.sink import LostConnectionError, PostgresSink
-from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
 
 _BARRIER_S = 15.0
@@ -47,10 +46,6 @@ def control_of(settings: Settings) -> Control:
 def run(args: argparse.Namespace, settings: Settings) -> None:
     """Send the visits of the shop to Kafka until SIGTERM, or for a given time."""
     control = control_of(settings)
-    if not 0 < settings.eps <= arguments.MOST_EPS:
-        raise EbapError(
-            f"EBAP_EPS is {settings.eps}", f"give events a second from 1 to {arguments.MOST_EPS}, or stop them with `make pause`"
-        )
     visitors = Visitors(settings.seed, [], [])
     # Another stream at each start: the same one would repeat events.
     journeys = Journeys(settings.seed, visitors, stream=time.time_ns())

@@ -104,7 +104,7 @@ class Settings:
     events_keep_h: int = _setting(24, "Hours that Kafka keeps events and telemetry.")
     events_keep_mb: int = _setting(512, "Size that Kafka keeps of each of these two topics, in MiB.")
     max_event_kb: int = _setting(64, "Largest event that is read, in KiB; a larger one is a dead letter.")
-    eps: int = _setting(50, "Events a second of the simulated visitors.", limits=(1, 100_000))
+    eps: int = _setting(50, "Events a second of the simulated visitors.", limits=(1, 30_000))
 
     rate: int = _setting(5, "Operations a second of the simulated shop.")
     seed: int = _setting(1, "Seed of the simulated shop: the same seed gives the same sequence.")

@@ -80,4 +80,4 @@ def test_a_number_of_events_out_of_range_is_one_line_with_the_cure(
     monkeypatch.setenv("EBAP_HOME", str(tmp_path))
     monkeypatch.setenv("EBAP_EPS", "0")
     assert cli.main(["clicks"]) == 2
-    assert capsys.readouterr().err == "generator: EBAP_EPS is 0: give events a second from 1 to 30000, or stop them with `make pause`\n"
+    assert capsys.readouterr().err == "generator: EBAP_EPS is 0: give a number from 1 to 30000\n"
