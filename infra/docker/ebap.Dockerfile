@@ -15,7 +15,8 @@ COPY --chown=10001:10001 pyproject.toml ./
 COPY --chown=10001:10001 infra/locks infra/locks
 COPY --chown=10001:10001 infra/install infra/install
 COPY --chown=10001:10001 spark_apps/lakehouse/__init__.py spark_apps/lakehouse/env_file.py spark_apps/lakehouse/errors.py \
-     spark_apps/lakehouse/process.py spark_apps/lakehouse/settings.py spark_apps/lakehouse/
+     spark_apps/lakehouse/process.py spark_apps/lakehouse/settings.py spark_apps/lakehouse/settings_fields.py \
+     spark_apps/lakehouse/settings_live.py spark_apps/lakehouse/
 COPY --chown=10001:10001 spark_apps/lakehouse/delta/__init__.py spark_apps/lakehouse/delta/objects.py spark_apps/lakehouse/delta/
 # The servers of the live half are in the image too: one image serves both halves.
 ARG EBAP_LIVE=yes

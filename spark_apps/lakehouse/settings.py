@@ -10,156 +10,116 @@ import dataclasses
 import difflib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lakehouse import env_file
 from lakehouse.errors import SettingsError
+from lakehouse.settings_fields import LOOPBACK, host, parse, port, setting, variable
+from lakehouse.settings_live import LiveSettings
+
+__all__ = ["LOOPBACK", "PROJECT", "Settings", "example", "listing", "variable"]
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def _setting(default: str | int, doc: str, choices: tuple[str, ...] = (), limits: tuple[int, int] | None = None) -> Any:
-    return field(default=default, metadata={"doc": doc, "choices": choices, "limits": limits})  # type: ignore[call-overload]
-
-
-def _port(default: int, what: str, *, is_live: bool = False) -> Any:
-    return field(default=default, metadata={"doc": f"Port of {what}.", "is_port": True, "is_live": is_live})
-
-
-def _host(whom: str) -> Any:
-    return _setting(LOOPBACK, f"Host under which the other services reach {whom}.")
-
-
-LOOPBACK = "127.0.0.1"
-
-
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(LiveSettings):
     """All settings; a path is absolute, a size in MiB, a duration in seconds."""
 
-    home: str = _setting(str(PROJECT / ".ebap"), "Folder for everything that runs: environments, data, logs, secrets.")
-    cache: str = _setting("~/.cache/ebap", "Folder for downloads, shared by all checkouts.")
-    lake: str = _setting("", "Root of the lake as a URI (file: or gs:). Empty means the folder lake under EBAP_HOME.")
-    gcs_endpoint: str = _setting(
+    home: str = setting(str(PROJECT / ".ebap"), "Folder for everything that runs: environments, data, logs, secrets.")
+    cache: str = setting("~/.cache/ebap", "Folder for downloads, shared by all checkouts.")
+    lake: str = setting("", "Root of the lake as a URI (file: or gs:). Empty means the folder lake under EBAP_HOME.")
+    gcs_endpoint: str = setting(
         "", "Address of a storage emulator, for a lake on gs:. Empty means Google's own, with its default credentials."
     )
-    spark_master: str = _setting("local[2]", "Spark master of the warm server and of land: local[n], or spark://host:port of a cluster.")
-    batch_by: str = _setting(
+    spark_master: str = setting("local[2]", "Spark master of the warm server and of land: local[n], or spark://host:port of a cluster.")
+    batch_by: str = setting(
         "connect", "How Airflow runs the batch verbs: connect, in the warm server, or submit, a spark-submit each.", ("connect", "submit")
     )
-    batch_master: str = _setting("local[*]", "Spark master of a batch verb that is submitted.")
-    driver_address: str = _setting(LOOPBACK, "Address under which a cluster's executors reach the drivers on this machine.")
+    batch_master: str = setting("local[*]", "Spark master of a batch verb that is submitted.")
+    driver_address: str = setting(LOOPBACK, "Address under which a cluster's executors reach the drivers on this machine.")
 
-    source_dsn: str = _setting("", "libpq DSN of the source's schema owner, without password. Empty means the shop's own database here.")
-    source_password_file: str = _setting("", "File with that owner's password. Empty means the generated one.")
-    source_schema: str = _setting("shop", "Schema of the captured tables in the source database.")
-    max_slot_wal_keep_mb: int = _setting(4096, "WAL the local Postgres keeps for an absent capture, in MiB; beyond it the slot is lost.")
+    source_dsn: str = setting("", "libpq DSN of the source's schema owner, without password. Empty means the shop's own database here.")
+    source_password_file: str = setting("", "File with that owner's password. Empty means the generated one.")
+    source_schema: str = setting("shop", "Schema of the captured tables in the source database.")
+    max_slot_wal_keep_mb: int = setting(4096, "WAL the local Postgres keeps for an absent capture, in MiB; beyond it the slot is lost.")
 
-    bind: str = _setting(LOOPBACK, "Address that every service listens on. Only Postgres, Airflow and Metabase require a login.")
-    public_host: str = _setting(LOOPBACK, "Host under which people reach the pages and the SQL servers.")
-    postgres_host: str = _host("the local Postgres")
-    kafka_host: str = _host("the Kafka broker")
-    connect_host: str = _host("Kafka Connect")
-    spark_host: str = _host("the warm Spark server, by Thrift and by Spark Connect")
-    airflow_host: str = _host("Airflow's API")
-    boards_host: str = _host("the boards' page")
-    metabase_host: str = _host("the Metabase that is started here")
-    redis_host: str = _host("Redis")
-    s3_host: str = _host("the object store that is started here")
-    trino_host: str = _host("Trino")
+    bind: str = setting(LOOPBACK, "Address that every service listens on. Only Postgres, Airflow, Metabase, Redis and S3 require a login.")
+    public_host: str = setting(LOOPBACK, "Host under which people reach the pages and the SQL servers.")
+    postgres_host: str = host("the local Postgres")
+    kafka_host: str = host("the Kafka broker")
+    connect_host: str = host("Kafka Connect")
+    spark_host: str = host("the warm Spark server, by Thrift and by Spark Connect")
+    airflow_host: str = host("Airflow's API")
+    boards_host: str = host("the boards' page")
+    metabase_host: str = host("the Metabase that is started here")
 
-    postgres_port: int = _port(15432, "Postgres")
-    kafka_port: int = _port(19092, "the Kafka broker")
-    kafka_controller_port: int = _port(19093, "the Kafka controller")
-    connect_port: int = _port(18083, "Kafka Connect's REST interface")
-    thrift_port: int = _port(10000, "the Spark Thrift Server")
-    spark_connect_port: int = _port(15002, "Spark Connect")
-    airflow_port: int = _port(18080, "Airflow's web page and API")
-    boards_port: int = _port(18090, "the boards' page")
-    metabase_port: int = _port(18030, "the Metabase that `make metabase` starts here")
-    redis_port: int = _port(16379, "Redis", is_live=True)
-    s3_port: int = _port(18333, "the object store's S3 interface", is_live=True)
-    s3_master_port: int = _port(18334, "the object store's master", is_live=True)
-    s3_volume_port: int = _port(18335, "the object store's volume server", is_live=True)
-    s3_filer_port: int = _port(18336, "the object store's filer", is_live=True)
-    s3_grpc_port: int = _port(18343, "the object store's S3 interface by gRPC", is_live=True)
-    s3_master_grpc_port: int = _port(18344, "the object store's master by gRPC", is_live=True)
-    s3_volume_grpc_port: int = _port(18345, "the object store's volume server by gRPC", is_live=True)
-    s3_filer_grpc_port: int = _port(18346, "the object store's filer by gRPC", is_live=True)
-    s3_admin_port: int = _port(18337, "the object store's admin page, which is not served", is_live=True)
-    s3_admin_grpc_port: int = _port(18347, "the object store's admin by gRPC", is_live=True)
-    trino_port: int = _port(18081, "Trino", is_live=True)
-    metabase_url: str = _setting("", "Base URL of a Metabase of yours, for the boards. Empty: `make metabase` starts one here.")
-    metabase_jar: str = _setting("", "Path of a Metabase jar, where the pinned one cannot be downloaded.")
+    postgres_port: int = port(15432, "Postgres")
+    kafka_port: int = port(19092, "the Kafka broker")
+    kafka_controller_port: int = port(19093, "the Kafka controller")
+    connect_port: int = port(18083, "Kafka Connect's REST interface")
+    thrift_port: int = port(10000, "the Spark Thrift Server")
+    spark_connect_port: int = port(15002, "Spark Connect")
+    airflow_port: int = port(18080, "Airflow's web page and API")
+    boards_port: int = port(18090, "the boards' page")
+    metabase_port: int = port(18030, "the Metabase that `make metabase` starts here")
+    metabase_url: str = setting("", "Base URL of a Metabase of yours, for the boards. Empty: `make metabase` starts one here.")
+    metabase_jar: str = setting("", "Path of a Metabase jar, where the pinned one cannot be downloaded.")
 
-    live: str = _setting(
-        "auto",
-        "Whether the live half runs: yes, no, or auto, which the first start decides by memory and disk and keeps.",
-        ("auto", "yes", "no"),
-    )
-    s3_endpoint: str = _setting("", "Base URL of an S3 of yours, with buckets bronze and silver. Empty: one is started here.")
-    s3_region: str = _setting("us-east-1", "Region that requests to S3 are signed for.")
-    events_keep_h: int = _setting(24, "Hours that Kafka keeps events and telemetry.")
-    events_keep_mb: int = _setting(512, "Size that Kafka keeps of each of these two topics, in MiB.")
-    max_event_kb: int = _setting(64, "Largest event that is read, in KiB; a larger one is a dead letter.")
-    eps: int = _setting(50, "Events a second of the simulated visitors.", limits=(1, 30_000))
+    rate: int = setting(5, "Operations a second of the simulated shop.")
+    seed: int = setting(1, "Seed of the simulated shop: the same seed gives the same sequence.")
+    backfill_days: int = setting(30, "Simulated past days that `make demo` writes before the present begins.")
 
-    rate: int = _setting(5, "Operations a second of the simulated shop.")
-    seed: int = _setting(1, "Seed of the simulated shop: the same seed gives the same sequence.")
-    backfill_days: int = _setting(30, "Simulated past days that `make demo` writes before the present begins.")
+    trigger_s: int = setting(5, "Seconds between two batches of land; each batch is one Delta commit.")
+    max_offsets_per_trigger: int = setting(200_000, "Records a batch of land may hold; bounds memory and replay after an outage.")
 
-    trigger_s: int = _setting(5, "Seconds between two batches of land; each batch is one Delta commit.")
-    max_offsets_per_trigger: int = _setting(200_000, "Records a batch of land may hold; bounds memory and replay after an outage.")
-
-    max_record_mb: int = _setting(
+    max_record_mb: int = setting(
         32,
         "Largest change of a row that is captured, in MiB as JSON. A larger one stops its own table. The Connect worker needs a heap of "
         "16 times as much, and survives rows of a fifth of it.",
     )
 
-    bronze_keep_days: int = _setting(
+    bronze_keep_days: int = setting(
         0, "Days that bronze keeps of what was landed and refined. 0 keeps all, so that any table can be rebuilt."
     )
 
-    light_records: int = _setting(
+    light_records: int = setting(
         20_000, "Records of one table that a refine reads in its own process. Spark refines more, and a table's first fill."
     )
     # Two million took 4 s of CPU and 650 MB; an increment over as many 1 s.
-    light_rows: int = _setting(
+    light_rows: int = setting(
         2_000_000, "Rows of its inputs that an aggregate of a gold table reads in its own process. Spark aggregates more, by the same SQL."
     )
-    silver_slots: int = _setting(1, "Silver tables refined at the same time. On two cores a second one only makes dashboards wait.")
-    airflow_parallelism: int = _setting(4, "Airflow tasks at the same time; each is a thin client of about 60 MiB of its own.")
+    silver_slots: int = setting(1, "Silver tables refined at the same time. On two cores a second one only makes dashboards wait.")
+    airflow_parallelism: int = setting(4, "Airflow tasks at the same time; each is a thin client of about 60 MiB of its own.")
 
-    alert_url: str = _setting(
+    alert_url: str = setting(
         "", 'Address that failed tables, late runs and machines in trouble are posted to as {"text": …}. Empty: they are only logged.'
     )
 
-    quarantine_alert: int = _setting(100, "Records of one table that may wait in quarantine; with more, silver's check task fails.")
+    quarantine_alert: int = setting(100, "Records of one table that may wait in quarantine; with more, silver's check task fails.")
 
-    gcp_project: str = _setting(
+    gcp_project: str = setting(
         "", "Google Cloud project of the machines. Empty: there are none to switch, and vm_start and vm_stop stay paused."
     )
-    gcp_zone: str = _setting("us-central1-a", "Zone of the machines.")
-    nodes: str = _setting(
+    gcp_zone: str = setting("us-central1-a", "Zone of the machines.")
+    nodes: str = setting(
         "node1:source,node2:spark",
         "The machines that are switched, each name:role, or name:role@address. The one with Airflow is not among them.",
     )
-    work_days: str = _setting("mon-fri", "Days on which the machines run, such as mon-fri or mon,wed,sat.")
-    work_hours: str = _setting("08:00-18:00", "Hours in which they are ready on those days; an end before the start is on the next day.")
-    time_zone: str = _setting("UTC", "Time zone of those days and hours, such as Europe/Berlin.")
+    work_days: str = setting("mon-fri", "Days on which the machines run, such as mon-fri or mon,wed,sat.")
+    work_hours: str = setting("08:00-18:00", "Hours in which they are ready on those days; an end before the start is on the next day.")
+    time_zone: str = setting("UTC", "Time zone of those days and hours, such as Europe/Berlin.")
 
-    kafka_heap_mb: int = _setting(512, "Heap of the Kafka broker, in MiB.")
-    connect_heap_mb: int = _setting(512, "Heap of the Connect worker, in MiB.")
-    land_memory_mb: int = _setting(896, "Heap of the land app, in MiB.")
-    spark_memory_mb: int = _setting(2048, "Heap of the warm Spark server (Thrift and Connect), and of a submitted verb, in MiB.")
-    executor_memory_mb: int = _setting(1024, "Heap of an executor on a cluster, in MiB.")
-    executor_cores: int = _setting(2, "Cores that each Spark process uses of a cluster.")
-    activity_memory_mb: int = _setting(960, "Heap of the activity app, in MiB.")
-    trino_memory_mb: int = _setting(1024, "Heap of Trino, in MiB.")
-    metabase_heap_mb: int = _setting(1024, "Heap of Metabase, where it runs here, in MiB.")
+    kafka_heap_mb: int = setting(512, "Heap of the Kafka broker, in MiB.")
+    connect_heap_mb: int = setting(512, "Heap of the Connect worker, in MiB.")
+    land_memory_mb: int = setting(896, "Heap of the land app, in MiB.")
+    spark_memory_mb: int = setting(2048, "Heap of the warm Spark server (Thrift and Connect), and of a submitted verb, in MiB.")
+    executor_memory_mb: int = setting(1024, "Heap of an executor on a cluster, in MiB.")
+    executor_cores: int = setting(2, "Cores that each Spark process uses of a cluster.")
+    metabase_heap_mb: int = setting(1024, "Heap of Metabase, where it runs here, in MiB.")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -172,7 +132,7 @@ class Settings:
         for name, entry in fields.items():
             if given.get(name):
                 try:
-                    parsed[entry.name] = _parse(name, given[name], entry)
+                    parsed[entry.name] = parse(name, given[name], entry)
                 except SettingsError as error:
                     faults.append(str(error))
         faults += filter(None, (_fault(name, str(parsed.get(entry.name, entry.default))) for name, entry in fields.items()))
@@ -219,11 +179,6 @@ class Settings:
     def ledger(self) -> Path:
         """The file in which the simulated visitors note what they send, if asked to."""
         return self.control_dir / "ledger.jsonl"
-
-    @property
-    def s3_address(self) -> str:
-        """Base URL of S3: the configured one, or the one started here."""
-        return self.s3_endpoint.rstrip("/") or f"http://{self.s3_host}:{self.s3_port}"
 
     @property
     def land_checkpoint(self) -> str:
@@ -315,7 +270,7 @@ class Settings:
 
     def used_ports(self) -> dict[str, int]:
         """The ports of what these settings run, by variable name."""
-        live = {variable(f.name) for f in dataclasses.fields(self) if f.metadata.get("is_live")}
+        live = {variable(f.name) for f in dataclasses.fields(LiveSettings) if f.metadata.get("is_port")}
         unused = {name for name in live if not self.is_live or (self.s3_endpoint and name.startswith("EBAP_S3_"))}
         return {name: port for name, port in self.ports().items() if name not in unused}
 
@@ -326,7 +281,10 @@ def listing() -> list[tuple[str, str, str]]:
     def default(value: Any) -> str:
         return str(value).replace(str(PROJECT), ".")
 
-    return [(variable(entry.name), default(entry.default), entry.metadata["doc"]) for entry in dataclasses.fields(Settings)]
+    live = {entry.name for entry in dataclasses.fields(LiveSettings)}
+    # The fields of a base class come first; the live half stands last here.
+    entries = sorted(dataclasses.fields(Settings), key=lambda entry: entry.name in live)
+    return [(variable(entry.name), default(entry.default), entry.metadata["doc"]) for entry in entries]
 
 
 def example() -> str:
@@ -337,35 +295,10 @@ def example() -> str:
     return "\n".join(lines)
 
 
-def variable(name: str) -> str:
-    """The environment variable of that setting."""
-    return f"EBAP_{name.upper()}"
-
-
 def _unknown(name: str, known: Mapping[str, Any]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}?" if close else ".env.example lists the settings there are"
     return f"unknown setting {name}: {hint}"
-
-
-def _parse(name: str, text: str, entry: dataclasses.Field[Any]) -> str | int:
-    if entry.type != "int":
-        choices = entry.metadata.get("choices")
-        if choices and text not in choices:
-            raise SettingsError(f"{name} is {text!r}", f"give one of {', '.join(choices)}")
-        return text
-    try:
-        number = int(text)
-    except ValueError:
-        raise SettingsError(f"{name} is {text!r}", f"give a whole number, such as {entry.default}") from None
-    if entry.metadata.get("is_port") and not 1 <= number <= 65535:
-        raise SettingsError(f"{name} is {number}", "give a port from 1 to 65535")
-    if number < 0:
-        raise SettingsError(f"{name} is {number}", "give a number that is not negative")
-    limits = entry.metadata.get("limits")
-    if limits and not limits[0] <= number <= limits[1]:
-        raise SettingsError(f"{name} is {number}", f"give a number from {limits[0]} to {limits[1]}")
-    return number
 
 
 def _fault(name: str, text: str) -> str | None:

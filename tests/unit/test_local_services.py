@@ -127,6 +127,23 @@ def test_every_jvm_has_a_limit_for_heap_and_direct_memory(settings):
         assert any(word.startswith("-XX:MaxDirectMemorySize=") for word in words), name
 
 
+def test_files_with_secrets_of_the_live_half_are_for_their_owner_alone(settings):
+    passwords.generate(settings)
+    for name, secrets in {"redis": ("redis",), "s3": ("s3_access_key", "s3_secret_key"), "trino": ("iceberg_db", "s3_secret_key")}.items():
+        services.service(dataclasses.replace(settings, live="yes"), name).prepare(settings)
+        found = {path: path.read_text() for path in (settings.home_dir / "conf").rglob("*") if path.is_file()}
+        for secret in map(settings.secret, secrets):
+            holders = [path for path, text in found.items() if secret in text]
+            assert holders, (name, secrets)
+            assert {path.stat().st_mode & 0o777 for path in holders} == {0o600}
+
+
+def test_every_port_of_the_object_store_is_given(settings):
+    line = services.service(dataclasses.replace(settings, live="yes"), "s3").command(settings)
+    given = {word.partition("=")[0] for word in line if ".port" in word and not word.endswith("=0")}
+    assert given == {f"-{part}.port{grpc}" for part in ("master", "volume", "filer", "s3", "admin") for grpc in ("", ".grpc")}
+
+
 def test_an_unknown_service_is_answered_with_those_there_are(settings):
     with refused("'kafak'", cure="kafka"):
         services.service(settings, "kafak")

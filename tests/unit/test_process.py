@@ -73,11 +73,13 @@ def test_the_python_of_one_checkout_is_refused_in_another(tmp_path: Path) -> Non
 
 
 def test_hosts_that_a_proxy_is_not_for_are_added_to_those_it_is_not_for_already() -> None:
-    settings = Settings(kafka_host="kafka", gcs_endpoint="http://emulator:4443", nodes="node1:source@10.0.0.7,node2:spark")
+    settings = Settings(
+        kafka_host="kafka", gcs_endpoint="http://emulator:4443", s3_endpoint="https://s3.own", nodes="node1:source@10.0.0.7,node2:spark"
+    )
     made = process.past_the_proxy(settings, {"NO_PROXY": "intranet.example, .corp"})
     hosts = made["no_proxy"].split(",")
     assert hosts[:2] == ["intranet.example", ".corp"]
-    assert {"127.0.0.1", "localhost", "::1", "kafka", "emulator", "10.0.0.7", "node2"} <= set(hosts)
+    assert {"127.0.0.1", "localhost", "::1", "kafka", "emulator", "s3.own", "10.0.0.7", "node2"} <= set(hosts)
     assert made["NO_PROXY"] == made["no_proxy"]
     assert "no_grpc_proxy" not in made
 
