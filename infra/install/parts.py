@@ -7,6 +7,7 @@ instead, and `home` prints EBAP_HOME as a full path.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from infra.install import assets, doctor, environments, halves, java, metabase_j
 from infra.install.environments import LOCKS, Environment
 from infra.install.running import boot_bin, run, timed
 from lakehouse.errors import exit_code_of
-from lakehouse.settings import Settings, variable
+from lakehouse.settings import Settings
 
 _ADDED: dict[str, tuple[Environment, ...]] = {"dev": environments.DEVELOPMENT, "notebook": (environments.NOTEBOOK,)}
 _ARGUMENTS = (*_ADDED, "start", "live", "metabase", "doctor", "home")
@@ -124,9 +125,6 @@ def main(argv: list[str]) -> int:
 
 
 def _run(argument: str | None) -> int:
-    if argument == "dev":
-        # The tests start the live half, whatever the platform of this home folder does.
-        os.environ[variable("live")] = "yes"
     settings = Settings.from_environment()
     if argument == "home":
         print(settings.home_dir)
@@ -137,7 +135,8 @@ def _run(argument: str | None) -> int:
         halves.decide(settings)
     if argument == "live":
         halves.switch_on(settings)
-    install(settings, argument)
+    # The tests start the live half, whatever the platform of this home folder does.
+    install(dataclasses.replace(settings, live="yes") if argument == "dev" else settings, argument)
     return 0
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lakehouse import process
 from lakehouse.errors import EbapError
-from lakehouse.settings import PROJECT, Settings
+from lakehouse.settings import PROJECT, Settings, variable
 
 # The machine's variables for package indexes, proxies and certificates are kept; those that change the target are not.
 _WHERE_FROM = re.compile(
@@ -45,6 +45,8 @@ def variables(settings: Settings) -> dict[str, str]:
         **shell,
         "UV_CACHE_DIR": str(settings.cache_dir / "uv"),
         "PIP_CACHE_DIR": str(settings.cache_dir / "pip"),
+        # Not always the shell's: the tests need the live half's jars.
+        variable("live"): settings.live,
         # Overrides a configuration file.
         "PIP_USER": "0",
         "PATH": f"{boot_bin(settings)}{os.pathsep}{shell.get('PATH', os.defpath)}",

@@ -93,15 +93,16 @@ def test_the_live_half_cannot_be_added_against_a_setting(settings) -> None:
         halves.switch_on(dataclasses.replace(settings, live="no"))
 
 
-@pytest.mark.parametrize(("argument", "is_on"), [("start", False), ("live", True), ("dev", None)])
+@pytest.mark.parametrize(("argument", "is_on"), [("start", False), ("live", True), ("dev", True)])
 def test_the_decision_comes_before_the_installation(settings, sized, monkeypatch, argument, is_on) -> None:
     installed = []
     sized(8, 100)
     monkeypatch.setenv("EBAP_HOME", settings.home)
     monkeypatch.setattr(parts, "install", lambda given, argument: installed.append(given.is_live))
     assert parts.main([argument]) == 0
-    assert installed == [bool(is_on)]
-    assert settings.live_choice.exists() is (is_on is not None)
+    assert installed == [is_on]
+    # The tests need the live half; that is no decision about the platform.
+    assert settings.live_choice.exists() is (argument != "dev")
 
 
 @pytest.mark.parametrize(("target", "decision"), [("demo", "start"), ("up", "start"), ("live", "live")])
