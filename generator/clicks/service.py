@@ -26,6 +26,7 @@ _TICK_S = 0.025
 _IDLE_S = 0.05
 _RETRY_S = 2.0
 _RENEW_S = 60.0
+_MOST_AT_ONCE = 1_000  # a twentieth of a second
 _MOST_IN_FLIGHT = 20_000  # about 30 MB
 
 
@@ -139,7 +140,7 @@ class Clicks:
         if self._sender is None or self._sender.in_flight > _MOST_IN_FLIGHT or end_us <= self._begin_us:
             return
         # A backlog is sent in parts, so that a request is seen soon.
-        due = min(self._bucket.due(), max(1, int(self._bucket.rate / 4)))
+        due = min(self._bucket.due(), max(1, int(self._bucket.rate / 4)), _MOST_AT_ONCE)
         begin_us = max(self._begin_us, end_us - int(MAX_DEBT_S * SECOND_US))
         batch = self._traffic.take(due, begin_us, end_us)
         self._begin_us = end_us
