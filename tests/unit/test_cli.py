@@ -9,6 +9,7 @@ import pytest
 from lakehouse.cli import main
 from lakehouse.cli.commands import COMMANDS
 from lakehouse.settings import PROJECT
+from lakehouse.source import broker
 
 
 def printed(*argv: str) -> subprocess.CompletedProcess[str]:
@@ -52,6 +53,7 @@ def test_a_name_is_given_once_and_every_command_can_be_run():
 )
 def test_what_a_person_can_cure_is_one_line_that_names_it(monkeypatch, tmp_path, capsys, argv, named):
     (tmp_path / "owner").write_text("secret")
+    monkeypatch.setattr(broker, "_ANSWERS_WITHIN_MS", 1000)
     away = {"KAFKA_PORT": "1", "THRIFT_PORT": "1", "SOURCE_DSN": "host=127.0.0.1 port=1 dbname=shop user=shop_owner"}
     for name, value in {**away, "SOURCE_PASSWORD_FILE": str(tmp_path / "owner"), "HOME": str(tmp_path)}.items():
         monkeypatch.setenv(f"EBAP_{name}", value)

@@ -37,7 +37,7 @@ TABLE = Table(
             type="STRING",
             is_uuid=True,
             is_optional=True,
-            doc="UUID of the checkout that a purchase completed, as in orders; else NULL.",
+            doc="UUID of a checkout and of the purchase that completed it, as in orders; else NULL.",
         ),
         Column(name="region", type="STRING", doc="Sales region that the visit came from."),
         Column(name="country", type="STRING", doc="ISO 3166-1 alpha-2 code of the country that the visit came from."),
