@@ -31,14 +31,18 @@ _ENOUGH = 3000
 @pytest.fixture(scope="module")
 def live(platform: Platform) -> Iterator[Platform]:
     """The session's platform with the live half beside it, which is stopped afterwards; shop and visitors are paused."""
-    environ = platform.environ | {"EBAP_LIVE": "yes", "EBAP_EPS": "100"}
-    made = Platform(Settings.from_environment(environ), environ, platform.chat)
-    made.run("infra.local", "up", *LIVE, limit_s=600)
-    yield made
-    made.run("generator", "pause")
-    supervisor = supervision.ensure(made.settings)
-    for name in reversed(LIVE):
-        supervision.stop(made.settings, supervisor, service(made.settings, name))
+    choice = platform.settings.live_choice
+    choice.write_text("yes")
+    try:
+        platform.run("infra.local", "up", *LIVE, limit_s=600)
+        platform.run("generator", "eps", "100")
+        yield platform
+        platform.run("generator", "pause")
+        supervisor = supervision.ensure(platform.settings)
+        for name in reversed(LIVE):
+            supervision.stop(platform.settings, supervisor, service(platform.settings, name))
+    finally:
+        choice.unlink()
 
 
 @pytest.fixture(scope="module")
