@@ -1,4 +1,4 @@
-"""Let a table go on that a change of the source stopped: publish it again where it was not, and name what is left to do."""
+"""Acceptance of source changes that stopped a table: publish it again if needed, and report the remaining steps."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lakehouse.source.schema_log import READ_AGAIN, READ_WHOLE, WAITING, SchemaL
 
 
 def accept(lake: Lake, table: Table) -> list[str]:
-    """Accept what waits of a table; lines that say what was accepted and what is left to do.
+    """Accept the table's waiting changes; return one line per accepted change and per remaining step.
 
-    Raises EbapError where nothing waits, and where the table still cannot be captured.
+    Raises EbapError if no change waits, or if the table still cannot be captured.
     """
     log = SchemaLog(lake)
     if any(change.has_missed for change in log.in_state(WAITING, table.name)):
@@ -31,7 +31,10 @@ def accept(lake: Lake, table: Table) -> list[str]:
 
 
 def publish_again(settings: Settings, table: Table) -> None:
-    """Have every change of the table published from now on; EbapError where that would break its updates, or lose some."""
+    """Publish every change of the table from now on.
+
+    Raises EbapError if publishing it would make its updates fail or lose changes.
+    """
     name = f"{settings.source_schema}.{table.name}"
     try:
         with setup.owner(settings) as cursor:
@@ -45,7 +48,7 @@ def publish_again(settings: Settings, table: Table) -> None:
             if not here.key:
                 raise EbapError(f"table {name} has no primary key", f"add PRIMARY KEY ({', '.join(table.key)})")
             if found.published is None or found.is_for_all_tables:
-                raise EbapError(f"publication {setup.PUBLICATION} is not as capture needs it", "run `python -m lakehouse capture apply`")
+                raise EbapError(f"publication {setup.PUBLICATION} is missing or FOR ALL TABLES", "run `python -m lakehouse capture apply`")
             setup.admit(cursor, table, settings.source_schema)
     except psycopg2.OperationalError as error:
         raise EbapError(f"the source does not let its owner in: {' '.join(str(error).split())}") from None

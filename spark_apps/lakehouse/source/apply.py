@@ -1,4 +1,4 @@
-"""Steps of the capture commands: inspect the source and its surroundings, refuse or prepare, configure the connector."""
+"""Steps of the capture commands: prepare the source, run the preflight, configure the connector."""
 
 from __future__ import annotations
 
@@ -17,38 +17,39 @@ from lakehouse.source import broker, catalog, connect, connection, connector, me
 from lakehouse.source.schema_log import SchemaLog
 
 RUNNING_LIMIT_S = 120
-# Each time one more column or table is taken out that keeps the connector from running.
+# Each attempt excludes one more column or table that makes the connector fail.
 _MENDS = 10
 
 
 def apply(lake: Lake) -> None:
-    """Prepare the source, pass the preflight, put the connector and wait until it runs; safe to repeat.
+    """Prepare the source, run the preflight, configure the connector and wait until it runs; safe to repeat.
 
-    Raises EbapError before the connector is touched; the source is prepared only where every table can be published.
+    The source is prepared only if every table can be published. Raises EbapError if the preflight fails (the connector is then
+    unchanged) or if the connector does not run.
     """
     from lakehouse.source import gate
 
     settings, known = lake.settings, epochs.of_lake(lake)
     if known and source_identity(settings)[0] == known.identity:
-        # What changed while the capture was down is the gate's to judge, a table at a time, before it could be the preflight's.
+        # For changes made while capture was down: the gate stops one table, the preflight would refuse all.
         gate.record(lake)
     altered, captured = SchemaLog(lake).altered_columns(), fit(SchemaLog(lake))
     prepare(settings, altered, captured)
     identity = check(settings, known.identity if known else None, altered, captured)
-    # Remembered before the first record can arrive, so that no record's placeholder is ever unknown.
+    # Stored before the first record arrives, so that the placeholder of every record is known.
     known = known or epochs.remember_source(lake, identity)
     gate.record(lake)
     run(lake, known)
 
 
 def fit(log: SchemaLog) -> list[Table]:
-    """The declared tables without those that the schema's gate has stopped as unfit: one of these keeps no other from starting."""
+    """The declared tables except those that the schema gate stopped as unfit, so that they do not block the others."""
     unfit = log.unfit()
     return [table for table in tables.SOURCES if table.name not in unfit]
 
 
 def prepare(settings: Settings, altered: preflight.Altered, captured: Sequence[Table]) -> None:
-    """Make or correct what capture needs in the source, where every table can be published."""
+    """Create or correct the source objects that capture needs; does nothing if a table cannot be published."""
     with setup.owner(settings) as cursor:
         found = catalog.read(cursor, captured, settings.source_schema)
         if not preflight.table_faults(captured, settings.source_schema, found, altered):
@@ -56,7 +57,10 @@ def prepare(settings: Settings, altered: preflight.Altered, captured: Sequence[T
 
 
 def run(lake: Lake, known: Source) -> None:
-    """Put the connector as the lake knows its source, and wait until it runs, without what keeps it from running."""
+    """Configure the connector for the known source and wait until it runs; exclude columns or tables that make it fail.
+
+    Raises WorkerError if it does not run.
+    """
     from lakehouse.source import gate
 
     settings = lake.settings
@@ -80,9 +84,9 @@ def check(
     captured: Sequence[Table],
     begins_anew: bool = False,
 ) -> str:
-    """Run the whole preflight for these tables and return the source's identity; raises EbapError with every fault.
+    """Run the preflight for these tables and return the source's identity; raises EbapError with every fault.
 
-    `begins_anew` judges as if slot and offset were gone already.
+    `begins_anew` ignores the existing slot and offset, which the caller will delete.
     """
     identity, login_fault = source_identity(settings)
     admin = broker.admin(settings)
@@ -106,9 +110,9 @@ def check(
 
 
 def source_identity(settings: Settings) -> tuple[str | None, str | None]:
-    """`<system identifier>/<timeline>` of the source, or None and why capture cannot ask.
+    """`<system identifier>/<timeline>` of the source and None, or None and the login error.
 
-    Asked over a replication connection of the capture role, which thereby proves its login, its right and the way there.
+    Uses a replication connection of the capture role, which also checks its login, its REPLICATION attribute and the network.
     """
     try:
         with connection.capture_replication(settings) as opened, opened.cursor() as cursor:
@@ -120,7 +124,7 @@ def source_identity(settings: Settings) -> tuple[str | None, str | None]:
 
 
 def rendered(settings: Settings, epoch: int, placeholder: str, scope: connector.Scope = connector.EVERYTHING) -> dict[str, str]:
-    """The connector's configuration for these settings."""
+    """Connector configuration for these settings."""
     return connector.render(
         tables.SOURCES,
         settings.source_schema,

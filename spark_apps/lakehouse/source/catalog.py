@@ -1,4 +1,4 @@
-"""The source's catalog entries of the captured tables, read at once and not judged."""
+"""Catalog entries of the captured tables in the source, read without checks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from lakehouse.source import setup
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnType:
-    """A column as the catalog has it: `_text` is an array of text; enum, labels and precision where they apply.
+    """A column in the catalog. `name` is the type's internal name: `_text` is an array of text.
 
-    A domain appears as its base type, with `is_domain`.
-
-    `position` outlives a rename, and no other column of the table ever gets it.
+    A domain is given as its base type, with `is_domain`. `labels` are set for an enum, `precision` and `scale` for a numeric.
+    `position` (attnum) does not change on a rename and is never reused.
     """
 
     name: str
@@ -31,18 +30,17 @@ class ColumnType:
 
     @property
     def is_array(self) -> bool:
-        """Whether it is an array; Postgres puts an underscore before its element's name."""
+        """Whether the type is an array: its internal name is the element type's with a leading underscore."""
         return self.name.startswith("_")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """What holds rows of a table: the table itself, or one of its partitions. `kind` is `r`, or `f` for a foreign table.
+    """A relation that stores rows of a table: the table itself or a leaf partition. `kind` is `r`, or `f` for a foreign table.
 
-    `file` is another one after a TRUNCATE, which Postgres publishes of no partition alone, and after a rewrite.
-
-    `identity` is the replica identity: `d` default, `i` an index, `f` full, `n` nothing. `identity_columns` are those that an update or
-    a delete carries of the old row; None where Postgres refuses both once the table is published.
+    `file` is the relfilenode. It changes on a rewrite and on TRUNCATE; Postgres does not publish the TRUNCATE of a single partition.
+    `identity` is the replica identity: `d` default, `i` index, `f` full, `n` nothing. `identity_columns` are the old row's columns in
+    an update or delete; None if Postgres refuses both once the table is published.
     """
 
     oid: int
@@ -56,11 +54,11 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceTable:
-    """One table of the source. `kind` is `r` for an ordinary one, `p` for a partitioned one; `identity` as a part's.
+    """One table of the source. `kind` is `r` for an ordinary table, `p` for a partitioned one; `identity` as in `Part`.
 
-    `oid` is another one where the table was dropped and made again. `publication` stands for its entry in our publication, and is another
-    one where it was taken out and added again or the publication was altered; None where not every change of it is published.
-    `children` inherit from it; `ancestors` are captured tables of which it is a partition.
+    `oid` changes if the table is dropped and created again. `publication` identifies its entry in our publication. It changes if the
+    entry is removed and added again or the publication is altered, and is None if not every change of the table is published.
+    `children` inherit from the table; `ancestors` are captured tables of which it is a partition.
     """
 
     oid: int = 0
@@ -78,9 +76,9 @@ class SourceTable:
 
 @dataclass(frozen=True, kw_only=True)
 class Catalog:
-    """The source as capture meets it; `published` is None without a publication, `slot_status` None without a slot.
+    """State of the source. `published` is None without a publication, `slot_status` None without a slot.
 
-    `prepared` are transactions that were prepared more than a minute ago and have not ended, by name.
+    `prepared` are the gids of transactions prepared more than a minute ago and still open.
     """
 
     wal_level: str
@@ -107,7 +105,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_roles
 WHERE n.nspname = %(schema)s AND c.relname = ANY (%(names)s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 """
 
-# A domain is captured as its base type, also one over a domain; numeric's precision and scale stand in the type modifier, less 4.
+# Debezium captures a domain as its innermost base type. numeric's typmod is (precision << 16 | scale) + 4.
 _COLUMNS = """
 WITH RECURSIVE bases AS (
     SELECT t.oid AS type, t.oid AS base, -1 AS typmod FROM pg_type t
@@ -145,7 +143,7 @@ WHERE n.nspname = %(schema)s AND c.relname = ANY (%(names)s) AND c.relkind IN ('
 
 
 def read(cursor: Any, sources: Iterable[Table], schema: str) -> Catalog:
-    """Read the catalog as any role that can connect."""
+    """Read the catalog; any role that can connect may do so."""
     cursor.execute("SHOW wal_level")
     (wal_level,) = cursor.fetchone()
     cursor.execute("SELECT puballtables FROM pg_publication WHERE pubname = %s", [setup.PUBLICATION])
@@ -166,7 +164,7 @@ def read(cursor: Any, sources: Iterable[Table], schema: str) -> Catalog:
 
 
 def read_tables(cursor: Any, sources: Iterable[Table], schema: str) -> dict[str, SourceTable]:
-    """Those of the declared tables that exist."""
+    """The declared tables that exist in the source, by name."""
     wanted = {"role": setup.ROLE, "schema": schema, "names": [table.name for table in sources], "publication": setup.PUBLICATION}
     cursor.execute(_COLUMNS, wanted)
     columns: dict[str, dict[str, ColumnType]] = {}

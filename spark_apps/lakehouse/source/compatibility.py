@@ -8,7 +8,7 @@ from lakehouse.source import types
 from lakehouse.source.catalog import ColumnType
 
 _NUMBERS = {"int2": "SMALLINT", "int4": "INT", "int8": "BIGINT", "float4": "FLOAT", "float8": "DOUBLE"}
-# A text of a limited length, and one of any.
+# Narrower and wider.
 LONGER_TEXT = ("varchar", "text")
 _NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
 _MOST_DIGITS = 38
@@ -19,7 +19,7 @@ _DIGITS = {"int2": 5, "int4": 10, "int8": 19}
 def is_compatible(declared: str, found: ColumnType) -> bool:
     """Whether every value of the source's type fits the declared Spark type.
 
-    A numeric without a precision counts as fitting any decimal: what does not fit goes to quarantine value by value.
+    A numeric without precision is compatible with any decimal; values that do not fit are quarantined.
     """
     decimal = _DECIMAL.fullmatch(declared)
     if decimal:
@@ -28,7 +28,7 @@ def is_compatible(declared: str, found: ColumnType) -> bool:
 
 
 def spark_type(text: str) -> str | None:
-    """The Spark type of exactly the values of a numeric type, written as `described` does; None for any other."""
+    """The Spark type equivalent to a numeric type in the notation of `described`; None for other types."""
     numeric = _NUMERIC.fullmatch(text)
     if numeric and int(numeric[2]) <= int(numeric[1]) <= _MOST_DIGITS:
         return f"DECIMAL({numeric[1]},{numeric[2]})"
@@ -36,7 +36,7 @@ def spark_type(text: str) -> str | None:
 
 
 def holds(declared: str, text: str) -> bool:
-    """The same as `is_compatible`, of a numeric type written as `described` does."""
+    """`is_compatible` for a numeric type in the notation of `described`."""
     numeric = _NUMERIC.fullmatch(text)
     if numeric:
         return is_compatible(declared, ColumnType(name="numeric", precision=int(numeric[1]), scale=int(numeric[2])))
@@ -44,7 +44,7 @@ def holds(declared: str, text: str) -> bool:
 
 
 def described(found: ColumnType) -> str:
-    """The type as SQL spells it. A domain over a scalar is that scalar; a domain over an array stays a type of its own."""
+    """The type in SQL notation. A domain over a scalar becomes that scalar; a domain over an array is marked as such."""
     if found.name == "numeric" and found.precision is not None:
         return f"numeric({found.precision},{found.scale})"
     if found.name == "char":

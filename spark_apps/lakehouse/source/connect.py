@@ -1,7 +1,7 @@
-"""Client of the Connect worker: connector configuration and state over REST, offset from the worker's own topic.
+"""Client of the Connect worker: connector configuration and state over REST, offsets from the worker's offsets topic.
 
-The position is read from the topic and not over REST, which knows it only while the connector exists: a connector that was
-deleted leaves its offsets behind, and they decide where the next one goes on.
+REST returns offsets only while the connector exists. The offsets of a deleted connector stay in the topic, and the next connector of
+the same name resumes from them.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from lakehouse.source.setup import SLOT
 OFFSETS_TOPIC = "ebap.connect.offsets"
 _REQUEST_S = 30
 _POLL_S = 0.5
-# A restart is asked for and done later: until then the state of before is shown.
+# A restart is asynchronous: until it is done, the worker reports the old state.
 _STALE_S = 10.0
 _CONFLICT_S = 30.0
 _STOP_LIMIT_S = 60.0
-# How long a task may have failed before nobody will mend it any more: land has it looked at every half minute.
+# A task that has failed for longer will not recover: land checks the connector every 30 s.
 _MENDING_S = 180.0
 
 
 class WorkerError(EbapError):
-    """The worker refuses, does not answer or does not get there in time; the message says what was seen last.
+    """The worker refuses a request, does not answer, or exceeds a time limit; the message contains the last state.
 
-    `status` is the HTTP status of a refusal, else 0.
+    `status` is the HTTP status of a refusal, otherwise 0.
     """
 
     def __init__(self, what: str, cure: str = "", *, status: int = 0) -> None:
@@ -44,7 +44,7 @@ class WorkerError(EbapError):
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """States of the connector and of its task, as Connect names them; ABSENT where there is none. `trace` is why one failed."""
+    """Connect's states of the connector and of its task, or ABSENT. `trace` is the stack trace of a failure."""
 
     connector: str
     task: str
@@ -52,24 +52,24 @@ class State:
 
     @property
     def is_running(self) -> bool:
-        """Whether both run."""
+        """Whether connector and task both run."""
         return self.connector == self.task == "RUNNING"
 
 
 def put(settings: Settings, config: dict[str, str]) -> None:
-    """Create or change the connector and let it run: one that was stopped or failed stays so through a PUT alone."""
+    """Create or update the connector and start it; a PUT of the configuration does not restart a stopped or failed one."""
     configure(settings, config)
     _request(settings, "PUT", f"/connectors/{NAME}/resume")
     restart_failed(settings)
 
 
 def configure(settings: Settings, config: dict[str, str]) -> None:
-    """Create or change the connector; one that runs goes on with the new configuration, one that does not stays as it is."""
+    """Create or update the connector; a running one restarts with the new configuration, a stopped one stays stopped."""
     _request(settings, "PUT", f"/connectors/{NAME}/config", json=config)
 
 
 def restart_failed(settings: Settings) -> None:
-    """Restart what has failed, once the worker has read back the configuration that it was just given: until then it answers 409."""
+    """Restart a failed connector or task. The worker answers 409 until it has read back a new configuration, so retry until then."""
     for elapsed_s in wait.looks(_CONFLICT_S, every_s=_POLL_S):
         try:
             _request(settings, "POST", f"/connectors/{NAME}/restart", params={"includeTasks": "true", "onlyFailed": "true"})
@@ -80,29 +80,29 @@ def restart_failed(settings: Settings) -> None:
 
 
 def config(settings: Settings) -> dict[str, str] | None:
-    """The connector's configuration; None where there is none."""
+    """The connector's configuration; None if there is no connector."""
     found: dict[str, str] | None = _request(settings, "GET", f"/connectors/{NAME}/config")
     return found
 
 
 def delete(settings: Settings) -> bool:
-    """Delete the connector; its slot and offsets stay. False where there was none."""
+    """Delete the connector but not its slot and offsets; False if there was none."""
     return _request(settings, "DELETE", f"/connectors/{NAME}") is not None
 
 
 def stop(settings: Settings) -> None:
-    """Let the connector capture no more until it is configured again; safe to repeat, and where there is none."""
+    """Stop the connector until `put`; no effect if it is stopped or absent."""
     if state(settings).connector not in ("ABSENT", "STOPPED"):
         _request(settings, "PUT", f"/connectors/{NAME}/stop")
 
 
 def forget_offset(settings: Settings, config: dict[str, str]) -> None:
-    """Leave a stopped connector of this configuration that knows no position: what it captures next begins with a snapshot.
+    """Stop the connector (create it with this configuration if absent) and delete its offsets, so that it next takes a snapshot.
 
-    Raises WorkerError where it does not stop in time.
+    Raises WorkerError if it does not stop in time.
     """
     if state(settings).connector == "ABSENT":
-        # Offsets outlive their connector, and only a connector's can be deleted.
+        # Offsets outlive their connector, but REST deletes them only for an existing one.
         _request(settings, "POST", "/connectors", json={"name": NAME, "config": config, "initial_state": "STOPPED"})
     stop(settings)
     for elapsed_s in wait.looks(_STOP_LIMIT_S, every_s=_POLL_S):
@@ -118,7 +118,7 @@ def forget_offset(settings: Settings, config: dict[str, str]) -> None:
 
 
 def state(settings: Settings) -> State:
-    """How the connector and its task are."""
+    """State of the connector and its task."""
     answer = _request(settings, "GET", f"/connectors/{NAME}/status")
     if not answer:
         return State(connector="ABSENT", task="ABSENT")
@@ -128,7 +128,7 @@ def state(settings: Settings) -> State:
 
 
 def wait_running(settings: Settings, timeout_s: float) -> None:
-    """Return once connector and task run; raise WorkerError where one has failed for good, or after `timeout_s`."""
+    """Return once connector and task run; raises WorkerError if one stays failed, or after `timeout_s`."""
     well_s = 0.0
     for elapsed_s in wait.looks(timeout_s, every_s=_POLL_S):
         seen = state(settings)
@@ -142,10 +142,11 @@ def wait_running(settings: Settings, timeout_s: float) -> None:
 
 
 def wait_snapshot(settings: Settings, timeout_s: float, beat: Callable[[], object] = lambda: None) -> None:
-    """Return once the initial snapshot is complete and streaming has begun; raise WorkerError after `timeout_s`.
+    """Return once the initial snapshot is complete and streaming has begun.
 
-    While a snapshot runs, the stored offset says so; the first one of streaming, at the latest a heartbeat's, does not. `beat` makes
-    a change that is such a heartbeat, while there is none.
+    The stored offset has a `snapshot` field until the first offset of streaming. `beat` is called after each unsuccessful check;
+    it may write a heartbeat, so that a quiet source yields such an offset. Raises WorkerError if the task is absent or stays failed,
+    or after `timeout_s`.
     """
     well_s = 0.0
     for elapsed_s in wait.looks(timeout_s, every_s=_POLL_S):
@@ -162,7 +163,10 @@ def wait_snapshot(settings: Settings, timeout_s: float, beat: Callable[[], objec
 
 
 def wait_offset(settings: Settings, timeout_s: float) -> None:
-    """Return once Connect keeps a position for the connector: until then nothing says whose the slot is."""
+    """Return once Connect has stored an offset for the connector; raises WorkerError after `timeout_s`.
+
+    A slot without an offset fails the preflight.
+    """
     for _ in wait.looks(timeout_s, every_s=_POLL_S):
         if stored_offset(settings) is not None:
             return
@@ -170,7 +174,7 @@ def wait_offset(settings: Settings, timeout_s: float) -> None:
 
 
 def running_offset(settings: Settings) -> dict[str, Any]:
-    """The position that Connect gives over REST, empty where it keeps none; WorkerError where there is no connector."""
+    """The connector's offset over REST, empty if none is stored; raises WorkerError if there is no connector."""
     answer = _request(settings, "GET", f"/connectors/{NAME}/offsets")
     if answer is None:
         raise WorkerError(f"there is no connector {NAME}", "`python -m lakehouse capture apply` makes it")
@@ -179,8 +183,8 @@ def running_offset(settings: Settings) -> dict[str, Any]:
 
 
 def stored_offset(settings: Settings) -> dict[str, Any] | None:
-    """The position Connect keeps for the connector; None where it keeps none."""
-    # A look at the schema, every minute, needs none of it: a third of a CPU second each.
+    """The connector's newest offset in the offsets topic; None if there is none."""
+    # Imported here because it costs a third of a CPU second, and the schema check every 30 s does not need it.
     from kafka import TopicPartition
 
     consumer = broker.reader(settings)
@@ -200,17 +204,17 @@ def stored_offset(settings: Settings) -> dict[str, Any] | None:
 
 
 def _cause(trace: str) -> str:
-    """The innermost cause of a Java stack trace; the one that would lose changes in our own words."""
+    """The innermost cause of a Java stack trace; a lost slot position gets its own text with the cure."""
     if failures.NOT_THERE in trace:
         return (
-            f"replication slot {SLOT} was moved or made anew behind the connector's back, and changes since its offset are lost;"
+            f"replication slot {SLOT} was moved or recreated outside the connector, and changes since its offset are lost;"
             " begin again with `make wipe`, then `make up`"
         )
     return failures.cause(trace)
 
 
 def _request(settings: Settings, method: str, path: str, **arguments: Any) -> Any:
-    """One REST call; None where the connector does not exist, `{}` where the answer has no body."""
+    """One REST call; returns None if the connector does not exist, `{}` for a response without a body."""
     try:
         answer = requests.request(method, f"{settings.connect_url}{path}", timeout=_REQUEST_S, **arguments)
     except requests.RequestException as error:

@@ -1,7 +1,7 @@
 """Connections to the captured database; no other module opens one.
 
-Whoever owns that database may have given it, or a role, settings of its own (`ALTER DATABASE … SET`, `ALTER ROLE … SET`). Each session,
-the connector's included, therefore sets what it relies on when it connects.
+The database or a role may have its own settings (`ALTER DATABASE … SET`, `ALTER ROLE … SET`). Every session, including the connector's,
+therefore sets the parameters that it depends on when it connects.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ CONNECTOR = "ebap"
 ROLE = "ebap_capture"
 _TIMEOUT_S = 10
 _PROFILE: Mapping[str, str] = {
-    # One text for a value, in the stream, the snapshot and the comparison.
+    # A value has the same text in the stream, the snapshot and the comparison.
     "datestyle": "ISO,YMD",
     "intervalstyle": "postgres",
     "timezone": "UTC",
     "extra_float_digits": "1",
     "bytea_output": "hex",
-    # A backslash in a condition or a name is a backslash.
+    # Backslashes in conditions and names are literal.
     "standard_conforming_strings": "on",
-    # A snapshot takes hours, and a comparison waits for the pipeline in its transaction.
+    # A snapshot can take hours, and a comparison waits for the pipeline inside its transaction.
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
-    # The heartbeat, requests to the connector and its marks are written; two sessions may update the heartbeat at a time.
+    # Sessions write the heartbeat and signals; under a stricter isolation, concurrent heartbeat updates would fail.
     "default_transaction_read_only": "off",
     "default_transaction_isolation": "read committed",
 }
-# libpq and the JDBC driver send them when they connect, where they stand above what the database and the role have.
+# libpq and the JDBC driver send these in the startup packet, where they override database and role settings.
 OPTIONS = " ".join("-c {}={}".format(name, value.replace(" ", "\\ ")) for name, value in _PROFILE.items())
-# What cannot be an option: a search path that depends on the one that is set, and a limit that only newer servers know. With pg_catalog
-# first, no function or operator of the database takes the place of one that is built in; an extension's stay within reach.
+# Not possible as options: the search path depends on the current one, and only newer servers have transaction_timeout. With pg_catalog
+# first, no function or operator of the database shadows a built-in one; extensions stay reachable.
 FIRST_STATEMENT = (
     "SELECT pg_catalog.set_config(name, CASE name WHEN 'search_path' THEN pg_catalog.concat_ws(', ', 'pg_catalog', nullif(setting, ''))"
     " ELSE '0' END, false) FROM pg_catalog.pg_settings WHERE name IN ('search_path', 'transaction_timeout')"
@@ -49,8 +49,8 @@ FIRST_STATEMENT = (
 
 
 def capture_address(settings: Settings) -> dict[str, str]:
-    """Where the capture role logs in, as libpq keywords without a password: the owner's address under another name."""
-    from psycopg2.extensions import parse_dsn  # declarations and settings are read where no driver is installed
+    """Address of the capture role as libpq keywords without a password: the owner's, with another user."""
+    from psycopg2.extensions import parse_dsn  # this module is also imported where no driver is installed
 
     return {**parse_dsn(settings.shop_dsn), "user": ROLE}
 
@@ -107,14 +107,14 @@ def _connected(address: Mapping[str, str], password: str, kind: type[Connection]
 
 
 def session_options(address: Mapping[str, str]) -> str:
-    """The options of each session at that address: its own, then those that stand above them."""
+    """Session options for that address: its own, followed by ours, which override them."""
     return f"{address.get('options', '')} {OPTIONS}".strip()
 
 
 def dates_before_christ(cursor: Any, schema: str, table: Table, condition: str | None = None) -> list[str]:
-    """Columns of DATE that hold a day before the year 1: a snapshot, unlike the stream, sends it as one of our era (Debezium 3.7).
+    """DATE columns with values before the year 1, which a snapshot, unlike the stream, sends as AD dates (Debezium 3.7).
 
-    Reads the rows that the snapshot will read. A column that is no date at the source is passed over.
+    Reads the same rows as the snapshot. Ignores columns that are not of type date at the source.
     """
     from psycopg2 import sql
 
@@ -134,7 +134,7 @@ def dates_before_christ(cursor: Any, schema: str, table: Table, condition: str |
 
 
 def mark(settings: Settings) -> str:
-    """The position behind everything committed so far, with a heartbeat behind it so that a quiet source moves past it too."""
+    """Current WAL insert LSN, after everything committed so far; then a heartbeat, so that capture passes it on a quiet source."""
     with owner(settings) as cursor:
         cursor.execute("SELECT pg_current_wal_insert_lsn()::text")
         (marked,) = cursor.fetchone()

@@ -1,7 +1,7 @@
-"""Configuration of the connector, rendered from the declarations by one pure function.
+"""Connector configuration, rendered from the declarations by one pure function.
 
-Converters are named here and not left to the worker, so that the records' form does not depend on how a worker was set up.
-Each setting that is not a name or an address carries its reason.
+Converters are set here, so that the record format does not depend on the worker's configuration. Every setting other than a name or an
+address has its reason.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _JSON = "org.apache.kafka.connect.json.JsonConverter"
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """What of the declared tables is captured: not the `stopped` ones, and not the columns that are left out, by table."""
+    """What capture excludes of the declared tables: `stopped` tables, and the `left_out` columns by table."""
 
     stopped: frozenset[str] = frozenset()
     left_out: Mapping[str, Iterable[str]] = field(default_factory=dict)
@@ -45,9 +45,9 @@ def render(
     max_record_bytes: int,
     scope: Scope = EVERYTHING,
 ) -> dict[str, str]:
-    """The whole configuration of the Debezium connector; the password is a reference that the worker resolves.
+    """The complete Debezium configuration; the password is a reference that the worker resolves.
 
-    `placeholder` stands in a record where an update left a large value alone; `epoch` numbers the source's timeline.
+    `placeholder` replaces an unavailable (TOAST) value in a record; `epoch` is written to a header of every record.
     """
     return {
         **_connection(address, secrets_dir),
@@ -60,14 +60,14 @@ def render(
 
 
 def lists(sources: Iterable[Table], schema: str, scope: Scope) -> dict[str, str]:
-    """The settings that say which tables and columns are captured."""
+    """The settings that select tables and columns."""
     captured = [name for name in setup.captured(sources, schema) if name[0] != schema or name[1] not in scope.stopped]
     columns = [(schema, table, column) for table, names in sorted(scope.left_out.items()) for column in sorted(names)]
     return {"table.include.list": ",".join(map(_exactly, captured)), "column.exclude.list": ",".join(map(_exactly, columns))}
 
 
 def _exactly(name: tuple[str, ...]) -> str:
-    """A pattern of that name alone, in a list that is split at its commas; Debezium would compare without regard to case."""
+    """A case-sensitive pattern for exactly that name; commas are escaped, because Debezium splits the list at commas."""
     return f"(?-i:{re.escape('.'.join(name)).replace(',', _COMMA)})"
 
 
@@ -84,7 +84,7 @@ def _connection(address: Mapping[str, str], secrets_dir: Path) -> dict[str, str]
         "database.dbname": address["dbname"],
         "database.user": address["user"],
         "database.password": f"${{dir:{secrets_dir}:capture}}",
-        # For the replication connection too, which runs no statements first.
+        # Also apply to the replication connection, which runs no initial statements.
         "driver.options": connection.session_options(address),
         "database.initial.statements": connection.FIRST_STATEMENT,
         **optional,
@@ -96,15 +96,15 @@ def _capture(placeholder: str) -> dict[str, str]:
         "plugin.name": "pgoutput",
         "slot.name": setup.SLOT,
         "publication.name": setup.PUBLICATION,
-        # Made by the schema's owner: the capture role must not be able to publish.
+        # The schema's owner creates it: the capture role must not be able to publish.
         "publication.autocreate.mode": "disabled",
         "snapshot.mode": "initial",
-        # A slot ahead of the stored offset means lost changes; the default would go on without a word.
+        # A slot ahead of the stored offset means lost changes; the default continues silently.
         "offset.mismatch.strategy": "trust_offset",
         "signal.enabled.channels": "source",
         "signal.data.collection": f"{setup.SCHEMA}.{SIGNAL}",
-        # Keeps the slot moving while only other databases write, and the tables' completeness known while nobody does. Each one is a
-        # batch of land's where nobody shops, half a CPU second; the tightest age that a table allows is 30 s, land's interval included.
+        # Advances the slot while only other databases write, and the tables' completeness while the source is idle. On an idle source
+        # each heartbeat costs one batch of land, half a CPU second; the smallest max_age_s is 30 s, including land's interval.
         "heartbeat.interval.ms": "15000",
         "heartbeat.action.query": f"UPDATE {setup.SCHEMA}.heartbeat SET beat_at = clock_timestamp() WHERE id = 1",
         "unavailable.value.placeholder": placeholder,
@@ -113,24 +113,24 @@ def _capture(placeholder: str) -> dict[str, str]:
 
 def _records() -> dict[str, str]:
     converters = {f"{part}.converter": _JSON for part in ("key", "value", "header")}
-    # Embedded schemas cost 5.6 times the bytes; the declarations are the schema.
+    # With embedded schemas records are 5.6 times as large; the declarations are the schema.
     schemaless = {f"{part}.converter.schemas.enable": "false" for part in ("key", "value", "header")}
-    # By default a NULL in a column with a DEFAULT would be sent as that default.
+    # By default, a NULL in a column with a DEFAULT is sent as that default.
     nulls = {f"{part}.converter.replace.null.with.default": "false" for part in ("key", "value")}
     return {
         **converters,
         **schemaless,
         **nulls,
-        # In precise mode the scale stands only in the schema: values would be off by powers of ten.
+        # In precise mode the scale is only in the schema, without which values are off by powers of ten.
         "decimal.handling.mode": "string",
         "time.precision.mode": "isostring",
         "interval.handling.mode": "string",
-        # As JSON it is base64 all the same; in mode base64 an unchanged large value arrives as NULL instead of the placeholder.
+        # JSON encodes it as base64 anyway; in mode base64 an unavailable value arrives as NULL instead of the placeholder.
         "binary.handling.mode": "bytes",
         "tombstones.on.delete": "true",
-        # The default drops truncates, and with them the end of every row's life.
+        # The default skips truncates, so that rows would never end.
         "skipped.operations": "none",
-        # Transactions are grouped by source.txId; the metadata's own ids differ for each event.
+        # Transactions are grouped by source.txId; the ids in the metadata differ for each event.
         "provide.transaction.metadata": "false",
         # Saves about 250 bytes a record.
         "extended.headers.enabled": "false",
@@ -139,27 +139,27 @@ def _records() -> dict[str, str]:
 
 def _resilience(max_record_bytes: int) -> dict[str, str]:
     return {
-        # skip or warn would lose the change silently; warn, the default of the second, puts NULL where converting a value raises. What
-        # fails is taken out by name, see `mending`. A value of another kind than its column is NULL all the same, see the decision
-        # about the schema gate.
+        # skip and warn lose changes silently; warn, the default of the second, sends NULL for a value that cannot be converted. `mending`
+        # excludes the failing column or table. A value of another type than its column is NULL in any case, see the decision about the
+        # schema gate.
         "event.processing.failure.handling.mode": "fail",
         "event.converting.failure.handling.mode": "fail",
-        # A value that the driver cannot read raises the same kind of error as a Postgres that is away. With tries without end nobody
-        # would ever see it; after half a minute the task fails, and `mending` starts it again as soon as the source answers.
+        # A value that the driver cannot read raises the same type of error as an unreachable Postgres, so unlimited retries would hide
+        # it. After half a minute the task fails; the schema check restarts it if the source answers.
         "errors.max.retries": "10",
         "retriable.restart.connector.wait.ms": "2000",
         "poll.interval.ms": "50",
         "max.batch.size": "8192",
         "max.queue.size": "32768",
-        # 32,768 records of 1 MB would be 32 GB: the queue is bounded by bytes as well, an eighth of the worker's heap.
+        # 32,768 records of 1 MB would be 32 GB, so limit the queue by bytes too: an eighth of the worker's heap.
         "max.queue.size.in.bytes": str(64 * 1024 * 1024),
         "producer.override.compression.type": "lz4",
         "producer.override.linger.ms": "5",
         "producer.override.batch.size": "262144",
         "producer.override.max.request.size": str(max_record_bytes),
-        # A record larger than the producer's memory is refused; the default is 32 MiB.
+        # The producer rejects a record larger than its buffer; the default is 32 MiB.
         "producer.override.buffer.memory": str(max(max_record_bytes, 32 * 1024 * 1024)),
-        # As long as an int can say (24 days): a batch that expires fails the task, and a broker that is away comes back.
+        # The maximum of an int (24 days): an expired batch fails the task, so wait for an unreachable broker instead.
         "producer.override.delivery.timeout.ms": str(2**31 - 1),
     }
 

@@ -1,4 +1,4 @@
-"""Switch to another Postgres as the next epoch, whose changes are later than all before, however low its positions."""
+"""Switch to another Postgres as the next epoch; its changes sort after all earlier ones, whatever their LSN."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from lakehouse.settings import Settings
 from lakehouse.source import apply, connect, connection, gate, setup
 from lakehouse.source.schema_log import SchemaLog
 
-# Connect stores offsets once a minute.
+# Connect commits offsets once a minute.
 _OFFSET_LIMIT_S = 180
 
 
 def accept(lake: Lake) -> str:
-    """Stop the capture, forget where it stood, and begin anew with a snapshot of the source, as the next epoch; says what was done.
+    """Stop capture, delete offset and slot, and start the next epoch with a snapshot of the new source; returns a summary.
 
-    Safe to repeat after a crash: until the source is remembered nothing was captured of it, and from then on `apply` is enough.
-    Raises EbapError, also where the new source cannot be captured.
+    Safe to repeat after a crash: nothing is captured from the new source before it is stored; after that, `capture apply` completes
+    the switch. Raises EbapError if there is no other source, or if it cannot be captured.
     """
     settings = lake.settings
     known, (identity, login_fault) = epochs.of_lake(lake), apply.source_identity(settings)
     if known is None:
-        raise EbapError("this lake was filled from no Postgres yet", "`make up` captures the first")
+        raise EbapError("this lake has not been filled from any Postgres yet", "`make up` captures the first")
     if identity is None:
         raise EbapError(f"role {setup.ROLE} cannot open a replication connection to the source ({login_fault})")
     if identity == known.identity:
         raise EbapError(f"the source is the Postgres that epoch {known.epoch} was filled from ({identity}): there is no other to accept")
     altered = SchemaLog(lake).altered_columns()
     apply.prepare(settings, altered, tables.SOURCES)
-    # Before anything is forgotten: a source that cannot be captured must leave the way back open.
+    # Before the offset is deleted: if the new source cannot be captured, the old one must remain usable.
     apply.check(settings, None, altered, tables.SOURCES, begins_anew=True)
     connect.forget_offset(settings, apply.rendered(settings, known.epoch, known.placeholders[-1]))
     _drop_slot(settings)
@@ -45,6 +45,6 @@ def accept(lake: Lake) -> str:
 
 
 def _drop_slot(settings: Settings) -> None:
-    """A slot that came along with a copy stands where this lake never read: the new snapshot makes its own."""
+    """Drop a slot that was copied with the database: its position is unrelated to this lake. The connector creates a new one."""
     with connection.capture_session(settings) as opened, opened.cursor() as cursor:
         cursor.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", [setup.SLOT])

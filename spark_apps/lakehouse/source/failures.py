@@ -1,4 +1,4 @@
-"""Cause of a connector failure by its stack trace: table and column, a position in the source's log, or only the kind."""
+"""Classification of a connector failure by its stack trace: table and column, WAL position, or only the kind."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _EVENT = re.compile(r"Error while processing event at offset \{[^}]*\blsn=(\d+)"
 _SNAPSHOT = re.compile(r"Snapshotting of table ([^. ]+)\.(\S+) failed")
 _SAME_NAME = re.compile(r"Table '([^.']+)\.([^']+)' has columns that differ only by case\. Column name: '([^']+)'")
 _TOO_LARGE = ("RecordTooLargeException", "RecordBatchTooLargeException", "OutOfMemoryError")
-# How Debezium says, at great length, that the slot stands beyond the stored offset.
+# Part of Debezium's message when the slot is ahead of the stored offset.
 NOT_THERE = "is no longer available on the server"
 _CONNECTION = re.compile(r"SQLState: (?:08|57)|Connection|SocketException|EOFException|terminating|shutting down|starting up")
 
 
 class Kind(Enum):
-    """What a trace says: a table by name, a place in the log, a size, a position that is gone, or nothing that a table is to blame for."""
+    """What a trace identifies: a table, a WAL position, an oversized record, a lost slot position, or nothing about a table."""
 
     TABLE = "table"
     EVENT = "event"
@@ -29,7 +29,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """One failure; `cause` is one line. `schema`, `table` and `column` are known for TABLE (the column not always), `lsn` for EVENT."""
+    """One failure; `cause` is one line. TABLE sets `schema`, `table` and, if known, `column`; EVENT sets `lsn`."""
 
     kind: Kind
     cause: str
@@ -52,17 +52,17 @@ def of(trace: str) -> Failure:
     if any(word in trace for word in _TOO_LARGE):
         return Failure(kind=Kind.SIZE, cause=why)
     event = _EVENT.search(trace)
-    # A Postgres that went away in the midst of an event is none of a table's fault.
+    # A connection lost during an event is not caused by a table.
     if event and not _CONNECTION.search(why):
         return Failure(kind=Kind.EVENT, lsn=int(event[1]), cause=why)
     return Failure(kind=Kind.OTHER, cause=why)
 
 
 def cause(trace: str) -> str:
-    """The innermost specific cause of a Java stack trace, one line without the class's packages."""
+    """The innermost specific cause of a Java stack trace, as one line without the package name."""
     causes = [line.removeprefix("Caused by: ") for line in trace.splitlines() if line.startswith("Caused by: ")]
-    # Java's own exceptions name neither what was read nor by whom; the one around them does.
+    # java.lang exceptions do not name the object that was read; the enclosing exception does.
     specific = [line for line in causes if not line.startswith("java.lang.")] or causes
     line = specific[-1] if specific else trace.partition("\n")[0]
-    # What follows in the same line of a conversion's error is the row itself.
+    # A conversion error continues with the whole row.
     return re.sub(r"^(?:[a-z0-9_]+\.)+(?=[A-Z])", "", line.split(" for row ")[0])[:300]

@@ -1,7 +1,7 @@
 """Schema gate: compare the source's catalog, record what changed in `silver.schema_changes`, and apply what is safe.
 
-A look reads two rows of facts a table and nothing else. The lake is asked only where the picture, or what is declared, is not the
-one of the last look; that one's digest is kept in a file, which may be lost at any time.
+A check reads the catalog only. It reads the lake only if the catalog or the declarations differ from the last check, whose digest is
+kept in a file; the file may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from lakehouse.source.mending import Blame
 from lakehouse.source.schema_log import DRIFT, GAP, LEFT_OUT, NOT_CAPTURED, WAITING, SchemaChange, SchemaLog
 
 Shapes = dict[str, schema_diff.Shape]
-# Gives those of new partitions, and of those with another file, of which rows came or went unpublished.
+# (attached, rewritten) oids of partitions -> the oids of those with rows added or removed without being published.
 Lossy = Callable[[Sequence[str], Sequence[str]], Collection[str]]
 
 
 def look(settings: Settings, only_if_changed: bool = False) -> str:
-    """Look once and say what is not as declared; with `only_if_changed` nothing is said where the last look saw the same.
+    """Check the source's schema once and report differences; with `only_if_changed`, "" if nothing changed since the last check.
 
-    A connector that has failed is mended, see `mending`. Raises EbapError where the source does not answer, and where it is another
-    Postgres: its capture is stopped then.
+    Repairs a failed connector, see `mending`. Raises EbapError if the source does not answer, or if it is another Postgres; in that
+    case capture is stopped.
     """
     found, identity = source(settings)
     since = _last_look(settings)
     digest = hashlib.sha256(json.dumps([identity, _texts(found), *map(ddl.shape, tables.SOURCES)]).encode()).hexdigest()
     failed = mending.failure(settings)
     if failed and failed.kind is Kind.OTHER:
-        # Nobody's fault, and the source answers: the capture must not wait.
+        # No table caused the failure, and the source answers: restart at once.
         print(f"the capture had failed, and is started again: {failed.cause}")
         connect.restart_failed(settings)
         failed = None
@@ -57,7 +57,7 @@ def look(settings: Settings, only_if_changed: bool = False) -> str:
     new = record_found(lake, found, blamed, lossy=partial(partitions.lossy, settings), since=since)
     said = _said(SchemaLog(lake), new)
     try:
-        # A position that is gone does not come back by another try.
+        # A restart does not recover a lost slot position.
         mending.follow(lake, has_failed=bool(failed and failed.kind is not Kind.POSITION))
     except connect.WorkerError as error:
         return f"{said}\nthe connector is to follow at the next look: {error}"
@@ -67,20 +67,20 @@ def look(settings: Settings, only_if_changed: bool = False) -> str:
 
 
 def record(lake: Lake) -> list[SchemaChange]:
-    """Record every change since the last look, apply what is safe, and return them; running it again records nothing."""
+    """Record every change since the last check, apply the safe ones, and return all; idempotent."""
     lossy = partial(partitions.lossy, lake.settings)
     return record_found(lake, source(lake.settings)[0], lossy=lossy, since=_last_look(lake.settings))
 
 
 def mend(lake: Lake) -> list[SchemaChange]:
-    """Record whose fault it is that the connector has failed; empty where it is nobody's."""
+    """Record the tables or columns that made the connector fail; empty if there are none."""
     found = source(lake.settings)[0]
     blamed = mending.blamed(lake.settings, found, mending.failure(lake.settings))
     return record_found(lake, found, blamed) if blamed else []
 
 
 def seen_file(settings: Settings) -> Path:
-    """Where the digest of the last look stands; its time is that of the last look."""
+    """File with the digest of the last check; its mtime is the time of that check."""
     return settings.control_dir / "schema.seen"
 
 
@@ -90,9 +90,10 @@ def _last_look(settings: Settings) -> datetime | None:
 
 
 def source(settings: Settings) -> tuple[Shapes, str | None]:
-    """The declared tables as they are now, and the identity of their Postgres.
+    """Current shapes of the declared tables, and the identity of their Postgres (None if unknown).
 
-    A table without a replica identity that has its key is taken out of the publication first, see `setup.withdraw_unfit`.
+    First removes tables whose replica identity lacks the key from the publication, see `setup.withdraw_unfit`. Raises EbapError if
+    the source does not answer.
     """
     try:
         with setup.owner(settings) as cursor:
@@ -113,7 +114,7 @@ def _refuse_another(lake: Lake, identity: str | None) -> None:
     known = epochs.of_lake(lake)
     if known is None or identity is None or identity == known.identity:
         return
-    # Its positions begin anew, in the old epoch: every change would be taken for an old one.
+    # LSNs of another Postgres are unrelated: in the old epoch, its changes could sort before the old ones.
     connect.stop(lake.settings)
     raise EbapError(
         f"the source is another Postgres ({identity}) than the lake was filled from ({known.identity}): the capture is stopped. "
@@ -125,11 +126,11 @@ def _refuse_another(lake: Lake, identity: str | None) -> None:
 def record_found(
     lake: Lake, found: Shapes, blamed: Sequence[Blame] = (), *, lossy: Lossy = lambda *_: (), since: datetime | None = None
 ) -> list[SchemaChange]:
-    """The same of what was found, and what the capture cannot go on with; `found` has every declared table, one that is gone as `GONE`.
+    """`record` for given shapes, plus the tables and columns that made the connector fail.
 
-    `since` is when the last look was.
+    `found` has every declared table, a missing one as `GONE`. `since` is the time of the last check.
     """
-    # Land's look and a person's may meet: what the other recorded is not new any more.
+    # The check of land and a manual one may run concurrently; a retry omits what the other recorded.
     return retry(lambda: _recorded(lake, found, blamed, lossy, since))
 
 
@@ -146,20 +147,20 @@ def _recorded(lake: Lake, found: Shapes, blamed: Sequence[Blame], lossy: Lossy, 
     new = [replace(change, reason=change.reason or _why_left_out(found, change)) for change in new]
     new += _left_out(log, found, new, now)
     new += _by_blame(log, found, blamed, now)
-    # Before it is recorded: what a crash leaves unrecorded is seen again, and what is wide enough is not widened twice.
+    # Widen before recording: after a crash, an unrecorded change is found again, and widening is idempotent.
     _widen(lake.settings, new)
     log.record(new, tables.SOURCES)
     return new
 
 
 def _why_left_out(found: Shapes, change: SchemaChange) -> str | None:
-    """Why the capture leaves out the column of a change, as it is now."""
+    """Why capture excludes the column of a change, by its current type; None if it does not."""
     seen = found[change.source_table].columns.get(change.column or "")
     return types.why_left_out(seen.type, bool(seen.labels)) if seen and change.state == DRIFT else None
 
 
 def _left_out(log: SchemaLog, found: Shapes, new: list[SchemaChange], now: datetime) -> Iterator[SchemaChange]:
-    """A record of each column that is left out and was there before it was recorded as such."""
+    """A change for each undeclared column of an uncarried type that has no entry in the log yet."""
     known = {(change.source_table, change.column) for change in (*log.left_out(), *new)}
     for table in tables.SOURCES:
         for name, seen in found[table.name].columns.items():
@@ -189,7 +190,7 @@ def _done(found: Shapes, table: str, column: str | None, what: str, state: str, 
 
 
 def _widen(settings: Settings, new: list[SchemaChange]) -> None:
-    """Make the stored columns as wide as the source's have become: a change of a table's columns, which is Spark's."""
+    """Widen stored columns to the source's new types; runs in Spark, which changes the columns of lake tables."""
     wider = [
         (table, change.column, type_)
         for change in new
@@ -202,7 +203,7 @@ def _widen(settings: Settings, new: list[SchemaChange]) -> None:
     from lakehouse.lake import stored_schema
     from lakehouse.spark import session
 
-    # Never the process's own session: land, which has this done every half minute, runs it in a process beside its own.
+    # A separate session, because it is stopped below; land runs this check in a process of its own.
     spark = session.connect(settings)
     try:
         widened = [stored_schema.widen(spark, table, column, type_) for table, column, type_ in wider]

@@ -1,9 +1,9 @@
 """Recovery of a connector that one value stopped: exclude an undeclared column, or stop the table of a declared one.
 
-A connector that has failed stands still with all of its tables. Its stack trace names the column, or the position of the change, or only
-that something was too large; the source's log and catalog say the rest. A column that is left out and a table that is stopped are
-recorded in `silver.schema_changes`, and the connector's lists follow from what is recorded there. Nothing of another table is lost: the
-connector goes on where it stood. What names nobody, as a source that was away, is only started again.
+A failed connector stops the capture of all tables. Its stack trace contains the column, the LSN of the change, or only that a record
+was too large; the replication slot and the catalog give the table. Excluded columns and stopped tables are recorded in
+`silver.schema_changes`, and the connector's include and exclude lists are derived from there. Other tables lose nothing: the connector
+resumes from its offset. After a failure that no table caused, such as an unreachable source, it is only restarted.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from lakehouse.source.failures import Failure, Kind
 from lakehouse.source.schema_diff import Shape
 from lakehouse.source.schema_log import SchemaLog
 
-# A worker without memory is started again within a quarter of a minute.
+# A worker that ran out of memory is restarted within 15 s.
 _WORKER_LIMIT_S = 60.0
 _POLL_S = 0.5
-# JSON is at most six times as long as the text it is made of; bytes stand in the log as twice as many digits, in JSON as a third more.
+# JSON is at most six times as long as its text. The slot gives bytea as hex (factor 2), JSON as base64 (factor 4/3): ratio 1.5.
 _JSON_GROWTH = 6
 _LOG_GROWTH = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blame:
-    """What keeps the capture from going on: a column to be left out, or, with `is_stop`, the table to be stopped."""
+    """What made the connector fail: a column to exclude or, with `is_stop`, a table to stop."""
 
     table: str
     column: str | None
@@ -39,23 +39,23 @@ class Blame:
 
 
 def failure(settings: Settings) -> Failure | None:
-    """Why the connector stands still; None where it runs, was stopped on purpose or does not exist."""
+    """Why the connector failed; None if it runs, was stopped on purpose or does not exist."""
     try:
         state = connect.state(settings)
     except connect.WorkerError as error:
-        # A worker that a change has killed is killed again at each start; any other comes back by itself.
+        # A worker killed by an oversized change fails again at each start; any other recovers on restart.
         is_killed = bool(pending.largest(settings, _certainly_too_large(settings)))
         return Failure(kind=Kind.SIZE, cause=str(error)) if is_killed else None
     return failures.of(state.trace) if "FAILED" in (state.connector, state.task) else None
 
 
 def blamed(settings: Settings, found: dict[str, Shape], failed: Failure | None) -> list[Blame]:
-    """Whose fault a failure is, and which tables have columns that Debezium cannot distinguish by name; `found` is every declared table."""
+    """Tables and columns that caused a failure, and tables with columns that differ only by case; `found` has every declared table."""
     return [*_same_names(found), *(_by_failure(settings, found, failed) if failed else ())]
 
 
 def scope(log: SchemaLog) -> connector.Scope:
-    """What is captured by all that is recorded."""
+    """Tables and columns to exclude, by the log."""
     left_out: dict[str, list[str]] = {}
     for change in log.left_out():
         left_out.setdefault(change.source_table, []).append(str(change.column))
@@ -63,7 +63,10 @@ def scope(log: SchemaLog) -> connector.Scope:
 
 
 def follow(lake: Lake, *, has_failed: bool = False) -> None:
-    """Give the connector the lists that follow from what is recorded, and start it again where it has failed."""
+    """Update the connector's include and exclude lists from the log; with `has_failed`, restart it.
+
+    Raises WorkerError if the worker does not answer.
+    """
     settings = lake.settings
     lists = connector.lists(tables.SOURCES, settings.source_schema, scope(SchemaLog(lake)))
     for elapsed_s in wait.looks(_WORKER_LIMIT_S, every_s=_POLL_S):
@@ -98,7 +101,7 @@ def _by_failure(settings: Settings, found: dict[str, Shape], failed: Failure) ->
     if failed.kind is Kind.EVENT and failed.lsn is not None:
         for table in pending.tables_at(settings, failed.lsn):
             if table in found:
-                # Also a column that is left out is read before it is left out: only the table can be.
+                # Debezium decodes excluded columns too, so stop the whole table.
                 column = next((name for name, seen in found[table].columns.items() if seen.type in failed.cause.split()), None)
                 yield Blame(table=table, column=column, reason=failed.cause, is_stop=True)
     if failed.kind is Kind.SIZE:
@@ -108,7 +111,7 @@ def _by_failure(settings: Settings, found: dict[str, Shape], failed: Failure) ->
 
 
 def _too_large(settings: Settings, found: dict[str, Shape]) -> list[tuple[str, int]]:
-    """Tables with a change, or a row, that is too large for certain; where there is none, the one with the largest that may be."""
+    """Table and bytes of each change or row that is certainly too large; if there is none, the largest that may be too large."""
     perhaps = pending.largest(settings, settings.max_record_bytes // _JSON_GROWTH)
     if not perhaps:
         columns = {table: list(shape.columns) for table, shape in found.items() if shape.columns}

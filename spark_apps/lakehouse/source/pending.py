@@ -1,6 +1,6 @@
-"""Changes that wait in the replication slot: table and size of the one at a position.
+"""Pending changes in the replication slot: their tables and sizes.
 
-Asked of the slot itself, which nobody reads while the connector has failed. Sizes are measured by the server: no change travels.
+Peeks the slot, which is free while the connector has failed. The server measures the sizes; no change data is transferred.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from lakehouse import wait
 from lakehouse.settings import Settings
 from lakehouse.source import connection, setup
 
-# The connector's queue holds 32,768 changes: the one that failed is not far beyond the first.
+# The connector's queue holds 32,768 changes, so the failed one is among the first.
 _CHANGES = 200_000
-# The server notices only after a while that a reader is gone.
+# The server releases a slot only some time after its reader is gone.
 _SLOT_LIMIT_S = 15.0
 _POLL_S = 0.5
 _IN_USE = "55006"
 
-# A message of pgoutput begins with its kind and the table's oid.
+# A pgoutput message begins with one byte for its kind and the table's oid in four.
 _PENDING = """
 FROM pg_logical_slot_peek_binary_changes(%(slot)s, NULL, %(most)s, 'proto_version', '1', 'publication_names', %(publication)s) m
 JOIN pg_class c
@@ -32,13 +32,13 @@ WHERE n.nspname = %(schema)s AND get_byte(m.data, 0) IN (ascii('I'), ascii('U'),
 
 
 def tables_at(settings: Settings, lsn: int) -> list[str]:
-    """The captured table of the change at that position."""
+    """Names of the captured tables with a change at that LSN."""
     at = f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
     return [name for (name,) in _asked(settings, f"SELECT DISTINCT c.relname {_PENDING} AND m.lsn = %(at)s::pg_lsn", at=at)]
 
 
 def largest(settings: Settings, least_bytes: int) -> list[tuple[str, int]]:
-    """Tables with a change of at least that size, and the size in bytes as the log has it; the largest first."""
+    """Tables with a pending change of at least `least_bytes`, and its size in bytes as pgoutput; the largest first."""
     query = (
         f"SELECT c.relname, max(octet_length(m.data)) {_PENDING} GROUP BY 1 HAVING max(octet_length(m.data)) >= %(least)s ORDER BY 2 DESC"
     )
@@ -46,7 +46,7 @@ def largest(settings: Settings, least_bytes: int) -> list[tuple[str, int]]:
 
 
 def _asked(settings: Settings, query: str, **values: Any) -> list[Any]:
-    """Rows of a query over the slot; none where there is no slot, or somebody goes on reading it."""
+    """Rows of a query over the slot; empty if there is no slot or it stays in use."""
     known = {"slot": setup.SLOT, "most": _CHANGES, "publication": setup.PUBLICATION, "schema": settings.source_schema}
     with connection.capture_session(settings) as opened, opened.cursor() as cursor:
         for _ in wait.looks(_SLOT_LIMIT_S, every_s=_POLL_S):
@@ -62,11 +62,11 @@ def _asked(settings: Settings, query: str, **values: Any) -> list[Any]:
 
 
 def largest_rows(settings: Settings, columns: dict[str, list[str]], least_bytes: int) -> list[tuple[str, int]]:
-    """The same of rows as they are now, for a snapshot, which is not in the log; `columns` are those of each table that is captured."""
+    """`largest` for current rows, because a snapshot is not in the WAL; `columns` maps each table to its columns."""
     found = []
     with setup.owner(settings) as cursor:
         for table, names in columns.items():
-            # What is stored in less is not large, and only what is large is read to be measured.
+            # pg_column_size reads only the tuple; large values alone are detoasted to measure them.
             sizes = [
                 sql.SQL("CASE WHEN pg_column_size({0}) > 8000 THEN octet_length({0}::text) ELSE 0 END").format(sql.Identifier(name))
                 for name in names

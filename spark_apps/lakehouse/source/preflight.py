@@ -1,7 +1,7 @@
-"""Preflight: what must hold before capture may start; all faults are reported at once, each with its cure.
+"""Preflight checks before capture starts; all faults are reported at once, each with its cure.
 
-Faults that would lose changes without a word are the reason this exists: a slot and offsets that do not belong together, another
-Postgres under the same address, a topic that keeps only the newest record of a key.
+They detect faults that would lose changes silently: a slot and offsets that do not match, another Postgres at the same address, a
+topic that keeps only the newest record of each key.
 """
 
 from __future__ import annotations
@@ -15,22 +15,20 @@ from lakehouse.source import publishing, setup, types
 from lakehouse.source.catalog import Catalog, ColumnType, SourceTable
 from lakehouse.source.compatibility import described, is_compatible
 
-# Table and column; None in place of the column is the table's key.
+# Table and column; None instead of a column means the table's key.
 Altered = frozenset[tuple[str, str | None]]
 _AGAIN = "begin again with `make wipe`, then `make up`"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
-    """What the parts around the source say.
+    """Facts from outside the source's catalog.
 
-    `altered` are table and column (None for the key) of what the lake saw change in the source: such a change is for the schema's
-    gate, which stops its table alone, and keeps the capture of no other from starting.
-
-    `identity` is `<system identifier>/<timeline>` of the Postgres that answers, None where the capture role cannot ask
-    (`login_fault` says why); `known_identity` the one the lake was filled from, None for a new lake; `has_offset` whether
-    Connect keeps a position for the connector; `topic_faults` come from `topics`; `early_dates` are table and column of dates
-    before the year 1, which the snapshot that is due would misread.
+    `identity` is `<system identifier>/<timeline>` of the source, None if the capture role cannot log in (`login_fault` is the error).
+    `known_identity` is the Postgres that the lake was filled from, None for a new lake. `has_offset`: Connect stores an offset for the
+    connector. `topic_faults` come from `topics`. `altered` are the table and column (None for the key) of recorded source changes: the
+    schema gate stops only their tables, so the preflight ignores them. `early_dates` are the table and column of dates before the year 1,
+    which the initial snapshot would misread.
     """
 
     identity: str | None
@@ -43,7 +41,7 @@ class Situation:
 
 
 def check(sources: Iterable[Table], schema: str, catalog: Catalog, situation: Situation) -> None:
-    """Raise EbapError with every fault; return where there is none."""
+    """Raise EbapError with every fault, if there is one."""
     declared = tuple(sources)
     faults = [
         *table_faults(declared, schema, catalog, situation.altered),
@@ -62,7 +60,7 @@ def check(sources: Iterable[Table], schema: str, catalog: Catalog, situation: Si
 
 
 def table_faults(sources: Iterable[Table], schema: str, catalog: Catalog, altered: Altered = frozenset()) -> list[str]:
-    """What keeps a declared table from being published at all."""
+    """Faults that prevent declared tables from being published, each with its cure."""
     faults = []
     for table in sources:
         name = f"{schema}.{table.name}"
@@ -112,7 +110,7 @@ def _column_faults(table: Table, found: SourceTable, altered: Altered) -> list[s
 
 
 def _way_out(actual: ColumnType) -> str:
-    """What to do about a column that its declared type cannot hold: declare another type, where there is one that can."""
+    """Cure for a column that its declared type cannot hold: a type that can, if there is one."""
     kind = types.kind(described(actual), actual.is_enum)
     if kind.is_carried:
         return f"declare it as {' or '.join(kind.declared)}"
@@ -157,7 +155,7 @@ def _position_faults(catalog: Catalog, situation: Situation) -> list[str]:
     elif catalog.slot_status and not situation.has_offset:
         faults.append(f"replication slot {setup.SLOT} exists but Connect's offsets are gone: changes between would be skipped; {_AGAIN}")
     elif catalog.slot_status is None and not situation.has_offset:
-        # It begins where no transaction of before is open any more.
+        # Creating a slot waits for all open transactions, prepared ones included.
         faults += [
             f"transaction {gid!r} was prepared more than a minute ago, and replication slot {setup.SLOT} cannot be made before it ends: "
             "COMMIT PREPARED or ROLLBACK PREPARED it"

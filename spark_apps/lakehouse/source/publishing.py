@@ -1,6 +1,6 @@
-"""What keeps Postgres from publishing every change of a table with its key; each is named with its cure, and nothing is read here.
+"""Faults that prevent Postgres from publishing every change of a table with its key, each with its cure; pure functions.
 
-Postgres refuses UPDATE and DELETE on a published table that has no usable replica identity. A partition is judged by its own.
+Postgres refuses UPDATE and DELETE on a published table without a usable replica identity. For a partition, its own identity counts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _LISTED = 5
 
 
 def faults(name: str, found: SourceTable) -> dict[str, str]:
-    """A short code for each fault, with the sentence that goes on after the table's name; empty for a view, and where there is none."""
+    """Fault code -> predicate that completes "table X …"; empty for a view."""
     return dict(_faults(name, found)) if found.kind in ("r", "p") else {}
 
 
@@ -46,7 +46,7 @@ def _identity_faults(found: SourceTable) -> Iterator[tuple[str, str]]:
         if fault:
             yield fault
             return
-    # Of a partitioned table's own identity no UPDATE depends, but the form of what is sent does.
+    # UPDATE does not depend on a partitioned table's own identity, but the format of its changes does.
     if found.identity == "n":
         yield "identity", "has REPLICA IDENTITY NOTHING: its updates would fail once published; set it to DEFAULT"
         return

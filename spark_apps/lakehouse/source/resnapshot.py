@@ -1,7 +1,7 @@
-"""Incremental snapshots: the running connector reads a source table again, beside the changes that it captures.
+"""Incremental snapshots: the running connector reads a source table again while it captures changes.
 
-The connector reads the rows in chunks; around each it writes two marks into `ebap.signal`, and a row that changes between them is left
-to its change. What it reads lands as reads, which open no version where nothing had been missed. Asking twice reads twice, no more.
+The connector reads the rows in chunks. It writes two watermarks per chunk into `ebap.signal` and discards a row that changes between
+them. The rows arrive as read events, which open no new version if nothing was missed. A repeated request only reads the rows again.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from lakehouse.settings import Settings
 from lakehouse.source import connect, connection
 
 _POLL_S = 0.5
-# Part of the connector's stored position while there is something left to read.
+# Field of the connector's offset while an incremental snapshot runs.
 _RUNNING = "incremental_snapshot_collections"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SnapshotResult:
-    """The id of the request, see `has_ended`; whether the reading was waited for."""
+    """Id of a snapshot request, for `has_ended`, and whether the snapshot was awaited."""
 
     table: str
     id: str
@@ -37,14 +37,14 @@ class SnapshotResult:
 
 
 def snapshot(settings: Settings, table: Table, condition: str | None = None) -> str:
-    """Ask for the table's rows, or those that meet an SQL condition of the source's; returns an id for `has_ended`.
+    """Request a snapshot of the table, or of the rows that meet an SQL condition; returns an id for `has_ended`.
 
-    Raises EbapError where the source refuses the condition, for which the connector would skip the table with a line in its log, and
-    where it has dates that the connector would misread.
+    Raises EbapError if the source refuses the condition (the connector would only log this and skip the table), or if the rows have
+    dates that the connector would misread.
     """
-    import psycopg2  # read by Airflow's parser, where no driver is needed
+    import psycopg2  # Airflow's parser imports this module without a driver
 
-    # The names are patterns to the connector.
+    # The connector takes names as regular expressions.
     name = re.escape(f"{settings.source_schema}.{table.name}")
     request: dict[str, Any] = {"type": "incremental", "data-collections": [name]}
     if condition:
@@ -62,12 +62,12 @@ def snapshot(settings: Settings, table: Table, condition: str | None = None) -> 
                 "take them away at the source, or leave these rows out with --where",
             )
         cursor.execute("INSERT INTO ebap.signal (id, type, data) VALUES (%s, 'execute-snapshot', %s)", [number, json.dumps(request)])
-    # Whoever has come this far in the source's log has met the request.
+    # A connector past this LSN has received the request.
     return f"{number}@{connection.mark(settings)}"
 
 
 def condition_of(settings: Settings, table: Table, wanted: Sequence[keys.Key]) -> str:
-    """The condition that these keys meet."""
+    """SQL condition that selects these keys."""
     from psycopg2 import sql
 
     columns = sql.SQL(", ").join(sql.Identifier(name) for name in table.key)
@@ -77,16 +77,16 @@ def condition_of(settings: Settings, table: Table, wanted: Sequence[keys.Key]) -
 
 
 def has_ended(settings: Settings, snapshot_id: str) -> bool:
-    """Whether everything asked for with that id, and with every id before it, has been read and sent.
+    """Whether this snapshot and all requested before it have been read and sent.
 
-    Raises EbapError where the Connect worker does not answer.
+    Raises EbapError if the Connect worker does not answer.
     """
     offset = connect.running_offset(settings)
     return offset.get("lsn", 0) >= _number(snapshot_id.partition("@")[2]) and _RUNNING not in offset
 
 
 def wait_until_read(settings: Settings, snapshot_id: str, timeout_s: float) -> None:
-    """Return once that reading has ended; EbapError after so many seconds."""
+    """Return once the snapshot has ended; raises EbapError after `timeout_s`."""
     for _ in wait.looks(timeout_s, every_s=_POLL_S):
         if has_ended(settings, snapshot_id):
             return
@@ -95,7 +95,7 @@ def wait_until_read(settings: Settings, snapshot_id: str, timeout_s: float) -> N
 
 
 def ask(settings: Settings, given: argparse.Namespace) -> SnapshotResult:
-    """Do what the parsed arguments ask."""
+    """Run `resnapshot` with parsed arguments; raises EbapError for an invalid request and at the time limit."""
     table = tables.source(given.table)
     if ";" in (given.where or ""):
         raise EbapError(f"the condition {given.where!r} holds a semicolon", "give one condition, as it stands after WHERE")
@@ -107,14 +107,14 @@ def ask(settings: Settings, given: argparse.Namespace) -> SnapshotResult:
 
 
 def light(argv: list[str]) -> Callable[[Settings], SnapshotResult]:
-    """What requests a snapshot of the named table once."""
+    """Parse the arguments of `resnapshot`; returns the function that runs it."""
     parser = argparse.ArgumentParser(prog="resnapshot", description="Read a source table again from the source.")
     arguments.resnapshot(parser)
     return partial(ask, given=parser.parse_args(argv))
 
 
 def _try(settings: Settings, table: Table, condition: str | None) -> None:
-    """Have the source plan a query with the condition."""
+    """Let the source plan a query with the condition; raises psycopg2.Error if it is invalid."""
     from psycopg2 import sql
 
     if not condition:

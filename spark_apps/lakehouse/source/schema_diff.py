@@ -1,4 +1,4 @@
-"""Differences between two states of a source table's schema, and what each leads to; pure functions."""
+"""Differences between two states of a source table's schema, and the state in which each is recorded; pure functions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lakehouse.source.standing import Standing
 
 @dataclass(frozen=True, kw_only=True)
 class SeenColumn:
-    """A column as it is remembered; `position` outlives a rename, and `labels` are an enum's."""
+    """A recorded column. `position` does not change on a rename; `labels` are those of an enum."""
 
     type: str
     position: int
@@ -30,9 +30,9 @@ class SeenColumn:
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """A table's key and columns; both are empty for a table that is gone. `oid` is the table's among all of its server's.
+    """A table's key and columns, both empty for a missing table. `oid` is unique within its server.
 
-    `standing` is None for a table that is gone, and in what a release before this one remembered.
+    `standing` is None for a missing table, and in records of earlier releases.
     """
 
     oid: int = 0
@@ -45,7 +45,7 @@ GONE = Shape()
 
 
 def of(name: str, found: SourceTable | None, server: str | None = None) -> Shape:
-    """What is remembered of a table, as the catalog of that server has it; None where the catalog has none."""
+    """Shape of a table in the catalog of that server; `GONE` if `found` is None."""
     if found is None:
         return GONE
     columns = {
@@ -56,12 +56,12 @@ def of(name: str, found: SourceTable | None, server: str | None = None) -> Shape
 
 
 def to_json(shape: Shape) -> str:
-    """The same shape always gives the same text."""
+    """JSON of a shape; equal shapes give equal text."""
     return json.dumps(asdict(shape), sort_keys=True)
 
 
 def from_json(text: str) -> Shape:
-    """The shape that `to_json` wrote."""
+    """Inverse of `to_json`."""
     values = json.loads(text)
     columns = {name: SeenColumn(**{**column, "labels": tuple(column["labels"])}) for name, column in values["columns"].items()}
     known = Standing(**values["standing"]) if values.get("standing") else None
@@ -77,7 +77,7 @@ def changes(
     lossy: Collection[str] = (),
     since: datetime | None = None,
 ) -> list[SchemaChange]:
-    """Every change from `before` (None: never looked at) to `after`, with the state it begins in; empty where nothing changed.
+    """Every change from `before` (None: never seen) to `after`, with its initial state.
 
     `lossy` and `since` as in `standing.events`.
     """
@@ -107,7 +107,7 @@ def changes(
 
 
 def _aligned(before: Shape, after: Shape) -> Shape:
-    """Positions mean nothing to another server's table, or to one that was made again: columns are then the same by name."""
+    """`before` with the positions of `after`, matched by name: positions of another server or a recreated table are unrelated."""
     columns = {
         name: replace(column, position=after.columns[name].position if name in after.columns else -column.position)
         for name, column in before.columns.items()
@@ -150,7 +150,7 @@ def _of_column(table: Table, name: str, before: SeenColumn, after: SeenColumn) -
 
 
 def _state(declared: str, what: str, after: SeenColumn) -> str:
-    """A widening that the stored column cannot follow waits like whatever is none."""
+    """Initial state of a type change; a widening that the stored column cannot follow waits like any other type change."""
     is_followed = after.type == LONGER_TEXT[1] or holds(declared, after.type) or is_widening(declared, spark_type(after.type) or "")
     return APPLIED if what == "enum value added" or (what == "widened" and is_followed) else WAITING
 

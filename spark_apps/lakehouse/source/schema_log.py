@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from lakehouse.lake.lake import Lake
 
 APPLIED, DRIFT, WAITING, ACCEPTED = "applied", "drift", "waiting", "accepted"
-# The table goes on, without what no record carries.
+# Changes that no record carries; the table is refined without them.
 GAP = "gap"
-# What the capture did, beside what changed in the source.
+# Actions of capture, as opposed to changes of the source.
 LEFT_OUT, NOT_CAPTURED = "left out", "capture stopped"
-# What became of the whole table, and of its entry in the publication.
+# Changes of the whole table and of its entry in the publication.
 GONE, CAME, REPLACED = "dropped", "added", "replaced by another"
 UNFIT, FIT = "cannot be captured", "can be captured"
 UNPUBLISHED, PUBLISHED, REPUBLISHED = "no longer published", "published", "published anew"
 ATTACHED, DETACHED, TRUNCATED = "partition attached", "partition detached", "partition truncated"
 _MISSED = frozenset({GONE, CAME, REPLACED, UNFIT, UNPUBLISHED, REPUBLISHED})
-# Debezium 3.7 mixes the type that a change had with the one that the catalog has by now, warns in its log, and sends NULL.
+# Debezium 3.7 mixes a change's type with the catalog's newer one, logs a warning, and sends NULL.
 READ_AGAIN = (
     "values that were written in the moment before a column got another type may have come as NULL: "
     "`python -m lakehouse resnapshot {table}` reads the rows as they are now"
 )
-# A table that is not captured misses what happens meanwhile.
+# Changes made while a table is not captured are lost.
 READ_WHOLE = (
     "{table} is captured again from now on; what happened to it meanwhile was not: `python -m lakehouse resnapshot {table}` reads the rows "
     "as they are now, and `python -m lakehouse reconcile {table} --repair` ends those that are gone"
@@ -56,7 +56,7 @@ class SchemaChange:
 
     @property
     def has_missed(self) -> bool:
-        """Whether changes of the table were not captured: it has to be published again, and its rows read."""
+        """Whether changes of the table were not captured, so that it must be published and read again."""
         return self.what == NOT_CAPTURED or (self.column is None and self.what in _MISSED)
 
     def __str__(self) -> str:
@@ -70,7 +70,7 @@ class SchemaChange:
 
 
 class SchemaLog:
-    """What is recorded of the source's schema, as of one version of `silver.schema_changes`."""
+    """Recorded schema changes, as of one version of `silver.schema_changes`."""
 
     def __init__(self, lake: Lake) -> None:
         self._held = small_table.Rows(lake, platform_tables.SCHEMA_CHANGES)
@@ -80,42 +80,42 @@ class SchemaLog:
         self.changes = [change for _, change in self._rows]
 
     def shapes(self) -> dict[str, str]:
-        """How each table looked when it was last seen to change; a table never looked at is missing."""
+        """Shape (JSON) of each table at its last recorded change; tables never seen are missing."""
         return {change.source_table: change.shape for change in self.changes}
 
     def in_state(self, state: str, source_table: str | None = None) -> list[SchemaChange]:
-        """The changes in that state, oldest first, of one table or of all."""
+        """Changes in that state of one table or of all, oldest first."""
         return [change for change in self.changes if change.state == state and source_table in (None, change.source_table)]
 
     def left_out(self) -> list[SchemaChange]:
-        """The newest change of each column that the capture leaves out; a column that has been declared since is none of them."""
+        """The newest change of each column that capture excludes, without columns declared since."""
         newest: dict[tuple[str, str], SchemaChange] = {}
-        # Of two of one moment the one with a reason.
+        # At equal times, the change with a reason wins.
         for change in sorted(self.changes, key=lambda change: (change.seen_at, change.reason is not None)):
             if change.column is not None:
                 newest[change.source_table, change.column] = change
         return [newest[place] for place in sorted(newest) if newest[place].reason is not None and newest[place].state == DRIFT]
 
     def not_captured(self) -> frozenset[str]:
-        """The tables that the capture leaves alone until a person has accepted it."""
+        """Tables that are not captured until a person accepts the change."""
         return frozenset(change.source_table for change in self.in_state(WAITING) if change.what == NOT_CAPTURED)
 
     def unfit(self) -> frozenset[str]:
-        """The tables that are not to be published until a person has accepted what made them unfit."""
+        """Tables that are not published until a person accepts the change that made them unfit."""
         return frozenset(change.source_table for change in self.in_state(WAITING) if change.what == UNFIT)
 
     def altered_columns(self) -> frozenset[tuple[str, str | None]]:
-        """Table and column of every change that was seen of what had been there; the column is None for the table's key."""
+        """Table and column of every change to an existing column; the column is None for a change of the table or its key."""
         return frozenset((change.source_table, change.column) for change in self.changes if change.type_before is not None)
 
     def stop(self, table: Table) -> str | None:
-        """Why the table may not be refined until a person has looked; None where it may."""
+        """Why the table must not be refined until a person accepts its changes; None if it may be refined."""
         return stop_notice(table, self.in_state(WAITING, table.name))
 
     def record(self, found: Sequence[SchemaChange], sources: Iterable[Table]) -> None:
-        """Add changes, and enter drift that is declared by now as applied, in one commit; none where there is nothing to write.
+        """Add changes and mark drift that is now declared as applied, in one commit; no commit if there is nothing to write.
 
-        Raises ConflictError where another look has written since this one read.
+        Raises ConflictError if another check wrote since this one read.
         """
         declared = {(table.name, name) for table in sources for name in table.column_names}
         applied = [
@@ -128,9 +128,9 @@ class SchemaLog:
         self._held.write({id(row): {**row, "state": APPLIED} for row, _ in applied}, [vars(change) for change in new])
 
     def accept(self, table: Table) -> list[SchemaChange]:
-        """Let a stopped table go on, close its gaps, and return what was accepted.
+        """Accept the waiting changes and gaps of a table and return them.
 
-        Raises EbapError where there is nothing of either, and ConflictError as `record`.
+        Raises EbapError if there are none, and ConflictError as `record`.
         """
         found = [(row, change) for row, change in self._rows if change.state in (WAITING, GAP) and change.source_table == table.name]
         if not found:
@@ -142,7 +142,7 @@ class SchemaLog:
 
 
 def stop_notice(table: Table, waiting: Sequence[SchemaChange]) -> str | None:
-    """Why the table may not be refined, by its changes that wait; None for none."""
+    """Why the table must not be refined, by its waiting changes; None if there are none."""
     if not waiting:
         return None
     stopped = [change for change in waiting if change.what == NOT_CAPTURED]

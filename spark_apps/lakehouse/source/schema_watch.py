@@ -1,6 +1,6 @@
-"""Check of the source's schema and of the connector, every half minute.
+"""Periodic check of the source's schema and of the connector.
 
-It is a short process, so that neither its errors nor its memory are the caller's.
+Each check is a process of its own, so that its errors and memory do not affect the caller.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import time
 from collections.abc import Sequence
 
 _COMMAND = (sys.executable, "-m", "lakehouse", "schema", "--if-changed")
-# A capture that one value stopped stands still until the next look.
+# Capture that one value stopped resumes at the next check.
 _EVERY_S = 30.0
-# A look that records something takes seconds; one whose server is away gives up by itself.
+# A check takes seconds and times out by itself if a server is unreachable; this limit is for one that hangs.
 _LONGEST_S = 600.0
 
 
 class SchemaWatch:
-    """Starts a look when the last one is half a minute old; what it says, also of a source that is away, goes to the caller's log."""
+    """Starts a check `every_s` after the last one started; its output, errors included, goes to the caller's log."""
 
     def __init__(self, command: Sequence[str] = _COMMAND, every_s: float = _EVERY_S) -> None:
         self._command, self._every_s = list(command), every_s
@@ -26,7 +26,7 @@ class SchemaWatch:
         self._began_at = float("-inf")
 
     def look(self) -> None:
-        """Start one if it is due, and return at once; there is never more than one."""
+        """Start a check if it is due and none runs; does not wait for it."""
         age_s = time.monotonic() - self._began_at
         if self._running and self._running.poll() is None:
             if age_s > _LONGEST_S:

@@ -1,9 +1,8 @@
-"""What capture needs in the source database: schema `ebap`, a publication of exactly the declared tables, and grants.
+"""Objects that capture needs in the source database: schema `ebap`, a publication of the declared tables and EBAP's own, and grants.
 
-Everything is made by the owner of the captured schema, never by the capture role, and REPLICA IDENTITY is left as it is: a
-source is not asked to change. The publication is never FOR ALL TABLES, which would break UPDATE and DELETE on every table of
-the source that has no primary key. It publishes a partitioned table as one, under its own name; Postgres then keeps to itself what
-is done to a partition alone (TRUNCATE, ATTACH, DETACH, DROP).
+The owner of the captured schema creates them, never the capture role. REPLICA IDENTITY is not changed, to leave the source's tables
+alone. The publication is never FOR ALL TABLES, which would break UPDATE and DELETE on every table without a primary key. It publishes
+partitions under the root table's name; Postgres then does not publish TRUNCATE, ATTACH, DETACH and DROP of a single partition.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ PUBLICATION = "ebap"
 OWN_TABLES = ("heartbeat", "signal")
 
 _OBJECTS = Path(__file__).with_name("setup.sql")
-# The index by which Postgres finds the old row of table `l`, as its relcache chooses it: a key that is deferrable is none.
+# The replica identity index of table `l`, as Postgres' relcache chooses it; a deferrable key does not count.
 IDENTITY_INDEX = """
 SELECT i.indkey::int2[] AS columns FROM pg_index i
 WHERE i.indrelid = l.oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL
@@ -46,20 +45,20 @@ WHERE p.pubname = %s AND n.nspname <> %s AND EXISTS (
       )
 )
 """
-# Whoever waits for a lock lets others wait behind it: the next look tries again.
+# A session that waits for a lock blocks later sessions; the next check tries again.
 _LOCK_LIMIT = "SET LOCAL lock_timeout = '5s'"
 _EVERY_OPERATION = "insert, update, delete, truncate"
 
 
 def captured(sources: Iterable[Table], schema: str) -> tuple[tuple[str, str], ...]:
-    """Schema and name of each table that is captured: the declared ones, then EBAP's own."""
+    """Schema and name of each captured table: the declared tables, then EBAP's own."""
     return (*((schema, table.name) for table in sources), *((SCHEMA, name) for name in OWN_TABLES))
 
 
 def prepare(cursor: Any, sources: Iterable[Table], schema: str) -> None:
-    """Make or correct schema `ebap`, the publication and the grants; safe to repeat.
+    """Create or correct schema `ebap`, the publication and the grants; idempotent.
 
-    The declared tables must exist with a primary key (see preflight): one published without it could no longer be updated.
+    The declared tables must exist with a primary key (see preflight): Postgres refuses updates of a published table without one.
     """
     wanted = captured(sources, schema)
     cursor.execute(_OBJECTS.read_text())
@@ -69,7 +68,7 @@ def prepare(cursor: Any, sources: Iterable[Table], schema: str) -> None:
 
 def _publish(cursor: Any, wanted: tuple[tuple[str, str], ...]) -> None:
     publication = sql.Identifier(PUBLICATION)
-    # Without ONLY, what inherits from a table would be published with it, mostly without a key, and could not be updated any more.
+    # Without ONLY, inheriting tables are published too; they often have no key, and their updates would fail.
     names = sql.SQL(", ").join(sql.SQL("ONLY {}").format(sql.Identifier(*table)) for table in wanted)
     cursor.execute(
         "SELECT puballtables, pubinsert AND pubupdate AND pubdelete AND pubtruncate AND pubviaroot FROM pg_publication WHERE pubname = %s",
@@ -82,19 +81,19 @@ def _publish(cursor: Any, wanted: tuple[tuple[str, str], ...]) -> None:
         return
     is_for_all, has_every_option = found
     if is_for_all:
-        return  # cannot be altered into a list; the preflight refuses it and says what to do
+        return  # cannot be altered to a table list; the preflight reports it
     if not has_every_option:
         cursor.execute(sql.SQL("ALTER PUBLICATION {} SET ({})").format(publication, options))
-    # Only where it differs: each change of a publication invalidates the caches of the running replication.
+    # Only if it differs: altering a publication invalidates the caches of the running replication.
     if published(cursor) != set(wanted):
         cursor.execute(sql.SQL("ALTER PUBLICATION {} SET TABLE {}").format(publication, names))
 
 
 def withdraw_unfit(cursor: Any) -> list[tuple[str, str]]:
-    """Take tables out of the publication without a replica identity that has their key, and return schema and name of each.
+    """Remove tables whose replica identity lacks the key from the publication; returns schema and name of each.
 
-    As long as one without any is published, Postgres refuses its UPDATE and DELETE; one of other columns makes Debezium send deletes of
-    the wrong key.
+    Postgres refuses UPDATE and DELETE on a published table without a replica identity; with one of other columns, Debezium sends
+    deletes with a wrong key.
     """
     cursor.execute(_UNFIT, [PUBLICATION, SCHEMA])
     unfit: list[tuple[str, str]] = cursor.fetchall()
@@ -106,7 +105,10 @@ def withdraw_unfit(cursor: Any) -> list[tuple[str, str]]:
 
 
 def admit(cursor: Any, table: Table, schema: str) -> None:
-    """Publish one table, and whole, and let the capture role read it; safe to repeat. There must be a publication."""
+    """Publish one table without row filter or column list, and grant SELECT to the capture role; idempotent.
+
+    The publication must exist.
+    """
     cursor.execute(_LOCK_LIMIT)
     publication, name = sql.Identifier(PUBLICATION), sql.Identifier(schema, table.name)
     if (schema, table.name) not in published(cursor):
@@ -122,7 +124,7 @@ def admit(cursor: Any, table: Table, schema: str) -> None:
 
 
 def published(cursor: Any) -> set[tuple[str, str]]:
-    """The tables published whole; one with a row filter or a column list does not count."""
+    """Schema and name of the published tables, without those that have a row filter or a column list."""
     cursor.execute(
         "SELECT n.nspname, c.relname FROM pg_publication p JOIN pg_publication_rel r ON r.prpubid = p.oid"
         " JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace"

@@ -1,4 +1,4 @@
-"""Whether every change of a table is captured, what kept some from it between two looks, and how that is made good."""
+"""Whether every change of a table is captured, what prevented this between two checks, and the cure."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from lakehouse.source.schema_log import (
     WAITING,
 )
 
-# Of a table that was last looked at by a release that did not remember its entry.
+# For a table that was last checked by a release that did not record its publication entry.
 _UNKNOWN = "unknown"
-# What happened, the state it begins in, and what follows from it.
+# What happened, its initial state, and the consequence.
 Event = tuple[str, str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """A table's entry in the publication, what keeps it from being captured whole, by code, and its partitions: names and files by oid.
+    """Whether a table can be captured: its publication entry, faults by code, and names and files of its partitions by oid.
 
-    `server` is the identity of its Postgres, None where that is not known: of another one nothing is the same.
+    `server` is the identity of its Postgres, None if unknown; standings of different servers are not comparable.
     """
 
     server: str | None = None
@@ -44,7 +44,7 @@ class Standing:
 
 
 def of(name: str, found: SourceTable, server: str | None) -> Standing:
-    """How a table stands in the catalog of that server."""
+    """Standing of a table in the catalog of that server."""
     parts = found.parts if found.kind == "p" else ()
     return Standing(
         server=server,
@@ -56,12 +56,12 @@ def of(name: str, found: SourceTable, server: str | None) -> Standing:
 
 
 def attached(before: Standing | None, after: Standing | None) -> list[str]:
-    """The oids of partitions that were not there before."""
+    """Oids of new partitions."""
     return sorted(after.partitions.keys() - before.partitions.keys()) if before and after else []
 
 
 def rewritten(before: Standing | None, after: Standing | None) -> list[str]:
-    """The oids of partitions that have another file than before."""
+    """Oids of partitions whose file changed."""
     both = before.files.keys() & after.files.keys() if before and after else ()
     return sorted(oid for oid in both if before and after and before.files[oid] != after.files[oid])
 
@@ -69,10 +69,10 @@ def rewritten(before: Standing | None, after: Standing | None) -> list[str]:
 def events(
     name: str, before: Standing | None, after: Standing, *, is_replaced: bool, lossy: Collection[str], since: datetime | None
 ) -> Iterator[Event]:
-    """What happened to table `name` since the look at `since`.
+    """What happened to table `name` since the check at `since`.
 
-    `before` is None for what a release before this one remembered. `is_replaced`: another table has taken its name. `lossy` are the
-    oids of new partitions that had rows before they became one, and of those that were truncated.
+    `before` is None for a record of an earlier release. `is_replaced`: another table has its name now. `lossy` are the oids of new
+    partitions that had rows when attached, and of truncated ones.
     """
     was = before or Standing(publication=_UNKNOWN, partitions=after.partitions)
     for code in sorted(was.faults.keys() - after.faults.keys()):

@@ -1,8 +1,8 @@
-"""Types of Postgres and how their values are carried: read by capture, gate, preflight, check and docs.
+"""Postgres types and how capture carries their values; used by capture, gate, preflight, check and docs.
 
-A type is carried where a declared type holds each of its values, as they were measured on Debezium 3.7 in the snapshot and in the
-stream: null, empty, extreme, and stored out of line while another column changes. Whatever is not carried is left out of the capture
-by name: it stops nothing, and stands in `silver.schema_changes` with the reason. A type that is not listed is not carried.
+A type is carried if a declared type holds all of its values, as measured with Debezium 3.7 in snapshot and stream: null, empty, extreme,
+and TOASTed while another column changes. An undeclared column of any other type is excluded from capture by name and recorded in
+`silver.schema_changes` with the reason; it stops nothing. A type that is not listed is not carried.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _MODIFIER = re.compile(r"\(.*\)")
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """Types of Postgres with one fate. `declared` are the Spark types that hold every value, none where it is not carried.
+    """Postgres types that are handled alike. `declared` are the Spark types that hold every value; empty if not carried.
 
-    `note` says how the values arrive, or why they are left out.
+    `note` says how the values arrive, or why they are excluded.
     """
 
     types: tuple[str, ...]
@@ -28,7 +28,7 @@ class Kind:
 
     @property
     def is_carried(self) -> bool:
-        """Whether a declared type can hold it."""
+        """Whether a declared type holds its values."""
         return bool(self.declared)
 
 
@@ -116,7 +116,7 @@ WAY_OUT = (
 
 
 def kind(type_: str, is_enum: bool = False) -> Kind:
-    """The fate of a type as Postgres writes it: `numeric(10,2)`, `text[]`, `domain over text[]`; a domain over a scalar is that scalar."""
+    """The kind of a type in the notation of `compatibility.described`: `numeric(10,2)`, `text[]`, `domain over text[]`."""
     if type_.startswith(DOMAIN_OVER):
         return _OF_AN_ARRAY
     if is_enum:
@@ -125,6 +125,6 @@ def kind(type_: str, is_enum: bool = False) -> Kind:
 
 
 def why_left_out(type_: str, is_enum: bool = False) -> str | None:
-    """Why a column of this type is left out of the capture while nobody declares it; None where it is carried."""
+    """Why an undeclared column of this type is excluded from capture; None if the type is carried."""
     found = kind(type_, is_enum)
     return None if found.is_carried else found.note
