@@ -18,6 +18,7 @@ _HELP = {
     liveness.LAND: "make logs S=land, then make restart S=land",
     liveness.REFINE: "see DAG silver, then make logs S=airflow-scheduler",
     liveness.GOLD: "see DAG gold, then make logs S=airflow-scheduler",
+    liveness.ACTIVITY: "make logs S=activity, then make restart S=activity",
     liveness.LATE: "wait until it catches up, or make rate R=5",
 }
 
@@ -40,9 +41,9 @@ def collect(lake: Lake, last_runs: Runs | None, ask_beat: status.AskBeat) -> dic
     stopped = {name.split(".")[1]: state.error for name, state in lake.states.read_all(declared.SOURCES).items()}
     shown = []
     for entry in tables:
-        layer, name = entry["name"].split(".")
+        layer, _, name = entry["name"].rpartition(".")
         source = name.removesuffix("_history")
-        run = (last_runs or {}).get(("silver" if layer == "silver" else "gold", source))
+        run = (last_runs or {}).get((layer if layer in ("silver", "gold") else "gold", source))
         quarantined = sum(row["waiting"] for row in held if row["source_table"] == source) if layer == "silver" else 0
         more = {"quarantined": quarantined, "run": run}
         shown.append(entry | more | {"help": _help(entry, more, stopped.get(source) if layer == "silver" else None)})

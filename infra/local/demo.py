@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
 from rich.console import Console
 from rich.panel import Panel
@@ -49,6 +50,7 @@ def with_the_past(settings: Settings, declared: list[Step]) -> list[Step]:
         command=python("-m", "generator", "visits", "--days", str(settings.backfill_days)),
         after=(past.name,),
         limit_s=_BACKFILL_LIMIT_S,
+        is_live=True,
     )
     added = [past, *([visits] if settings.is_live else [])]
     after = {"generator": (past.name,), "clicks": ("generator", visits.name)}
@@ -82,11 +84,21 @@ def end_card(settings: Settings, console: Console, elapsed_s: float | None, next
         f"Thrift     {ends['thrift']['url']}   no login, this machine only",
         f"Postgres   {ends['postgres']['url']}   {ends['postgres']['user']}, password in {ends['postgres']['password_file']}",
         f"Kafka      {ends['kafka']['url']}   Connect {ends['connect']['url']}   Spark {ends['spark_connect']['url']}",
+        *_of_live_half(ends),
         "",
         *next_steps,
     ]
     title = "EBAP runs" if elapsed_s is None else f"EBAP runs ({elapsed_s:.0f} s)"
     console.print(Panel("\n".join(lines), title=title, expand=False))
+
+
+def _of_live_half(ends: dict[str, dict[str, Any]]) -> list[str]:
+    if "trino" not in ends:
+        return []
+    return [
+        f"Trino      {ends['trino']['url']}   tables of {ends['trino']['database']}, no login, this machine only",
+        f"Redis      {ends['redis']['url']}   password in {ends['redis']['password_file']}",
+    ]
 
 
 def _rows(settings: Settings) -> dict[str, int]:

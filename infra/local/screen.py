@@ -16,11 +16,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from lakehouse import platform_tables
+from lakehouse.contract import Layer
 from lakehouse.health import liveness
 
 _HISTORY = "_history"
 _BRONZE = platform_tables.CHANGES.full_name
-_HELD = (liveness.KAFKA, liveness.CAPTURE, liveness.LAND, liveness.STOPPED, liveness.REFINE, liveness.GOLD)
+_HELD = (liveness.KAFKA, liveness.CAPTURE, liveness.LAND, liveness.STOPPED, liveness.REFINE, liveness.GOLD, liveness.ACTIVITY)
 _COLOURS = {liveness.FRESH: "green", liveness.IDLE: "green", liveness.LATE: "yellow"}
 _LOOK = {
     liveness.KAFKA: "make logs S=kafka",
@@ -29,6 +30,7 @@ _LOOK = {
     liveness.STOPPED: "the freshness page shows why",
     liveness.REFINE: "look at DAG silver",
     liveness.GOLD: "look at DAG gold",
+    liveness.ACTIVITY: "make logs S=activity",
 }
 # Names of stages before silver, for the text of a cause.
 _STAGES = {liveness.KAFKA: "kafka", liveness.CAPTURE: "capture", liveness.LAND: "land"}
@@ -123,7 +125,7 @@ def _is_root(name: str, state: str) -> bool:
     """Whether a table causes its state itself: for a stage before silver, only bronze does."""
     if state in _STAGES:
         return name == _BRONZE
-    layer = "gold." if state == liveness.GOLD else "silver."
+    layer = {liveness.GOLD: "gold.", liveness.ACTIVITY: f"{Layer.LIVE.value}."}.get(state, "silver.")
     return name.startswith(layer) and not name.endswith(_HISTORY) and name != platform_tables.QUARANTINE.full_name
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 from typing import Any
+from urllib.parse import urlsplit
 
 from psycopg2.extensions import parse_dsn
 
@@ -61,6 +62,26 @@ def endpoints(settings: Settings) -> dict[str, dict[str, Any]]:
             user="admin",
             password_file=str(settings.secret_file("airflow_admin")),
         ),
+    } | (_of_live_half(settings) if settings.is_live else {})
+
+
+def _of_live_half(settings: Settings) -> dict[str, dict[str, Any]]:
+    public = settings.public_host
+    address = urlsplit(settings.s3_address)
+    return {
+        "redis": _endpoint(
+            public,
+            settings.redis_port,
+            f"redis://{public}:{settings.redis_port}",
+            password_file=str(settings.secret_file("redis")),
+        ),
+        "s3": _endpoint(
+            address.hostname or public,
+            address.port or settings.s3_port,
+            settings.s3_address,
+            password_file=str(settings.secret_file("s3_secret_key")),
+        ),
+        "trino": _endpoint(public, settings.trino_port, f"http://{public}:{settings.trino_port}", database="iceberg.ebap"),
     }
 
 

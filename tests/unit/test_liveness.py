@@ -80,3 +80,18 @@ def test_a_gold_table_is_no_better_off_than_its_inputs(
     at: Standing, inputs: list[State], waits_s: float | None, word: str, since_s: float | None
 ) -> None:
     assert liveness.gold(at, inputs, ago(waits_s), NOW) == State(name=word, since=ago(since_s))
+
+
+@pytest.mark.parametrize(
+    ("at", "profiles", "state", "since_s"),
+    [
+        (standing(20, 10), FRESH, "fresh", None),
+        (standing(90, 10), FRESH, "late", 30),
+        (standing(90, 90), FRESH, "stalled at activity", 90),
+        (standing(None, None), FRESH, "stalled at activity", None),
+        # It waits for the history of users.
+        (standing(90, 90), AT_LAND, "stalled at land", 0),
+    ],
+)
+def test_a_live_table_is_stalled_where_its_app_or_the_users_are(at: Standing, profiles: State, state: str, since_s: float | None) -> None:
+    assert liveness.live(at, profiles, NOW) == State(name=state, since=ago(since_s))

@@ -16,9 +16,11 @@ from lakehouse.settings import Settings
 from lakehouse.source import broker
 
 FRESH, IDLE, LATE, STOPPED = "fresh", "idle", "late", "stopped"
-KAFKA, CAPTURE, LAND, REFINE, GOLD = (f"stalled at {stage}" for stage in ("kafka", "capture", "land", "refine", "gold"))
+KAFKA, CAPTURE, LAND, REFINE, GOLD, ACTIVITY = (
+    f"stalled at {stage}" for stage in ("kafka", "capture", "land", "refine", "gold", "activity")
+)
 # From worst to best.
-STATES = (KAFKA, CAPTURE, LAND, STOPPED, REFINE, GOLD, LATE, IDLE, FRESH)
+STATES = (KAFKA, CAPTURE, LAND, STOPPED, REFINE, GOLD, ACTIVITY, LATE, IDLE, FRESH)
 _WAIT_MS = 5000
 
 
@@ -99,6 +101,15 @@ def gold(at: Standing, inputs: Iterable[State], waiting_since: datetime | None, 
     if has_moved_since or _is_within(waiting_since, now, at.allowed_s):
         return State(name=LATE, since=waiting_since)
     return State(name=GOLD, since=waiting_since)
+
+
+def live(at: Standing, profiles: State, now: datetime) -> State:
+    """The state of a live table, which waits for `profiles`, the history of users; `moved_at` is when it was last committed to."""
+    if profiles.is_held:
+        return profiles
+    if at.is_on_time(now):
+        return State(name=FRESH)
+    return at.late() if _is_within(at.moved_at, now, at.allowed_s) else State(name=ACTIVITY, since=at.moved_at)
 
 
 def least(states: Iterable[State]) -> State:

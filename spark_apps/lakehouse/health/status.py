@@ -96,7 +96,7 @@ def lake_status(settings: Settings) -> dict[str, Any]:
     sizes = objects.bytes_by_table(settings)
     sizes |= {table.full_name: sizes.get(platform_tables.stored(table).full_name, 0) for table in tables.SOURCES}
     verified = _verified_through(lake)
-    sized = [asdict(status) | {"bytes": sizes.get(status.name)} | verified.get(status.name, {}) for status in found]
+    sized = [asdict(status) | {"bytes": sizes.get(status.name, status.bytes)} | verified.get(status.name, {}) for status in found]
     left_out = [{name: getattr(change, name) for name in _LEFT_OUT} for change in SchemaLog(lake).left_out()]
     return {"tables": sized, "waiting": quarantine_counts.counts(lake), "delays": delays(lake, now), "left_out": left_out}
 
@@ -133,7 +133,30 @@ def collect(lake: Lake, now: datetime, ask_beat: AskBeat) -> list[TableStatus]:
         names = [table.full_name] + ([f"{table.full_name}_history"] if table.history is History.FULL else [])
         statuses += [status(table, name, table.name) for name in names]
     statuses.append(status(platform_tables.QUARANTINE, platform_tables.QUARANTINE.full_name, platform_tables.QUARANTINE.full_name))
-    return statuses + [status(table, table.full_name, table.name) for table in tables.GOLD]
+    statuses += [status(table, table.full_name, table.name) for table in tables.GOLD]
+    return statuses + (_live(lake, states["users"], now) if lake.settings.is_live else [])
+
+
+def _live(lake: Lake, profiles: liveness.State, now: datetime) -> list[TableStatus]:
+    """The tables of the live half, from what its app last reported."""
+    found = []
+    for table, known in _states_of(lake, tables.LIVE):
+        at = liveness.Standing(allowed_s=table.max_age_s, complete_to=known.complete_to, moved_at=known.updated_at)
+        state = liveness.live(at, profiles, now)
+        age_s = round((now - known.complete_to).total_seconds(), 3) if known.complete_to else None
+        found.append(
+            TableStatus(
+                name=table.full_name,
+                rows=known.inputs.get("rows", 0),
+                bytes=known.inputs.get("bytes"),
+                age_s=age_s,
+                allowed_age_s=table.max_age_s,
+                state=state.name,
+                since=state.since,
+                error=known.error,
+            )
+        )
+    return found
 
 
 def gold_complete_to(lake: Lake) -> Moments:

@@ -156,7 +156,10 @@ class FinalLane:
     def _report(self, count: int, frontier: datetime) -> None:
         for table in tables.LIVE:
             known = self._lake.states.read(table)
-            made = TableState(table_name=table.full_name, complete_to=frontier, updated_at=datetime.now(UTC), records=count)
+            size = iceberg.size(self._spark, table)
+            made = TableState(
+                table_name=table.full_name, inputs=size, complete_to=frontier, updated_at=datetime.now(UTC), records=count, turn=known.turn
+            )
             self._lake.states.advance(known, made)
 
 

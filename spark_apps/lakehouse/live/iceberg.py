@@ -50,6 +50,13 @@ def position(spark: SparkSession, table: Table) -> dict[str, Any]:
     return json.loads(found[0].position) if found else {}
 
 
+def size(spark: SparkSession, table: Table) -> dict[str, int]:
+    """`rows` and `bytes` of the newest snapshot; 0 if there is none."""
+    found = spark.sql(f"SELECT summary FROM {table.full_name}.snapshots ORDER BY committed_at DESC LIMIT 1").collect()
+    summary = found[0].summary if found else {}
+    return {"rows": int(summary.get("total-records", 0)), "bytes": int(summary.get("total-files-size", 0))}
+
+
 def _statement(table: Table) -> str:
     columns = ",\n  ".join(f"`{c.name}` {c.type} COMMENT {quote(c.doc)}" for c in table.columns)
     parts = [f"days({name})" if table.column(name).type == "TIMESTAMP" else name for name in table.partition_by]

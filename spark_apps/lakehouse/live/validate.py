@@ -44,7 +44,7 @@ def run(settings: Settings, ledger: Path) -> Iterator[Finding]:
 def _complete(settings: Settings, table: Table) -> Iterator[Finding]:
     """Rows, repeats and dead letters of each partition are its offsets from the first that was read to where the table stands."""
     snapshot, reached = position(settings, table)
-    if not reached:
+    if "offsets" not in reached:  # nothing, or files of past days alone
         yield Finding(True, f"{table.name}: nothing is stored yet")
         return
     ends, firsts, repeats = reached["offsets"][table.topic], reached["first"], reached.get("repeats", {})
@@ -86,7 +86,7 @@ def _partitions(settings: Settings) -> Iterator[Finding]:
 def _as_sent(settings: Settings, ledger: Path) -> Iterator[Finding]:
     """Each acknowledged record that the tables have reached is where it must be, and nothing else is stored at its place."""
     _, reached = position(settings, EVENTS)
-    end = reached["offsets"][EVENTS.topic] if reached else {}
+    end = reached.get("offsets", {}).get(EVENTS.topic, {})
     lines = [line for line in _lines(ledger) if line["topic"] == EVENTS.topic and line["offset"] < end.get(str(line["partition"]), 0)]
     if not lines:
         yield Finding(True, f"the ledger {ledger} has no event that is stored yet")
