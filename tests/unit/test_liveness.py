@@ -88,7 +88,7 @@ def test_a_gold_table_is_no_better_off_than_its_inputs(
         (standing(20, 10), FRESH, "fresh", None),
         (standing(90, 10), FRESH, "late", 30),
         (standing(90, 90), FRESH, "stalled at activity", 90),
-        (standing(None, None), FRESH, "stalled at activity", None),
+        (standing(None, None), FRESH, "late", None),
         # It waits for the history of users.
         (standing(90, 90), AT_LAND, "stalled at land", 0),
     ],

@@ -109,6 +109,8 @@ def live(at: Standing, profiles: State, now: datetime) -> State:
         return profiles
     if at.is_on_time(now):
         return State(name=FRESH)
+    if at.moved_at is None:  # its first commit takes a minute or two
+        return at.late()
     return at.late() if _is_within(at.moved_at, now, at.allowed_s) else State(name=ACTIVITY, since=at.moved_at)
 
 
