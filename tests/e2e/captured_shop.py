@@ -46,7 +46,7 @@ class Shop:
         with KafkaAdminClient(bootstrap_servers=self.settings.kafka_bootstrap) as admin:
             topics.create(admin, topics.declared(tables.SOURCES), self.settings.max_batch_bytes)
         apply.prepare(self.settings, frozenset(), tables.SOURCES)
-        identity = apply.source_identity(self.settings)[0] or ""
+        identity = connection.source_identity(self.settings)[0] or ""
         light_lake.create(self.settings, {"ebap.epoch": "1", "ebap.source.1": identity, "ebap.placeholder.1": PLACEHOLDER})
         gate.record(self.lake)
         apply.run(self.lake, epochs.Source(epoch=1, identity=identity, placeholders=(PLACEHOLDER,)))

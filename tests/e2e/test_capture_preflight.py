@@ -11,7 +11,7 @@ from psycopg2.extensions import make_dsn
 from lakehouse import tables
 from lakehouse.errors import EbapError
 from lakehouse.settings import PROJECT
-from lakehouse.source import apply, catalog, preflight, setup
+from lakehouse.source import catalog, connection, preflight, setup
 from tests.e2e.own_postgres import running_postgres
 from tests.refusals import refused
 
@@ -44,7 +44,7 @@ def prepare(settings):
 
 def situation(settings):
     """What is right for a lake that this very Postgres filled, before its connector made a slot."""
-    identity, login_fault = apply.source_identity(settings)
+    identity, login_fault = connection.source_identity(settings)
     return preflight.Situation(identity=identity, login_fault=login_fault, known_identity=identity, has_offset=False)
 
 

@@ -13,7 +13,7 @@ from lakehouse import tables
 from lakehouse.contract import Column, Layer, Table
 from lakehouse.definitions import COUNTED_STATUSES
 from lakehouse.errors import ContractError
-from lakehouse.gold import check, queries
+from lakehouse.gold import check, queries, readable
 from lakehouse.lake import ddl
 from lakehouse.transforms.gold import sql_files
 from tests.conftest import empty_lake
@@ -91,7 +91,7 @@ def monthly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
 
 
 def _forget() -> None:
-    queries.columns.cache_clear()
+    readable.columns.cache_clear()
     queries.query.cache_clear()
     queries.select.cache_clear()
     sql_files.select.cache_clear()

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lakehouse.contract import Table
 from lakehouse.delta.schema import quoted
-from lakehouse.gold import engine, queries, translation
+from lakehouse.gold import engine, queries, readable, translation
 from lakehouse.transforms.gold import sql_files
 from lakehouse.transforms.records import arrow
 
@@ -42,12 +42,12 @@ def on_spark(spark: SparkSession, table: Table, drawn: Drawn) -> list[Row]:
     return made
 
 
-def _inputs(query: queries.Query, drawn: Drawn) -> dict[queries.Name, pa.Table]:
+def _inputs(query: readable.Query, drawn: Drawn) -> dict[readable.Name, pa.Table]:
     unread = {name for name in drawn if tuple(name.split(".")) not in query.reads}
     assert not unread, f"{unread} are drawn and never read"
     made = {}
     for (schema, name), columns in query.reads.items():
-        types = {column: queries.columns()[schema][name][column] for column in columns}
+        types = {column: readable.columns()[schema][name][column] for column in columns}
         made[schema, name] = _table(types, *drawn.get(f"{schema}.{name}", ((), ())))
     return made
 

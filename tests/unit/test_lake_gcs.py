@@ -14,7 +14,8 @@ from lakehouse.delta import objects
 from lakehouse.delta.errors import VersionGoneError
 from lakehouse.delta.gcs import GcsStore
 from lakehouse.delta.log import TableLog
-from lakehouse.delta.store import LocalStore, Store, store_of
+from lakehouse.delta.store import LocalStore, Store
+from lakehouse.lake.lake import store_of
 from lakehouse.settings import Settings
 from tests.gcs import emulator
 from tests.unit.lake_tables import append, content, make_table, replace_rows

@@ -15,7 +15,7 @@ import pytest
 from lakehouse import tables
 from lakehouse.contract import Column, History, Layer, Table
 from lakehouse.errors import ContractError
-from lakehouse.gold import aggregate, queries
+from lakehouse.gold import aggregate, queries, readable
 from lakehouse.lake.lake import Lake as StoredLake
 from lakehouse.settings import PROJECT, Settings
 from lakehouse.tables import refuse_shared_names
@@ -92,7 +92,7 @@ def declared(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     select, touched = sql_files.select, sql_files.touched
     monkeypatch.setattr(sql_files, "select", lambda table: SELECT if table is BY_DATE else select(table))
     monkeypatch.setattr(sql_files, "touched", lambda table: TOUCHED if table is BY_DATE else touched(table))
-    caches = (queries.columns, queries.select, queries.touched, queries.query)
+    caches = (readable.columns, queries.select, queries.touched, queries.query)
     for each in caches:
         each.cache_clear()
     refuse_shared_names(sources)

@@ -100,7 +100,7 @@ def test_options_of_the_address_stay_below_the_profile(shop: Settings) -> None:
 
 def test_the_preflight_passes_what_capture_prepared(shop: Settings) -> None:
     apply.prepare(shop, frozenset(), tables.SOURCES)
-    identity, fault = apply.source_identity(shop)
+    identity, fault = connection.source_identity(shop)
     assert fault is None
     around = preflight.Situation(identity=identity, login_fault=None, known_identity=identity, has_offset=False)
     with connection.owner(shop) as cursor:

@@ -13,7 +13,6 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from lakehouse.errors import EbapError
-from lakehouse.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -54,15 +53,6 @@ class Store(Protocol):
 
     def local_file(self, path: str) -> str:
         """Local path of an immutable object: the file itself, or a copy that may be evicted later."""
-
-
-def store_of(settings: Settings) -> Store:
-    """The store that holds the lake of these settings."""
-    if not settings.is_on_gcs:
-        return LocalStore()
-    from lakehouse.delta.gcs import GcsStore
-
-    return GcsStore(settings)
 
 
 class LocalStore:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lakehouse import tables
 from lakehouse.contract import Table
 from lakehouse.errors import ContractError
-from lakehouse.gold import dialect, queries, translation
+from lakehouse.gold import dialect, queries, readable, translation
 from lakehouse.transforms.gold import sql_files
 
 
@@ -32,11 +32,11 @@ def of_table(table: Table) -> list[str]:
 
 
 def _of_text(file: str, sql: str, output: dict[str, str]) -> list[str]:
-    return [f"{file}:{line}: {reason}" for line, reason in dialect.faults(sql, queries.columns(), output)]
+    return [f"{file}:{line}: {reason}" for line, reason in dialect.faults(sql, readable.columns(), output)]
 
 
 def _of_slice(table: Table, name: str) -> list[str]:
     assert table.slice
     sql = queries.slice_query(table, name, table.slice)
-    found = dialect.faults(sql, queries.columns(), {table.slice: table.column(table.slice).type})
+    found = dialect.faults(sql, readable.columns(), {table.slice: table.column(table.slice).type})
     return [f"tables/{table.name}.py: sliced_by {name!r}: {reason}" for _, reason in found]

@@ -22,7 +22,7 @@ from sqlglot.schema import MappingSchema
 from lakehouse.errors import EbapError
 from lakehouse.gold import rules
 from lakehouse.gold.functions import FUNCTIONS, PREFIX
-from lakehouse.gold.queries import Columns
+from lakehouse.gold.readable import Columns
 
 _NATIVE = {name for name, function in FUNCTIONS.items() if not function.type}
 _CONSTRUCTS = (

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from lakehouse import tables
 from lakehouse.gold import pseudonyms, queries, reach, translation
 from lakehouse.gold.inputs import Inputs, is_source, stored_form
-from lakehouse.gold.queries import Name, Query
+from lakehouse.gold.readable import Name, Query
 from lakehouse.lake import storage, stored_schema
 from lakehouse.sql import is_within
 from lakehouse.transforms import views

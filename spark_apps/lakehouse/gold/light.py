@@ -13,7 +13,7 @@ from lakehouse.delta.schema import quoted
 from lakehouse.gold import engine, pseudonyms, queries
 from lakehouse.gold.inputs import Inputs
 from lakehouse.gold.loading import Loaded
-from lakehouse.gold.queries import Query
+from lakehouse.gold.readable import Query
 from lakehouse.sql import is_within
 
 if TYPE_CHECKING:

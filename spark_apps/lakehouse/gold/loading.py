@@ -10,9 +10,9 @@ from lakehouse import tables
 from lakehouse.contract import History
 from lakehouse.delta import reading
 from lakehouse.delta.schema import quoted
-from lakehouse.gold import queries, reach
+from lakehouse.gold import queries, reach, readable
 from lakehouse.gold.inputs import Inputs, is_source
-from lakehouse.gold.queries import Name, Query
+from lakehouse.gold.readable import Name, Query
 from lakehouse.sql import is_within
 from lakehouse.transforms import views
 from lakehouse.transforms.gold.sql_files import HISTORY_SUFFIX
@@ -102,7 +102,7 @@ class Loaded:
         table = tables.source(name)
         if since_run is None:
             fields = self._inputs.snapshots[name].fields
-            types = {column: fields[column].duckdb_type for column in table.key} | {queries.SINCE: "TIMESTAMPTZ"}
+            types = {column: fields[column].duckdb_type for column in table.key} | {readable.SINCE: "TIMESTAMPTZ"}
             nothing = ", ".join(f"CAST(NULL AS {type_}) AS {quoted(column)}" for column, type_ in types.items())
             self._view("changed", name, f"SELECT {nothing} WHERE false")
             return

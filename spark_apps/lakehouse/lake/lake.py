@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse.delta import reading
 from lakehouse.delta.log import Snapshot, TableLog
-from lakehouse.delta.store import store_of
+from lakehouse.delta.store import LocalStore, Store
 from lakehouse.lake import ddl, state
 
 if TYPE_CHECKING:
@@ -51,3 +51,12 @@ class Lake:
     def read(self, table: Table, columns: Sequence[str] | None = None, where: Filter | None = None) -> pa.Table:
         """Current rows of a stored table."""
         return reading.read(self.con, self.snapshot(table), self.store, columns, where=where)
+
+
+def store_of(settings: Settings) -> Store:
+    """The store that holds the lake of these settings."""
+    if not settings.is_on_gcs:
+        return LocalStore()
+    from lakehouse.delta.gcs import GcsStore  # Google's client takes half a second to load
+
+    return GcsStore(settings)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import psycopg2
-
 from lakehouse import tables
 from lakehouse.contract import Table
 from lakehouse.lake import epochs
 from lakehouse.lake.epochs import Source
 from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
-from lakehouse.source import broker, catalog, connect, connection, connector, mending, preflight, setup, topics
+from lakehouse.source import broker, catalog, connect, connection, connector, gate, mending, preflight, setup, topics
 from lakehouse.source.schema_log import SchemaLog
 
 RUNNING_LIMIT_S = 120
@@ -27,10 +25,8 @@ def apply(lake: Lake) -> None:
     The source is prepared only if every table can be published. Raises EbapError if the preflight fails (the connector is then
     unchanged) or if the connector does not run.
     """
-    from lakehouse.source import gate
-
     settings, known = lake.settings, epochs.of_lake(lake)
-    if known and source_identity(settings)[0] == known.identity:
+    if known and connection.source_identity(settings)[0] == known.identity:
         # For changes made while capture was down: the gate stops one table, the preflight would refuse all.
         gate.record(lake)
     altered, captured = SchemaLog(lake).altered_columns(), fit(SchemaLog(lake))
@@ -61,8 +57,6 @@ def run(lake: Lake, known: Source) -> None:
 
     Raises WorkerError if it does not run.
     """
-    from lakehouse.source import gate
-
     settings = lake.settings
     for left in reversed(range(_MENDS)):
         scope = mending.scope(SchemaLog(lake))
@@ -88,7 +82,7 @@ def check(
 
     `begins_anew` ignores the existing slot and offset, which the caller will delete.
     """
-    identity, login_fault = source_identity(settings)
+    identity, login_fault = connection.source_identity(settings)
     admin = broker.admin(settings)
     situation = preflight.Situation(
         identity=identity,
@@ -107,20 +101,6 @@ def check(
     found = replace(found, slot_status=None) if begins_anew else found
     preflight.check(captured, settings.source_schema, found, situation)
     return identity or ""
-
-
-def source_identity(settings: Settings) -> tuple[str | None, str | None]:
-    """`<system identifier>/<timeline>` of the source and None, or None and the login error.
-
-    Uses a replication connection of the capture role, which also checks its login, its REPLICATION attribute and the network.
-    """
-    try:
-        with connection.capture_replication(settings) as opened, opened.cursor() as cursor:
-            cursor.execute("IDENTIFY_SYSTEM")
-            answer = cursor.fetchone()
-    except psycopg2.OperationalError as error:
-        return None, " ".join(str(error).split())
-    return (f"{answer[0]}/{answer[1]}", None) if answer else (None, "IDENTIFY_SYSTEM gave no answer")
 
 
 def rendered(settings: Settings, epoch: int, placeholder: str, scope: connector.Scope = connector.EVERYTHING) -> dict[str, str]:

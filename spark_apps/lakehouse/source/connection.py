@@ -140,3 +140,19 @@ def mark(settings: Settings) -> str:
         (marked,) = cursor.fetchone()
         cursor.execute("UPDATE ebap.heartbeat SET beat_at = clock_timestamp() WHERE id = 1")
     return str(marked)
+
+
+def source_identity(settings: Settings) -> tuple[str | None, str | None]:
+    """`<system identifier>/<timeline>` of the source and None, or None and the login error.
+
+    Uses a replication connection of the capture role, which also checks its login, its REPLICATION attribute and the network.
+    """
+    import psycopg2
+
+    try:
+        with capture_replication(settings) as opened, opened.cursor() as cursor:
+            cursor.execute("IDENTIFY_SYSTEM")
+            answer = cursor.fetchone()
+    except psycopg2.OperationalError as error:
+        return None, " ".join(str(error).split())
+    return (f"{answer[0]}/{answer[1]}", None) if answer else (None, "IDENTIFY_SYSTEM gave no answer")

@@ -21,7 +21,7 @@ def accept(lake: Lake) -> str:
     the switch. Raises EbapError if there is no other source, or if it cannot be captured.
     """
     settings = lake.settings
-    known, (identity, login_fault) = epochs.of_lake(lake), apply.source_identity(settings)
+    known, (identity, login_fault) = epochs.of_lake(lake), connection.source_identity(settings)
     if known is None:
         raise EbapError("this lake has not been filled from any Postgres yet", "`make up` captures the first")
     if identity is None:

@@ -22,7 +22,7 @@ from lakehouse.errors import EbapError, retry
 from lakehouse.lake import ddl, epochs
 from lakehouse.lake.lake import Lake
 from lakehouse.settings import Settings
-from lakehouse.source import apply, catalog, connect, mending, partitions, schema_diff, setup, standing, types
+from lakehouse.source import catalog, connect, connection, mending, partitions, schema_diff, setup, standing, types
 from lakehouse.source.compatibility import spark_type
 from lakehouse.source.failures import Kind
 from lakehouse.source.mending import Blame
@@ -102,7 +102,7 @@ def source(settings: Settings) -> tuple[Shapes, str | None]:
             found = catalog.read_tables(cursor, tables.SOURCES, settings.source_schema)
     except psycopg2.OperationalError as error:
         raise EbapError(f"the source does not let its owner in: {' '.join(str(error).split())}") from None
-    identity = apply.source_identity(settings)[0]
+    identity = connection.source_identity(settings)[0]
     return {table.name: schema_diff.of(table.name, found.get(table.name), identity) for table in tables.SOURCES}, identity
 
 
