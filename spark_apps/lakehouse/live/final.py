@@ -77,6 +77,7 @@ class FinalLane:
             return Round(records=found.records, complete_to=None)
         settled = self._settle(windows.final_before(frontier.timestamp()))
         self._report(found.records, frontier)
+        offsets.skip_file(settings).unlink(missing_ok=True)
         return Round(records=found.records, complete_to=frontier, settled=settled)
 
     def _fill(self, read: DataFrame, found: Range) -> None:
@@ -87,7 +88,7 @@ class FinalLane:
             self._append(
                 records.rows(read, TELEMETRY).coalesce(1),
                 TELEMETRY,
-                {"offsets": found.of(str(TELEMETRY.topic)), "first": self._first(TELEMETRY, found.start)},
+                {"offsets": found.of(str(TELEMETRY.topic)), **self._gaps(TELEMETRY, found.start)},
             )
         if self._offsets(EVENTS) != found.of(str(EVENTS.topic)):
             self._append_events(records.rows(read, EVENTS), found.start, found.of(str(EVENTS.topic)))
@@ -101,13 +102,17 @@ class FinalLane:
             position = self._at[EVENTS.name] | {"files": [*known, *(path.name for path in paths)]}
             self._append_once(events, position, {})
 
-    def _first(self, table: Table, start: Offsets) -> dict[str, int]:
-        """The offset of each partition from which the table has everything."""
-        return {**start[str(table.topic)], **self._at[table.name].get("first", {})}
+    def _gaps(self, table: Table, start: Offsets) -> dict[str, dict[str, int]]:
+        """The offset of each partition from which the table has everything, and how many records Kafka deleted before they were read."""
+        known, begun = self._at[table.name], start[str(table.topic)]
+        skipped = Counter(known.get("skipped", {}))
+        for part, end in self._offsets(table).get(str(table.topic), {}).items():
+            skipped[part] += begun[part] - end
+        return {"first": {**begun, **known.get("first", {})}, "skipped": {part: count for part, count in skipped.items() if count}}
 
     def _append_events(self, events: DataFrame, start: Offsets, end: Offsets) -> None:
         received = repeats.by_partition(events)
-        position = self._at[EVENTS.name] | {"offsets": end, "first": self._first(EVENTS, start)}
+        position = self._at[EVENTS.name] | {"offsets": end, **self._gaps(EVENTS, start)}
         self._append_once(events, position, received)
 
     def _append_once(self, events: DataFrame, position: dict[str, Any], received: Mapping[str, int]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import EbapError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # Topic, then partition as text, as JSON and Spark's options have them; the offset is the next one to read.
 Offsets = dict[str, dict[str, int]]
+Starts = Mapping[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,26 +46,39 @@ class Range:
         return reader.option("subscribe", ",".join(sorted(self.end))).options(**options).load()
 
 
-def until(settings: Settings, topics: Sequence[str], start: Mapping[str, Mapping[str, int]], before: datetime, most: int) -> Range:
-    """The range from `start` (from the oldest record where it has no offset) to the records received before an instant.
+def skip_file(settings: Settings) -> Path:
+    """The request to go on behind records that Kafka no longer has; the final lane removes it once it has."""
+    return settings.control_dir / "activity.skip"
 
-    At most about `most` records: the rest of each partition waits. EbapError if Kafka no longer has the first of them.
-    """
+
+def until(settings: Settings, topics: Sequence[str], start: Starts, before: datetime, most: int) -> Range:
+    """The range from `start` to the records that Kafka received before an instant; see `planned`."""
     from kafka import TopicPartition
 
     with closing(broker.reader(settings)) as reader:
         places = [TopicPartition(topic, number) for topic in topics for number in sorted(reader.partitions_for_topic(topic) or ())]
         oldest, newest = reader.beginning_offsets(places), reader.end_offsets(places)
         found = reader.offsets_for_times(dict.fromkeys(places, int(before.timestamp() * 1000)))
-    begin, end = _empty(topics), _empty(topics)
-    for place in places:
-        first = start.get(place.topic, {}).get(str(place.partition), oldest[place])
-        if first < oldest[place]:
-            raise _gone(place.topic, place.partition, first, oldest[place])
-        begin[place.topic][str(place.partition)] = first
-        # None: no record is that new, so that all are older.
-        at = found.get(place)
-        end[place.topic][str(place.partition)] = max(first, at.offset if at else newest[place])
+    # No record is that new: all are older.
+    ends = {place: at.offset if (at := found.get(place)) else newest[place] for place in places}
+    kept = {(place.topic, str(place.partition)): (oldest[place], ends[place]) for place in places}
+    return planned(kept, start, most, may_skip=skip_file(settings).exists())
+
+
+def planned(kept: Mapping[tuple[str, str], tuple[int, int]], start: Starts, most: int, *, may_skip: bool = False) -> Range:
+    """The range of each topic's partition from `start`, or the oldest record where it has no offset, to the end in `kept`.
+
+    `kept` has the offset of the oldest record and the end, by topic and partition. At most about `most` records: the rest of each partition
+    waits. EbapError if Kafka no longer has the first of them, unless `may_skip`.
+    """
+    begin: Offsets = {topic: {} for topic, _ in kept}
+    end: Offsets = {topic: {} for topic, _ in kept}
+    for (topic, part), (oldest, last) in kept.items():
+        first = start.get(topic, {}).get(part, oldest)
+        if first < oldest and not may_skip:
+            raise _gone(topic, part, first, oldest)
+        begin[topic][part] = max(first, oldest)
+        end[topic][part] = max(begin[topic][part], last)
     return _cut(begin, end, most)
 
 
@@ -71,20 +86,16 @@ def _cut(start: Offsets, end: Offsets, most: int) -> Range:
     whole = Range(start=start, end=end, is_whole=True)
     if whole.records <= most:
         return whole
-    share = most / whole.records
+    # Rounded up: a partition with records goes on by one at least.
     cut = {
-        topic: {part: start[topic][part] + int((last - start[topic][part]) * share) for part, last in parts.items()}
+        topic: {part: start[topic][part] + -(-(last - start[topic][part]) * most // whole.records) for part, last in parts.items()}
         for topic, parts in end.items()
     }
     return Range(start=start, end=cut, is_whole=False)
 
 
-def _gone(topic: str, partition: int, first: int, oldest: int) -> EbapError:
+def _gone(topic: str, part: str, first: int, oldest: int) -> EbapError:
     return EbapError(
-        f"Kafka no longer has records {first} to {oldest - 1} of {topic}, partition {partition}, which were never stored",
-        "raise EBAP_EVENTS_KEEP_H and EBAP_EVENTS_KEEP_MB; `python -m lakehouse live skip` goes on behind the gap",
+        f"Kafka no longer has records {first} to {oldest - 1} of {topic}, partition {part}, which were never stored",
+        "raise EBAP_EVENTS_KEEP_H and EBAP_EVENTS_KEEP_MB; `python -m lakehouse skip-events` goes on behind the gap",
     )
-
-
-def _empty(topics: Sequence[str]) -> Offsets:
-    return {topic: {} for topic in topics}

@@ -53,10 +53,12 @@ def _complete(settings: Settings, table: Table) -> Iterator[Finding]:
     below = " OR ".join(f"(kafka_partition = {part} AND kafka_offset < {end})" for part, end in ends.items())
     dead = _by_partition(settings, f"{DEAD.name} WHERE topic = '{table.topic}' AND ({below})")
     for part in sorted(ends, key=int):
-        rows, again, bad = stored.get(part, 0), repeats.get(part, 0), dead.get(part, 0)
+        rows, again, bad, gone = (counts.get(part, 0) for counts in (stored, repeats, dead, reached.get("skipped", {})))
         offsets = ends[part] - firsts[part]
-        total = f"{rows:,} rows + {again:,} repeats + {bad:,} dead letters = {rows + again + bad:,}"
-        yield Finding(rows + again + bad == offsets, f"{table.topic} partition {part}: {total} of {offsets:,} offsets")
+        sum_of_all = rows + again + bad + gone
+        lost = f" + {gone:,} that Kafka deleted" if gone else ""
+        total = f"{rows:,} rows + {again:,} repeats + {bad:,} dead letters{lost} = {sum_of_all:,}"
+        yield Finding(sum_of_all == offsets, f"{table.topic} partition {part}: {total} of {offsets:,} offsets")
 
 
 def _by_partition(settings: Settings, what: str) -> dict[str, int]:
