@@ -2,7 +2,8 @@
 
 **Does**: one task per stored table. Merges small files. Once a day, deletes files that no version of the last `retention_h` hours needs;
 none while a run that reads the table is further behind than that. Where `EBAP_BRONZE_KEEP_DAYS` is set, also deletes older days of
-bronze that every table has refined. The results are in the task's log and in `silver.compactions`.
+bronze that every table has refined. Tables of the live half are merged by Trino, and keep their snapshots for a day. The results are in the
+task's log, those of Delta tables in `silver.compactions` too.
 
 **Runs**: every hour, one run at a time. A missed run loses nothing: the next one does its work.
 
@@ -20,8 +21,10 @@ from airflow.sdk import DAG, CronTriggerTimetable
 
 from ebap_tasks import table_task
 from infra.airflow import pools
+from lakehouse import tables
 from lakehouse.contract import Kind, Table
 from lakehouse.lake import ddl
+from lakehouse.settings import Settings
 
 
 def pool(table: Table) -> str:
@@ -41,5 +44,7 @@ with DAG(
     doc_md=__doc__,
     tags=["batch"],
 ):
+    for table in tables.LIVE if Settings.from_environment().is_live else ():
+        table_task(table, pools.PLATFORM, "optimize", [table.name], task_id=table.full_name, emits_event=False, can_wait=True)
     for table in ddl.stored_tables():
         table_task(table, pool(table), "compact", [table.full_name], task_id=table.full_name, emits_event=False, can_wait=True)

@@ -93,6 +93,7 @@ VERBS = {
         Verb(name="rebuild", module="lakehouse.silver.rebuild"),
         Verb(name="aggregate", module="lakehouse.gold.heavy_aggregate", light_module="lakehouse.gold.aggregate"),
         Verb(name="compact", module="lakehouse.lake.compaction"),
+        Verb(name="optimize", light_module="lakehouse.live.maintenance", is_submitted=False),
         Verb(name="reconcile", module="lakehouse.reconcile.reconcile"),
         Verb(name="publish", module="lakehouse.lake.catalog"),
         Verb(name="pause", light_module="lakehouse.silver.pausing", is_submitted=False),

@@ -16,7 +16,7 @@ from infra.local import supervision
 from infra.services import service
 from lakehouse import tables
 from lakehouse.errors import EbapError
-from lakehouse.live import trino, validate
+from lakehouse.live import maintenance, trino, validate
 from lakehouse.live.view import View
 from lakehouse.settings import Settings
 from lakehouse.source import broker
@@ -106,6 +106,16 @@ def test_each_events_profile_is_the_users_history_at_its_instant(sent: Platform)
     assert wrong == []
     assert {is_assumed for *_, is_assumed in events} == {True, False}
     assert None in {tier for _, _, _, tier, _ in events}, "no unknown user was among them"
+
+
+def test_maintenance_merges_files_and_changes_no_row(sent: Platform) -> None:
+    asked = "SELECT count(*), count(DISTINCT event_id), checksum(visitor_id), checksum(event_at) FROM events"
+    before = trino.query(sent.settings, asked).rows
+    made = maintenance.run(sent.settings, EVENTS, datetime.now(UTC))
+    assert made.files_after < made.files_before
+    assert made.has_expired
+    assert trino.query(sent.settings, asked).rows == before
+    assert _stored(sent.settings) == _received(sent.settings)
 
 
 def test_a_wrong_password_and_a_wrong_query_are_refused_by_name(live: Platform) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from datetime import UTC, datetime
 
+from lakehouse import tables
 from lakehouse.cli.command import Command
 from lakehouse.errors import EbapError
 from lakehouse.settings import Settings
@@ -34,6 +36,20 @@ def _validate(_: argparse.Namespace, settings: Settings) -> int:
     return 0 if all(finding.is_right for finding in found) else 1
 
 
+def _optimize(arguments: argparse.Namespace, settings: Settings) -> int:
+    from lakehouse.live import maintenance
+
+    _require_live(settings)
+    made = maintenance.run(settings, tables.live(arguments.table), datetime.now(UTC))
+    expired = "older snapshots expired" if made.has_expired else "snapshots kept, as the final lane has not committed for half a day"
+    print(f"{made.table}: {made.files_before:,} files are {made.files_after:,}, {expired}")
+    return 0
+
+
+def _optimize_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("table", choices=[table.name for table in tables.LIVE])
+
+
 def _skip(_: argparse.Namespace, settings: Settings) -> int:
     from lakehouse.live import offsets
 
@@ -54,6 +70,12 @@ COMMANDS = (
         name="validate",
         text="Compare the live half's tables with Kafka's offsets, their partitions, and the ledger of what was sent.",
         run=_validate,
+    ),
+    Command(
+        name="optimize",
+        text="Merge the small files of a live table, expire its old snapshots, remove files that none refers to.",
+        run=_optimize,
+        arguments=_optimize_arguments,
     ),
     Command(
         name="skip-events",
