@@ -89,7 +89,8 @@ class Column:
     With `tracked=False` a change of this column opens no version. `pii=True` marks personal data: gold omits it, or declares its column
     `hashed=True` too and shows a keyed hash. `person` is the table of persons whose key this column holds; on that table's own key it
     marks each row as a person. In a live table `is_added` columns are not fields of a record but the platform's additions to it; of the
-    fields, `is_optional` ones may be null, one with `choices` has no other value, and a text that `is_uuid` is a UUID.
+    fields, `is_optional` ones may be null, one with `choices` has no other value, a text that `is_uuid` is a UUID, and a number that
+    `is_count` is from 0 to 999,999,999.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Column:
     is_added: bool = False
     is_optional: bool = False
     is_uuid: bool = False
+    is_count: bool = False
     choices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -245,7 +247,7 @@ class Table:
             faults += [
                 f"column {c.name!r} is not a field of a record"
                 for c in self.columns
-                if c.is_added or c.is_optional or c.is_uuid or c.choices
+                if c.is_added or c.is_optional or c.is_uuid or c.is_count or c.choices
             ]
         elif not self.time_column:
             faults.append("a table filled from a topic is partitioned by the day of a field, a TIMESTAMP")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import uuid
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import closing
@@ -86,7 +87,7 @@ def test_the_view_has_the_windows_of_the_stored_events(sent: Platform) -> None:
     until(lambda: shown() == wanted, 60, f"the view to show {wanted}")
 
 
-def test_every_order_has_its_purchase_and_every_purchase_its_order(sent: Platform) -> None:
+def test_every_order_has_one_purchase(sent: Platform) -> None:
     bought = trino.query(sent.settings, "SELECT order_id, checkout_id, user_id FROM events WHERE event_type = 'purchase'").rows
     oldest = min(order for order, _, _ in bought)
     with sent.postgres() as cursor:
@@ -109,10 +110,14 @@ def test_each_events_profile_is_the_users_history_at_its_instant(sent: Platform)
 
 
 def test_maintenance_merges_files_and_changes_no_row(sent: Platform) -> None:
+    columns = "event_id, event_type, event_at, visitor_id, session_id, region, country, device, page, is_assumed, is_late, is_clamped"
+    for number in range(3):
+        row = f"'{uuid.uuid4()}', 'view', current_timestamp, 'maintained', '{number}', 'EMEA', 'DE', 'phone', '/', false, false, false"
+        trino.query(sent.settings, f"INSERT INTO events ({columns}) VALUES ({row})")
     asked = "SELECT count(*), count(DISTINCT event_id), checksum(visitor_id), checksum(event_at) FROM events"
     before = trino.query(sent.settings, asked).rows
     made = maintenance.run(sent.settings, EVENTS, datetime.now(UTC))
-    assert made.files_after < made.files_before
+    assert made.files_after <= made.files_before - 3
     assert made.has_expired
     assert trino.query(sent.settings, asked).rows == before
     assert _stored(sent.settings) == _received(sent.settings)

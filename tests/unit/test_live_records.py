@@ -69,6 +69,8 @@ FAULTS: dict[str, tuple[bytes | None, str, str | None]] = {
     "a date": (bytes_of(event_at="2026-11-28"), "bad_value", "event_at is not a TIMESTAMP"),
     "no zone": (bytes_of(event_at="2026-11-28T08:00:00"), "bad_value", "event_at is not a TIMESTAMP"),
     "30 February": (bytes_of(event_at="2026-02-30T08:00:00Z"), "bad_value", "event_at is not a TIMESTAMP"),
+    "another region": (bytes_of(region="MOON"), "bad_value", "region is not a known region"),
+    "another age": (bytes_of(event_at="0001-01-01T00:00:00Z"), "bad_value", "event_at is not a TIMESTAMP"),
     "a word": (bytes_of(user_id="anna"), "bad_value", "user_id is not a BIGINT"),
     "a fraction": (bytes_of(user_id=1.5), "bad_value", "user_id is not a BIGINT"),
     "too many digits": (bytes_of(user_id=10**19), "bad_value", "user_id is not a BIGINT"),
@@ -101,6 +103,12 @@ def test_a_record_of_one_topic_is_no_row_of_the_other(spark: SparkSession) -> No
     (second,) = records.rows(found, TELEMETRY).collect()
     assert (second.requests, second.errors, second.over_1000_ms, second.is_late) == (2, 1, 2, False)
     assert [row.reason for row in records.dead(found).collect()] == ["wrong_shape"]
+
+
+@pytest.mark.parametrize("count", [-1, 10**9, 1.5])
+def test_a_count_that_no_sum_could_hold_is_a_dead_letter(spark: SparkSession, count: float) -> None:
+    found = read(spark, [(str(TELEMETRY.topic), json.dumps({**SECOND, "le_10_ms": count}).encode())])
+    assert [(row.reason, row.detail) for row in records.dead(found).collect()] == [("bad_value", "le_10_ms is not a count")]
 
 
 @pytest.mark.parametrize(

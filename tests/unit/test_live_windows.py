@@ -82,6 +82,7 @@ def test_final_windows_are_dropped_and_a_lost_view_gets_every_other():
         running.add_event(START + minute * 60, "EMEA", "a")
     running.take_changed()
     running.drop_before(START + 120)
+    running.add_event(START + 60, "EMEA", "b")  # of a final window: it would show one visitor
     running.change_all()
     assert list(running.take_changed()) == [START + 120]
 

@@ -7,18 +7,16 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lakehouse import process, tables
-from lakehouse.errors import exit_code_of
+from lakehouse.errors import EbapError, exit_code_of
 from lakehouse.lake.lake import Lake
 from lakehouse.live import current, iceberg
 from lakehouse.live.current import LiveLane
 from lakehouse.live.final import FinalLane
 from lakehouse.live.view import View
 from lakehouse.spark import session, streaming
-from lakehouse.transforms.live import windows
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from lakehouse.settings import Settings
 
 APP = "activity"
+T = TypeVar("T")
 _ROUND_S = 60
 _RETRY_S = 10
 _REFILLED = timedelta(hours=24)
@@ -70,20 +69,27 @@ class _Beside:
         self._thread.join(_STOP_S)
 
     def _run(self) -> None:
-        final = FinalLane(self._spark, self._lake)
-        due = time.monotonic()
-        while not self._stopping.wait(max(0.0, min(due - time.monotonic(), 1.0))):
-            if self._lane.has_lost_view():
+        final = FinalLane(self._spark, self._lake, self._lane.settle)
+        due = refill_due = time.monotonic()
+        while not self._stopping.wait(1.0):
+            if self._lane.has_lost_view() and time.monotonic() >= refill_due:
                 self._attempt(self._refill)
+                refill_due = time.monotonic() + _RETRY_S
             if time.monotonic() >= due:
-                has_succeeded = self._attempt(partial(self._round, final))
-                due = time.monotonic() + (_ROUND_S if has_succeeded else _RETRY_S)
+                due = time.monotonic() + self._round(final)
 
-    def _round(self, final: FinalLane) -> None:
+    def _round(self, final: FinalLane) -> float:
+        """One round; returns the seconds until the next: none while a backlog is read."""
+        is_whole = self._attempt(lambda: self._ensured(final).run())
+        if is_whole is None:
+            self._lane.lose()
+            return _RETRY_S
+        self._attempt(final.load_past)
+        return _ROUND_S if is_whole else 0.0
+
+    def _ensured(self, final: FinalLane) -> FinalLane:
         self._ensure_tables()
-        done = final.run()
-        if done.complete_to:
-            self._lane.settle(done.settled, windows.final_before(done.complete_to.timestamp()))
+        return final
 
     def _refill(self) -> None:
         self._ensure_tables()
@@ -97,15 +103,15 @@ class _Beside:
             iceberg.create(self._spark)
             self._has_tables = True
 
-    def _attempt(self, action: Callable[[], None]) -> bool:
+    def _attempt(self, action: Callable[[], T]) -> T | None:
+        """The action's result; None if it failed, which is reported."""
         try:
-            action()
-        except Exception as error:  # whatever it is, it is reported, and tried again
+            return action()
+        except Exception as error:  # whatever it is, it is tried again
             message = _line(error)
             print(f"{APP}: the final lane failed, and tries again in {_RETRY_S} s: {message}", file=sys.stderr, flush=True)
             self._note(message)
-            return False
-        return True
+            return None
 
     def _note(self, message: str) -> None:
         try:
@@ -115,4 +121,6 @@ class _Beside:
 
 
 def _line(error: Exception) -> str:
+    if isinstance(error, EbapError):
+        return str(error)
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

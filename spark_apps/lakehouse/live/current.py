@@ -32,6 +32,8 @@ _COVERED_S = windows.WINDOW_S + windows.GRACE_S + 240
 # Counts by second are complete once nothing of the second can be in a later batch.
 _SECONDS_KEPT = 120
 _RECENT_PER_SECOND = 10
+_RECENT_S = 10
+_MARGIN_S = 300
 _CHECK_S = 5.0
 _SHOWN = ("event_at", "event_type", "region", "country", "device", "page", "product_id")
 _COLUMNS = (
@@ -60,6 +62,8 @@ class LiveLane:
         self._checked_at = 0.0
         self._lost = threading.Event()
         self._lost.set()
+        self._has_begun = False
+        self._began_at = time.monotonic()
 
     def batch(self, frame: DataFrame, _: int) -> None:
         """Take the records of a batch and set what they changed. A Redis that is away loses nothing: it is set with the next batch."""
@@ -67,6 +71,7 @@ class LiveLane:
         with self._lock:
             recent = self._add(rows)
             self._publish(recent)
+            self._has_begun = True
 
     def settle(self, rows: Iterable[Row], before_s: int) -> None:
         """Set the values of windows that have become final, and drop those that end at or before."""
@@ -79,11 +84,21 @@ class LiveLane:
         """Set everything again in a view that has lost it: the stored windows, then the running ones."""
         final = windows.by_window(stored)
         with self._lock:
+            if final:
+                self._running.drop_before(max(final) + windows.WINDOW_S)
             self._running.change_all()
             self._unset |= set(self._seconds)
-            if self._attempt(lambda: self._view.publish(final, is_final=True)) and self._publish([]):
-                self._attempt(lambda: self._view.set_state(READY))
+            is_set = self._attempt(lambda: self._view.publish(final, is_final=True)) and self._publish([])
+            if is_set and self._is_rebuilt() and self._attempt(lambda: self._view.set_state(READY)):
                 self._lost.clear()
+
+    def _is_rebuilt(self) -> bool:
+        """Whether the running windows are known: after the first batch, or where Kafka has no record for one."""
+        return self._has_begun or time.monotonic() - self._began_at > _COVERED_S / 10
+
+    def lose(self) -> None:
+        """Have the view refilled: what became final may not have been set."""
+        self._lost.set()
 
     def has_lost_view(self) -> bool:
         """Whether the view is to be refilled."""
@@ -105,6 +120,9 @@ class LiveLane:
     def _add(self, rows: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
         recent: list[dict[str, Any]] = []
         shown: Counter[int] = Counter()
+        newest = max((row["received_us"] for row in rows), default=0) // 1_000_000
+        # Nothing changes them any more; where the final lane is away they would stay for ever.
+        self._running.drop_before(windows.final_before(newest - _MARGIN_S))
         for row in rows:
             if not row["is_read"]:
                 continue
@@ -119,9 +137,8 @@ class LiveLane:
             if not row["is_late"]:
                 self._running.add_event(row["at_us"] / 1_000_000, row["region"], row["visitor_id"])
             shown[second] += 1
-            if shown[second] <= _RECENT_PER_SECOND:
+            if shown[second] <= _RECENT_PER_SECOND and second >= newest - _RECENT_S:
                 recent.append({"event_at": row["at_us"] / 1_000_000, **{name: row[name] for name in _SHOWN if name != "event_at"}})
-        newest = max(self._seconds, default=0)
         for second in [second for second in self._seconds if second < newest - _SECONDS_KEPT]:
             del self._seconds[second]
         return recent

@@ -8,8 +8,8 @@ the tables that it had not come to, and for no other.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -31,59 +31,57 @@ _FILLED = (EVENTS, TELEMETRY)
 _TOPICS = tuple(str(table.topic) for table in _FILLED)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Round:
-    """What one round did: records read, rows of windows that became final, and up to when the tables are complete (None: unknown)."""
-
-    records: int
-    complete_to: datetime | None
-    settled: Sequence[windows.Row] = ()
-
-
 class FinalLane:
     """Fills the Iceberg tables; one round after another, by one thread."""
 
-    def __init__(self, spark: SparkSession, lake: Lake) -> None:
-        self._spark, self._lake, self._settings = spark, lake, lake.settings
+    def __init__(self, spark: SparkSession, lake: Lake, settled: Callable[[Sequence[windows.Row], int], None]) -> None:
+        """`settled` is called with the rows of windows that became final, and the instant that they end before."""
+        self._spark, self._lake, self._settings, self._settled = spark, lake, lake.settings, settled
         self._at: dict[str, dict[str, Any]] = {}
 
-    def run(self) -> Round:
-        """Do one round; safe to repeat after any failure."""
+    def run(self) -> bool:
+        """Do one round; whether it reached the frontier. Safe to repeat after any failure."""
         frontier = self._lake.states.read(tables.source("users")).complete_to
         if frontier is None:
-            return Round(records=0, complete_to=None)
+            return True
+        with self._positions():
+            return self._round(frontier)
+
+    @contextmanager
+    def _positions(self) -> Iterator[None]:
+        """Within the block the positions of the tables are known; after a failure they are read again: the commit may stand."""
         if not self._at:
             self._at = {table.name: iceberg.position(self._spark, table) for table in tables.LIVE}
         try:
-            return self._round(frontier)
+            yield
         except BaseException:
-            # The commit that failed may stand.
             self._at = {}
             raise
 
-    def _round(self, frontier: datetime) -> Round:
+    def _round(self, frontier: datetime) -> bool:
         settings = self._settings
-        self._load_past()
         reached = {topic: parts for table in _FILLED for topic, parts in self._offsets(table).items()}
         found = offsets.until(settings, _TOPICS, reached, frontier, settings.max_offsets_per_trigger)
-        if found.records:
+        if found.records or found.skips(reached):
             # Read once: three tables are filled from it, and a filter before the parsing would repeat it.
             read = records.read(found.read(self._spark, settings), _FILLED, settings.max_event_kb * 1024).persist()
             try:
                 self._fill(read, found)
             finally:
                 read.unpersist()
-        if not found.is_whole:
-            return Round(records=found.records, complete_to=None)
-        settled = self._settle(windows.final_before(frontier.timestamp()))
-        self._report(found.records, frontier)
         offsets.skip_file(settings).unlink(missing_ok=True)
-        return Round(records=found.records, complete_to=frontier, settled=settled)
+        if not found.is_whole:
+            self._report(found.records, None)
+            return False
+        final_before_s = windows.final_before(frontier.timestamp())
+        self._settled(self._settle(final_before_s), final_before_s)
+        self._report(found.records, frontier)
+        return True
 
     def _fill(self, read: DataFrame, found: Range) -> None:
         dead = records.dead(read).where(_beyond(self._offsets(DEAD)))
         if not dead.isEmpty():
-            self._append(dead.coalesce(1), DEAD, {"offsets": found.end})
+            self._append(dead.coalesce(1), DEAD, {"offsets": _furthest(self._offsets(DEAD), found.end)})
         if self._offsets(TELEMETRY) != found.of(str(TELEMETRY.topic)):
             self._append(
                 records.rows(read, TELEMETRY).coalesce(1),
@@ -93,14 +91,15 @@ class FinalLane:
         if self._offsets(EVENTS) != found.of(str(EVENTS.topic)):
             self._append_events(records.rows(read, EVENTS), found.start, found.of(str(EVENTS.topic)))
 
-    def _load_past(self) -> None:
+    def load_past(self) -> None:
         """Load the files of past days that are there and not loaded yet."""
-        known = self._at[EVENTS.name].get("files", [])
-        paths = past.pending(self._settings, known)
-        if paths:
-            events = past.read(self._spark, self._settings, paths)
-            position = self._at[EVENTS.name] | {"files": [*known, *(path.name for path in paths)]}
-            self._append_once(events, position, {})
+        with self._positions():
+            known = self._at[EVENTS.name].get("files", [])
+            paths = past.pending(self._settings, known)
+            if paths:
+                events = past.read(self._spark, self._settings, paths)
+                position = self._at[EVENTS.name] | {"files": [*known, *(path.name for path in paths)]}
+                self._append_once(events, position, {})
 
     def _gaps(self, table: Table, start: Offsets) -> dict[str, dict[str, int]]:
         """The offset of each partition from which the table has everything, and how many records Kafka deleted before they were read."""
@@ -158,12 +157,19 @@ class FinalLane:
         ).collect()[0]
         return windows.start_of(found.at.timestamp()) if found.at else None
 
-    def _report(self, count: int, frontier: datetime) -> None:
+    def _report(self, count: int, frontier: datetime | None) -> None:
+        """Store what the tables are complete to; None leaves it as it was."""
+        final = datetime.fromtimestamp(windows.final_before(frontier.timestamp()), UTC) if frontier else None
         for table in tables.LIVE:
             known = self._lake.states.read(table)
             size = iceberg.size(self._spark, table)
             made = TableState(
-                table_name=table.full_name, inputs=size, complete_to=frontier, updated_at=datetime.now(UTC), records=count, turn=known.turn
+                table_name=table.full_name,
+                inputs=size,
+                complete_to=(final if table is WINDOWS else frontier) or known.complete_to,
+                updated_at=datetime.now(UTC),
+                records=count,
+                turn=known.turn,
             )
             self._lake.states.advance(known, made)
 
@@ -204,6 +210,11 @@ def _rows(events: Collection[Any], telemetry: Collection[Any]) -> list[windows.R
         found = windows.values(visitors, counts.get((start, region), []))
         made.append((start, region, number, visitors, found.requests, found.errors, found.p95_ms))
     return made
+
+
+def _furthest(known: Offsets, end: Offsets) -> Offsets:
+    """The greater offset of each partition: an earlier try may have read more of one."""
+    return {topic: {part: max(last, known.get(topic, {}).get(part, 0)) for part, last in parts.items()} for topic, parts in end.items()}
 
 
 def _beyond(reached: Offsets) -> str:

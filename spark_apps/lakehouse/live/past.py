@@ -6,6 +6,7 @@ The files are in the folder `data/visits` of EBAP_HOME, as `python -m generator 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,14 +35,16 @@ def pending(settings: Settings, loaded: Collection[str]) -> list[Path]:
 
 
 def read(spark: SparkSession, settings: Settings, paths: Sequence[Path]) -> DataFrame:
-    """The events of these files, as `records.rows` gives them; EbapError if a line is not an event."""
-    lines = spark.read.text([str(path) for path in paths]).selectExpr(*_RECORD)
+    """The events of these files, as `records.rows` gives them; EbapError naming the file with a line that is not an event."""
+    return reduce(lambda one, other: one.unionByName(other), [_read(spark, settings, path) for path in paths])
+
+
+def _read(spark: SparkSession, settings: Settings, path: Path) -> DataFrame:
+    lines = spark.read.text(str(path)).selectExpr(*_RECORD)
     found = records.read(lines, (EVENTS,), settings.max_event_kb * 1024).persist()
-    wrong = found.where("reason IS NOT NULL").selectExpr("reason", "detail").take(1)
+    wrong = found.where("reason IS NOT NULL").select("reason", "detail").take(1)
     if wrong:
         found.unpersist()
         why = " ".join(filter(None, wrong[0]))
-        raise EbapError(
-            f"{paths[0].parent} has a line that is not an event ({why})", "remove the file, or correct it; nothing of it is loaded"
-        )
+        raise EbapError(f"{path} has a line that is not an event ({why})", "correct or remove the file; no file is loaded until then")
     return records.rows(found, EVENTS)

@@ -1,6 +1,7 @@
 """Repeats of events: within a round, and of what is stored already, however long ago.
 
-A repeat has the instant of the first one, so that it is looked for in the files of that minute alone.
+A repeat has the instant of the first one, so that it is looked for in the files of that minute alone. Only a clamped event has another
+instant than its repeat: the clamped ones of a day are looked through too, of which there are few.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 _MINUTE_US = 60 * 1_000_000
 # More ranges than this are merged to the hours that they are in: each is a condition for every file.
 _MOST_RANGES = 60
+_CLAMPED_MINUTES = 24 * 60
 
 
 def by_partition(events: DataFrame) -> dict[str, int]:
@@ -27,7 +29,9 @@ def without(spark: SparkSession, events: DataFrame, table: Table) -> DataFrame:
     """The events that are not stored, each once: of those with one id, the first that Kafka received."""
     first = events.selectExpr("*", "row_number() OVER (PARTITION BY event_id ORDER BY kafka_at, kafka_partition, kafka_offset) AS nth")
     minutes = [row.minute for row in events.selectExpr(f"unix_micros(event_at) DIV {_MINUTE_US} AS minute").distinct().collect()]
-    stored = spark.table(table.full_name).where(within(minutes)).select("event_id")
+    oldest = f"timestamp_micros({(min(minutes, default=0) - _CLAMPED_MINUTES) * _MINUTE_US})"
+    looked_at = f"({within(minutes)}) OR (is_clamped AND event_at >= {oldest})"
+    stored = spark.table(table.full_name).where(looked_at).select("event_id")
     return first.where("nth = 1").drop("nth").join(stored, "event_id", "left_anti")
 
 

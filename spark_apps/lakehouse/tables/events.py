@@ -1,6 +1,7 @@
 """`events`: what visitors do on the shop's pages."""
 
 from lakehouse.contract import Column, Layer, Table
+from lakehouse.definitions import REGIONS
 
 TABLE = Table(
     name="events",
@@ -14,7 +15,7 @@ TABLE = Table(
     owner="web-analytics",
     max_age_s=300,
     rules=(
-        "A repeat of an event is not stored; the first one that Kafka received counts.",
+        "A repeat of an event is not stored; the first one that Kafka received counts. A repeat of a clamped one is found for a day.",
         "The profile is the version of silver.users_history that is valid at event_at; before the first version, the first one.",
         "An event is late if Kafka received it ten minutes or more after the end of its one-minute window.",
     ),
@@ -39,7 +40,7 @@ TABLE = Table(
             is_optional=True,
             doc="UUID of a checkout and of the purchase that completed it, as in orders; else NULL.",
         ),
-        Column(name="region", type="STRING", doc="Sales region that the visit came from."),
+        Column(name="region", type="STRING", choices=REGIONS, doc="Sales region that the visit came from."),
         Column(name="country", type="STRING", doc="ISO 3166-1 alpha-2 code of the country that the visit came from."),
         Column(name="device", type="STRING", doc="Kind of device."),
         Column(name="page", type="STRING", doc="Path of the page."),

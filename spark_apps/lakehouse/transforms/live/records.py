@@ -24,6 +24,9 @@ _RECORD = ("topic", "key", "value", "partition AS kafka_partition", "offset AS k
 _TEXT = "text of "
 _UUID = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 _WHOLE = "^-?[0-9]{1,19}$"
+# Sums of counts must stay within a BIGINT.
+_COUNT = "^[0-9]{1,9}$"
+_OLDEST = "TIMESTAMP '2000-01-01 00:00:00Z'"
 # ISO 8601 with a zone: a cast alone also takes a bare year, or a time of today.
 _INSTANT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$"
 
@@ -73,9 +76,11 @@ def _typed(column: Column) -> str:
         case "STRING":
             return f"CASE WHEN {text} RLIKE '{_UUID}' THEN {text} END" if column.is_uuid else text
         case "BIGINT":
-            return f"CASE WHEN {text} RLIKE '{_WHOLE}' THEN try_cast({text} AS BIGINT) END"
+            return f"CASE WHEN {text} RLIKE '{_COUNT if column.is_count else _WHOLE}' THEN try_cast({text} AS BIGINT) END"
         case "TIMESTAMP":
-            return f"CASE WHEN {text} RLIKE '{_INSTANT}' THEN try_cast({text} AS TIMESTAMP) END"
+            # Each day is a partition: an instant of another age is a fault of the clock.
+            is_instant = f"{text} RLIKE '{_INSTANT}' AND try_cast({text} AS TIMESTAMP) >= {_OLDEST}"
+            return f"CASE WHEN {is_instant} THEN try_cast({text} AS TIMESTAMP) END"
     raise ValueError(f"a field of a record cannot be {column.type}")
 
 
@@ -112,13 +117,21 @@ def _faults(table: Table) -> dict[str, str]:
     given = "{text} IS NOT NULL AND {name} IS NULL"
     return {
         "wrong_shape": first([c for c in table.fields if not c.is_optional], "{text} IS NULL", "is missing"),
-        "unknown_type": first([c for c in table.fields if c.choices], given, "is not declared"),
-        "bad_value": first([c for c in table.fields if not c.choices and (c.type != "STRING" or c.is_uuid)], given, "is not a {type}"),
+        "unknown_type": first([c for c in table.fields if _is_type(c)], given, "is not declared"),
+        "bad_value": first(
+            [c for c in table.fields if not _is_type(c) and (c.type != "STRING" or c.is_uuid or c.choices)], given, "is not a {type}"
+        ),
     }
 
 
+def _is_type(column: Column) -> bool:
+    return bool(column.choices) and column.name.endswith("_type")
+
+
 def _kind(column: Column) -> str:
-    return "UUID" if column.is_uuid else column.type
+    if column.choices:
+        return f"known {column.name}"
+    return "UUID" if column.is_uuid else "count" if column.is_count else column.type
 
 
 def _row(table: Table) -> str:

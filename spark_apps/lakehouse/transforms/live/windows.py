@@ -62,7 +62,7 @@ def p95(counts: Sequence[int]) -> float | None:
         if count and below + count >= rank:
             return low + (high - low) * (rank - below) / count
         below += count
-    raise AssertionError("unreachable: the rank is at most the sum")
+    return float(BUCKETS_MS[-1])
 
 
 def values(visitors: int, counts: Iterable[Counts]) -> Values:
@@ -119,7 +119,8 @@ class Running:
         self._changed |= set(self._windows)
 
     def drop_before(self, end_s: int) -> None:
-        """Drop the windows that are final: those that end at or before."""
+        """Drop the windows that end at or before, which are final, and take no record of them any more."""
+        self._since_s = max(self._since_s, end_s)
         for start in [start for start in self._windows if start + WINDOW_S <= end_s]:
             del self._windows[start]
 
