@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import uuid
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -18,7 +19,6 @@ from infra.services import service
 from lakehouse import tables
 from lakehouse.errors import EbapError
 from lakehouse.live import maintenance, trino, validate
-from lakehouse.live.view import View
 from lakehouse.settings import Settings
 from lakehouse.source import broker
 from tests.e2e.conftest import Platform, until
@@ -78,15 +78,14 @@ def test_the_view_has_the_windows_of_the_stored_events(sent: Platform) -> None:
     ).rows[1:]  # the first may be cut
     assert len(rows) >= 2
 
-    # A repeat of a clamped event has another instant: its visitor counts in a running window, and no longer in the final one.
-    most = {int(start): visitors * 1.03 + 5 for start, visitors in rows}
+    wanted = [(int(start), visitors) for start, visitors in rows]
 
-    def is_shown() -> bool:
-        with closing(View(sent.settings)) as view:
-            found = {int(start): (visitors, view.window(int(start))) for start, visitors in rows}
-        return all(shown and visitors <= shown["active_visitors"] <= most[start] for start, (visitors, shown) in found.items())
+    def shown() -> list[tuple[int, int]]:
+        with closing(_client(sent.settings)) as client:
+            documents = [(start, client.get(f"active_users:{start}")) for start, _ in wanted]
+        return [(start, json.loads(text)["active_visitors"]) for start, text in documents if text]
 
-    until(is_shown, 60, f"the view to show {rows}")
+    until(lambda: shown() == wanted, 60, f"the view to show {wanted}")
 
 
 def test_every_order_has_one_purchase(sent: Platform) -> None:
@@ -127,13 +126,17 @@ def test_maintenance_merges_files_and_changes_no_row(sent: Platform) -> None:
 
 def test_a_wrong_password_and_a_wrong_query_are_refused_by_name(live: Platform) -> None:
     settings = live.settings
-    with closing(Redis(host=settings.redis_host, port=settings.redis_port, password="guess")) as client, pytest.raises(AuthenticationError):
+    with closing(_client(settings, password="guess")) as client, pytest.raises(AuthenticationError):
         client.ping()
     with pytest.raises(EbapError, match="nowhere"):
         trino.query(settings, "SELECT * FROM nowhere")
     away = dataclasses.replace(settings, trino_port=1)
     with pytest.raises(EbapError, match="does not answer"):
         trino.query(away, "SELECT 1")
+
+
+def _client(settings: Settings, password: str | None = None) -> Redis:
+    return Redis(host=settings.redis_host, port=settings.redis_port, password=password or settings.secret("redis"))
 
 
 def _wait_for(live: Platform, records: int) -> None:

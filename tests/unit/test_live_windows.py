@@ -17,6 +17,10 @@ def counts(requests: int, errors: int = 0, **buckets: int) -> windows.Counts:
     return (requests, errors, *(buckets.get(name, 0) for name in BUCKETS))
 
 
+def add(running: Running, at_s: float, region: str, visitor: str, event_id: str = "", *, is_clamped: bool = False) -> None:
+    running.add_event(at_s, region, visitor, event_id or f"{visitor} at {at_s}", is_clamped=is_clamped)
+
+
 @pytest.mark.parametrize(
     ("buckets", "expected"),
     [
@@ -43,19 +47,29 @@ def test_a_window_is_final_ten_minutes_after_its_end(frontier_s, expected):
 def test_visitors_are_counted_once_in_a_region_and_once_in_all():
     running = Running(START)
     for region, visitor in (("EMEA", "a"), ("EMEA", "a"), ("EMEA", "b"), ("APAC", "a")):
-        running.add_event(START + 59.999, region, visitor)
+        add(running, START + 59.999, region, visitor)
     values = running.take_changed()[START]
     assert {region: found.active_visitors for region, found in values.items()} == {"EMEA": 2, "APAC": 1, ALL: 2}
 
 
 def test_a_repeat_changes_nothing_and_is_not_a_change():
     running = Running(START)
-    running.add_event(START, "EMEA", "a")
+    add(running, START, "EMEA", "a")
     running.add_telemetry(START, "web", "EMEA", counts(3, 1, le_10_ms=3))
     assert running.take_changed()[START]["EMEA"].requests == 3
-    running.add_event(START, "EMEA", "a")
+    add(running, START, "EMEA", "a")
     running.add_telemetry(START, "web", "EMEA", counts(3, 1, le_10_ms=3))
     assert running.take_changed() == {}
+
+
+def test_a_repeat_of_a_clamped_event_counts_in_no_other_window():
+    running = Running(START)
+    add(running, START, "EMEA", "a", "one", is_clamped=True)
+    add(running, START + 60, "EMEA", "a", "one", is_clamped=True)
+    add(running, START + 120, "EMEA", "a", "one")
+    assert list(running.take_changed()) == [START]
+    add(running, START + 60, "EMEA", "a", "two")
+    assert list(running.take_changed()) == [START + 60]
 
 
 def test_health_is_the_sum_of_services_and_seconds():
@@ -71,7 +85,7 @@ def test_health_is_the_sum_of_services_and_seconds():
 
 def test_a_window_that_began_before_the_records_is_not_shown():
     running = Running(START + 60)
-    running.add_event(START + 59, "EMEA", "a")
+    add(running, START + 59, "EMEA", "a")
     running.add_telemetry(START + 59, "web", "EMEA", counts(1))
     assert running.take_changed() == {}
 
@@ -79,17 +93,17 @@ def test_a_window_that_began_before_the_records_is_not_shown():
 def test_final_windows_are_dropped_and_a_lost_view_gets_every_other():
     running = Running(START)
     for minute in range(3):
-        running.add_event(START + minute * 60, "EMEA", "a")
+        add(running, START + minute * 60, "EMEA", "a")
     running.take_changed()
     running.drop_before(START + 120)
-    running.add_event(START + 60, "EMEA", "b")  # of a final window: it would show one visitor
+    add(running, START + 60, "EMEA", "b")  # of a final window: it would show one visitor
     running.change_all()
     assert list(running.take_changed()) == [START + 120]
 
 
 def test_documents_have_absolute_values_by_region():
     running = Running(START)
-    running.add_event(START, "EMEA", "a")
+    add(running, START, "EMEA", "a")
     running.add_telemetry(START, "web", "EMEA", counts(4, 1, le_10_ms=4))
     values = running.take_changed()[START]
     assert windows.active_users(START, values, is_final=False) == {
@@ -107,7 +121,7 @@ def test_documents_have_absolute_values_by_region():
 
 def test_stored_rows_give_the_documents_of_the_running_windows():
     running = Running(START)
-    running.add_event(START, "EMEA", "a")
+    add(running, START, "EMEA", "a")
     running.add_telemetry(START, "web", "EMEA", counts(4, 1, le_10_ms=4))
     values = running.take_changed()
     at = datetime.fromtimestamp(START, UTC)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from lakehouse import process, tables
 from lakehouse.errors import EbapError, exit_code_of
 from lakehouse.lake.lake import Lake
-from lakehouse.live import current, iceberg
+from lakehouse.live import current
 from lakehouse.live.current import LiveLane
 from lakehouse.live.final import FinalLane
 from lakehouse.live.view import View
@@ -54,10 +54,10 @@ class _Beside:
     """The thread of the final lane; it is repeated after any failure, which stops nothing else."""
 
     def __init__(self, spark: SparkSession, settings: Settings, lane: LiveLane) -> None:
-        self._spark, self._lake, self._lane = spark, Lake(settings), lane
+        self._lake, self._lane = Lake(settings), lane
+        self._final = FinalLane(spark, self._lake, lane.settle)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="final", daemon=True)
-        self._has_tables = False
 
     def start(self) -> None:
         """Start the thread."""
@@ -69,39 +69,25 @@ class _Beside:
         self._thread.join(_STOP_S)
 
     def _run(self) -> None:
-        final = FinalLane(self._spark, self._lake, self._lane.settle)
         due = refill_due = time.monotonic()
         while not self._stopping.wait(1.0):
             if self._lane.has_lost_view() and time.monotonic() >= refill_due:
                 self._attempt(self._refill)
                 refill_due = time.monotonic() + _RETRY_S
             if time.monotonic() >= due:
-                due = time.monotonic() + self._round(final)
+                due = time.monotonic() + self._round()
 
-    def _round(self, final: FinalLane) -> float:
+    def _round(self) -> float:
         """One round; returns the seconds until the next: none while a backlog is read."""
-        is_whole = self._attempt(lambda: self._ensured(final).run())
+        is_whole = self._attempt(self._final.run)
         if is_whole is None:
             self._lane.lose()
             return _RETRY_S
-        self._attempt(final.load_past)
+        self._attempt(self._final.load_past)
         return _ROUND_S if is_whole else 0.0
 
-    def _ensured(self, final: FinalLane) -> FinalLane:
-        self._ensure_tables()
-        return final
-
     def _refill(self) -> None:
-        self._ensure_tables()
-        since = (datetime.now(UTC) - _REFILLED).isoformat()
-        name = tables.live("windows").full_name
-        rows = self._spark.sql(f"SELECT * FROM {name} WHERE window_start >= TIMESTAMP '{since}'").collect()
-        self._lane.refill([tuple(row) for row in rows])
-
-    def _ensure_tables(self) -> None:
-        if not self._has_tables:
-            iceberg.create(self._spark)
-            self._has_tables = True
+        self._lane.refill(self._final.stored_windows(datetime.now(UTC) - _REFILLED))
 
     def _attempt(self, action: Callable[[], T]) -> T | None:
         """The action's result; None if it failed, which is reported."""

@@ -11,8 +11,10 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import functions as F
 
 from lakehouse import tables
 from lakehouse.live.view import READY, REFILLING, View
@@ -40,7 +42,9 @@ _COLUMNS = (
     "reason IS NULL AS is_read",
     "unix_micros(kafka_at) AS received_us",
     "unix_micros(events.event_at) AS at_us",
+    "events.event_id",
     "events.visitor_id",
+    "events.is_clamped",
     "events.is_late OR telemetry.is_late AS is_late",
     *(f"events.{name}" for name in _SHOWN if name != "event_at"),
     "telemetry.service",
@@ -135,7 +139,8 @@ class LiveLane:
             self._seconds[second] += 1
             self._unset.add(second)
             if not row["is_late"]:
-                self._running.add_event(row["at_us"] / 1_000_000, row["region"], row["visitor_id"])
+                at_s, is_clamped = row["at_us"] / 1_000_000, row["is_clamped"]
+                self._running.add_event(at_s, row["region"], row["visitor_id"], row["event_id"], is_clamped=is_clamped)
             shown[second] += 1
             if shown[second] <= _RECENT_PER_SECOND and second >= newest - _RECENT_S:
                 recent.append({"event_at": row["at_us"] / 1_000_000, **{name: row[name] for name in _SHOWN if name != "event_at"}})
@@ -144,17 +149,15 @@ class LiveLane:
         return recent
 
     def _publish(self, recent: list[dict[str, Any]]) -> bool:
-        changed, seconds = (
-            self._running.take_changed(),
-            {second: self._seconds[second] for second in self._unset if second in self._seconds},
-        )
+        changed = self._running.take_changed()
+        seconds = {second: self._seconds[second] for second in self._unset if second in self._seconds}
         if self._attempt(lambda: self._view.publish(changed, per_second=seconds, recent=recent)):
             self._unset.clear()
             return True
         self._running.change_all()
         return False
 
-    def _attempt(self, action: Any) -> bool:
+    def _attempt(self, action: Callable[[], None]) -> bool:
         from redis import RedisError
 
         try:
@@ -183,7 +186,8 @@ def start(spark: SparkSession, settings: Settings, lane: LiveLane, since_s: int)
         .option("kafka.fetch.max.wait.ms", "50")
     )
     read = records.read(reader.load(), (EVENTS, TELEMETRY), settings.max_event_kb * 1024)
-    writer = read.writeStream.foreachBatch(lane.batch).option("checkpointLocation", str(checkpoint)).queryName(streaming.OBSERVED)
+    observed = read.observe(streaming.OBSERVED, F.min("kafka_at").cast("string").alias("oldest"))
+    writer = observed.writeStream.foreachBatch(lane.batch).option("checkpointLocation", str(checkpoint)).queryName("activity")
     return writer.trigger(processingTime=f"{_TRIGGER_S} seconds").start()
 
 

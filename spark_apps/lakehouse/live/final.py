@@ -38,6 +38,7 @@ class FinalLane:
         """`settled` is called with the rows of windows that became final, and the instant that they end before."""
         self._spark, self._lake, self._settings, self._settled = spark, lake, lake.settings, settled
         self._at: dict[str, dict[str, Any]] = {}
+        self._grown: set[str] = set()
 
     def run(self) -> bool:
         """Do one round; whether it reached the frontier. Safe to repeat after any failure."""
@@ -51,6 +52,7 @@ class FinalLane:
     def _positions(self) -> Iterator[None]:
         """Within the block the positions of the tables are known; after a failure they are read again: the commit may stand."""
         if not self._at:
+            iceberg.create(self._spark)
             self._at = {table.name: iceberg.position(self._spark, table) for table in tables.LIVE}
         try:
             yield
@@ -64,11 +66,8 @@ class FinalLane:
         found = offsets.until(settings, _TOPICS, reached, frontier, settings.max_offsets_per_trigger)
         if found.records or found.skips(reached):
             # Read once: three tables are filled from it, and a filter before the parsing would repeat it.
-            read = records.read(found.read(self._spark, settings), _FILLED, settings.max_event_kb * 1024).persist()
-            try:
+            with _kept(records.read(found.read(self._spark, settings), _FILLED, settings.max_event_kb * 1024)) as read:
                 self._fill(read, found)
-            finally:
-                read.unpersist()
         offsets.skip_file(settings).unlink(missing_ok=True)
         if not found.is_whole:
             self._report(found.records, None)
@@ -97,9 +96,16 @@ class FinalLane:
             known = self._at[EVENTS.name].get("files", [])
             paths = past.pending(self._settings, known)
             if paths:
-                events = past.read(self._spark, self._settings, paths)
-                position = self._at[EVENTS.name] | {"files": [*known, *(path.name for path in paths)]}
-                self._append_once(events, position, {})
+                with _kept(past.read(self._spark, self._settings, paths)) as read:
+                    past.refuse_faults(read)
+                    position = self._at[EVENTS.name] | {"files": [*known, *(path.name for path in paths)]}
+                    self._append_once(records.rows(read, EVENTS), position, {})
+
+    def stored_windows(self, since: datetime) -> list[windows.Row]:
+        """The stored windows that began at or after an instant."""
+        with self._positions():
+            found = self._spark.table(WINDOWS.full_name).where(f"window_start >= timestamp_seconds({int(since.timestamp())})")
+            return [tuple(row) for row in found.collect()]
 
     def _gaps(self, table: Table, start: Offsets) -> dict[str, dict[str, int]]:
         """The offset of each partition from which the table has everything, and how many records Kafka deleted before they were read."""
@@ -118,20 +124,18 @@ class FinalLane:
         """Append the events that are not stored, with the profiles of their users; the others are counted as repeats."""
         single = repeats.without(self._spark, events, EVENTS)
         users = [row.user_id for row in single.where("user_id IS NOT NULL").select("user_id").distinct().collect()]
-        profiled = profiles.joined(self._spark, single, profiles.versions(self._lake, users)).persist()
-        try:
+        with _kept(profiles.joined(self._spark, single, profiles.versions(self._lake, users))) as profiled:
             kept = repeats.by_partition(profiled) if received else {}
             repeated = Counter(position.get("repeats", {}))
             repeated.update({part: count - kept.get(part, 0) for part, count in received.items()})
             # Late events come in files of their own: the others are of a minute or two, by which readers skip files.
             split = profiled.where("NOT is_late").coalesce(1).unionByName(profiled.where("is_late").coalesce(1))
             self._append(split, EVENTS, position | {"repeats": repeated})
-        finally:
-            profiled.unpersist()
 
     def _append(self, frame: DataFrame, table: Table, position: dict[str, Any]) -> None:
         iceberg.append(frame, table, position)
         self._at[table.name] = position
+        self._grown.add(table.name)
 
     def _offsets(self, table: Table) -> Offsets:
         reached: Offsets = self._at[table.name].get("offsets", {})
@@ -146,7 +150,7 @@ class FinalLane:
         rows = final_values(self._spark, since, final_before_s)
         position = {"final_before_s": final_before_s}
         if rows:
-            iceberg.append(self._spark.createDataFrame(rows, WINDOWS.schema_ddl()).coalesce(1), WINDOWS, position)
+            self._append(self._spark.createDataFrame(rows, WINDOWS.schema_ddl()).coalesce(1), WINDOWS, position)
         self._at[WINDOWS.name] = position
         return rows
 
@@ -160,18 +164,30 @@ class FinalLane:
     def _report(self, count: int, frontier: datetime | None) -> None:
         """Store what the tables are complete to; None leaves it as it was."""
         final = datetime.fromtimestamp(windows.final_before(frontier.timestamp()), UTC) if frontier else None
+        states = self._lake.states.read_all(tables.LIVE)
         for table in tables.LIVE:
-            known = self._lake.states.read(table)
-            size = iceberg.size(self._spark, table)
+            known = states[table.full_name]
             made = TableState(
                 table_name=table.full_name,
-                inputs=size,
+                # A commit changes it, and the hourly maintenance.
+                inputs=iceberg.size(self._spark, table) if table.name in self._grown else known.inputs,
                 complete_to=(final if table is WINDOWS else frontier) or known.complete_to,
                 updated_at=datetime.now(UTC),
                 records=count,
                 turn=known.turn,
             )
             self._lake.states.advance(known, made)
+        self._grown.clear()
+
+
+@contextmanager
+def _kept(frame: DataFrame) -> Iterator[DataFrame]:
+    """The frame, computed once within the block."""
+    frame.persist()
+    try:
+        yield frame
+    finally:
+        frame.unpersist()
 
 
 def final_values(spark: SparkSession, since_s: int, before_s: int) -> list[windows.Row]:

@@ -6,7 +6,6 @@ The files are in the folder `data/visits` of EBAP_HOME, as `python -m generator 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
 EVENTS = tables.live("events")
 _RECORD = (
     f"'{EVENTS.topic}' AS topic",
-    "CAST(NULL AS BINARY) AS key",
+    # A record has no key there; what is wrong with it names its file.
+    "CAST(_metadata.file_path AS BINARY) AS key",
     "CAST(value AS BINARY) AS value",
     "CAST(NULL AS INT) AS partition",
     "CAST(NULL AS BIGINT) AS offset",
@@ -35,16 +35,13 @@ def pending(settings: Settings, loaded: Collection[str]) -> list[Path]:
 
 
 def read(spark: SparkSession, settings: Settings, paths: Sequence[Path]) -> DataFrame:
-    """The events of these files, as `records.rows` gives them; EbapError naming the file with a line that is not an event."""
-    return reduce(lambda one, other: one.unionByName(other), [_read(spark, settings, path) for path in paths])
+    """The lines of these files as `records.read` gives records, without a place in Kafka."""
+    lines = spark.read.text([str(path) for path in paths]).selectExpr(*_RECORD)
+    return records.read(lines, (EVENTS,), settings.max_event_kb * 1024)
 
 
-def _read(spark: SparkSession, settings: Settings, path: Path) -> DataFrame:
-    lines = spark.read.text(str(path)).selectExpr(*_RECORD)
-    found = records.read(lines, (EVENTS,), settings.max_event_kb * 1024).persist()
-    wrong = found.where("reason IS NOT NULL").select("reason", "detail").take(1)
-    if wrong:
-        found.unpersist()
-        why = " ".join(filter(None, wrong[0]))
-        raise EbapError(f"{path} has a line that is not an event ({why})", "correct or remove the file; no file is loaded until then")
-    return records.rows(found, EVENTS)
+def refuse_faults(read_lines: DataFrame) -> None:
+    """Raise EbapError with a file that has a line that is not an event."""
+    for row in read_lines.where("reason IS NOT NULL").selectExpr("CAST(key AS STRING) AS file", "reason", "detail").take(1):
+        why = " ".join(filter(None, (row.reason, row.detail)))
+        raise EbapError(f"{row.file} has a line that is not an event ({why})", "correct or remove the file; no file is loaded until then")

@@ -58,7 +58,7 @@ def _complete(settings: Settings, table: Table) -> Iterator[Finding]:
         sum_of_all = rows + again + bad + gone
         lost = f" + {gone:,} that Kafka deleted" if gone else ""
         total = f"{rows:,} rows + {again:,} repeats + {bad:,} dead letters{lost} = {sum_of_all:,}"
-        yield Finding(sum_of_all == offsets, f"{table.topic} partition {part}: {total} of {offsets:,} offsets")
+        yield Finding(sum_of_all == offsets and again >= 0, f"{table.topic} partition {part}: {total} of {offsets:,} offsets")
 
 
 def _by_partition(settings: Settings, what: str) -> dict[str, int]:

@@ -45,11 +45,6 @@ class View:
         """Set the state of the view: READY or REFILLING."""
         self._redis.set(STATE, state)
 
-    def window(self, start: int) -> dict[str, Any] | None:
-        """The document of `active_users:<start>`; None if there is none."""
-        text = self._redis.get(f"active_users:{start}")
-        return json.loads(str(text)) if text else None
-
     def publish(
         self,
         changed: Mapping[int, Mapping[str, Values]],
@@ -73,10 +68,6 @@ class View:
         for event in recent:
             pipeline.xadd(RECENT, {"event": _text(event)}, maxlen=_MOST_RECENT, approximate=True)
         pipeline.execute()
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._redis.close()
 
 
 def _text(document: Mapping[str, Any]) -> str:

@@ -73,6 +73,7 @@ def values(visitors: int, counts: Iterable[Counts]) -> Values:
 
 @dataclass(kw_only=True)
 class _Window:
+    clamped: set[str] = field(default_factory=set)
     visitors: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     # By region, then by service and second: a record that comes again replaces itself.
     counts: dict[str, dict[tuple[str, int], Counts]] = field(default_factory=lambda: defaultdict(dict))
@@ -95,10 +96,14 @@ class Running:
         self._windows: dict[int, _Window] = {}
         self._changed: set[int] = set()
 
-    def add_event(self, at_s: float, region: str, visitor: str) -> None:
-        """Count an event that is not late."""
+    def add_event(self, at_s: float, region: str, visitor: str, event_id: str, *, is_clamped: bool) -> None:
+        """Count an event that is not late, unless it repeats a clamped one: the repeat has another instant than what is stored."""
         window = self._window(at_s)
-        if window is not None and visitor not in window.visitors[region]:
+        if window is None or any(event_id in known.clamped for known in self._windows.values()):
+            return
+        if is_clamped:
+            window.clamped.add(event_id)
+        if visitor not in window.visitors[region]:
             window.visitors[region].add(visitor)
             self._changed.add(start_of(at_s))
 
