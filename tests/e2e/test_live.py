@@ -70,6 +70,13 @@ def test_every_record_is_in_exactly_one_place_and_the_ledger_agrees(sent: Platfo
     assert all(name in said for name in FAULTS)
 
 
+def test_late_events_are_in_files_of_their_own(sent: Platform) -> None:
+    files = trino.query(sent.settings, 'SELECT file_path FROM "events$files"').rows
+    kinds = trino.query(sent.settings, 'SELECT "$path", count(DISTINCT is_late) FROM events GROUP BY 1').rows
+    assert len(files) == len(kinds) > 4
+    assert {count for _, count in kinds} == {1}
+
+
 def test_the_view_has_the_windows_of_the_stored_events(sent: Platform) -> None:
     rows = trino.query(
         sent.settings,

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from pyspark.sql import functions as F
+
 from lakehouse import tables
 from lakehouse.lake.state import TableState
 from lakehouse.live import iceberg, offsets, past, profiles, repeats
@@ -129,7 +131,7 @@ class FinalLane:
             repeated = Counter(position.get("repeats", {}))
             repeated.update({part: count - kept.get(part, 0) for part, count in received.items()})
             # Late events come in files of their own: the others are of a minute or two, by which readers skip files.
-            split = profiled.where("NOT is_late").coalesce(1).unionByName(profiled.where("is_late").coalesce(1))
+            split = profiled.repartitionById(2, F.col("is_late").cast("int"))
             self._append(split, EVENTS, position | {"repeats": repeated})
 
     def _append(self, frame: DataFrame, table: Table, position: dict[str, Any]) -> None:

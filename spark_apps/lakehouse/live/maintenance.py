@@ -19,11 +19,8 @@ if TYPE_CHECKING:
     from lakehouse.contract import Table
     from lakehouse.settings import Settings
 
-# A commit a minute writes files of some ten kilobytes; these are merged, and not again.
+# A commit a minute writes files of some ten kilobytes. Trino leaves a partition with one file as it is.
 _SMALL = "16MB"
-# Days before yesterday get late events alone: they are merged once a day.
-_RECENT = timedelta(days=1)
-_DAILY_AT_H = 3
 _ORPHANS_AFTER = "3d"
 
 
@@ -47,11 +44,9 @@ def light(argv: list[str]) -> Callable[[Settings], Maintained]:
 
 
 def run(settings: Settings, table: Table, now: datetime) -> Maintained:
-    """Merge the small files of the last two days, in the run of 3 o'clock UTC of all days; expire snapshots no reader needs."""
+    """Merge small files, and expire snapshots no reader needs; safe to repeat."""
     before = _files(settings, table)
-    recent = f"TIMESTAMP '{(now - _RECENT).date()} 00:00:00 UTC'"
-    where = "" if now.hour == _DAILY_AT_H else f" WHERE {table.partition_by[0]} >= {recent}"
-    trino.query(settings, f"ALTER TABLE {table.name} EXECUTE optimize(file_size_threshold => '{_SMALL}'){where}")
+    trino.query(settings, f"ALTER TABLE {table.name} EXECUTE optimize(file_size_threshold => '{_SMALL}')")
     has_expired = _is_current(settings, table, now)
     if has_expired:
         trino.query(settings, f"ALTER TABLE {table.name} EXECUTE expire_snapshots(retention_threshold => '{LONGEST_READER_H}h')")
