@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 BRONZE = platform_tables.CHANGES.full_name
 
-# Kafka's defaults, which apply where they are larger.
-_FETCH_BYTES = {"max.partition.fetch.bytes": 1024 * 1024, "fetch.max.bytes": 50 * 1024 * 1024}
-
 
 def kafka_records(spark: SparkSession, settings: Settings, topics: Sequence[str], most: int | None = None) -> DataFrame:
     """The stream of records of these topics. They are subscribed by name, so that a missing one is an error.
@@ -41,9 +38,7 @@ def kafka_records(spark: SparkSession, settings: Settings, topics: Sequence[str]
     )
     # A record that Kafka deleted before it landed is lost: fail, never skip.
     reader = reader.option("failOnDataLoss", "true")
-    # The largest allowed record must fit in one fetch.
-    for limit in ("max.partition.fetch.bytes", "fetch.max.bytes"):
-        reader = reader.option(f"kafka.{limit}", max(settings.max_batch_bytes, _FETCH_BYTES[limit]))
+    # A fetch keeps Kafka's default limits: a larger record is returned all the same, and the heap holds a fetch for each partition.
     # The default wait of 500 ms would be most of the latency of a quiet topic.
     return reader.option("kafka.fetch.max.wait.ms", "50").load()
 
