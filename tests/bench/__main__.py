@@ -5,9 +5,9 @@ returned the same rows. Absolute figures are context: they depend on the machine
 `python -m tests.bench 3 11` runs only those lines.
 
 On the platform started by `make demo`, half an hour on two otherwise idle cores:
-3, Kafka to bronze; 4, commit to bronze (writes orders); 11, the boards' questions; 11b, the same under load and with ten times the
-bronze, which is not reduced afterwards (writes orders); 18, the standing load by service (a quarter of an hour); 19, the cost of a cycle
-of silver and gold (changes rows of the shop).
+3, Kafka to bronze; 4, commit to bronze (writes orders); 11, the boards' page and questions (writes orders); 11b, the same under load and
+with ten times the bronze, which is not reduced afterwards (writes orders); 18, the standing load by service (a quarter of an hour); 19,
+the cost of a cycle of silver and gold (changes rows of the shop).
 
 In their own Spark process, with temporary lakes of synthetic changes; they need `make install` but no platform, and take a while for a
 lake of a million keys:
@@ -24,7 +24,7 @@ import sys
 
 from lakehouse.settings import Settings
 from lakehouse.spark import thrift
-from tests.bench import ageing, boards, clicks, comparing, freshness, growth, histories, landing, pressure, refreshing, spending
+from tests.bench import ageing, boards, clicks, comparing, freshness, growth, histories, landing, pressure, refreshing, spending, tiles
 
 # Lines that change the shop's rows or its rate.
 _WRITING = ("4", "11b", "18", "19")
@@ -34,7 +34,7 @@ _WITHOUT = "without a platform: make bench LINES='5 6 7 12 13 14'"
 def main(requested: list[str]) -> None:
     """Run the requested lines, or all; each reports what it compared."""
     settings = Settings.from_environment()
-    on_platform = {"3": landing.rate, "11": boards.queries, "4": freshness.commits}
+    on_platform = {"3": landing.rate, "11": _boards, "4": freshness.commits}
     on_platform |= {"18": spending.standing, "19": spending.cycle, "11b": _growing}
     lines = on_platform | {"5": growth.silver, "6": histories.scd2, "7": refreshing.gold_refresh, "13": ageing.compaction_line}
     lines |= {"14": comparing.reconciliation_line, "12": clicks.generation}
@@ -60,6 +60,14 @@ def _require_platform(settings: Settings) -> None:
                 sys.exit(f"bench: gold is empty: run `make demo` first; {_WITHOUT}")
     except ConnectionError as error:
         sys.exit(f"bench: {error}; {_WITHOUT}")
+
+
+def _boards(settings: Settings) -> None:
+    """The first part of line 11: the page, then Thrift."""
+    if not settings.source_dsn:  # the page is measured while the shop trades
+        tiles.page(settings)
+        pressure.settle(settings)
+    boards.queries(settings)
 
 
 def _growing(settings: Settings) -> None:
