@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lakehouse import tables
-from lakehouse.live import repeats
+from lakehouse.live import erasure, repeats
 from lakehouse.tables import dead_letters
 from lakehouse.transforms.live import records
 
@@ -134,6 +134,20 @@ def test_an_event_is_late_ten_minutes_after_the_end_of_its_window(spark: SparkSe
 def _one(spark: SparkSession, event_at: str, received: datetime) -> Row:
     (row,) = records.rows(read(spark, [(str(EVENTS.topic), bytes_of(event_at=event_at))], received), EVENTS).collect()
     return row
+
+
+def test_forgotten_people_are_erased_from_rows_and_dead_letters_and_nobody_else_is(spark: SparkSession) -> None:
+    values: list[tuple[str, bytes | None]] = [("ebap.events.raw", bytes_of(user_id=number)) for number in (42, 421, None)]
+    values += [("ebap.events.raw", bytes_of(user_id=number, event_type="odd")) for number in (42, 421)]
+    found = read(spark, values)
+    events = erasure.blanked(records.rows(found, EVENTS), EVENTS, (42, 7)).orderBy("kafka_offset").collect()
+    assert [(row.user_id, row.visitor_id, row.session_id, row.page) for row in events] == [
+        (None, None, None, "/p/7"),
+        (421, "v1", "s1", "/p/7"),
+        (None, "v1", "s1", "/p/7"),
+    ]
+    dead = erasure.blanked(records.dead(found), dead_letters.TABLE, (42, 7)).orderBy("kafka_offset").collect()
+    assert [(row.reason, row.value) for row in dead] == [("unknown_type", None), ("unknown_type", values[4][1])]
 
 
 @pytest.mark.parametrize(

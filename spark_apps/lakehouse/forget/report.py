@@ -12,7 +12,10 @@ from kafka.errors import KafkaError
 from psycopg2 import sql
 
 from lakehouse import platform_tables, tables
-from lakehouse.forget import forget, verify
+from lakehouse.errors import EbapError
+from lakehouse.forget import forget, iceberg_files, verify
+from lakehouse.lake.lake import Lake
+from lakehouse.live import erasure, past
 from lakehouse.settings import Settings
 from lakehouse.source import broker, connection
 
@@ -28,12 +31,28 @@ def forgotten(spark: SparkSession, settings: Settings, done: forget.Forgotten) -
     lines += [f"A primary-key change links it to {key}: if that is the same person, forget it too." for key in done.other_keys]
     lines.append(at_source(settings, done.table, done.key))
     lines += [f"Files of older versions hold it until {_day(verify.gone_by(spark, table))}: check with `forget --verify` after that."]
-    return lines + kafka(settings, [done.table, *done.linked], datetime.now(UTC))
+    lines += kafka(settings, [*map(platform_tables.topic, (done.table, *done.linked))], datetime.now(UTC))
+    return lines + (_live(settings) if settings.is_live and done.table == erasure.USER.person else [])
+
+
+def _live(settings: Settings) -> list[str]:
+    """Lines about the live half, whose events name the person until its next round."""
+    try:
+        erasure.wait(Lake(settings))
+    except EbapError as error:
+        lines = [f"{error.what}: {error.cure}."]
+    else:
+        lines = [f"{' and '.join(table.full_name for table in erasure.PERSONAL)} no longer name forgotten people."]
+    if any(past.folder(settings).glob("*")):
+        lines.append(f"Files of past visits are as they were received: delete what names the person in {past.folder(settings)}.")
+    return lines + kafka(settings, [str(erasure.EVENTS.topic)], datetime.now(UTC))
 
 
 def verified(spark: SparkSession, settings: Settings) -> tuple[list[str], bool]:
     """Lines about all forgotten keys, and whether every file is within its limit."""
     found, now = verify.find(spark, settings), datetime.now(UTC)
+    if settings.is_live:
+        found += iceberg_files.find(spark, settings)
     if not found:
         return ["no key has been forgotten"], True
     lines = []
@@ -51,7 +70,7 @@ def verified(spark: SparkSession, settings: Settings) -> tuple[list[str], bool]:
                 f"`python spark_apps/compact.py {left.table} --vacuum` deletes them, or reports which reader prevents it"
             )
         lines.append(line)
-    lines += kafka(settings, sorted({left.source for left in found}), now)
+    lines += kafka(settings, sorted({platform_tables.topic(left.source) for left in found}), now)
     return lines, all(left.is_as_promised(now) for left in found)
 
 
@@ -73,9 +92,8 @@ def at_source(settings: Settings, table_name: str, key: str) -> str:
     return "The source has no such row."
 
 
-def kafka(settings: Settings, names: list[str], now: datetime) -> list[str]:
-    """Until when Kafka holds today's records of these tables: a segment is deleted once its newest record exceeds the retention."""
-    topics = [platform_tables.topic(name) for name in names]
+def kafka(settings: Settings, topics: list[str], now: datetime) -> list[str]:
+    """Until when Kafka holds today's records of these topics: a segment is deleted once its newest record exceeds the retention."""
     try:
         admin = broker.admin(settings)
         try:
@@ -85,7 +103,7 @@ def kafka(settings: Settings, names: list[str], now: datetime) -> list[str]:
         finally:
             admin.close()
     except (KafkaError, OSError) as error:
-        return [f"It is not known how long Kafka holds records of {', '.join(names)}: {type(error).__name__}."]
+        return [f"It is not known how long Kafka holds records of {', '.join(topics)}: {type(error).__name__}."]
     return [_kept(topic, {name: int(entry["value"]) for name, entry in configs[topic].items()}, now) for topic in topics]
 
 

@@ -62,9 +62,15 @@ def find(spark: SparkSession, settings: Settings) -> list[Leftover]:
 
 def gone_by(spark: SparkSession, source: Table) -> datetime:
     """Time (UTC) by which all files with the data last removed for that source table's keys are deleted."""
+    return last_erased(spark, source) + timedelta(hours=max(stored.retention_h for stored in _places(source))) + _DAILY
+
+
+def last_erased(spark: SparkSession, source: Table) -> datetime:
+    """Time (UTC) at which data of that source table's keys was last removed."""
     last = spark.read.table(erasure_list.LIST).where(F.col("source_table") == source.name).agg(F.max("erased_at").alias("at")).first()
     assert last is not None  # aggregates without groups are always one row
-    return last["at"].astimezone(UTC) + timedelta(hours=max(stored.retention_h for stored in _places(source))) + _DAILY
+    found: datetime = last["at"]
+    return found.astimezone(UTC)
 
 
 def _places(source: Table) -> tuple[Table, ...]:

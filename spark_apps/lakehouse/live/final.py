@@ -8,7 +8,7 @@ the tables that it had not come to, and for no other.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from lakehouse import tables
 from lakehouse.lake.state import TableState
-from lakehouse.live import iceberg, offsets, past, profiles, repeats
+from lakehouse.live import erasure, iceberg, offsets, past, profiles, repeats, window_values
 from lakehouse.live.offsets import Offsets, Range
 from lakehouse.transforms.live import records, windows
 
@@ -41,6 +41,7 @@ class FinalLane:
         self._spark, self._lake, self._settings, self._settled = spark, lake, lake.settings, settled
         self._at: dict[str, dict[str, Any]] = {}
         self._grown: set[str] = set()
+        self._people: frozenset[int] = frozenset()
 
     def run(self) -> bool:
         """Do one round; whether it reached the frontier. Safe to repeat after any failure."""
@@ -64,6 +65,7 @@ class FinalLane:
 
     def _round(self, frontier: datetime) -> bool:
         settings = self._settings
+        self._forget(erasure.people(self._lake))
         reached = {topic: parts for table in _FILLED for topic, parts in self._offsets(table).items()}
         found = offsets.until(settings, _TOPICS, reached, frontier, settings.max_offsets_per_trigger)
         if found.records or found.skips(reached):
@@ -82,7 +84,9 @@ class FinalLane:
     def _fill(self, read: DataFrame, found: Range) -> None:
         dead = records.dead(read).where(_beyond(self._offsets(DEAD)))
         if not dead.isEmpty():
-            self._append(dead.coalesce(1), DEAD, {"offsets": _furthest(self._offsets(DEAD), found.end)})
+            self._append(
+                erasure.blanked(dead.coalesce(1), DEAD, self._people), DEAD, {"offsets": _furthest(self._offsets(DEAD), found.end)}
+            )
         if self._offsets(TELEMETRY) != found.of(str(TELEMETRY.topic)):
             self._append(
                 records.rows(read, TELEMETRY).coalesce(1),
@@ -91,6 +95,13 @@ class FinalLane:
             )
         if self._offsets(EVENTS) != found.of(str(EVENTS.topic)):
             self._append_events(records.rows(read, EVENTS), found.start, found.of(str(EVENTS.topic)))
+
+    def _forget(self, people: frozenset[int]) -> None:
+        """Erase those from the stored rows who are forgotten since the last round; at the first one, whoever is."""
+        for table in erasure.PERSONAL:
+            if erasure.erase(self._spark, table, people - self._people, self._at[table.name]):
+                self._grown.add(table.name)
+        self._people = people
 
     def load_past(self) -> None:
         """Load the files of past days that are there and not loaded yet."""
@@ -131,7 +142,7 @@ class FinalLane:
             repeated = Counter(position.get("repeats", {}))
             repeated.update({part: count - kept.get(part, 0) for part, count in received.items()})
             # Late events come in files of their own: the others are of a minute or two, by which readers skip files.
-            split = profiled.repartitionById(2, F.col("is_late").cast("int"))
+            split = erasure.blanked(profiled, EVENTS, self._people.intersection(users)).repartitionById(2, F.col("is_late").cast("int"))
             self._append(split, EVENTS, position | {"repeats": repeated})
 
     def _append(self, frame: DataFrame, table: Table, position: dict[str, Any]) -> None:
@@ -149,7 +160,7 @@ class FinalLane:
         since = known if known is not None else self._oldest_window()
         if since is None or since >= final_before_s:
             return []
-        rows = final_values(self._spark, since, final_before_s)
+        rows = window_values.final(self._spark, since, final_before_s)
         position = {"final_before_s": final_before_s}
         if rows:
             self._append(self._spark.createDataFrame(rows, WINDOWS.schema_ddl()).coalesce(1), WINDOWS, position)
@@ -169,10 +180,11 @@ class FinalLane:
         states = self._lake.states.read_all(tables.LIVE)
         for table in tables.LIVE:
             known = states[table.full_name]
+            # A commit changes it, and the hourly maintenance.
+            size = iceberg.size(self._spark, table) if table.name in self._grown else known.inputs
             made = TableState(
                 table_name=table.full_name,
-                # A commit changes it, and the hourly maintenance.
-                inputs=iceberg.size(self._spark, table) if table.name in self._grown else known.inputs,
+                inputs={**size, erasure.DONE: len(self._people)},
                 complete_to=(final if table is WINDOWS else frontier) or known.complete_to,
                 updated_at=datetime.now(UTC),
                 records=count,
@@ -190,44 +202,6 @@ def _kept(frame: DataFrame) -> Iterator[DataFrame]:
         yield frame
     finally:
         frame.unpersist()
-
-
-def final_values(spark: SparkSession, since_s: int, before_s: int) -> list[windows.Row]:
-    """Rows of `windows` that start in [since_s, before_s), from the stored events and telemetry that are not late."""
-    events = spark.sql(
-        "SELECT window_start, coalesce(region, 'all') AS region, count(*) AS events, count(DISTINCT visitor_id) AS visitors "
-        f"FROM ({_within(EVENTS, 'event_at', since_s, before_s)}) GROUP BY GROUPING SETS ((window_start, region), (window_start))"
-    )
-    counts = ("requests", "errors", *windows.BUCKETS)
-    # A record that was sent twice counts once.
-    seconds = (
-        f"SELECT window_start, region, {', '.join(f'max({name}) AS {name}' for name in counts)} "
-        f"FROM ({_within(TELEMETRY, 'measured_at', since_s, before_s)}) GROUP BY window_start, region, service, measured_at"
-    )
-    sums = ", ".join(f"sum({name}) AS {name}" for name in counts)
-    telemetry = spark.sql(f"SELECT window_start, region, {sums} FROM ({seconds}) GROUP BY window_start, region")
-    return _rows(events.collect(), telemetry.collect())
-
-
-def _within(table: Table, at: str, since_s: int, before_s: int) -> str:
-    start = f"timestamp_seconds(unix_seconds({at}) DIV {windows.WINDOW_S} * {windows.WINDOW_S})"
-    span = f"{at} >= timestamp_seconds({since_s}) AND {at} < timestamp_seconds({before_s})"
-    return f"SELECT *, {start} AS window_start FROM {table.full_name} WHERE {span} AND NOT is_late AND kafka_at IS NOT NULL"
-
-
-def _rows(events: Collection[Any], telemetry: Collection[Any]) -> list[windows.Row]:
-    counts: dict[tuple[datetime, str], list[windows.Counts]] = {}
-    for row in telemetry:
-        numbers = tuple(int(row[name]) for name in ("requests", "errors", *windows.BUCKETS))
-        for region in (row.region, windows.ALL):
-            counts.setdefault((row.window_start, region), []).append(numbers)
-    seen = {(row.window_start, row.region): (row.events, row.visitors) for row in events}
-    made = []
-    for start, region in sorted({*counts, *seen}):
-        number, visitors = seen.get((start, region), (0, 0))
-        found = windows.values(visitors, counts.get((start, region), []))
-        made.append((start, region, number, visitors, found.requests, found.errors, found.p95_ms))
-    return made
 
 
 def _furthest(known: Offsets, end: Offsets) -> Offsets:

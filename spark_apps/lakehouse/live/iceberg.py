@@ -41,6 +41,18 @@ def append(frame: DataFrame, table: Table, position: dict[str, Any]) -> None:
     writer.option(f"snapshot-property.{_POSITION}", json.dumps(position, sort_keys=True)).option("fanout-enabled", "true").append()
 
 
+def update(spark: SparkSession, table: Table, values: dict[str, str], condition: str, position: dict[str, Any]) -> None:
+    """Set columns to SQL expressions where the condition holds, by rewriting files, in one commit whose snapshot has this position."""
+    # The option of a DataFrame's writer, for a statement.
+    setting = f"spark.sql.iceberg.snapshot-property.{_POSITION}"
+    spark.conf.set(setting, json.dumps(position, sort_keys=True))
+    try:
+        sets = ", ".join(f"`{name}` = {value}" for name, value in values.items())
+        spark.sql(f"UPDATE {table.full_name} SET {sets} WHERE {condition}")
+    finally:
+        spark.conf.unset(setting)
+
+
 def position(spark: SparkSession, table: Table) -> dict[str, Any]:
     """The position of the newest snapshot that has one; empty if there is none."""
     found = spark.sql(

@@ -29,9 +29,14 @@ _RECORD = (
 )
 
 
+def folder(settings: Settings) -> Path:
+    """The folder of the files."""
+    return settings.home_dir / "data" / "visits"
+
+
 def pending(settings: Settings, loaded: Collection[str]) -> list[Path]:
     """The files that are not loaded yet."""
-    return [path for path in sorted((settings.home_dir / "data" / "visits").glob("*.jsonl.gz")) if path.name not in loaded]
+    return [path for path in sorted(folder(settings).glob("*.jsonl.gz")) if path.name not in loaded]
 
 
 def read(spark: SparkSession, settings: Settings, paths: Sequence[Path]) -> DataFrame:

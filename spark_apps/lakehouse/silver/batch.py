@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse import platform_tables
 from lakehouse.errors import TooLargeError
+from lakehouse.lake.forgotten import forgotten as read_forgotten
 from lakehouse.silver import bronze, forgotten, quarantine
 from lakehouse.silver.stored import StoredChanges
 from lakehouse.transforms.history import fold
@@ -33,7 +34,7 @@ class Batch:
         source = bronze.source(landed)
         self.lake, self.table, self.known, self.landed = lake, table, known, landed
         self.form, self.decoder = _form(table), _decoder(table, source.placeholders if source else (), lake.settings.source_schema)
-        self.forgotten = forgotten.forgotten(lake, table)
+        self.forgotten = read_forgotten(lake, table)
 
     def decode(self, records: Iterable[Record]) -> Decoded:
         """The records, sorted into changes and faults; TooLargeError if some hold data of forgotten people."""
@@ -53,7 +54,7 @@ class Batch:
 
     def refuse_overtaken(self) -> None:
         """Raise TooLargeError if people were forgotten since the run began: what it wrote may hold their data."""
-        if forgotten.forgotten(self.lake, self.table) != self.forgotten:
+        if read_forgotten(self.lake, self.table) != self.forgotten:
             raise TooLargeError(f"{self.table.full_name}: people were forgotten while this run was under way")
 
     def _difference(self, decoded: Decoded, reached: TableState, stored: StoredChanges) -> Difference:

@@ -1,32 +1,19 @@
-"""Forgotten keys for a refine in process: the list, and the check whether a batch holds any of them."""
+"""The check of a refine in process whether a batch holds any forgotten keys."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from lakehouse import platform_tables, tables
+from lakehouse import tables
 from lakehouse.errors import TooLargeError
 from lakehouse.transforms.records import erasing
 
 if TYPE_CHECKING:
     from lakehouse.contract import Table
-    from lakehouse.lake.lake import Lake
+    from lakehouse.lake.forgotten import Forgotten
     from lakehouse.transforms.records.envelope import Decoded, Decoder
     from lakehouse.transforms.records.received import Record
-
-# Forgotten keys by source table, each a JSON object.
-Forgotten = Mapping[str, frozenset[str]]
-
-
-def forgotten(lake: Lake, table: Table) -> Forgotten:
-    """The forgotten keys of a source table and of the tables of persons it refers to; empty if there are none."""
-    names = sorted({table.name, *(column.person for column in table.person_columns if column.person)})
-    rows = lake.read(platform_tables.ERASURES, ("source_table", "key"), {"source_table": names})
-    found: dict[str, set[str]] = {}
-    for name, key in zip(rows["source_table"].to_pylist(), rows["key"].to_pylist(), strict=True):
-        found.setdefault(name, set()).add(key)
-    return {name: frozenset(keys) for name, keys in found.items()}
 
 
 def kept_out(table: Table, decoded: Decoded, decoder: Decoder, records: Iterable[Record], known: Forgotten) -> Decoded:

@@ -28,9 +28,9 @@ TABLE = Table(
             choices=("view", "search", "product", "cart", "checkout", "purchase", "leave"),
         ),
         Column(name="event_at", type="TIMESTAMP", doc="When it happened, by the page's clock; never later than Kafka received it."),
-        Column(name="visitor_id", type="STRING", doc="The browser or device."),
+        Column(name="visitor_id", type="STRING", pii=True, doc="The browser or device; NULL once its user is forgotten."),
         Column(name="user_id", type="BIGINT", is_optional=True, doc="The account that was logged in; NULL for guests.", person="users"),
-        Column(name="session_id", type="STRING", doc="The visit: events of one visitor without a long gap."),
+        Column(name="session_id", type="STRING", pii=True, doc="The visit: events of one visitor without a long gap."),
         Column(name="product_id", type="BIGINT", is_optional=True, doc="The product on the page; NULL where there is none."),
         Column(name="order_id", type="BIGINT", is_optional=True, doc="The order that a purchase placed; NULL for other events."),
         Column(
@@ -45,9 +45,19 @@ TABLE = Table(
         Column(name="device", type="STRING", doc="Kind of device."),
         Column(name="page", type="STRING", doc="Path of the page."),
         Column(
-            name="user_region", type="STRING", doc="Region of the account at event_at; NULL for guests and unknown users.", is_added=True
+            name="user_region",
+            type="STRING",
+            doc="Region of the account at event_at; NULL for guests and unknown users.",
+            pii=True,
+            is_added=True,
         ),
-        Column(name="user_tier", type="STRING", doc="Tier of the account at event_at; NULL for guests and unknown users.", is_added=True),
+        Column(
+            name="user_tier",
+            type="STRING",
+            doc="Tier of the account at event_at; NULL for guests and unknown users.",
+            pii=True,
+            is_added=True,
+        ),
         Column(name="is_assumed", type="BOOLEAN", doc="Whether no version of the account was valid at event_at.", is_added=True),
         Column(name="is_late", type="BOOLEAN", doc="Whether its window was final before it came.", is_added=True),
         Column(name="is_clamped", type="BOOLEAN", doc="Whether the page gave an instant after Kafka's, which replaced it.", is_added=True),

@@ -1,0 +1,89 @@
+"""Search for forgotten people in all files of the Iceberg tables, live or of older snapshots.
+
+A file that no snapshot needs is deleted by the first compaction more than a day later. Files are listed in the object store, not taken from
+the tables' metadata.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pyarrow.compute as pc
+from pyarrow.fs import FileSelector, S3FileSystem
+from pyarrow.parquet import ParquetFile
+
+from lakehouse import tables
+from lakehouse.contract import LONGEST_READER_H
+from lakehouse.forget.verify import Leftover, last_erased
+from lakehouse.lake.lake import Lake
+from lakehouse.live import erasure, trino
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from lakehouse.contract import Table
+    from lakehouse.settings import Settings
+
+# Expiry keeps a day of snapshots, and compaction runs daily.
+_KEPT = timedelta(hours=LONGEST_READER_H + 24)
+
+
+def find(spark: SparkSession, settings: Settings) -> list[Leftover]:
+    """One finding for each table with personal data; none if nobody is forgotten, or the tables do not exist."""
+    users = erasure.people(Lake(settings))
+    if not users or not trino.query(settings, "SHOW TABLES FROM iceberg.ebap LIKE 'events'").rows:
+        return []
+    source = tables.source(str(erasure.USER.person))
+    gone_by = last_erased(spark, source) + _KEPT
+    return [_leftover(settings, table, users, source.name, gone_by) for table in erasure.PERSONAL]
+
+
+def _leftover(settings: Settings, table: Table, users: Collection[int], source: str, gone_by: datetime) -> Leftover:
+    store = S3FileSystem(
+        access_key=settings.secret("s3_access_key"),
+        secret_key=settings.secret("s3_secret_key"),
+        endpoint_override=settings.s3_address,
+        region=settings.s3_region,
+    )
+    metadata = trino.query(settings, f'SELECT file FROM "{table.name}$metadata_log_entries" LIMIT 1').rows[0][0]
+    folder = _path(metadata).rpartition("/metadata/")[0] + "/data"
+    live = {_path(path) for (path,) in trino.query(settings, f'SELECT file_path FROM "{table.name}$files"').rows}
+    read, keys, found = 0, set[int](), set[str]()
+    for entry in store.get_file_info(FileSelector(folder, recursive=True, allow_not_found=True)):
+        if entry.path.endswith(".parquet"):
+            try:
+                with store.open_input_file(entry.path) as file:
+                    named = _named(ParquetFile(file), table, users)
+            except FileNotFoundError:  # compaction has deleted it meanwhile
+                continue
+            read += 1
+            keys |= named
+            found |= {entry.path} if named else set()
+    return Leftover(
+        table=table.full_name,
+        source=source,
+        read=read,
+        keys=len(keys),
+        files=len(found),
+        live=len(found & live),
+        gone_by=gone_by,
+    )
+
+
+def _path(uri: str) -> str:
+    """Bucket and path."""
+    return uri.partition("://")[2]
+
+
+def _named(file: ParquetFile, table: Table, users: Collection[int]) -> set[int]:
+    """The users that a file names; a file of positions of deleted rows has none of the columns."""
+    if table is erasure.EVENTS:
+        column = erasure.USER.name
+        numbers = file.read([column])[column] if column in file.schema_arrow.names else pc.cast([], "int64")
+        return set(pc.unique(numbers).to_pylist()) & set(users)
+    values = file.read(["value"])["value"].to_pylist() if "value" in file.schema_arrow.names else []
+    said = re.compile(erasure.pattern(erasure.USER, sorted(users)).encode())
+    return {int(match[1]) for value in values if value for match in said.finditer(value)}
