@@ -122,7 +122,7 @@ test-long: install-dev  ## What takes longer: rebuilds and repairs beside a load
 	@$(DEV)/python -m pytest -m cluster tests/e2e -s
 	@$(DEV)/python -m pytest -m compose tests/e2e -s -rs
 
-bench: install-dev  ## Speed as ratios to peers, on the running platform (make demo, make pause); LINES='5 6 7 12 13 14' runs those alone, with no platform
+bench: install-dev  ## Speed as ratios to peers, on the running platform (make demo, make pause); LINES='5 6 7 12 13 14 16' runs those alone, with no platform
 	@$(DEV)/python -m tests.bench $(LINES)
 
 generated: install  ## Write again what is generated: data dictionary, .env.example, reference pages, layout, docker-compose.yaml

@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 
+from generator.clicks.commands import control_of
 from generator.control import Control
 from infra.services import runs, services
 from lakehouse import platform_tables, tables
@@ -36,6 +37,8 @@ WINDOW_S = 240
 SETTLING_S = 60
 # Operations per second (0: the shop is paused), and the maximum number of cores for the whole platform.
 RATES = ((0, 0.15), (5, 0.4), (50, 0.8))
+# Of both halves at their default rates, and of the live half with its visitors paused.
+BOTH, IDLE_LIVE = 1.2, 0.3
 CHANGES = 1_200
 CYCLES = 3
 CYCLE_TARGET_S, WARM_TARGET_S = 6, 1
@@ -49,20 +52,26 @@ Spent = dict[str, float]
 
 
 def standing(settings: Settings) -> None:
-    """Line 18: cores by service with the shop paused and at two rates, with the DAGs on schedule and no viewers."""
+    """Line 18: cores by service with the shop paused and at two rates, then of both halves; with the DAGs on schedule and no viewers."""
     begin(f"18  standing load of all processes, cores over {WINDOW_S} s")
-    control = Control(settings.control_dir)
-    found = control.request()
-    try:
+    shop, visits = Control(settings.control_dir), control_of(settings)
+    with _restored(shop), _restored(visits):
+        if settings.is_live:
+            pressure.trade(visits, "paused", settings.eps)
         for rate, target in RATES:
-            pressure.trade(control, "running" if rate else "paused", rate or found.rate or settings.rate)
+            pressure.trade(shop, "running" if rate else "paused", rate or settings.rate)
             if not rate:
                 pressure.settle(settings)
-            time.sleep(SETTLING_S)  # a fixed settling time, not a wait for a condition
             name = f"{rate} operations per second" if rate else "shop paused"
-            _report_cores(name, _over(settings, WINDOW_S), WINDOW_S, target)
-    finally:
-        control.submit(is_paused=found.is_paused, rate=found.rate)
+            live, others = _halves(settings, _settled_over(settings))
+            _report_cores(name, others, WINDOW_S, target)
+            if settings.is_live and not rate:
+                _report_cores("live half, paused", live, WINDOW_S, IDLE_LIVE)
+        if settings.is_live:
+            pressure.trade(shop, "running", settings.rate)
+            pressure.trade(visits, "running", settings.eps)
+            name = f"both halves, {settings.rate:g} operations and {settings.eps:g} events per second"
+            _report_cores(name, _settled_over(settings), WINDOW_S, BOTH)
 
 
 def cycle(settings: Settings) -> None:
@@ -104,6 +113,27 @@ def tree_cpu_s(pid: int) -> float:
             times = process.cpu_times()
             total += times.user + times.system + times.children_user + times.children_system
     return total
+
+
+@contextmanager
+def _restored(control: Control) -> Iterator[None]:
+    """Within the block the service may be given another state, which is taken back after it."""
+    found = control.request()
+    try:
+        yield
+    finally:
+        control.submit(is_paused=found.is_paused, rate=found.rate)
+
+
+def _settled_over(settings: Settings) -> Spent:
+    time.sleep(SETTLING_S)  # a fixed settling time, not a wait for a condition
+    return _over(settings, WINDOW_S)
+
+
+def _halves(settings: Settings, found: Spent) -> tuple[Spent, Spent]:
+    """The services of the live half, and the others."""
+    live = {service.name for service in services(settings) if service.is_live}
+    return {name: found[name] for name in found if name in live}, {name: found[name] for name in found if name not in live}
 
 
 def _over(settings: Settings, seconds: float) -> Spent:

@@ -6,6 +6,7 @@ The position is in the summary of the commit's own snapshot, so that rows and po
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lakehouse import tables
@@ -28,10 +29,10 @@ _PROPERTIES = {
 }
 
 
-def create(spark: SparkSession) -> None:
-    """Create the namespace and the tables that do not exist."""
+def create(spark: SparkSession, wanted: Sequence[Table] = tables.LIVE) -> None:
+    """Create the namespace and those of the tables that do not exist."""
     spark.sql("CREATE NAMESPACE IF NOT EXISTS iceberg.ebap")
-    for table in tables.LIVE:
+    for table in wanted:
         spark.sql(_statement(table))
 
 
