@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import uuid
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -131,6 +132,36 @@ def test_maintenance_merges_files_and_changes_no_row(sent: Platform) -> None:
     assert _stored(sent.settings) == _received(sent.settings)
 
 
+def test_a_forgotten_person_is_gone_from_rows_dead_letters_and_files_and_stays_so(sent: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = sent.settings
+    asked = "SELECT user_id FROM events WHERE is_assumed = false AND user_region IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC LIMIT 1"
+    person = trino.query(settings, asked).rows[0][0]
+    _send(settings, _event(person, event_type="odd"), _event(person))
+    sent.run("lakehouse", "catch-up", "--live")
+    (before,) = trino.query(settings, "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM dead_letters)").rows
+    of_person = f"SELECT (SELECT count(*) FROM events WHERE user_id = {person}), (SELECT count(*) FROM dead_letters WHERE {_named(person)})"
+    assert min(trino.query(settings, of_person).rows[0]) > 0
+
+    said = sent.run("lakehouse", "forget", "users", str(person), limit_s=400)
+    assert "iceberg.ebap.events and iceberg.ebap.dead_letters no longer name forgotten people" in said
+    assert f"Kafka topic {EVENTS.topic} holds its present records until" in said
+    assert trino.query(settings, of_person).rows == ((0, 0),)
+    assert trino.query(settings, "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM dead_letters)").rows == (before,)
+
+    _send(settings, _event(person, event_type="odd"), _event(person))
+    sent.run("lakehouse", "catch-up", "--live")
+    assert trino.query(settings, of_person).rows == ((0, 0),)
+    assert "of older versions hold 1 forgotten keys of users" in sent.run("lakehouse", "forget", "--verify", limit_s=400)
+    # Instead of after a day.
+    monkeypatch.setitem(trino._USER, "X-Trino-Session", "iceberg.expire_snapshots_min_retention=0s")
+    for table in ("events", "dead_letters"):
+        trino.query(settings, f"ALTER TABLE {table} EXECUTE expire_snapshots(retention_threshold => '0s')")
+    said = sent.run("lakehouse", "forget", "--verify", limit_s=400)
+    for table in ("events", "dead_letters"):
+        assert re.search(rf"iceberg\.ebap\.{table}: [1-9]\d* files read, none holds a forgotten key of users", said), said
+    assert not [finding.text for finding in validate.run(settings, settings.home_dir / "none") if not finding.is_right]
+
+
 def test_a_wrong_password_and_a_wrong_query_are_refused_by_name(live: Platform) -> None:
     settings = live.settings
     with closing(_client(settings, password="guess")) as client, pytest.raises(AuthenticationError):
@@ -140,6 +171,23 @@ def test_a_wrong_password_and_a_wrong_query_are_refused_by_name(live: Platform) 
     away = dataclasses.replace(settings, trino_port=1)
     with pytest.raises(EbapError, match="does not answer"):
         trino.query(away, "SELECT 1")
+
+
+def _event(person: int, **changes: Any) -> dict[str, Any]:
+    """An event of that person now, as the page sends it."""
+    event = {"event_id": str(uuid.uuid4()), "event_type": "view", "event_at": datetime.now(UTC).isoformat(), "visitor_id": "browser"}
+    event |= {"user_id": person, "session_id": "visit", "product_id": None, "order_id": None, "checkout_id": None}
+    return {**event, "region": "EMEA", "country": "DE", "device": "phone", "page": "/", **changes}
+
+
+def _send(settings: Settings, *events: dict[str, Any]) -> None:
+    with closing(broker.sender(settings)) as producer:
+        for event in events:
+            producer.send(EVENTS.topic, key=b"browser", value=json.dumps(event).encode()).get(30)
+
+
+def _named(person: int) -> str:
+    return f"from_utf8(value) LIKE '%\"user_id\": {person},%'"
 
 
 def _client(settings: Settings, password: str | None = None) -> Redis:

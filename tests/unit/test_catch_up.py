@@ -1,6 +1,8 @@
 """The stages of a catch-up: what counts as lagging, and how it is reported."""
 
 import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -54,6 +56,21 @@ def test_refining_lags_where_one_table_has_not_consumed_the_version():
     assert catch_up._refining_lag(7, {"silver.users": at(7), "silver.orders": at(9)}) is None
     said = catch_up._refining_lag(7, {"silver.users": at(6), "silver.orders": at(NO_CHECKPOINT)})
     assert said == "of bronze version 7, silver.users is at 6, silver.orders is at -1"
+
+
+def test_events_lag_until_they_are_complete_to_after_the_instant():
+    marked = datetime(2026, 11, 28, 8, 0, tzinfo=UTC)
+    stored = TableState(table_name="iceberg.ebap.events", complete_to=marked + timedelta(seconds=1))
+    assert catch_up._storing_lag(marked, {stored.table_name: stored}) is None
+    behind = replace(stored, complete_to=marked)
+    assert catch_up._storing_lag(marked, {stored.table_name: behind}) == f"iceberg.ebap.events is complete to {marked}"
+    stopped = replace(behind, error="S3 does not answer")
+    assert catch_up._storing_lag(marked, {stored.table_name: stopped}) == "iceberg.ebap.events: S3 does not answer"
+
+
+def test_without_the_live_half_there_are_no_events_to_wait_for(tmp_path):
+    with refused("the live half does not run here", cure="make live"):
+        catch_up.events(Settings(home=str(tmp_path), live="no"), 1)
 
 
 def test_a_stage_that_never_gets_there_is_named_with_what_it_said_last():

@@ -17,11 +17,12 @@ from lakehouse.settings import Settings
 def _catch_up(arguments: argparse.Namespace, settings: Settings) -> int:
     from lakehouse.health import catch_up
 
-    return catch_up.main(settings, timeout_s=arguments.timeout)
+    return catch_up.main(settings, timeout_s=arguments.timeout, is_live=arguments.live)
 
 
 def _catch_up_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--timeout", type=float, default=300.0, metavar="S", help="give up after this many seconds (default 300)")
+    parser.add_argument("--live", action="store_true", help="wait for the events that Kafka has by now to be in iceberg.ebap instead")
 
 
 def _rebuild(arguments: argparse.Namespace, settings: Settings) -> int:

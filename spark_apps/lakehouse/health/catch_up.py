@@ -2,7 +2,7 @@
 
 Stages, in order: a position is written to the source's WAL, the slot has confirmed it, land has committed every record that Kafka held
 then, silver has refined bronze's version of then, gold is aggregated. The batch stages run through Airflow if its scheduler is up, else
-in this process.
+in this process. With `--live`, what Kafka has of the event topics has reached the Iceberg tables.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -65,11 +66,11 @@ class CatchUp:
         raise NotReadyError(f"{stage} lags: {behind}")
 
 
-def main(settings: Settings, timeout_s: float) -> int:
-    """Print the marked position and return 0, or name the stage that lags and return 1."""
+def main(settings: Settings, timeout_s: float, *, is_live: bool = False) -> int:
+    """Print the marked position, or with `is_live` the instant, and return 0, or name the stage that lags and return 1."""
     began = time.monotonic()
     try:
-        print(run(settings, timeout_s))
+        print((events if is_live else run)(settings, timeout_s))
     except NotReadyError as error:
         print(f"catch-up: after {time.monotonic() - began:.0f} s, {error}", file=sys.stderr)
         return 1
@@ -83,6 +84,17 @@ def run(settings: Settings, timeout_s: float) -> str:
     _run(waiting, "gold", "aggregate", [table.name for table in tables.GOLD if not table.is_view])
     print("catch-up: aggregated", file=sys.stderr)
     return marked
+
+
+def events(settings: Settings, timeout_s: float) -> str:
+    """Wait until all that the event topics have now is stored, and return now; raises NotReadyError, EbapError without the live half."""
+    if not settings.is_live:
+        raise EbapError("the live half does not run here", "`make live` adds it")
+    waiting = CatchUp(settings=settings, give_up_at=time.monotonic() + timeout_s)
+    marked, states = datetime.now(UTC), state.store(settings)
+    filled = [table for table in tables.LIVE if table.topic]
+    waiting.reach("stored", lambda: states.read_all(filled), partial(_storing_lag, marked))
+    return marked.isoformat()
 
 
 def reach_silver(waiting: CatchUp, names: list[str]) -> str:
@@ -167,6 +179,16 @@ def _refined(waiting: CatchUp, names: list[str]) -> None:
 def _refining_lag(version: int, states: Mapping[str, TableState]) -> str | None:
     behind = [f"{name} is at {each.bronze_version}" for name, each in states.items() if each.bronze_version < version]
     return f"of bronze version {version}, {', '.join(behind)}" if behind else None
+
+
+def _storing_lag(marked: datetime, states: Mapping[str, TableState]) -> str | None:
+    behind = [f"{name} is complete to {each.complete_to or 'nothing'}" for name, each in states.items() if not _reaches(each, marked)]
+    stopped = [f"{name}: {each.error}" for name, each in states.items() if each.error]
+    return "; ".join(stopped or behind) or None
+
+
+def _reaches(known: TableState, marked: datetime) -> bool:
+    return known.complete_to is not None and known.complete_to > marked
 
 
 def _run(waiting: CatchUp, dag_id: str, verb: str, names: list[str]) -> None:
