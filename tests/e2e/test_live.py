@@ -13,38 +13,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from redis import AuthenticationError, Redis
+from redis import AuthenticationError
 
-from infra.local import supervision
-from infra.services import service
-from lakehouse import tables
 from lakehouse.errors import EbapError
 from lakehouse.live import maintenance, trino, validate
-from lakehouse.settings import Settings
-from lakehouse.source import broker
+from lakehouse.transforms.live import windows
 from tests.e2e.conftest import Platform, until
+from tests.e2e.live_half import EVENTS, FAULTS, beside, client, event, received, send, stored, wait_for
 
-LIVE = ("redis", "s3", "trino", "activity", "clicks")
-FAULTS = ("late", "duplicate", "out_of_order", "future", "malformed", "unknown_user")
-EVENTS = tables.live("events")
 _ENOUGH = 3000
 
 
 @pytest.fixture(scope="module")
 def live(platform: Platform) -> Iterator[Platform]:
-    """The session's platform with the live half beside it, which is stopped afterwards; shop and visitors are paused."""
-    choice = platform.settings.live_choice
-    choice.write_text("yes")
-    try:
-        platform.run("infra.local", "up", *LIVE, limit_s=600)
-        platform.run("generator", "eps", "100")
-        yield platform
-        platform.run("generator", "pause")
-        supervisor = supervision.ensure(platform.settings)
-        for name in reversed(LIVE):
-            supervision.stop(platform.settings, supervisor, service(platform.settings, name))
-    finally:
-        choice.unlink()
+    """The session's platform with the live half beside it."""
+    with beside(platform) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +37,13 @@ def sent(live: Platform) -> Platform:
     live.run("generator", "ledger", "on")
     live.run("generator", "chaos", *(f"{fault}=0.05" for fault in FAULTS))
     live.run("generator", "resume")
-    before = _received(live.settings)
+    before = received(live.settings)
     for number, name in enumerate(("activity", "redis", "clicks", "s3"), start=1):
-        _wait_for(live, before + _ENOUGH * number // 5)
+        wait_for(live, before + _ENOUGH * number // 5)
         live.kill(name)
-    _wait_for(live, before + _ENOUGH)
+    wait_for(live, before + _ENOUGH)
     live.run("generator", "pause")
-    until(lambda: _stored(live.settings) == _received(live.settings), 300, "the final lane to store every event")
+    until(lambda: stored(live.settings) == received(live.settings), 300, "the final lane to store every event")
     return live
 
 
@@ -89,8 +73,8 @@ def test_the_view_has_the_windows_of_the_stored_events(sent: Platform) -> None:
     wanted = [(int(start), visitors) for start, visitors in rows]
 
     def shown() -> list[tuple[int, int]]:
-        with closing(_client(sent.settings)) as client:
-            documents = [(start, client.get(f"active_users:{start}")) for start, _ in wanted]
+        with closing(client(sent.settings)) as redis:
+            documents = [(start, redis.get(f"active_users:{start}")) for start, _ in wanted]
         return [(start, json.loads(text)["active_visitors"]) for start, text in documents if text]
 
     until(lambda: shown() == wanted, 60, f"the view to show {wanted}")
@@ -129,14 +113,33 @@ def test_maintenance_merges_files_and_changes_no_row(sent: Platform) -> None:
     assert made.files_after <= made.files_before - 3
     assert made.has_expired
     assert trino.query(sent.settings, asked).rows == before
-    assert _stored(sent.settings) == _received(sent.settings)
+    assert stored(sent.settings) == received(sent.settings)
+
+
+def test_an_event_of_next_year_is_clamped_and_stops_nothing(sent: Platform) -> None:
+    settings = sent.settings
+    ahead, after = event(event_at="2099-01-01T00:00:00Z"), event(visitor_id="after the one of next year")
+    send(settings, ahead, after)
+    sent.run("lakehouse", "catch-up", "--live")
+    rows = trino.query(
+        settings,
+        f"SELECT is_clamped, is_late, event_at = kafka_at FROM events WHERE event_id IN ('{ahead['event_id']}', '{after['event_id']}')",
+    ).rows
+    assert sorted(rows) == [(False, False, False), (True, False, True)]
+    start = windows.start_of(datetime.fromisoformat(after["event_at"]).timestamp())
+
+    def shown() -> int:
+        with closing(client(settings)) as redis:
+            return int(json.loads(redis.get(f"active_users:{start}") or "{}").get("active_visitors", 0))
+
+    assert shown() > 0
 
 
 def test_a_forgotten_person_is_gone_from_rows_dead_letters_and_files_and_stays_so(sent: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = sent.settings
     asked = "SELECT user_id FROM events WHERE is_assumed = false AND user_region IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC LIMIT 1"
     person = trino.query(settings, asked).rows[0][0]
-    _send(settings, _event(person, event_type="odd"), _event(person))
+    send(settings, event(user_id=person, event_type="odd"), event(user_id=person))
     sent.run("lakehouse", "catch-up", "--live")
     (before,) = trino.query(settings, "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM dead_letters)").rows
     of_person = f"SELECT (SELECT count(*) FROM events WHERE user_id = {person}), (SELECT count(*) FROM dead_letters WHERE {_named(person)})"
@@ -148,7 +151,7 @@ def test_a_forgotten_person_is_gone_from_rows_dead_letters_and_files_and_stays_s
     assert trino.query(settings, of_person).rows == ((0, 0),)
     assert trino.query(settings, "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM dead_letters)").rows == (before,)
 
-    _send(settings, _event(person, event_type="odd"), _event(person))
+    send(settings, event(user_id=person, event_type="odd"), event(user_id=person))
     sent.run("lakehouse", "catch-up", "--live")
     assert trino.query(settings, of_person).rows == ((0, 0),)
     assert "of older versions hold 1 forgotten keys of users" in sent.run("lakehouse", "forget", "--verify", limit_s=400)
@@ -164,8 +167,8 @@ def test_a_forgotten_person_is_gone_from_rows_dead_letters_and_files_and_stays_s
 
 def test_a_wrong_password_and_a_wrong_query_are_refused_by_name(live: Platform) -> None:
     settings = live.settings
-    with closing(_client(settings, password="guess")) as client, pytest.raises(AuthenticationError):
-        client.ping()
+    with closing(client(settings, password="guess")) as redis, pytest.raises(AuthenticationError):
+        redis.ping()
     with pytest.raises(EbapError, match="nowhere"):
         trino.query(settings, "SELECT * FROM nowhere")
     away = dataclasses.replace(settings, trino_port=1)
@@ -173,42 +176,8 @@ def test_a_wrong_password_and_a_wrong_query_are_refused_by_name(live: Platform) 
         trino.query(away, "SELECT 1")
 
 
-def _event(person: int, **changes: Any) -> dict[str, Any]:
-    """An event of that person now, as the page sends it."""
-    event = {"event_id": str(uuid.uuid4()), "event_type": "view", "event_at": datetime.now(UTC).isoformat(), "visitor_id": "browser"}
-    event |= {"user_id": person, "session_id": "visit", "product_id": None, "order_id": None, "checkout_id": None}
-    return {**event, "region": "EMEA", "country": "DE", "device": "phone", "page": "/", **changes}
-
-
-def _send(settings: Settings, *events: dict[str, Any]) -> None:
-    with closing(broker.sender(settings)) as producer:
-        for event in events:
-            producer.send(EVENTS.topic, key=b"browser", value=json.dumps(event).encode()).get(30)
-
-
 def _named(person: int) -> str:
     return f"from_utf8(value) LIKE '%\"user_id\": {person},%'"
-
-
-def _client(settings: Settings, password: str | None = None) -> Redis:
-    return Redis(host=settings.redis_host, port=settings.redis_port, password=password or settings.secret("redis"))
-
-
-def _wait_for(live: Platform, records: int) -> None:
-    until(lambda: _received(live.settings) >= records, 180, f"{records} records of events")
-
-
-def _received(settings: Settings) -> int:
-    from kafka import TopicPartition
-
-    topic = str(EVENTS.topic)
-    with closing(broker.reader(settings)) as reader:
-        return sum(reader.end_offsets([TopicPartition(topic, number) for number in reader.partitions_for_topic(topic) or ()]).values())
-
-
-def _stored(settings: Settings) -> int:
-    """Records of the events' topic that the final lane has come to."""
-    return sum(validate.position(settings, EVENTS)[1].get("offsets", {}).get(EVENTS.topic, {}).values())
 
 
 def _history(live: Platform) -> dict[int, list[tuple[Any, ...]]]:

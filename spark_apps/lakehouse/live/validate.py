@@ -15,6 +15,7 @@ from lakehouse.live import trino
 from lakehouse.settings import Settings
 
 EVENTS, TELEMETRY, DEAD = tables.live("events"), tables.live("telemetry"), tables.live("dead_letters")
+WINDOWS = tables.live("windows")
 _POSITION = (
     "SELECT snapshot_id, summary['ebap.position'] FROM \"{table}$snapshots\" WHERE element_at(summary, 'ebap.position') IS NOT NULL "
     "ORDER BY committed_at DESC LIMIT 1"
@@ -35,6 +36,7 @@ def run(settings: Settings, ledger: Path) -> Iterator[Finding]:
     for table in (EVENTS, TELEMETRY):
         yield from _complete(settings, table)
     yield from _partitions(settings)
+    yield from _windows(settings)
     if ledger.is_file():
         yield from _as_sent(settings, ledger)
     else:
@@ -83,6 +85,28 @@ def _partitions(settings: Settings) -> Iterator[Finding]:
     text = f"a query of {day} reads {asked.read_rows:,} rows; its partitions have {rows[day]:,} of {rows.total():,}"
     # The stream goes on between the two questions.
     yield Finding(asked.read_rows <= max(asked.rows[0][0], rows[day]), text)
+
+
+def _windows(settings: Settings) -> Iterator[Finding]:
+    """Each final window has the events of its minute that are not late: those and the late ones are all."""
+    final_before_s = position(settings, WINDOWS)[1].get("final_before_s")
+    if final_before_s is None:
+        yield Finding(True, "windows: none is final yet")
+        return
+    counted = (
+        f"SELECT date_trunc('minute', event_at) AS start, region, count_if(NOT is_late) AS n, count_if(is_late) AS late FROM {EVENTS.name} "
+        f"WHERE kafka_at IS NOT NULL AND event_at < from_unixtime({final_before_s}) GROUP BY 1, 2"
+    )
+    answer = trino.query(
+        settings,
+        "SELECT count(DISTINCT w.window_start), coalesce(sum(w.events), 0), coalesce(sum(e.n), 0), coalesce(sum(e.late), 0), "
+        "count_if(coalesce(w.events, 0) <> coalesce(e.n, 0)) "
+        f"FROM (SELECT * FROM {WINDOWS.name} WHERE region <> 'all') AS w FULL JOIN ({counted}) AS e "
+        "ON w.window_start = e.start AND w.region = e.region",
+    )
+    number, events, stored, late, wrong = answer.rows[0]
+    text = f"windows: {number:,} final ones have {events:,} events of {stored:,} that came in time; {late:,} late ones are in none"
+    yield Finding(not wrong, text + (f"; {wrong:,} windows of a region are wrong" if wrong else ""))
 
 
 def _as_sent(settings: Settings, ledger: Path) -> Iterator[Finding]:
