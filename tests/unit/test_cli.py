@@ -62,6 +62,14 @@ def test_what_a_person_can_cure_is_one_line_that_names_it(monkeypatch, tmp_path,
     assert error.startswith("lakehouse: ") and named in error
 
 
+def test_a_reader_that_has_enough_ends_the_command_quietly():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-m", "lakehouse", "check"], cwd=PROJECT, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 def test_a_bug_keeps_its_stack_trace(monkeypatch):
     monkeypatch.setattr("lakehouse.lake.ddl.statements", lambda settings: [][0])
     with pytest.raises(IndexError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from lakehouse import process
@@ -14,6 +15,8 @@ _EXIT_CODES = (
     "Exits with 0 when done, 1 if check or forget --verify finds a fault, reconcile finds a difference, catch-up times out or a query "
     "fails, 2 with one line that names the cure."
 )
+# As the shell reports a process that SIGPIPE ended.
+_PIPE_CLOSED = 141
 _RENAMED = {command.formerly: command.name for command in COMMANDS if command.formerly}
 
 
@@ -32,8 +35,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     settings = process.begin()
-    with named_parts(settings):
-        code: int = arguments.run(arguments, settings)
+    try:
+        with named_parts(settings):
+            code: int = arguments.run(arguments, settings)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, such as `head`, has enough; Python would flush into the pipe once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _PIPE_CLOSED
     return code
 
 
