@@ -242,13 +242,23 @@ def _gold() -> list[str]:
 
 @contextmanager
 def _dag_paused(settings: Settings, dag_id: str) -> Iterator[None]:
-    """Pause the DAG, and wait until its active runs have ended."""
-    _airflow(settings, "dags", "pause", dag_id)
+    """Pause the DAG between two of its runs."""
     try:
-        until(lambda: not airflow_client.active(settings), _LIMIT_S, "Airflow's runs to end")
+        until(lambda: _is_paused(settings, dag_id), _LIMIT_S, "Airflow's runs to end")
         yield
     finally:
         _airflow(settings, "dags", "unpause", dag_id)
+
+
+def _is_paused(settings: Settings, dag_id: str) -> bool:
+    """Pause the DAG if nothing runs; whether it is paused so. A run that is queued meanwhile would wait until it is resumed."""
+    if airflow_client.active(settings):
+        return False
+    _airflow(settings, "dags", "pause", dag_id)
+    if not airflow_client.active(settings):
+        return True
+    _airflow(settings, "dags", "unpause", dag_id)
+    return False
 
 
 def _airflow(settings: Settings, *args: str) -> None:
