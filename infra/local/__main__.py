@@ -111,10 +111,10 @@ def logs(parsed: argparse.Namespace, settings: Settings, console: Console) -> in
 
 
 def restart(parsed: argparse.Namespace, settings: Settings, console: Console) -> int:
-    """Stop one service and start it again."""
-    supervisor = supervision.find(settings)
-    if supervisor is None:
+    """Stop one service and start it again, with the settings of now."""
+    if supervision.find(settings) is None:
         raise EbapError("nothing runs", "`make up` starts everything")
+    supervisor = supervision.ensure(settings)
     found = service(settings, parsed.name)
     supervision.stop(settings, supervisor, found)
     stages.run(settings, supervisor, [_without_conditions(found)], console)

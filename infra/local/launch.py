@@ -7,9 +7,11 @@ the run, prepares the service, and executes it in place: the supervisor's proces
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from infra import services
 from infra.services import runs
@@ -33,8 +35,24 @@ def variables(settings: Settings) -> dict[str, str]:
     return {f"EBAP_{field.name.upper()}": str(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
 
 
+def keep(settings: Settings) -> None:
+    """Have services that start from now on use these settings: the supervisor has those of its own start."""
+    path = _kept(settings.home_dir)
+    draft = path.with_suffix(".new")
+    draft.touch(mode=0o600)
+    draft.write_text(json.dumps(variables(settings)))
+    draft.replace(path)
+
+
+def _kept(home: Path) -> Path:
+    return home / "run" / "settings.json"
+
+
 def main(name: str) -> None:
-    """Replace this process with the service; EbapError for an unknown name."""
+    """Replace this process with the service, with the settings that were kept last; EbapError for an unknown name."""
+    kept = _kept(Settings.from_environment().home_dir)
+    if kept.is_file():  # not in a container, which is started anew with other settings
+        os.environ.update(json.loads(kept.read_text()))
     settings = process.begin()
     service = services.service(settings, name)
     abandoned = runs.leftovers(settings, name)

@@ -20,7 +20,7 @@ import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from infra.install import doctor
-from infra.local.launch import environment
+from infra.local.launch import environment, keep
 from infra.services import runs, services
 from infra.services.step import Service
 from lakehouse import wait
@@ -175,9 +175,10 @@ def find(settings: Settings) -> Supervisor | None:
 
 
 def ensure(settings: Settings) -> Supervisor:
-    """The supervisor with the current settings file, started if it does not run."""
+    """The supervisor with the current settings, started if it does not run."""
     for folder in ("conf", "run", "logs"):
         (settings.home_dir / folder).mkdir(parents=True, exist_ok=True)
+    keep(settings)
     conf = settings.home_dir / "conf" / "supervisord.conf"
     conf.write_text(render(settings))
     supervisor = find(settings)

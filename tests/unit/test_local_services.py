@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import configparser
 import dataclasses
+import os
 from datetime import UTC, datetime
+from pathlib import Path
 from unittest.mock import MagicMock
 
 import pytest
@@ -13,7 +15,7 @@ from rich.console import Console
 from infra import services
 from infra.install import halves
 from infra.local import __main__ as local
-from infra.local import memory, supervision
+from infra.local import launch, memory, supervision
 from infra.local.launch import environment
 from infra.services import passwords, runs
 from infra.services.step import OneShot
@@ -186,6 +188,18 @@ def test_the_socket_of_a_deep_home_folder_is_short_enough_for_the_kernel(tmp_pat
 def test_every_process_reads_the_same_settings(settings):
     given = {name: value for name, value in environment(settings, {}).items() if name.startswith("EBAP_")}
     assert Settings.from_environment(given) == settings
+
+
+def test_a_service_starts_with_the_settings_of_the_last_command_and_not_of_the_supervisors_start(settings, monkeypatch):
+    given = []
+    monkeypatch.setattr(os, "execvpe", lambda *call: given.append(call[2]))
+    monkeypatch.setattr(os, "environ", environment(dataclasses.replace(settings, live="no"), {}))
+    Path(settings.home, "run").mkdir(parents=True)
+    launch.keep(dataclasses.replace(settings, live="yes", trigger_s=7))
+    passwords.generate(settings)
+    launch.main("clicks")
+    assert (given[0]["EBAP_LIVE"], given[0]["EBAP_TRIGGER_S"]) == ("yes", "7")
+    assert (Path(settings.home, "run") / "settings.json").stat().st_mode & 0o77 == 0
 
 
 def test_no_password_stands_in_the_supervisors_settings(settings):
