@@ -137,7 +137,12 @@ class Supervisor:
         if self.states()[name]["statename"] in ("RUNNING", "STARTING"):
             return
         runs.forget(settings, name)
-        self._proxy.startProcess(name, False)
+        try:
+            self._proxy.startProcess(name, False)
+        except Fault as fault:
+            # The supervisor was about to restart a failed one itself.
+            if not fault.faultString.startswith("ALREADY_STARTED"):
+                raise EbapError(f"{name} cannot be started: {fault.faultString}") from fault
 
     def stop(self, name: str) -> None:
         """Stop a service and wait until it has ended; does nothing if it does not run, or was declared after the supervisor's start."""
