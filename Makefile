@@ -62,13 +62,13 @@ restart: install  ## Stop and start one service: S=name
 wipe:  ## Remove data, logs and secrets; CACHE=1 also environments and downloads
 	@if [ -x $(MAIN) ]; then $(LOCAL) wipe $(if $(CACHE),--cache); else echo 'nothing is installed'; fi
 
-sql: install  ## Ask the lake: Q='SELECT …'
+sql: install  ## Run a SQL query over the lake: Q='SELECT …'
 	@$(MAIN) -m lakehouse sql "$${Q:?write a query: make sql Q='SELECT 1'}"
 
 pause: install  ## Pause the simulated shop and its clicks
 	@$(MAIN) -m generator pause
 
-resume: install  ## Let them go on
+resume: install  ## Resume them
 	@$(MAIN) -m generator resume
 
 rate: install  ## Change the shop's pace: R=operations a second
@@ -122,7 +122,7 @@ test-long: install-dev  ## What takes longer: rebuilds and repairs beside a load
 	@$(DEV)/python -m pytest -m cluster tests/e2e -s
 	@$(DEV)/python -m pytest -m compose tests/e2e -s -rs
 
-bench: install-dev  ## Speed as ratios to peers, on the running platform (make demo, make pause); LINES='5 6 7 12 13 14 16' runs those alone, with no platform
+bench: install-dev  ## Speed as ratios to peers, on the running platform (make demo, make pause); LINES='5 6 7 12 13 14' runs those alone, with no platform; 16 needs the live half installed
 	@$(DEV)/python -m tests.bench $(LINES)
 
 generated: install  ## Write again what is generated: data dictionary, .env.example, reference pages, layout, docker-compose.yaml

@@ -29,10 +29,11 @@ _INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.fact
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a Spark session: the two-minute loop leaves these out, `make test` runs them."""
+    """Mark what needs a Spark session or the platform: the two-minute loop leaves these out, `make test` runs them."""
     for item in items:
-        if "spark" in getattr(item, "fixturenames", ()):
-            item.add_marker("spark")
+        for fixture, marker in (("spark", "spark"), ("platform", "e2e")):
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(marker)
 
 
 def empty_lake(spark: SparkSession, settings: Settings, folder: Path) -> Settings:

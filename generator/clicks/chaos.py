@@ -127,6 +127,12 @@ class Chaos:
             records.append(heapq.heappop(self._held)[2])
         return records
 
+    def out_of_order(self) -> list[Record]:
+        """The records that are held back for seconds to be out of order, before their time."""
+        held = sorted(entry for entry in self._held if entry[2].fault == "out_of_order")
+        self._held = sorted(entry for entry in self._held if entry[2].fault != "out_of_order")
+        return [record for _, _, record in held]
+
     def advance(self, now_us: int) -> None:
         """Begin or end the outage of a region."""
         rate = self._rates.get("region_outage")

@@ -33,11 +33,6 @@ def outbox_folder(settings: Settings) -> Path:
     return settings.control_dir / "purchases"
 
 
-def ledger_path(settings: Settings) -> Path:
-    """The ledger's file."""
-    return settings.control_dir / "ledger.jsonl"
-
-
 def control_of(settings: Settings) -> Control:
     """The control files of the clicks."""
     return Control(settings.control_dir, "clicks")
@@ -60,7 +55,7 @@ def run(args: argparse.Namespace, settings: Settings) -> None:
             connect=lambda: sender.connect(settings, (EVENTS_TOPIC, TELEMETRY_TOPIC)),
             renew=lambda: _renew_if_possible(settings, visitors),
             outbox_folder=outbox_folder(settings),
-            ledger_path=ledger_path(settings),
+            ledger_path=settings.ledger,
         )
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *_: service.stop())
@@ -89,7 +84,7 @@ def chaos(args: argparse.Namespace, settings: Settings) -> None:
 def ledger(args: argparse.Namespace, settings: Settings) -> None:
     """Keep a ledger of what is sent, or stop it; prints its file."""
     control_of(settings).submit(has_ledger=args.switch == "on")
-    print(ledger_path(settings))
+    print(settings.ledger)
 
 
 def visits(args: argparse.Namespace, settings: Settings) -> None:

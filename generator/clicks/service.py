@@ -126,6 +126,9 @@ class Clicks(Paced):
         if self._state == "running":
             self._look_at = 0.0
             self._send_due()
+            held = self._traffic.chaos.out_of_order()
+            self._send(held)
+            self._meter.total += len(held)
         self._meter.stop()
         if self._sender:
             self._sender.flush()

@@ -43,8 +43,8 @@ folder. Programs show their arguments with `--help`, and exit with 2 for wrong o
 _APPS = """## Spark apps
 
 The programs under `spark_apps`, which the platform runs by itself. `python spark_apps/APP.py` runs a batch app over the warm Spark server;
-the line that `python -m lakehouse submit APP` prints runs any app in a JVM of its own, which is the only way for `land`. An app exits with
-0 when done, 1 with the reason.
+the line that `python -m lakehouse submit APP` prints runs any app in a JVM of its own, which is the only way for `land` and `activity`. An
+app exits with 0 when done, 1 with the reason.
 """
 
 

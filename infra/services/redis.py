@@ -17,7 +17,7 @@ requirepass {password}
 save ""
 appendonly no
 maxmemory {memory_mb}mb
-# Every key has an expiry; the one nearest to it goes first.
+# The windows and seconds have an expiry; what is nearest to it goes first.
 maxmemory-policy volatile-ttl
 """
 

@@ -46,7 +46,11 @@ class Settings(LiveSettings):
     source_schema: str = setting("shop", "Schema of the captured tables in the source database.")
     max_slot_wal_keep_mb: int = setting(4096, "WAL the local Postgres keeps for an absent capture, in MiB; beyond it the slot is lost.")
 
-    bind: str = setting(LOOPBACK, "Address that every service listens on. Only Postgres, Airflow, Metabase, Redis and S3 require a login.")
+    bind: str = setting(
+        LOOPBACK,
+        "Address that every service listens on. Only Postgres, Airflow, Metabase, Redis and S3 require a login; the object store's other "
+        "ports do not.",
+    )
     public_host: str = setting(LOOPBACK, "Host under which people reach the pages and the SQL servers.")
     postgres_host: str = host("the local Postgres")
     kafka_host: str = host("the Kafka broker")

@@ -4,10 +4,10 @@ A line alternates its sides and reports the median, minimum and maximum of the p
 returned the same rows. Absolute figures are context: they depend on the machine. Missed targets are reported like met ones.
 `python -m tests.bench 3 11` runs only those lines.
 
-On the platform started by `make demo`, half an hour on two otherwise idle cores:
+On the platform started by `make demo`, an hour or more on two otherwise idle cores:
 3, Kafka to bronze; 4, commit to bronze (writes orders); 9, clicks to Redis (sends clicks); 11, the boards' page and questions (writes
 orders); 11b, the same under load and with ten times the bronze, which is not reduced afterwards (writes orders); 18, the standing load by
-service (a quarter of an hour); 19, the cost of a cycle of silver and gold (changes rows of the shop).
+service (20 minutes with the live half); 19, the cost of a cycle of silver and gold (changes rows of the shop).
 
 In their own Spark process, with temporary lakes of synthetic changes; they need `make install` but no platform, and take a while for a
 lake of a million keys:

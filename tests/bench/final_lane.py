@@ -7,6 +7,8 @@ ten times the users of another one too. A visit has ten events, of which seven i
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 import statistics
 from dataclasses import replace
 from functools import partial
@@ -47,6 +49,9 @@ def main() -> None:
     for name, value in (("rows", ROWS), ("users", USERS), ("rounds", ROUNDS)):
         parser.add_argument(f"--{name}", type=int, default=value)
     size = parser.parse_args()
+    jars = ":".join(f"{Settings.from_environment().home_dir}/jars/{name}/*" for name in ("spark", "iceberg"))
+    options = os.environ.get("PYSPARK_SUBMIT_ARGS", "pyspark-shell")
+    os.environ["PYSPARK_SUBMIT_ARGS"] = f"--driver-class-path {shlex.quote(jars)} {options}"
     with synthetic.scene() as (spark, made, folder):
         few, many = made("few"), made("many")
         for lake, users in ((few, size.users), (many, 10 * size.users)):
@@ -80,8 +85,8 @@ def _report(rows: int, runs: list[tuple[Run, Run, Run]]) -> None:
 def _use_disk(spark: SparkSession, folder: Path) -> None:
     """Keep the catalog `iceberg` in a folder; it is read at its first use."""
     catalog = "spark.sql.catalog.iceberg"
-    spark.conf.unset(f"{catalog}.io-impl")
-    for name, value in (("type", "hadoop"), ("warehouse", f"file://{folder}/iceberg")):
+    spark.conf.set(catalog, "org.apache.iceberg.spark.SparkCatalog")
+    for name, value in (("type", "hadoop"), ("warehouse", f"file://{folder}/iceberg"), ("cache-enabled", "false")):
         spark.conf.set(f"{catalog}.{name}", value)
     iceberg.create(spark, [EVENTS, PLAIN])
 

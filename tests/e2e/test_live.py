@@ -9,6 +9,7 @@ import uuid
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +22,8 @@ from lakehouse.transforms.live import windows
 from tests.e2e.conftest import Platform, until
 from tests.e2e.live_half import EVENTS, FAULTS, beside, client, event, received, send, stored, wait_for
 
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
 _ENOUGH = 3000
 
 
@@ -31,8 +34,31 @@ def live(platform: Platform) -> Iterator[Platform]:
         yield made
 
 
+@dataclass(frozen=True, kw_only=True)
+class Planted:
+    """Events of the test's own among the others: `person` has some, and a dead letter; one is of next century, and one came after it."""
+
+    person: int
+    ahead: dict[str, Any]
+    after: dict[str, Any]
+
+
 @pytest.fixture(scope="module")
-def sent(live: Platform) -> Platform:
+def planted(live: Platform) -> Planted:
+    """Sent before all others."""
+    with live.postgres() as cursor:
+        cursor.execute("SELECT min(user_id) FROM shop.users")
+        made = Planted(person=cursor.fetchone()[0], ahead=event(event_at="2099-01-01T00:00:00Z"), after=event(visitor_id="after that"))
+    send(live.settings, made.ahead, made.after, *_of(made.person))
+    return made
+
+
+def _of(person: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    return event(user_id=person), event(user_id=person, event_type="odd")
+
+
+@pytest.fixture(scope="module")
+def sent(live: Platform, planted: Planted) -> Platform:
     """Some thousand events with every fault, a kill of each service while they were sent, and all of it stored."""
     live.run("generator", "ledger", "on")
     live.run("generator", "chaos", *(f"{fault}=0.05" for fault in FAULTS))
@@ -116,11 +142,8 @@ def test_maintenance_merges_files_and_changes_no_row(sent: Platform) -> None:
     assert stored(sent.settings) == received(sent.settings)
 
 
-def test_an_event_of_next_year_is_clamped_and_stops_nothing(sent: Platform) -> None:
-    settings = sent.settings
-    ahead, after = event(event_at="2099-01-01T00:00:00Z"), event(visitor_id="after the one of next year")
-    send(settings, ahead, after)
-    sent.run("lakehouse", "catch-up", "--live")
+def test_an_event_of_next_century_is_clamped_and_stops_nothing(sent: Platform, planted: Planted) -> None:
+    settings, ahead, after = sent.settings, planted.ahead, planted.after
     rows = trino.query(
         settings,
         f"SELECT is_clamped, is_late, event_at = kafka_at FROM events WHERE event_id IN ('{ahead['event_id']}', '{after['event_id']}')",
@@ -135,12 +158,10 @@ def test_an_event_of_next_year_is_clamped_and_stops_nothing(sent: Platform) -> N
     assert shown() > 0
 
 
-def test_a_forgotten_person_is_gone_from_rows_dead_letters_and_files_and_stays_so(sent: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = sent.settings
-    asked = "SELECT user_id FROM events WHERE is_assumed = false AND user_region IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC LIMIT 1"
-    person = trino.query(settings, asked).rows[0][0]
-    send(settings, event(user_id=person, event_type="odd"), event(user_id=person))
-    sent.run("lakehouse", "catch-up", "--live")
+def test_a_forgotten_person_is_gone_from_rows_dead_letters_and_files_and_stays_so(
+    sent: Platform, planted: Planted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, person = sent.settings, planted.person
     (before,) = trino.query(settings, "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM dead_letters)").rows
     of_person = f"SELECT (SELECT count(*) FROM events WHERE user_id = {person}), (SELECT count(*) FROM dead_letters WHERE {_named(person)})"
     assert min(trino.query(settings, of_person).rows[0]) > 0
@@ -151,7 +172,7 @@ def test_a_forgotten_person_is_gone_from_rows_dead_letters_and_files_and_stays_s
     assert trino.query(settings, of_person).rows == ((0, 0),)
     assert trino.query(settings, "SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM dead_letters)").rows == (before,)
 
-    send(settings, event(user_id=person, event_type="odd"), event(user_id=person))
+    send(settings, *_of(person))
     sent.run("lakehouse", "catch-up", "--live")
     assert trino.query(settings, of_person).rows == ((0, 0),)
     assert "of older versions hold 1 forgotten keys of users" in sent.run("lakehouse", "forget", "--verify", limit_s=400)

@@ -88,7 +88,8 @@ def test_the_rate_faults_and_ledger_change_while_it_runs(tmp_path: Path) -> None
     assert {id_ for line in lines for id_ in line.get("sending", [])} <= {line["event_id"] for line in lines if "event_id" in line}
 
 
-def test_a_pause_is_confirmed_once_kafka_has_what_was_bought_and_nothing_follows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("out_of_order", [0.0, 1.0])
+def test_a_pause_is_confirmed_once_kafka_has_what_was_bought_and_nothing_follows(tmp_path: Path, out_of_order: float) -> None:
     clock = VirtualClock()
     kafka = Kafka(clock)
     database: Any = Database()
@@ -98,6 +99,8 @@ def test_a_pause_is_confirmed_once_kafka_has_what_was_bought_and_nothing_follows
     def pause() -> None:
         buy(Writer(tmp_path / "purchases"), database, 1)
         control.submit(is_paused=True)
+
+    control.submit(faults={"out_of_order": out_of_order})
 
     def look() -> None:
         seen.append((control.status()["state"], len(kafka.log)))

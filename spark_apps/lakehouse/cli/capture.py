@@ -136,7 +136,7 @@ def _reported(do: Callable[[argparse.Namespace, Settings], str]) -> Callable[[ar
             # Usually a missing role or privilege in a user's own source.
             cause = " ".join(str(error).split())
             what = f"the source refuses a statement of the capture's setup: {cause}"
-            raise EbapError(what, "the README lists the requirements of a Postgres of yours") from error
+            raise EbapError(what, "see infra/docs/how-to/own-postgres.md") from error
         return 0
 
     return run

@@ -35,7 +35,7 @@ def _docs(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _docs_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--write", action="store_true", help="write it, .env.example and the reference of settings into the project")
+    parser.add_argument("--write", action="store_true", help="write all generated files of `lakehouse` into the project")
 
 
 def _check(_: argparse.Namespace, settings: Settings) -> int:
@@ -59,8 +59,8 @@ def _submit_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 COMMANDS = (
-    Command(name="tables", text="List every declared table.", run=_tables),
-    Command(name="ddl", text="Print the SQL that creates every table and view.", run=_ddl),
+    Command(name="tables", text="List every source and gold table.", run=_tables),
+    Command(name="ddl", text="Print the SQL that creates every table and view of the Delta lake.", run=_ddl),
     Command(name="docs", text="Print the data dictionary.", run=_docs, arguments=_docs_arguments),
     Command(name="check", text="Check that the declarations and all generated files agree.", run=_check),
     Command(name="submit", text="Print the exact spark-submit line of an app.", run=_submit, arguments=_submit_arguments),

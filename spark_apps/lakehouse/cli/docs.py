@@ -27,8 +27,9 @@ Every table of the lake, generated from the declarations beside this file by `ma
 - `bronze.<table>` shows the changes as they came, typed; `bronze.changes` holds their bytes.
 - `silver.<table>` has the live rows of a source table, `silver.<table>_history` every version of a table with history FULL.
 - `gold` is what reports and dashboards read.
+- `iceberg.ebap.<table>` are the tables of the live half, read by Trino.
 
-Times are UTC. Money is exact (DECIMAL) and in US dollars. *Allowed age* is how old a table's content may be before it counts as late.
+Times are UTC. Money is exact (DECIMAL) and in US dollars. *Maximum age* is how old a table's content may be before it counts as late.
 """
 
 _HISTORY = """## Every `silver.<table>_history`
@@ -40,11 +41,11 @@ key never overlap, and a gap between them is a time in which the row did not exi
 
 _SETTINGS = """# Settings
 
-Every setting, generated from `spark_apps/lakehouse/settings.py` by `make generated`: change that, not this page.
+Every setting, generated from `spark_apps/lakehouse/settings.py` and `settings_live.py` by `make generated`: change those, not this page.
 
 A setting is a variable of the environment or a line `NAME=value` of `.env` in the project's folder; the environment wins, and an
-empty value means the default. An unknown variable `EBAP_…` or an invalid value is an error with its name and the cure. Running services
-keep the settings they were started with: `make down`, then `make up`.
+empty value means the default. An unknown variable `EBAP_…` or an invalid value is an error with its name and the cure. A running
+service keeps its settings until it is started again: `make down`, then `make up`; or `make restart S=NAME` for one.
 
 Passwords are not settings: each is a generated file of mode 0600 in the folder `secrets` under EBAP_HOME. Only the password of a source
 of your own comes from a file that you name.
@@ -95,7 +96,7 @@ def dictionary() -> str:
     parts = [
         _INTRODUCTION,
         _contents(),
-        *(_section(table) for table in (*tables.SOURCES, *tables.GOLD)),
+        *(_section(table) for table in (*tables.SOURCES, *tables.GOLD, *tables.LIVE)),
         _HISTORY,
         _columns(ddl.history_view_columns(tables.SOURCES[0])[len(tables.SOURCES[0].columns) :]),
         *(_section(table) for table in platform_tables.PLATFORM),
@@ -134,7 +135,7 @@ def _names(each: types.Kind) -> str:
 def _contents() -> str:
     rows = [
         (f"[`{table.full_name}`](#{_anchor(table)})", table.grain, ", ".join(_code(table.key)), _kind(table), table.owner)
-        for table in (*tables.SOURCES, *tables.GOLD)
+        for table in (*tables.SOURCES, *tables.GOLD, *tables.LIVE)
     ]
     return grid(("Table", "A row is", "Key", "Kind", "Owner"), rows)
 
@@ -145,7 +146,7 @@ def _section(table: Table) -> str:
         f"- Key: {', '.join(_code(table.key))}",
         f"- Kind: {_kind(table)}",
         f"- Owner: {table.owner}",
-        f"- Allowed age: {_duration(table.max_age_s)}",
+        f"- Maximum age: {_duration(table.max_age_s)}",
     ]
     facts += [f"- Rule: {rule}" for rule in table.rules]
     facts += [f"- SQL: [`{table.name}.sql`]({table.name}.sql)"] if table in tables.GOLD and not sql_files.reads_bronze(table) else []
@@ -161,6 +162,8 @@ def _kind(table: Table) -> str:
         return f"gold table from {', '.join(_code(table.inputs))}, recomputed by `{table.slice}`"
     if table.is_view:
         return f"gold view over {', '.join(_code(table.inputs))}"
+    if table.kind is Kind.LIVE:
+        return f"table of the live half, from {f'topic `{table.topic}`' if table.topic else ', '.join(_code(table.inputs))}"
     return "the platform's own table"
 
 

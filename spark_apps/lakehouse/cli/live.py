@@ -68,7 +68,7 @@ COMMANDS = (
     Command(name="trino", text="Run one SQL query over Trino and print its rows.", run=_trino, arguments=_trino_arguments),
     Command(
         name="validate",
-        text="Compare the live half's tables with Kafka's offsets, their partitions, and the ledger of what was sent.",
+        text="Compare the live half's tables with Kafka's offsets, their partitions, final windows, and the ledger of what was sent.",
         run=_validate,
     ),
     Command(

@@ -12,8 +12,8 @@ from lakehouse.cli.commands import COMMANDS
 from lakehouse.errors import exit_code_of
 
 _EXIT_CODES = (
-    "Exits with 0 when done, 1 if check or forget --verify finds a fault, reconcile finds a difference, catch-up times out or a query "
-    "fails, 2 with one line that names the cure."
+    "Exits with 0 when done, 1 if check, validate or forget --verify finds a fault, reconcile finds a difference, catch-up times out or a "
+    "query of sql fails, 2 with one line that names the cure."
 )
 # As the shell reports a process that SIGPIPE ended.
 _PIPE_CLOSED = 141

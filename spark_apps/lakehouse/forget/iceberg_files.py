@@ -1,14 +1,14 @@
 """Search for forgotten people in all files of the Iceberg tables, live or of older snapshots.
 
-A file that no snapshot needs is deleted by the first compaction more than a day later. Files are listed in the object store, not taken from
-the tables' metadata.
+A file that no snapshot needs is deleted by the first compaction that is more than a day later. Files are listed in the object store, and
+not taken from the tables' metadata.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
@@ -34,14 +34,15 @@ _KEPT = timedelta(hours=LONGEST_READER_H + 24)
 def find(spark: SparkSession, settings: Settings) -> list[Leftover]:
     """One finding for each table with personal data; none if nobody is forgotten, or the tables do not exist."""
     users = erasure.people(Lake(settings))
-    if not users or not trino.query(settings, "SHOW TABLES FROM iceberg.ebap LIKE 'events'").rows:
+    known = "SELECT 1 FROM iceberg.information_schema.tables WHERE table_schema = 'ebap' AND table_name = 'events'"
+    if not users or not trino.query(settings, known).rows:
         return []
     source = tables.source(str(erasure.USER.person))
-    gone_by = last_erased(spark, source) + _KEPT
-    return [_leftover(settings, table, users, source.name, gone_by) for table in erasure.PERSONAL]
+    listed_at = last_erased(spark, source)
+    return [_leftover(settings, table, users, source.name, listed_at) for table in erasure.PERSONAL]
 
 
-def _leftover(settings: Settings, table: Table, users: Collection[int], source: str, gone_by: datetime) -> Leftover:
+def _leftover(settings: Settings, table: Table, users: Collection[int], source: str, listed_at: datetime) -> Leftover:
     store = S3FileSystem(
         access_key=settings.secret("s3_access_key"),
         secret_key=settings.secret("s3_secret_key"),
@@ -69,8 +70,17 @@ def _leftover(settings: Settings, table: Table, users: Collection[int], source: 
         keys=len(keys),
         files=len(found),
         live=len(found & live),
-        gone_by=gone_by,
+        gone_by=(_erased_at(settings, table) or listed_at) + _KEPT,
+        live_cure="the service activity erases them in its next round: start it, see `make status`",
+        old_cure=f"`python -m lakehouse optimize {table.name}` deletes them",
     )
+
+
+def _erased_at(settings: Settings, table: Table) -> datetime | None:
+    """When rows were last rewritten, which the final lane does to erase; None if that snapshot has expired."""
+    query = f"SELECT to_unixtime(max(committed_at)) FROM \"{table.name}$snapshots\" WHERE operation = 'overwrite'"
+    at = trino.query(settings, query).rows[0][0]
+    return None if at is None else datetime.fromtimestamp(at, UTC)
 
 
 def _path(uri: str) -> str:

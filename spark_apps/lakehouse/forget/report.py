@@ -51,27 +51,27 @@ def _live(settings: Settings) -> list[str]:
 def verified(spark: SparkSession, settings: Settings) -> tuple[list[str], bool]:
     """Lines about all forgotten keys, and whether every file is within its limit."""
     found, now = verify.find(spark, settings), datetime.now(UTC)
-    if settings.is_live:
-        found += iceberg_files.find(spark, settings)
+    lines, is_whole = list[str](), True
+    if found and settings.is_live:
+        try:
+            found += iceberg_files.find(spark, settings)
+        except EbapError as error:
+            lines, is_whole = [f"The live half could not be searched: {error}."], False
     if not found:
         return ["no key has been forgotten"], True
-    lines = []
     for left in found:
         line = f"{left.table}: {left.read} files read, "
         if not left.files:
             line += f"none holds a forgotten key of {left.source}"
         elif left.live:
-            line += f"{left.live} live ones hold {left.keys} forgotten keys of {left.source}: run `forget` for one of them again"
+            line += f"{left.live} live ones hold {left.keys} forgotten keys of {left.source}: {left.live_cure}"
         elif now < left.gone_by:
             line += f"{left.files} of older versions hold {left.keys} forgotten keys of {left.source} until {_day(left.gone_by)}"
         else:
-            line += (
-                f"{left.files} still hold {left.keys} forgotten keys of {left.source}, due on {_day(left.gone_by)}: "
-                f"`python spark_apps/compact.py {left.table} --vacuum` deletes them, or reports which reader prevents it"
-            )
+            line += f"{left.files} still hold {left.keys} forgotten keys of {left.source}, due on {_day(left.gone_by)}: {left.old_cure}"
         lines.append(line)
     lines += kafka(settings, sorted({platform_tables.topic(left.source) for left in found}), now)
-    return lines, all(left.is_as_promised(now) for left in found)
+    return lines, is_whole and all(left.is_as_promised(now) for left in found)
 
 
 def at_source(settings: Settings, table_name: str, key: str) -> str:

@@ -33,7 +33,8 @@ _DAILY = timedelta(hours=24)
 class Leftover:
     """Forgotten keys of one source table in the files of one stored table: `files` of the `read` ones hold some.
 
-    `live` of the `files` are part of the table's current version; all must be deleted by `gone_by`, a UTC time.
+    `live` of the `files` are part of the table's current version; all must be deleted by `gone_by`, a UTC time. `live_cure` and `old_cure`
+    are what to do about live ones, and about others that are overdue.
     """
 
     table: str
@@ -43,6 +44,8 @@ class Leftover:
     files: int
     live: int
     gone_by: datetime
+    live_cure: str
+    old_cure: str
 
     def is_as_promised(self, now: datetime) -> bool:
         """Whether no file holds a key, or only files that are not due yet."""
@@ -96,6 +99,8 @@ def _leftover(spark: SparkSession, settings: Settings, source: Table, stored: Ta
         files=len(files),
         live=len(files & live),
         gone_by=gone_by(spark, source),
+        live_cure="run `forget` for one of them again",
+        old_cure=f"`python spark_apps/compact.py {stored.full_name} --vacuum` deletes them, or reports which reader prevents it",
     )
 
 

@@ -1,6 +1,6 @@
 """Liveness: the state of a table (idle, late, stalled and where), from the progress of each stage.
 
-Capture updates a heartbeat row every few seconds, which travels like any change: Kafka, bronze, silver's checkpoints. A quiet table
+Capture updates a heartbeat row every 15 seconds, which travels like any change: Kafka, bronze, silver's checkpoints. A quiet table
 whose checkpoint follows the heartbeat is idle; otherwise it is stalled at the first stage that the heartbeat has not passed.
 Pure except for `beat_sent_at`.
 """
@@ -104,7 +104,7 @@ def gold(at: Standing, inputs: Iterable[State], waiting_since: datetime | None, 
 
 
 def live(at: Standing, profiles: State, now: datetime) -> State:
-    """The state of a live table, which waits for `profiles`, the history of users; `moved_at` is when it was last committed to."""
+    """The state of a live table, which waits for `profiles`, the history of users; `moved_at` is when its last round ended."""
     if profiles.is_held:
         return profiles
     if at.is_on_time(now):

@@ -36,6 +36,8 @@ _SECONDS_KEPT = 120
 _RECENT_PER_SECOND = 10
 _RECENT_S = 10
 _MARGIN_S = 300
+# They are Python dicts for the moment of a batch: a tenth of a gigabyte.
+_MOST_ROWS = 50_000
 _CHECK_S = 5.0
 _SHOWN = ("event_at", "event_type", "region", "country", "device", "page", "product_id")
 _COLUMNS = (
@@ -61,21 +63,25 @@ class LiveLane:
         self._view = view
         self._running = Running(since_s)
         self._seconds: Counter[int] = Counter()
+        self._shown: Counter[int] = Counter()
         self._unset: set[int] = set()
         self._lock = threading.Lock()
         self._checked_at = 0.0
         self._lost = threading.Event()
         self._lost.set()
-        self._has_begun = False
-        self._began_at = time.monotonic()
+        self._has_caught_up = False
+        self._began_s = time.time()
 
     def batch(self, frame: DataFrame, _: int) -> None:
-        """Take the records of a batch and set what they changed. A Redis that is away loses nothing: it is set with the next batch."""
+        """Take the records of a batch and set what they changed. A Redis that is away gets them with a later batch."""
         rows = frame.selectExpr(*_COLUMNS).toArrow().to_pylist()
         with self._lock:
             recent = self._add(rows)
-            self._publish(recent)
-            self._has_begun = True
+            newest_us = max((row["received_us"] for row in rows), default=0)
+            self._has_caught_up = self._has_caught_up or newest_us >= self._began_s * 1_000_000
+            # Until then the windows have less than what an earlier run may have set.
+            if self._is_rebuilt():
+                self._publish(recent)
 
     def settle(self, rows: Iterable[Row], before_s: int) -> None:
         """Set the values of windows that have become final, and drop those that end at or before."""
@@ -97,8 +103,8 @@ class LiveLane:
                 self._lost.clear()
 
     def _is_rebuilt(self) -> bool:
-        """Whether the running windows are known: after the first batch, or where Kafka has no record for one."""
-        return self._has_begun or time.monotonic() - self._began_at > _COVERED_S / 10
+        """Whether the running windows are known: records of after the start were read, or there are none for so long that none are left."""
+        return self._has_caught_up or time.time() - self._began_s > _COVERED_S / 10
 
     def lose(self) -> None:
         """Have the view refilled: what became final may not have been set."""
@@ -123,7 +129,6 @@ class LiveLane:
 
     def _add(self, rows: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
         recent: list[dict[str, Any]] = []
-        shown: Counter[int] = Counter()
         newest = max((row["received_us"] for row in rows), default=0) // 1_000_000
         # Nothing changes them any more; where the final lane is away they would stay for ever.
         self._running.drop_before(windows.final_before(newest - _MARGIN_S))
@@ -141,11 +146,13 @@ class LiveLane:
             if not row["is_late"]:
                 at_s, is_clamped = row["at_us"] / 1_000_000, row["is_clamped"]
                 self._running.add_event(at_s, row["region"], row["visitor_id"], row["event_id"], is_clamped=is_clamped)
-            shown[second] += 1
-            if shown[second] <= _RECENT_PER_SECOND and second >= newest - _RECENT_S:
+            self._shown[second] += 1
+            if self._shown[second] <= _RECENT_PER_SECOND and second >= newest - _RECENT_S:
                 recent.append({"event_at": row["at_us"] / 1_000_000, **{name: row[name] for name in _SHOWN if name != "event_at"}})
         for second in [second for second in self._seconds if second < newest - _SECONDS_KEPT]:
-            del self._seconds[second]
+            del self._seconds[second], self._shown[second]
+        # After a Redis that was away for longer: those seconds are not shown.
+        self._unset &= self._seconds.keys()
         return recent
 
     def _publish(self, recent: list[dict[str, Any]]) -> bool:
@@ -180,7 +187,7 @@ def start(spark: SparkSession, settings: Settings, lane: LiveLane, since_s: int)
         .option("subscribe", f"{EVENTS.topic},{TELEMETRY.topic}")
         .option("startingTimestamp", since_s * 1000)
         .option("startingOffsetsByTimestampStrategy", "latest")
-        .option("maxOffsetsPerTrigger", settings.max_offsets_per_trigger)
+        .option("maxOffsetsPerTrigger", min(settings.max_offsets_per_trigger, _MOST_ROWS))
         # A view: what Kafka no longer has is no longer shown either.
         .option("failOnDataLoss", "false")
         .option("kafka.fetch.max.wait.ms", "50")

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
 from lakehouse import tables
+from lakehouse.contract import LONGEST_READER_H
 from lakehouse.lake.state import TableState
 from lakehouse.live import erasure, iceberg, offsets, past, profiles, repeats, window_values
 from lakehouse.live.offsets import Offsets, Range
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 EVENTS, TELEMETRY = tables.live("events"), tables.live("telemetry")
 WINDOWS, DEAD = tables.live("windows"), tables.live("dead_letters")
 _FILLED = (EVENTS, TELEMETRY)
+_RENEWED = timedelta(hours=LONGEST_READER_H / 4)
 _TOPICS = tuple(str(table.topic) for table in _FILLED)
 
 
@@ -40,23 +42,28 @@ class FinalLane:
         """`settled` is called with the rows of windows that became final, and the instant that they end before."""
         self._spark, self._lake, self._settings, self._settled = spark, lake, lake.settings, settled
         self._at: dict[str, dict[str, Any]] = {}
+        self._committed_at: dict[str, datetime] = {}
+        self._frontier: datetime | None = None
         self._grown: set[str] = set()
         self._people: frozenset[int] = frozenset()
 
     def run(self) -> bool:
         """Do one round; whether it reached the frontier. Safe to repeat after any failure."""
-        frontier = self._lake.states.read(tables.source("users")).complete_to
-        if frontier is None:
+        self._frontier = self._lake.states.read(tables.source("users")).complete_to
+        if self._frontier is None:
             return True
         with self._positions():
-            return self._round(frontier)
+            self._renew()
+            return self._round(self._frontier)
 
     @contextmanager
     def _positions(self) -> Iterator[None]:
         """Within the block the positions of the tables are known; after a failure they are read again: the commit may stand."""
         if not self._at:
             iceberg.create(self._spark)
-            self._at = {table.name: iceberg.position(self._spark, table) for table in tables.LIVE}
+            found = {table.name: iceberg.position(self._spark, table) for table in tables.LIVE}
+            self._at = {name: at for name, (at, _) in found.items()}
+            self._committed_at = {name: committed_at for name, (_, committed_at) in found.items() if committed_at}
         try:
             yield
         except BaseException:
@@ -81,6 +88,13 @@ class FinalLane:
         self._report(found.records, frontier)
         return True
 
+    def _renew(self) -> None:
+        """Commit the positions again that are some hours old: a snapshot expires after a day, and with it what only it has."""
+        for table in tables.LIVE:
+            committed_at = self._committed_at.get(table.name)
+            if committed_at and datetime.now(UTC) - committed_at > _RENEWED:
+                self._append(self._spark.createDataFrame([], table.schema_ddl()), table, self._at[table.name])
+
     def _fill(self, read: DataFrame, found: Range) -> None:
         dead = records.dead(read).where(_beyond(self._offsets(DEAD)))
         if not dead.isEmpty():
@@ -104,10 +118,12 @@ class FinalLane:
         self._people = people
 
     def load_past(self) -> None:
-        """Load the files of past days that are there and not loaded yet."""
+        """Load the files of past days that are there and not loaded yet, and older than what is known of the users."""
+        if self._frontier is None:
+            return
         with self._positions():
             known = self._at[EVENTS.name].get("files", [])
-            paths = past.pending(self._settings, known)
+            paths = past.pending(self._settings, known, self._frontier)
             if paths:
                 with _kept(past.read(self._spark, self._settings, paths)) as read:
                     past.refuse_faults(read)
@@ -148,6 +164,7 @@ class FinalLane:
     def _append(self, frame: DataFrame, table: Table, position: dict[str, Any]) -> None:
         iceberg.append(frame, table, position)
         self._at[table.name] = position
+        self._committed_at[table.name] = datetime.now(UTC)
         self._grown.add(table.name)
 
     def _offsets(self, table: Table) -> Offsets:

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import functions as F
 
 from lakehouse import tables
 from lakehouse.lake.ddl import comment, quote
+from lakehouse.live.position import KEY, NEWEST, furthest
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from lakehouse.contract import Table
 
-_POSITION = "ebap.position"
 _PROPERTIES = {
     "format-version": "2",
     # The rows of a commit come in the files that they should have.
@@ -38,14 +41,15 @@ def create(spark: SparkSession, wanted: Sequence[Table] = tables.LIVE) -> None:
 
 def append(frame: DataFrame, table: Table, position: dict[str, Any]) -> None:
     """Append rows in one commit whose snapshot has this position, a JSON object."""
-    writer = frame.select(*table.column_names).writeTo(table.full_name)
-    writer.option(f"snapshot-property.{_POSITION}", json.dumps(position, sort_keys=True)).option("fanout-enabled", "true").append()
+    # A file at a time: an open one for each partition would not fit the heap where clocks are of many days.
+    rows = frame.select(*table.column_names).sortWithinPartitions(*(F.expr(_part(table, name)) for name in table.partition_by))
+    rows.writeTo(table.full_name).option(f"snapshot-property.{KEY}", json.dumps(position, sort_keys=True)).append()
 
 
 def update(spark: SparkSession, table: Table, values: dict[str, str], condition: str, position: dict[str, Any]) -> None:
     """Set columns to SQL expressions where the condition holds, by rewriting files, in one commit whose snapshot has this position."""
     # The option of a DataFrame's writer, for a statement.
-    setting = f"spark.sql.iceberg.snapshot-property.{_POSITION}"
+    setting = f"spark.sql.iceberg.snapshot-property.{KEY}"
     spark.conf.set(setting, json.dumps(position, sort_keys=True))
     try:
         sets = ", ".join(f"`{name}` = {value}" for name, value in values.items())
@@ -54,13 +58,13 @@ def update(spark: SparkSession, table: Table, values: dict[str, str], condition:
         spark.conf.unset(setting)
 
 
-def position(spark: SparkSession, table: Table) -> dict[str, Any]:
-    """The position of the newest snapshot that has one; empty if there is none."""
+def position(spark: SparkSession, table: Table) -> tuple[dict[str, Any], datetime | None]:
+    """The position that the table has reached, and when the newest snapshot with one was committed; empty and None if none has."""
     found = spark.sql(
-        f"SELECT summary['{_POSITION}'] AS position FROM {table.full_name}.snapshots WHERE summary['{_POSITION}'] IS NOT NULL "
-        "ORDER BY committed_at DESC LIMIT 1"
+        f"SELECT summary['{KEY}'] AS position, committed_at FROM {table.full_name}.snapshots WHERE summary['{KEY}'] IS NOT NULL "
+        f"ORDER BY committed_at DESC LIMIT {NEWEST}"
     ).collect()
-    return json.loads(found[0].position) if found else {}
+    return furthest(row.position for row in found), found[0].committed_at.astimezone(UTC) if found else None
 
 
 def size(spark: SparkSession, table: Table) -> dict[str, int]:
@@ -68,6 +72,11 @@ def size(spark: SparkSession, table: Table) -> dict[str, int]:
     found = spark.sql(f"SELECT summary FROM {table.full_name}.snapshots ORDER BY committed_at DESC LIMIT 1").collect()
     summary = found[0].summary if found else {}
     return {"rows": int(summary.get("total-records", 0)), "bytes": int(summary.get("total-files-size", 0))}
+
+
+def _part(table: Table, name: str) -> str:
+    """SQL of a partition's value, in the order that the writer expects: all rows of one after the other."""
+    return f"date({name})" if table.column(name).type == "TIMESTAMP" else name
 
 
 def _statement(table: Table) -> str:

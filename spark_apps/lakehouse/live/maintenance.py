@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from lakehouse import tables
 from lakehouse.contract import LONGEST_READER_H
 from lakehouse.live import trino
+from lakehouse.live.position import KEY
 
 if TYPE_CHECKING:
     from lakehouse.contract import Table
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 # A commit a minute writes files of some ten kilobytes. Trino leaves a partition with one file as it is.
 _SMALL = "16MB"
-_ORPHANS_AFTER = "3d"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,16 +50,19 @@ def run(settings: Settings, table: Table, now: datetime) -> Maintained:
     has_expired = _is_current(settings, table, now)
     if has_expired:
         trino.query(settings, f"ALTER TABLE {table.name} EXECUTE expire_snapshots(retention_threshold => '{LONGEST_READER_H}h')")
-        trino.query(settings, f"ALTER TABLE {table.name} EXECUTE remove_orphan_files(retention_threshold => '{_ORPHANS_AFTER}')")
+        trino.query(settings, f"ALTER TABLE {table.name} EXECUTE remove_orphan_files(retention_threshold => '{LONGEST_READER_H}h')")
     after = _files(settings, table)
     return Maintained(table=table.full_name, files_before=before, files_after=after, has_expired=has_expired, changed=before != after)
 
 
 def _is_current(settings: Settings, table: Table, now: datetime) -> bool:
-    """Whether the snapshot with the final lane's position is young: expiring it would have everything read again."""
+    """Whether the snapshot with the final lane's position is young: expiring it would have everything read again.
+
+    The lane renews it every few hours; only while it is away for longer nothing expires.
+    """
     found = trino.query(
         settings,
-        f"SELECT to_unixtime(max(committed_at)) FROM \"{table.name}$snapshots\" WHERE element_at(summary, 'ebap.position') IS NOT NULL",
+        f"SELECT to_unixtime(max(committed_at)) FROM \"{table.name}$snapshots\" WHERE element_at(summary, '{KEY}') IS NOT NULL",
     ).rows[0][0]
     return found is not None and now - datetime.fromtimestamp(found, UTC) < timedelta(hours=LONGEST_READER_H) / 2
 

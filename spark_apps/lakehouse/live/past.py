@@ -6,6 +6,7 @@ The files are in the folder `data/visits` of EBAP_HOME, as `python -m generator 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,9 +35,10 @@ def folder(settings: Settings) -> Path:
     return settings.home_dir / "data" / "visits"
 
 
-def pending(settings: Settings, loaded: Collection[str]) -> list[Path]:
-    """The files that are not loaded yet."""
-    return [path for path in sorted(folder(settings).glob("*.jsonl.gz")) if path.name not in loaded]
+def pending(settings: Settings, loaded: Collection[str], before: datetime) -> list[Path]:
+    """The files that are not loaded yet, and were complete before that instant: the profiles of their events are known by then."""
+    files = [path for path in sorted(folder(settings).glob("*.jsonl.gz")) if path.name not in loaded]
+    return [path for path in files if path.stat().st_mtime < before.timestamp()]
 
 
 def read(spark: SparkSession, settings: Settings, paths: Sequence[Path]) -> DataFrame:

@@ -1,4 +1,4 @@
-"""Repeats of events: within a round, and of what is stored already, however long ago.
+"""Repeats of events: within a round, and of what is stored already; a repeat of a clamped event is found for a day.
 
 A repeat has the instant of the first one, so that it is looked for in the files of that minute alone. Only a clamped event has another
 instant than its repeat: the clamped ones of a day are looked through too, of which there are few.

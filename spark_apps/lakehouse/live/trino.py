@@ -22,6 +22,7 @@ _USER = {
 
 # A node joins within some 3 s of the first answer (Trino 476); with no node after this time, its error is the answer.
 NODE_S = 30
+_CANCEL_S = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,8 @@ class Answer:
 
 def query(settings: Settings, sql: str, limit_s: float = 600) -> Answer:
     """The answer to a query; EbapError with Trino's message, or if it does not answer within the limit.
+
+    Beyond the limit the query is cancelled.
 
     A query that found no node for its catalog has done nothing and is sent again: for some seconds after its start Trino has none.
     """
@@ -67,7 +70,11 @@ def _sent(address: str, sql: str, until: float, node_until: float) -> Answer | N
         if "nextUri" not in page:
             return Answer(columns=columns, rows=tuple(rows), read_rows=page["stats"]["processedRows"])
         if time.monotonic() > until:
-            raise EbapError("Trino has not answered within the time limit", "see `make status`")
+            # Trino would go on for five minutes after the last request for its result.
+            requests.delete(page["nextUri"], headers=_USER, timeout=_CANCEL_S)
+            raise EbapError(
+                "Trino has not answered within the time limit, and the query is cancelled", "ask for less, or see `make status`"
+            )
         # Trino itself waits up to a second until there is more.
         page = _page(requests.get(page["nextUri"], headers=_USER, timeout=_left_s(until)))
 

@@ -18,7 +18,10 @@ EVENTS, TELEMETRY = tables.live("events"), tables.live("telemetry")
 
 
 def final(spark: SparkSession, since_s: int, before_s: int) -> list[windows.Row]:
-    """Rows of `windows` that start in [since_s, before_s), from the stored events and telemetry that are not late."""
+    """Rows of `windows` that start in [since_s, before_s), from the stored events and telemetry that are not late.
+
+    Events of a person who was forgotten before that count, their visitor does not.
+    """
     events = spark.sql(
         "SELECT window_start, coalesce(region, 'all') AS region, count(*) AS events, count(DISTINCT visitor_id) AS visitors "
         f"FROM ({_within(EVENTS, 'event_at', since_s, before_s)}) GROUP BY GROUPING SETS ((window_start, region), (window_start))"

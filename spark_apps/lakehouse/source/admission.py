@@ -51,4 +51,4 @@ def publish_again(settings: Settings, table: Table) -> None:
                 raise EbapError(f"publication {setup.PUBLICATION} is missing or FOR ALL TABLES", "run `python -m lakehouse capture apply`")
             setup.admit(cursor, table, settings.source_schema)
     except psycopg2.OperationalError as error:
-        raise EbapError(f"the source does not let its owner in: {' '.join(str(error).split())}") from None
+        raise EbapError(f"cannot log in to the source as its owner: {' '.join(str(error).split())}") from None

@@ -101,7 +101,7 @@ def source(settings: Settings) -> tuple[Shapes, str | None]:
                 print(f"{schema}.{name} is taken out of the publication: it has no replica identity that has its key")
             found = catalog.read_tables(cursor, tables.SOURCES, settings.source_schema)
     except psycopg2.OperationalError as error:
-        raise EbapError(f"the source does not let its owner in: {' '.join(str(error).split())}") from None
+        raise EbapError(f"cannot log in to the source as its owner: {' '.join(str(error).split())}") from None
     identity = connection.source_identity(settings)[0]
     return {table.name: schema_diff.of(table.name, found.get(table.name), identity) for table in tables.SOURCES}, identity
 

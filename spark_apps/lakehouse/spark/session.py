@@ -118,6 +118,8 @@ def _iceberg(settings: Settings, conf: Mapping[str, str]) -> dict[str, str]:
     return paths | {
         "spark.sql.extensions": f"{conf['spark.sql.extensions']},org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
         catalog: "org.apache.iceberg.spark.SparkCatalog",
+        # A cached table stays as it was for as long as it is asked for.
+        f"{catalog}.cache-enabled": "false",
         f"{catalog}.type": "jdbc",
         f"{catalog}.uri": f"jdbc:postgresql://{settings.postgres_host}:{settings.postgres_port}/iceberg",
         f"{catalog}.jdbc.user": "iceberg",

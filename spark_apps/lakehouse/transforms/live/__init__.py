@@ -1,1 +1,1 @@
-"""Events and telemetry: records to rows, the profile of a user at an instant, and the windows of a minute."""
+"""Records of the event topics as rows, and the windows of a minute."""
