@@ -17,8 +17,8 @@ class LiveSettings:
         ("auto", "yes", "no"),
     )
     eps: int = setting(50, "Events a second of the simulated visitors.", limits=(1, 30_000))
-    events_keep_h: int = setting(24, "Hours that Kafka keeps events and telemetry.")
-    events_keep_mb: int = setting(512, "Size that Kafka keeps of each of these two topics, in MiB.")
+    events_retention_h: int = setting(24, "Retention of events and telemetry in Kafka, in hours.")
+    events_retention_mb: int = setting(512, "Retention of each of these two topics, in MiB.")
     max_event_kb: int = setting(64, "Largest event that is read, in KiB; a larger one is a dead letter.")
 
     redis_host: str = host("Redis")

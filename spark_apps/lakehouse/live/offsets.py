@@ -126,5 +126,5 @@ def _recreated(topic: str, part: str, first: int, newest: int) -> EbapError:
 def _gone(topic: str, part: str, first: int, oldest: int) -> EbapError:
     return EbapError(
         f"Kafka no longer has records {first} to {oldest - 1} of {topic}, partition {part}, which were never stored",
-        "raise EBAP_EVENTS_KEEP_H and EBAP_EVENTS_KEEP_MB; `python -m lakehouse skip-events` goes on behind the gap",
+        "raise EBAP_EVENTS_RETENTION_H and EBAP_EVENTS_RETENTION_MB; `python -m lakehouse skip-events` goes on behind the gap",
     )

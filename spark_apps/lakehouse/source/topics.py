@@ -49,10 +49,10 @@ def of_events(settings: Settings) -> tuple[Topic, ...]:
     partitions = 3
     config = {
         "cleanup.policy": "delete",
-        "retention.ms": str(settings.events_keep_h * 3600 * 1000),
-        "retention.bytes": str(settings.events_keep_mb * 1024 * 1024 // partitions),
+        "retention.ms": str(settings.events_retention_h * 3600 * 1000),
+        "retention.bytes": str(settings.events_retention_mb * 1024 * 1024 // partitions),
         # Retention removes whole segments.
-        "segment.bytes": str(max(settings.events_keep_mb * 1024 * 1024 // partitions // 8, 1024 * 1024)),
+        "segment.bytes": str(max(settings.events_retention_mb * 1024 * 1024 // partitions // 8, 1024 * 1024)),
         "message.timestamp.type": "LogAppendTime",
     }
     return tuple(Topic(name=str(table.topic), partitions=partitions, config=config) for table in tables.LIVE if table.topic)
