@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+from pyroaring import BitMap64
 
 from lakehouse.delta import checkpoint, feed, reading, vectors
+from lakehouse.delta.actions import DeletionVector
 from lakehouse.delta.commit import commit
 from lakehouse.delta.errors import VersionGoneError
 from lakehouse.delta.log import TableLog
 from lakehouse.delta.pruning import Between
 from lakehouse.delta.store import LocalStore
+from lakehouse.lake import files
 from tests.unit.lake_tables import extremes, light_writer, until_done, vacuum
 
 if TYPE_CHECKING:
@@ -75,16 +78,12 @@ def test_each_version_reads_as_spark_reads_it(spark: SparkSession, silver: Table
     assert [field.type for field in newest.schema if field.name in ("n", "d", "extra")] == ["BIGINT", "DECIMAL(14,2)", "STRING"]
 
 
-def test_spark_reads_merges_and_compacts_what_light_commits_made(
-    spark: SparkSession, silver: TableLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Light commits with vectors in the log and in files, over those of Spark; then Spark's own work on top of them."""
+def test_spark_reads_merges_and_compacts_what_light_commits_made(spark: SparkSession, silver: TableLog) -> None:
+    """Light commits over those of Spark; then Spark's own work on top of them."""
     name, con = f"delta.`{silver.root}`", reading.connect()
     commit(silver, silver.snapshot(), operation="WRITE", writes=[({"_last": True}, extremes(silver)), ({"_last": False}, extremes(silver))])
     assert _light(silver) == _by_spark(spark, silver.root)
     for keys in ([10, 20, 5000], [key for key in range(900) if key % 5 == 1]):
-        # A table of a thousand rows has no vector that is too large for the log.
-        monkeypatch.setattr(vectors, "INLINE_BYTES", 1024 if len(keys) == 3 else 0)
         snapshot = silver.snapshot()
         found = reading.located(con, snapshot, silver.store, where={"k": keys, "_last": [True]})
         marks: dict[str, list[int]] = {}
@@ -96,9 +95,12 @@ def test_spark_reads_merges_and_compacts_what_light_commits_made(
         made = commit(silver, snapshot, operation="MERGE", writes=writes, deletes=marks, txn=("w", len(keys)), metadata={"bronze": 1})
         assert _light(silver) == _by_spark(spark, silver.root)
         assert _by_spark(spark, silver.root, made - 1) == _light(silver, made - 1)
-    assert {file.vector.storage_type for file in silver.snapshot().files if file.vector} == {"i", "u"}
     history = spark.sql(f"DESCRIBE HISTORY {name} LIMIT 1").collect()[0]
     assert (history["operation"], history["userMetadata"], history["isBlindAppend"]) == ("MERGE", '{"bronze": 1}', False)
+    before = _light(silver)
+    # With the vectors of files that are live, and of those that were replaced.
+    spark.sql(f"VACUUM {name}")
+    assert _light(silver) == before
     merge = "WHEN MATCHED THEN UPDATE SET s = 'spark' WHEN NOT MATCHED THEN INSERT (k, s, _last) VALUES (s.k, 'new', true)"
     spark.sql(f"MERGE INTO {name} t USING (SELECT explode(array(10, 16, 5001, 7000)) AS k) s ON t._last = true AND t.k = s.k {merge}")
     spark.sql(f"DELETE FROM {name} WHERE k IN (20, 21)")
@@ -112,6 +114,34 @@ def test_spark_reads_merges_and_compacts_what_light_commits_made(
     assert {str(path.relative_to(silver.root)) for path in Path(silver.root).rglob("part-*.parquet")} == live
     commit(silver, silver.snapshot(), operation="WRITE", writes=[({"_last": True}, extremes(silver))])
     assert _light(silver) == _by_spark(spark, silver.root)
+
+
+def test_vectors_that_an_earlier_release_wrote_into_the_log_are_replaced_before_a_vacuum(
+    spark: SparkSession, silver: TableLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def inline(_: object, __: str, found: dict[str, BitMap64]) -> dict[str, DeletionVector]:
+        return {path: one(vectors.encode(rows), len(rows)) for path, rows in found.items()}
+
+    def one(data: bytes, count: int) -> DeletionVector:
+        return DeletionVector(storage_type="i", path_or_inline=vectors.z85_encode(data), offset=None, size=len(data), cardinality=count)
+
+    monkeypatch.setattr(vectors, "write", inline)
+    name, snapshot = f"delta.`{silver.root}`", silver.snapshot()
+    found = reading.located(reading.connect(), snapshot, silver.store, where={"k": [10], "_last": [True]})
+    marks = {found[reading.FILE][0].as_py(): [found[reading.POSITION][0].as_py()]}
+    commit(silver, snapshot, operation="DELETE", deletes=marks)
+    before = _light(silver)
+    assert "i" in _kinds_of_vectors(silver)
+    assert not files.delete_unneeded(spark, name)
+    assert "i" not in _kinds_of_vectors(silver)
+    assert _light(silver) == before == _by_spark(spark, silver.root)
+    spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ('delta.deletedFileRetentionDuration' = 'interval 0 hours')")
+    assert files.delete_unneeded(spark, name)
+    assert _light(silver) == before
+
+
+def _kinds_of_vectors(log: TableLog) -> set[str]:
+    return {file.vector.storage_type for file in log.snapshot().files if file.vector}
 
 
 def test_spark_skips_no_row_by_the_statistics_of_light_files(spark: SparkSession, silver: TableLog) -> None:

@@ -1,4 +1,7 @@
-"""Deletion vectors: positions of a data file's deleted rows, inline as Z85 text or in `deletion_vector_*.bin` files."""
+"""Deletion vectors: positions of a data file's deleted rows, in `deletion_vector_*.bin` files.
+
+Written to files alone, as Spark does: its VACUUM (Delta 4.3) fails on a table with a vector that is inline in the log. Those are read.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,6 @@ from lakehouse.errors import EbapError
 
 _MAGIC = struct.pack("<i", 1681511377)
 _FILE_VERSION = b"\x01"
-# Spark writes every vector to a file. An inline one saves a write, a sync and a read by every later reader, but it is repeated in the log
-# and in each checkpoint, so it must be small: a kilobyte is about 500 scattered rows.
-INLINE_BYTES = 1024
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}
 _UUID_LENGTH = 20
@@ -94,18 +94,16 @@ def _in_file(data: bytes, path: str, vector: DeletionVector) -> bytes:
 
 
 def write(store: Store, root: str, vectors: Mapping[str, BitMap64]) -> dict[str, DeletionVector]:
-    """Store non-empty vectors by name: small ones inline, the others in one new file."""
+    """Store non-empty vectors by name, all in one new file."""
     stored: dict[str, DeletionVector] = {}
-    content, encoded_uuid = bytearray(_FILE_VERSION), uuid.uuid4()
+    content, own = bytearray(_FILE_VERSION), uuid.uuid4()
     for name, rows in vectors.items():
         rows.run_optimize()
         data = encode(rows)
-        if len(data) <= INLINE_BYTES:
-            kind, text, offset = "i", z85_encode(data), None
-        else:
-            kind, text, offset = "u", z85_encode(encoded_uuid.bytes), len(content)
-            content += struct.pack(">i", len(data)) + data + struct.pack(">I", zlib.crc32(data))
-        stored[name] = DeletionVector(storage_type=kind, path_or_inline=text, offset=offset, size=len(data), cardinality=len(rows))
-    if len(content) > 1:
-        store.put_unique(f"{root}/deletion_vector_{encoded_uuid}.bin", bytes(content))
+        stored[name] = DeletionVector(
+            storage_type="u", path_or_inline=z85_encode(own.bytes), offset=len(content), size=len(data), cardinality=len(rows)
+        )
+        content += struct.pack(">i", len(data)) + data + struct.pack(">I", zlib.crc32(data))
+    if stored:
+        store.put_unique(f"{root}/deletion_vector_{own}.bin", bytes(content))
     return stored

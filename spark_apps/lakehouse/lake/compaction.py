@@ -56,9 +56,7 @@ def run(spark: SparkSession, settings: Settings, full_name: str, is_vacuum_due: 
     if is_vacuum_due is None:
         is_vacuum_due = last is None or last.vacuumed_at is None or datetime.now(UTC) - last.vacuumed_at > _VACUUM_EVERY
     waiting_since = _waits_too_long(spark, settings, table) if is_vacuum_due else None
-    has_vacuumed = is_vacuum_due and waiting_since is None
-    if has_vacuumed:
-        files.delete_unneeded(spark, full_name)
+    has_vacuumed = is_vacuum_due and waiting_since is None and files.delete_unneeded(spark, full_name)
     after = files.of(spark, full_name) if joined or removed_to else before
     made = maintenance.Compaction(
         table_name=full_name,

@@ -5,9 +5,11 @@ The content of a table is unchanged; only `remove_landed_before` deletes rows, a
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lakehouse.errors import retry
 from lakehouse.lake import commits, storage
 from lakehouse.spark import delta
 
@@ -52,14 +54,36 @@ def join_small(spark: SparkSession, full_name: str) -> bool:
     return bool(row and row["numFilesRemoved"])
 
 
-def delete_unneeded(spark: SparkSession, full_name: str) -> None:
-    """Delete files that no version of the table's last `retention_h` hours needs, and files left by crashed writers.
+def delete_unneeded(spark: SparkSession, full_name: str) -> bool:
+    """Delete files that no version of the table's last `retention_h` hours needs, and files left by crashed writers; whether that was done.
 
     The hours are a property of the table: Delta ignores a value in the statement.
     """
     # Not logged: readers would see another version without changes.
     with delta.configured(spark, {"spark.databricks.delta.vacuum.logging.enabled": "false"}):
-        spark.sql(f"VACUUM {full_name}")
+        try:
+            spark.sql(f"VACUUM {full_name}")
+        except Exception as error:  # see delta: its class depends on the kind of session
+            if "MatchError" not in str(error) or "DeletionVectorDescriptor(i," not in str(error):
+                raise
+            _replace_inline_vectors(spark, full_name)
+            return False
+    return True
+
+
+def _replace_inline_vectors(spark: SparkSession, full_name: str) -> None:
+    """Rewrite the files whose deletion vectors are inline in the log, as an earlier release wrote them."""
+    print(
+        f"{full_name} has deletion vectors of an earlier release, on which VACUUM fails. Their files are rewritten; VACUUM succeeds once "
+        "the old ones are past the table's retention",
+        file=sys.stderr,
+    )
+
+    def purge() -> None:
+        with commits.commit(spark, full_name):
+            spark.sql(f"REORG TABLE {full_name} APPLY (PURGE)")
+
+    retry(purge)
 
 
 def remove_landed_before(spark: SparkSession, day: date) -> None:
