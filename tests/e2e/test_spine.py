@@ -18,6 +18,7 @@ from kafka import KafkaProducer
 
 from lakehouse import platform_tables, tables
 from lakehouse.contract import History, Table
+from lakehouse.lake import compaction, ddl
 from lakehouse.spark import session
 from lakehouse.transforms.gold import sql_files
 from tests.e2e import gold_oracle, state_oracle
@@ -120,6 +121,16 @@ def test_orders_live_answers_during_the_load(load: LiveProbe) -> None:
     assert len(load.took_s) >= LEAST_ANSWERS, "the view hardly answered under the load"
     assert p95_s < ANSWER_S
     assert behind_s < BEHIND_S
+
+
+def test_every_stored_table_is_compacted_and_vacuumed(loaded: Platform) -> None:
+    """Before the oracles: they read what it leaves."""
+    spark = session.connect(loaded.settings)
+    try:
+        found = [compaction.run(spark, loaded.settings, table.full_name, is_vacuum_due=True) for table in ddl.stored_tables()]
+    finally:
+        spark.stop()
+    assert [result.table for result in found if not result.has_vacuumed] == []
 
 
 @pytest.mark.parametrize("table", tables.SOURCES, ids=lambda table: table.name)
