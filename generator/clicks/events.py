@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 EVENTS_TOPIC = "ebap.events.raw"
 TELEMETRY_TOPIC = "ebap.metrics.telemetry"
-EVENT_TYPES = ("view", "search", "product", "cart", "checkout", "purchase", "leave")
 SECOND_US = 1_000_000
 _NAMESPACE = uuid.UUID("6f1d7a52-3b0e-5c7c-9a55-0e5f4d1c2ab8")
 _QUOTED = '"%s"'

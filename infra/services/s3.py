@@ -35,6 +35,8 @@ def command(settings: Settings) -> list[str]:
         *ports,
         f"-s3.port={settings.s3_port}",
         f"-s3.port.grpc={settings.s3_grpc_port}",
+        # The default's loop takes a quarter of a core after a restart (SeaweedFS 4.48), though there is one master.
+        "-master.raftHashicorp=true",
         # No table buckets: the catalog is in Postgres.
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",

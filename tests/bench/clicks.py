@@ -16,7 +16,7 @@ from faker import Faker
 
 from generator.clicks import sender
 from generator.clicks.chaos import Chaos
-from generator.clicks.events import EVENT_TYPES, EVENTS_TOPIC, SECOND_US, TELEMETRY_TOPIC, wire
+from generator.clicks.events import EVENTS_TOPIC, SECOND_US, TELEMETRY_TOPIC, wire
 from generator.clicks.journeys import Journeys
 from generator.clicks.records import Record
 from generator.clicks.sender import BrokerError
@@ -25,10 +25,12 @@ from generator.clicks.traffic import Traffic
 from generator.clicks.visitors import Account, Visitors
 from generator.control import Control
 from generator.pools import REGIONS
+from lakehouse import tables
 from lakehouse.settings import Settings
 from tests.bench import scratch
 from tests.bench.sides import PAIRS, begin, measured, report
 
+_TYPES = tables.live("events").column("event_type").choices
 _RATES = (100, 1_000, 10_000)
 _POOLED = 60_000
 _BY_FAKER = 2_000
@@ -130,7 +132,7 @@ def _faked(fake: Faker, count: int) -> list[bytes]:
         json.dumps(
             {
                 "event_id": fake.uuid4(),
-                "event_type": fake.random_element(EVENT_TYPES),
+                "event_type": fake.random_element(_TYPES),
                 "event_at": fake.date_time_between("-1h", "now", tzinfo=UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
                 "visitor_id": fake.uuid4(),
                 "user_id": fake.random_int(1, 10_000),
@@ -153,5 +155,5 @@ def _agree(*sides: list[bytes]) -> None:
     for values in sides:
         for event in map(json.loads, values):
             uuid.UUID(event["event_id"]), datetime.fromisoformat(event["event_at"])
-            if list(event) != list(json.loads(sides[0][0])) or event["event_type"] not in EVENT_TYPES:
+            if list(event) != list(json.loads(sides[0][0])) or event["event_type"] not in _TYPES:
                 sys.exit("bench: the two sides of line 12 have different records")

@@ -106,7 +106,7 @@ def test_no_file_is_deleted_while_a_mark_has_waited_for_longer_than_files_stay(
     lake.land("users", ("u", 70, user(key, "tier 7")))
     lake.write_state("users", updated_at=datetime.now(UTC) - timedelta(days=10))
     asked: list[str] = []
-    monkeypatch.setattr(files, "delete_unneeded", lambda spark, name: asked.append(name))
+    monkeypatch.setattr(files, "delete_unneeded", lambda spark, name: asked.append(name) is None)
     waiting = run(lake, storage.BRONZE, is_vacuum_due=True)
     assert waiting.waiting_since is not None
     assert (asked, waiting.has_vacuumed) == ([], False)
@@ -125,7 +125,7 @@ def test_files_stay_as_long_as_the_declaration_says(lake: Lake) -> None:
 
 def test_files_are_deleted_once_a_day(lake: Lake, key: int, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(files, "delete_unneeded", lambda spark, name: asked.append(name))
+    monkeypatch.setattr(files, "delete_unneeded", lambda spark, name: asked.append(name) is None)
     assert [run(lake, USERS, is_vacuum_due=None).has_vacuumed for _ in range(2)] == [True, False]
     last = maintenance.compaction(lake.spark, USERS)
     assert last is not None
