@@ -52,6 +52,7 @@ class LiveProbe:
         self._thread = threading.Thread(target=self._ask, daemon=True)
 
     def __enter__(self) -> LiveProbe:
+        self._began_at = datetime.now(UTC)
         self._thread.start()
         return self
 
@@ -68,7 +69,9 @@ class LiveProbe:
                 continue
             self.took_s.append(time.monotonic() - began)
             if rows and rows[0][0]:
-                self.behind_s.append((datetime.now(UTC) - rows[0][0].replace(tzinfo=UTC)).total_seconds())
+                # Before that the shop may have been quiet for longer.
+                newest = max(rows[0][0].replace(tzinfo=UTC), self._began_at)
+                self.behind_s.append((datetime.now(UTC) - newest).total_seconds())
 
 
 def operations(platform: Platform) -> int:
