@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ import pytest
 from lakehouse import platform_tables, tables
 from lakehouse.lake.lake import Lake
 from lakehouse.settings import PROJECT, Settings
+from lakehouse.settings_live import LiveSettings
 from lakehouse.spark import thrift
 from tests.e2e.conftest import free_ports, until
 
@@ -25,18 +29,23 @@ SILVER = ("users", "products", "orders", "order_items")
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkout() -> Iterator[Path]:
     """A checkout of the earlier release; skipped where the history was not cloned."""
-    folder = tmp_path_factory.mktemp("upgrade") / "ebap"
-    subprocess.run(["git", "clone", "-q", "--no-checkout", str(PROJECT), str(folder)], check=True)
-    if subprocess.run(["git", "checkout", "-q", BEFORE], cwd=folder, check=False, capture_output=True).returncode:
-        pytest.skip(f"{BEFORE} is not in the history of this clone")
-    return folder
+    with tempfile.TemporaryDirectory(prefix="ebap-upgrade-") as home:
+        # Postgres does not run as root: another account reads its programs here.
+        Path(home).chmod(0o755)
+        folder = Path(home) / "ebap"
+        subprocess.run(["git", "clone", "-q", "--no-checkout", str(PROJECT), str(folder)], check=True)
+        if subprocess.run(["git", "checkout", "-q", BEFORE], cwd=folder, check=False, capture_output=True).returncode:
+            pytest.skip(f"{BEFORE} is not in the history of this clone")
+        yield folder
 
 
 def test_a_lake_of_an_earlier_release_goes_on_without_a_rebuild(checkout: Path) -> None:
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("EBAP_", "PYTHON", "VIRTUAL_ENV"))}
-    environ |= free_ports() | {"EBAP_LIVE": "no"}
+    # The earlier release refuses settings that it does not know.
+    unknown = {f"EBAP_{entry.name.upper()}" for entry in fields(LiveSettings)}
+    environ |= {name: port for name, port in free_ports().items() if name not in unknown}
     settings = Settings.from_environment({**environ, "EBAP_HOME": str(checkout / ".ebap")})
 
     def run(*command: str, limit_s: float = 900) -> str:
