@@ -41,6 +41,18 @@ def key(lake: Lake) -> int:
     return made
 
 
+def _recorded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tables of which unneeded files are asked to be deleted, from now on; none is."""
+    asked: list[str] = []
+
+    def record(_: object, name: str) -> bool:
+        asked.append(name)
+        return True
+
+    monkeypatch.setattr(files, "delete_unneeded", record)
+    return asked
+
+
 def run(lake: Lake, name: str, *, is_vacuum_due: bool | None = False) -> compaction.CompactResult:
     return compaction.run(lake.spark, lake.settings, name, is_vacuum_due)
 
@@ -105,8 +117,7 @@ def test_no_file_is_deleted_while_a_mark_has_waited_for_longer_than_files_stay(
     """What a mark of ten days ago has yet to read may be in files that a compaction replaced eight days ago."""
     lake.land("users", ("u", 70, user(key, "tier 7")))
     lake.write_state("users", updated_at=datetime.now(UTC) - timedelta(days=10))
-    asked: list[str] = []
-    monkeypatch.setattr(files, "delete_unneeded", lambda spark, name: asked.append(name) is None)
+    asked = _recorded(monkeypatch)
     waiting = run(lake, storage.BRONZE, is_vacuum_due=True)
     assert waiting.waiting_since is not None
     assert (asked, waiting.has_vacuumed) == ([], False)
@@ -124,8 +135,7 @@ def test_files_stay_as_long_as_the_declaration_says(lake: Lake) -> None:
 
 
 def test_files_are_deleted_once_a_day(lake: Lake, key: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-    monkeypatch.setattr(files, "delete_unneeded", lambda spark, name: asked.append(name) is None)
+    asked = _recorded(monkeypatch)
     assert [run(lake, USERS, is_vacuum_due=None).has_vacuumed for _ in range(2)] == [True, False]
     last = maintenance.compaction(lake.spark, USERS)
     assert last is not None
