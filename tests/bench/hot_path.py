@@ -57,15 +57,11 @@ def keys(settings: Settings) -> None:
     """Measure and report every ratio of the line."""
     begin(f" 9  Kafka's time to key readable, one-minute windows, {SENT_S} s each; one run a side")
     clicks = control_of(settings)
-    was_paused = clicks.request().is_paused
-    pressure.trade(clicks, "paused", clicks.request().rate or settings.eps)
-    try:
-        with _topic(settings):
-            ours = {eps: _delays(settings, EVENTS_TOPIC, eps, _live) for eps in RATES}
-            limit = _beside(settings, "consumer", RATES[0])
-            peer = _beside(settings, "defaults", RATES[0])
-    finally:
-        clicks.submit(is_paused=was_paused)
+    with pressure.restored(clicks), _topic(settings):
+        pressure.trade(clicks, "paused", clicks.request().rate or settings.eps)
+        ours = {eps: _delays(settings, EVENTS_TOPIC, eps, _live) for eps in RATES}
+        limit = _beside(settings, "consumer", RATES[0])
+        peer = _beside(settings, "defaults", RATES[0])
     least, most = (ours[eps] for eps in RATES)
     for what, ones, others in (
         (f"{RATES[0]:,} a second, live lane / Spark's defaults (target at most 0.5)", least, peer),
@@ -167,7 +163,7 @@ def _beside(settings: Settings, side: str, eps: int) -> Delays:
     """The delays of a side in its own process."""
     jars = settings.home_dir / "jars" / "spark" / "*"
     submit = f"--driver-class-path {shlex.quote(str(jars))} pyspark-shell"
-    environ = {**os.environ, "PYSPARK_SUBMIT_ARGS": submit, "JAVA_HOME": os.environ.get("JAVA_HOME", "")}
+    environ = {**os.environ, "PYSPARK_SUBMIT_ARGS": submit}
     with (settings.home_dir / "logs" / "bench.log").open("w") as log:
         process = subprocess.Popen([sys.executable, "-m", __name__, side], cwd=PROJECT, env=environ, stdout=log, stderr=log)
         try:

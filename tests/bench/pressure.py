@@ -37,19 +37,15 @@ def under_load(settings: Settings) -> None:
     """The questions' p95 under traffic with repeated runs of DAG silver, against an idle platform, in turns."""
     begin(f"11  board queries while landing and refining {OPERATIONS_PER_S} operations per second, against idle")
     control = Control(settings.control_dir)
-    found = control.request()
     idle, busy = [], []
-    try:
-        with thrift.cursor(settings) as cursor:
-            for _ in range(ROUNDS):
-                trade(control, "paused", OPERATIONS_PER_S)
-                settle(settings)
-                idle.append(_seconds(cursor))
-                trade(control, "running", OPERATIONS_PER_S)
-                with _refining(settings):
-                    busy.append(_seconds(cursor))
-    finally:
-        control.submit(is_paused=found.is_paused, rate=found.rate)
+    with restored(control), thrift.cursor(settings) as cursor:
+        for _ in range(ROUNDS):
+            trade(control, "paused", OPERATIONS_PER_S)
+            settle(settings)
+            idle.append(_seconds(cursor))
+            trade(control, "running", OPERATIONS_PER_S)
+            with _refining(settings):
+                busy.append(_seconds(cursor))
     ratios = [p95(loaded) / p95(quiet) for quiet, loaded in zip(idle, busy, strict=True)]
     medians = [statistics.median(map(p95, rounds)) for rounds in (busy, idle)]
     report("1 user, p95 busy / idle (target at most 1.5)", ratios, f"p95 {medians[0]:.2f} s / {medians[1]:.2f} s")
@@ -116,6 +112,16 @@ def settle(settings: Settings) -> None:
             catch_up.run(settings, _LIMIT_S)
     except NotReadyError as error:
         sys.exit(f"bench: {error}")
+
+
+@contextmanager
+def restored(control: Control) -> Iterator[None]:
+    """Within the block the service may be given another state, which is taken back after it."""
+    found = control.request()
+    try:
+        yield
+    finally:
+        control.submit(is_paused=found.is_paused, rate=found.rate)
 
 
 def trade(control: Control, state: str, rate: float) -> None:

@@ -55,7 +55,7 @@ def standing(settings: Settings) -> None:
     """Line 18: cores by service with the shop paused and at two rates, then of both halves; with the DAGs on schedule and no viewers."""
     begin(f"18  standing load of all processes, cores over {WINDOW_S} s")
     shop, visits = Control(settings.control_dir), control_of(settings)
-    with _restored(shop), _restored(visits):
+    with pressure.restored(shop), pressure.restored(visits):
         if settings.is_live:
             pressure.trade(visits, "paused", settings.eps)
         for rate, target in RATES:
@@ -78,9 +78,8 @@ def cycle(settings: Settings) -> None:
     """Line 19: the cost of silver's and gold's tasks for CHANGES changes, through Airflow, and by the same commands in one warm process."""
     begin(f"19  a cycle of {CHANGES:,} changes, {len(tables.SOURCES)} silver and {len(_gold())} gold tables, CPU seconds of all processes")
     control = Control(settings.control_dir)
-    found = control.request()
-    try:
-        pressure.trade(control, "paused", found.rate or settings.rate)
+    with pressure.restored(control):
+        pressure.trade(control, "paused", control.request().rate or settings.rate)
         pressure.settle(settings)
         idle = {name: seconds / _IDLE_S for name, seconds in _over(settings, _IDLE_S).items()}
         by_airflow = [_measured_cycle(settings, turn, idle) for turn in range(CYCLES + 1)][1:]
@@ -90,8 +89,6 @@ def cycle(settings: Settings) -> None:
             # Different rows than in the turns through Airflow; the first is the warm-up.
             warm = [_warm_cycle(settings, lake, CYCLES + 1 + turn) for turn in range(CYCLES + 1)][1:]
         _report_cycle("in one warm process", warm, WARM_TARGET_S)
-    finally:
-        control.submit(is_paused=found.is_paused, rate=found.rate)
 
 
 def spent(settings: Settings) -> Spent:
@@ -113,16 +110,6 @@ def tree_cpu_s(pid: int) -> float:
             times = process.cpu_times()
             total += times.user + times.system + times.children_user + times.children_system
     return total
-
-
-@contextmanager
-def _restored(control: Control) -> Iterator[None]:
-    """Within the block the service may be given another state, which is taken back after it."""
-    found = control.request()
-    try:
-        yield
-    finally:
-        control.submit(is_paused=found.is_paused, rate=found.rate)
 
 
 def _settled_over(settings: Settings) -> Spent:

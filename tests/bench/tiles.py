@@ -35,8 +35,7 @@ def page(settings: Settings) -> None:
     """The p95 of a tile against its limit, and the memory of the server afterwards."""
     begin(f"11  tiles of the boards' page over {WINDOW_S} s, silver running at {settings.rate:g} operations per second")
     control = Control(settings.control_dir)
-    found = control.request()
-    try:
+    with pressure.restored(control):
         pressure.trade(control, "running", settings.rate)
         for viewers, target_ms in VIEWERS:
             tiles, limits = _viewed(settings, viewers)
@@ -44,8 +43,6 @@ def page(settings: Settings) -> None:
             middle_ms = 1000 * statistics.median(tiles)
             context = f"p95 {1000 * p95(tiles):.0f} ms (target {target_ms}), median {middle_ms:.0f} ms, {len(tiles):,} tiles"
             report(f"{viewers} viewers, p95 of a tile / of the smallest answer", [ratio], context)
-    finally:
-        control.submit(is_paused=found.is_paused, rate=found.rate)
     pid = runs.read(settings, "boards").pid
     assert pid  # it has just answered
     print(f"    memory of the server: {psutil.Process(pid).memory_full_info().pss / 2**20:.0f} MB (target {MEMORY_MB})", flush=True)

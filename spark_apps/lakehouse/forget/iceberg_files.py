@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lakehouse.contract import Table
     from lakehouse.settings import Settings
 
-# Expiry keeps a day of snapshots, and compaction runs daily.
+# Expiry keeps a day of snapshots. It runs hourly; a day is allowed for it.
 _KEPT = timedelta(hours=LONGEST_READER_H + 24)
 
 
@@ -90,10 +90,11 @@ def _path(uri: str) -> str:
 
 def _named(file: ParquetFile, table: Table, users: Collection[int]) -> set[int]:
     """The users that a file names; a file of positions of deleted rows has none of the columns."""
+    column = erasure.USER.name if table is erasure.EVENTS else "value"
+    if column not in file.schema_arrow.names:
+        return set()
+    found = file.read([column])[column]
     if table is erasure.EVENTS:
-        column = erasure.USER.name
-        numbers = file.read([column])[column] if column in file.schema_arrow.names else pc.cast([], "int64")
-        return set(pc.unique(numbers).to_pylist()) & set(users)
-    values = file.read(["value"])["value"].to_pylist() if "value" in file.schema_arrow.names else []
+        return set(pc.unique(found).to_pylist()) & set(users)
     said = re.compile(erasure.pattern(erasure.USER, sorted(users)).encode())
-    return {int(match[1]) for value in values if value for match in said.finditer(value)}
+    return {int(match[1]) for value in found.to_pylist() if value for match in said.finditer(value)}

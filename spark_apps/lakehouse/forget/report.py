@@ -70,7 +70,8 @@ def verified(spark: SparkSession, settings: Settings) -> tuple[list[str], bool]:
         else:
             line += f"{left.files} still hold {left.keys} forgotten keys of {left.source}, due on {_day(left.gone_by)}: {left.old_cure}"
         lines.append(line)
-    lines += kafka(settings, sorted({platform_tables.topic(left.source) for left in found}), now)
+    topics = {platform_tables.topic(left.source) for left in found} | ({str(erasure.EVENTS.topic)} if settings.is_live else set())
+    lines += kafka(settings, sorted(topics), now)
     return lines, is_whole and all(left.is_as_promised(now) for left in found)
 
 
